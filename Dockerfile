@@ -14,8 +14,8 @@ RUN pip install --require-hashes -r requirements/base.txt
 
 
 FROM packages AS load
-COPY requirements/dev.txt requirements/
-RUN pip install --require-hashes -r requirements/dev.txt
+COPY requirements/run.txt requirements/
+RUN pip install --require-hashes -r requirements/run.txt
 # What is let in is listed in .dockerignore.
 COPY . .
 USER 10001

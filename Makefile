@@ -1,20 +1,27 @@
 # Everything here uses relative paths: make can't handle a clone in a path with spaces otherwise.
 .DEFAULT_GOAL := help
-.PHONY: help setup compare rivals soak test prove chaos fuzz check format up down lock clean
+.PHONY: help setup temporal compare rivals soak test prove chaos fuzz check format up down lock clean
 .NOTPARALLEL:
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TOOLS := $(VENV)/.installed-tools
 RIVALS := .venv-rivals
+# Temporal, and the pattern that runs on it, are there for who asks: PATTERNS names it.
+ifneq ($(findstring temporal,$(PATTERNS))$(filter 1,$(DUETO_TEMPORAL)),)
+export DUETO_TEMPORAL := 1
+TEMPORAL := $(VENV)/.temporal
+endif
 # `make setup PYTHON=python3.12` picks another one.
 IS_NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
 	"$$python" $(IS_NEW_ENOUGH) 2>/dev/null && echo "$$python" && break; done)
+NAMED := $(if $(filter command,$(firstword $(origin PYTHON))),$(PYTHON))
 ARGUMENTS ?=
 
 # A variable that is misspelt would be ignored, and a run of minutes be for nothing.
-KNOWN := PYTHON ARGUMENTS SAGA PATTERNS SECONDS JSON FULL MINUTES RATE SEED COUNT
+KNOWN := PYTHON ARGUMENTS AUTH SAGA PATTERNS SECONDS JSON FULL MINUTES RATE SEED COUNT
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 UNKNOWN := $(filter-out $(KNOWN) -%,$(GIVEN))
 $(if $(UNKNOWN),$(error unknown variable $(UNKNOWN); known are $(KNOWN)))
@@ -25,27 +32,45 @@ SOAK := $(if $(SAGA),--saga "$(SAGA)") $(if $(MINUTES),--minutes "$(MINUTES)") $
 	$(if $(PATTERNS),--patterns "$(PATTERNS)") $(if $(SEED),--seed "$(SEED)") $(if $(JSON),--json "$(JSON)")
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
-CHECKS := "ruff format --check ." "ruff check ." "python -m mypy" lint-imports "hadolint Dockerfile" \
+CHECKS := "ruff format --check ." "ruff check ." "python -m mypy" lint-imports "bandit --quiet --recursive . --configfile pyproject.toml" \
+	"hadolint Dockerfile" \
 	"check-jsonschema --builtin-schema vendor.compose-spec $(wildcard docker-compose*.yml)"
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## the environment in .venv, from hashed requirements; quick when nothing changed
-	@echo ".venv is ready"
+	@has=$$($(BIN)/python --version); \
+	if test -n "$(NAMED)" && test "$$("$(NAMED)" --version 2>/dev/null)" != "$$has"; then \
+		echo ".venv exists already, with $$has, and not with $(NAMED): remove .venv, then run this again"; \
+		exit 1; \
+	fi; \
+	echo ".venv is ready, with $$has"
 
-$(STAMP): requirements/dev.txt
+$(STAMP): requirements/run.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
 		"$(PYTHON)" $(IS_NEW_ENOUGH) 2>/dev/null || { \
 			echo "$(if $(PYTHON),$(PYTHON) is no Python 3.11 or newer,no Python 3.11 or newer was found): install one (Debian: apt-get install python3 python3-venv), or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; \
 			exit 1; }; \
 		echo "Making .venv with $$("$(PYTHON)" --version)"; \
 		"$(PYTHON)" -m venv --clear $(VENV); }
-	@echo "Installing what requirements/dev.txt lists; the first time takes a minute or two."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@echo "Installing what requirements/run.txt lists; the first time takes a minute."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
 	@touch $(STAMP)
 
-compare: $(STAMP) ## a saga's patterns side by side; SAGA=name PATTERNS=a,b SECONDS=n JSON=file FULL=1
+$(TOOLS): requirements/dev.txt | $(STAMP)
+	@echo "Installing what tests and checks need (requirements/dev.txt); the first time takes a minute."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $(TOOLS)
+
+temporal: $(VENV)/.temporal ## Temporal and its server, into .venv: for the pattern temporal
+
+$(VENV)/.temporal: requirements/temporal.txt | $(STAMP)
+	@echo "Installing what requirements/temporal.txt lists, some 200 MB; the first time takes a minute."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/temporal.txt
+	@touch $@
+
+compare: $(STAMP) $(TEMPORAL) ## a saga's patterns side by side; SAGA=name PATTERNS=a,b SECONDS=n JSON=file FULL=1
 	$(BIN)/python manage.py compare $(COMPARE) $(ARGUMENTS)
 
 rivals: $(RIVALS)/.installed ## the checkout on DBOS, on Temporal, on nothing, beside ours; SECONDS=n JSON=file
@@ -57,40 +82,42 @@ $(RIVALS)/.installed: requirements/rivals.txt | $(STAMP)
 	@$(RIVALS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/rivals.txt
 	@touch $@
 
-soak: $(STAMP) ## load with kills, cuts and losses, then the audit; MINUTES=n (a pattern) SAGA= RATE= SEED=
+soak: $(STAMP) $(TEMPORAL) ## load with kills, cuts and losses, then the audit; MINUTES=n (a pattern) SAGA= RATE= SEED=
 	$(BIN)/python manage.py soak $(SOAK) $(ARGUMENTS)
 
-test: $(STAMP) ## the tests, beside a fresh PostgreSQL and RabbitMQ; ARGUMENTS='-k name' for some
+test: $(TOOLS) ## the tests, beside a fresh PostgreSQL and RabbitMQ; ARGUMENTS='-k name' for some
 	$(BIN)/python -m stack.backing -- $(BIN)/python -m tests.lanes $(ARGUMENTS)
 
-prove: $(STAMP) ## the long proofs: schedules, crash points, broken stacks, seeded bugs, fuzz, soak, growth, tutorials, a comparison
+prove: $(TOOLS) $(VENV)/.temporal ## the long proofs: schedules, crash points, broken stacks, seeded bugs, fuzz, soak, growth, tutorials, a comparison
 	$(BIN)/python -m stack.backing -- $(BIN)/python -m tests.lanes prove
 
-chaos: $(STAMP) ## kills every process at every point, cuts the broker off, restarts the database; an hour
+chaos: $(TOOLS) ## kills every process at every point, cuts the broker off, restarts the database; an hour
 	$(BIN)/python -m pytest tests/chaos --all-faults -v $(ARGUMENTS)
 
-fuzz: $(STAMP) ## 100,000 random requests and as many messages, at every door and consumer; COUNT=n SEED=n
+fuzz: $(TOOLS) ## 100,000 random requests and as many messages, at every door and consumer; COUNT=n SEED=n
 	$(BIN)/python -m stack.backing -- $(BIN)/python -m pytest tests/fuzz --fuzz "$(or $(COUNT),100000)" \
 		--fuzz-seed "$(or $(SEED),0)" -v $(ARGUMENTS)
 
-check: $(STAMP) ## format, lint, types, layers, compose files, Dockerfile: all of them, then what failed
+check: $(TOOLS) ## format, lint, types, layers, security, compose files, Dockerfile: all of them, then what failed
 	@failed=; for tool in $(CHECKS); do \
 		echo "$$tool"; $(BIN)/$$tool || failed="$$failed\n  $$tool"; \
 	done; test -z "$$failed" || { printf "\nfailed (make format mends some):$$failed\n"; exit 1; }
 
-format: $(STAMP) ## formats the code, and mends what the linter can mend
+format: $(TOOLS) ## formats the code, and mends what the linter can mend
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-up: $(STAMP) ## the whole stack in the foreground, with its addresses; Ctrl-C stops it
-	@$(BIN)/python manage.py up $(ARGUMENTS)
+up: $(STAMP) $(TEMPORAL) ## the whole stack in the foreground; Ctrl-C stops it; AUTH=required asks who comes, PATTERNS=temporal
+	@$(if $(AUTH),DUETO_AUTH="$(AUTH)") $(BIN)/python manage.py up $(ARGUMENTS)
 
 down: $(STAMP) ## stops what `up` runs; ARGUMENTS=--purge removes its data too
 	@$(BIN)/python manage.py down $(ARGUMENTS)
 
-lock: $(STAMP) ## compiles requirements/*.in to pinned, hashed *.txt
+lock: $(TOOLS) ## compiles requirements/*.in to pinned, hashed *.txt
 	$(LOCK) $(ARGUMENTS) requirements/base.in -o requirements/base.txt
+	$(LOCK) $(ARGUMENTS) requirements/run.in -o requirements/run.txt
 	$(LOCK) $(ARGUMENTS) requirements/dev.in -o requirements/dev.txt
+	$(LOCK) $(ARGUMENTS) requirements/temporal.in -o requirements/temporal.txt
 	$(LOCK) $(ARGUMENTS) requirements/rivals.in -o requirements/rivals.txt
 
 clean: ## removes .venv and .venv-rivals, the stack's data and what tools left behind

@@ -11,7 +11,6 @@ from decimal import Decimal
 from typing import Annotated
 
 import msgspec
-from django.conf import settings
 from django.db.models import F
 
 from carrito import operations
@@ -23,10 +22,9 @@ from contracts.bounds import Id, Quantity, WholeNumber
 from contracts.outcomes import Refused
 from httpapi import waiting
 from httpapi.client import Client
+from participant.models import owned_by
 
-_client = Client(
-    url=settings.SERVICE_URLS["inventario"], timeout=5.0, connections=waiting.MOST_WAITING
-)
+_client = Client("inventario", timeout=5.0, connections=waiting.MOST_WAITING)
 
 
 IN_A_CALL = 200
@@ -41,7 +39,7 @@ class Offer(msgspec.Struct, frozen=True):
     available: int
 
 
-class _Page(msgspec.Struct, frozen=True):
+class _OfferPage(msgspec.Struct, frozen=True):
     results: list[Offer]
 
 
@@ -64,7 +62,9 @@ def calls(*, product_ids: Iterable[str]) -> list[list[str]]:
 
 def _asked_for(ids: list[str]) -> list[Offer]:
     path = f"/api/products?ids={','.join(ids)}&page_size={len(ids)}"
-    return waiting.answer_of(service="inventario", client=_client, path=path, kind=_Page).results
+    return waiting.answer_of(
+        service="inventario", client=_client, path=path, kind=_OfferPage
+    ).results
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -79,9 +79,9 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class NewCart(msgspec.Struct, frozen=True):
-    """A cart to be made, empty or filled."""
+    """A cart to be made, empty or filled. `user_id`: whose; the caller's own may be left out."""
 
-    user_id: Id | WholeNumber
+    user_id: Id | WholeNumber | None = None
     items: Annotated[list[Wanted], msgspec.Meta(max_length=bounds.MOST_LINES_READ)] = []
 
 
@@ -112,34 +112,43 @@ def create(*, carts: Sequence[NewCart], offers: Mapping[str, Offer]) -> list[Car
     return made
 
 
-def add_item(*, cart_id: str, wanted: Wanted, offer: Offer | None) -> None:
-    """Adds to what is in the cart already, at today's price.
+def add_item(
+    *, cart_id: str, wanted: Wanted, offer: Offer | None, user_id: str | None = None
+) -> None:
+    """Adds to what is in the cart already, at today's price. `user_id`: whose cart it must be.
 
     Raises Cart.DoesNotExist, NotChanged (cart_in_checkout, cart_checked_out, unknown_product,
     out_of_stock, cart_too_large, unreadable).
     """
-    cart = _locked(cart_id)
+    cart = _locked(cart_id, user_id)
     item = cart.items.filter(product_id=wanted.product).first()
     quantity = wanted.quantity + (item.quantity if item else 0)
     _set_line(cart, wanted.product, quantity, offer)
 
 
-def set_quantity(*, cart_id: str, product_id: str, quantity: int, offer: Offer | None) -> None:
+def set_quantity(
+    *,
+    cart_id: str,
+    product_id: str,
+    quantity: int,
+    offer: Offer | None,
+    user_id: str | None = None,
+) -> None:
     """Raises Cart.DoesNotExist, CartItem.DoesNotExist, NotChanged (as for add_item)."""
-    cart = _locked(cart_id)
+    cart = _locked(cart_id, user_id)
     cart.items.get(product_id=product_id)
     _set_line(cart, product_id, quantity, offer)
 
 
-def remove_item(*, cart_id: str, product_id: str) -> None:
+def remove_item(*, cart_id: str, product_id: str, user_id: str | None = None) -> None:
     """Raises Cart.DoesNotExist, CartItem.DoesNotExist, NotChanged (cart_in_checkout, ...)."""
-    cart = _locked(cart_id)
+    cart = _locked(cart_id, user_id)
     cart.items.get(product_id=product_id).delete()
     _changed(cart)
 
 
-def _locked(cart_id: str) -> Cart:
-    cart = Cart.objects.select_for_update(no_key=True).get(pk=cart_id)
+def _locked(cart_id: str, user_id: str | None) -> Cart:
+    cart = Cart.objects.select_for_update(no_key=True).get(owned_by(user_id), pk=cart_id)
     if cart.status == CartStatus.CHECKING_OUT:
         raise NotChanged(Refused(refusals.CART_IN_CHECKOUT, "A checkout of this cart is running."))
     if cart.status == CartStatus.CHECKED_OUT:

@@ -9,6 +9,7 @@ from coordination import models as coordination
 from coordination.models import AcceptedSaga
 from messaging import models as messaging
 from participant import models as sagas
+from participant import roles
 from participant.models import Json, TextId
 
 
@@ -20,6 +21,8 @@ class CartStatus(models.TextChoices):
 
 class Cart(models.Model):
     """What a shopper wants. Locked (checking_out) while a checkout of it runs."""
+
+    for_admin = roles.CHANGED_ONLY
 
     id = TextId(primary_key=True)
     user_id = models.CharField(max_length=64, db_index=True)
@@ -77,12 +80,10 @@ class Checkout(AcceptedSaga):
 
     cart = models.ForeignKey(Cart, on_delete=models.PROTECT, related_name="checkouts")
     cart_version = models.PositiveIntegerField()
-    user_id = models.CharField(max_length=64)
     items = Json(help_text="The lines as they were frozen.")
     price_changes = Json(
         default=list, db_default=[], help_text="What had become cheaper since the cart showed it."
     )
-    billing_address = Json(default=dict, db_default={})
 
     class Meta(AcceptedSaga.Meta):
         constraints = [
@@ -102,6 +103,13 @@ class Checkout(AcceptedSaga):
         ]
 
 
+class Address(coordination.PersonalData):
+    """Of the bill of a checkout."""
+
+    class Meta:
+        verbose_name_plural = "addresses"
+
+
 class IdempotencyKey(coordination.IdempotencyKey):
     pass
 
@@ -118,6 +126,8 @@ class OrderStatus(models.TextChoices):
 
 class Order(models.Model):
     """What was bought; its lines are the checkout's."""
+
+    granted = roles.KEPT
 
     id = TextId(primary_key=True)
     checkout = models.OneToOneField(
@@ -155,6 +165,10 @@ class Order(models.Model):
 class BarrierEntry(sagas.BarrierEntry):
     class Meta(sagas.BarrierEntry.Meta):
         verbose_name_plural = "barrier entries"
+
+
+class Intervention(sagas.Intervention):
+    pass
 
 
 class OutboxEntry(messaging.OutboxEntry):

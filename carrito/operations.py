@@ -10,11 +10,11 @@ from carrito import store
 from carrito.models import CartStatus, Checkout
 from carrito.store import LockedCart, PriceChange, Snapshot
 from catalogue import refusals
-from catalogue.commands import Line
+from catalogue.commands import Conclude, CreateOrder, Line
 from contracts import bounds
-from contracts.bounds import Id
+from contracts.bounds import IdRead
 from contracts.outcomes import Done, Failure, Outcome, Refused
-from contracts.saga import Command, Undo
+from contracts.saga import Undo
 from coordination import acceptance
 from coordination.acceptance import Accepted, Owner
 from coordination.store import status_after
@@ -26,12 +26,14 @@ SERVICE = "carrito"
 class Accept(acceptance.Accept, frozen=True, kw_only=True):
     """Check this cart out. `user_id` may be left out; it is the cart's then.
 
+    `is_shown_own`: the user sees only their own, and another's cart is as unknown as none.
     `prices`: what its products cost now, by id, as far as that is known.
     """
 
-    cart_id: Id
-    payment_method: Id
+    cart_id: IdRead
+    payment_method: IdRead
     billing_address: dict[str, str] = {}
+    is_shown_own: bool = False
     prices: Mapping[str, Decimal] = {}
 
 
@@ -49,17 +51,17 @@ def accept(commands: Sequence[Accept]) -> list[Outcome]:
     new price from then on, and can be bought at it. Done with `repeats`, another saga's id: the
     user's key stands for that one already.
     Refused: unknown_cart, cart_of_another_user, empty_cart, cart_in_checkout, cart_checked_out,
-    cart_too_large, price_changed, unreadable, idempotency_key_reused.
+    cart_too_large, price_changed, unreadable, idempotency_key_reused, too_many_under_way.
     """
     carts = store.lock_carts(ids=[command.cart_id for command in commands])
     users = {command.saga_id: _user_of(command, carts) for command in commands}
-    known = acceptance.take_keys(owner=OWNER, commands=commands, users=users)
-    fresh = [command for command in commands if command.saga_id not in known]
-    frozen = record(commands=fresh, carts=carts)
+    among = acceptance.sort_out(owner=OWNER, commands=commands, users=users)
+    frozen = record(commands=among.fresh, carts=carts)
     decided = {
-        command.saga_id: _accepted(result) for command, result in zip(fresh, frozen, strict=True)
+        command.saga_id: _accepted(result)
+        for command, result in zip(among.fresh, frozen, strict=True)
     }
-    return acceptance.answered(owner=OWNER, commands=commands, known=known, decided=decided)
+    return acceptance.answered(owner=OWNER, commands=commands, among=among, decided=decided)
 
 
 @undoes(accept)
@@ -76,16 +78,26 @@ OWNER = Owner(model=Checkout, accept=accept, fail=fail_checkout)
 
 
 @does(service=SERVICE)
-def create_order(commands: Sequence[Command]) -> list[Outcome]:
-    """An order, pending, from the frozen checkout. Refused: no_checkout."""
+def create_order(commands: Sequence[CreateOrder]) -> list[Outcome]:
+    """An order, pending, from the frozen checkout, if its total was paid. Refused: no_checkout,
+    wrong_amount.
+    """
     ids = {command.saga_id: str(uuid.uuid4()) for command in commands}
-    made = store.add_orders(ids=ids)
+    paid = {command.saga_id: command.paid for command in commands}
+    due = store.add_orders(ids=ids, paid=paid)
     return [
-        Done({"order_id": ids[command.saga_id]})
-        if command.saga_id in made
-        else Refused(refusals.NO_CHECKOUT, "No checkout of this saga is running.")
+        decide_order(order_id=ids[command.saga_id], due=due.get(command.saga_id), paid=command.paid)
         for command in commands
     ]
+
+
+def decide_order(*, order_id: str, due: Decimal | None, paid: Decimal) -> Outcome:
+    """Whether there is to be an order. `due`: the frozen total of a checkout that runs."""
+    if due is None:
+        return Refused(refusals.NO_CHECKOUT, "No checkout of this saga is running.")
+    if paid != due:
+        return Refused(refusals.WRONG_AMOUNT, f"{paid:.40} was paid, and {due} is due.")
+    return Done({"order_id": order_id})
 
 
 @undoes(create_order)
@@ -98,7 +110,7 @@ def cancel_order(commands: Sequence[Undo]) -> list[Outcome]:
 
 
 @does(service=SERVICE)
-def confirm_order(commands: Sequence[Command]) -> list[Outcome]:
+def confirm_order(commands: Sequence[Conclude]) -> list[Outcome]:
     """Confirms the order: the checkout is completed. Refused, out of a saga only: no_order."""
     confirmed = store.confirm_orders(saga_ids=[command.saga_id for command in commands])
     return [
@@ -164,9 +176,10 @@ def decide_accept(*, command: Accept, cart: LockedCart | None, is_taken: bool) -
     """Whether this cart can be checked out, at the prices of now. `is_taken`: by an earlier command
     of the same list.
     """
-    if cart is None:
+    is_another = cart is not None and command.user_id not in (None, cart.user_id)
+    if cart is None or (is_another and command.is_shown_own):
         return Refused(refusals.UNKNOWN_CART, f"There is no cart {command.cart_id}.")
-    if command.user_id not in (None, cart.user_id):
+    if is_another:
         return Refused(refusals.CART_OF_ANOTHER_USER, "The cart belongs to another user_id.")
     if cart.status == CartStatus.CHECKED_OUT:
         return Refused(refusals.CART_CHECKED_OUT, "This cart was bought already.")
@@ -237,14 +250,14 @@ def _accepted(frozen: Snapshot | Refused) -> Outcome:
 def _snapshot(command: Accept, cart: LockedCart) -> Snapshot:
     total = store.total_of(cart.items)
     known = {
-        "user_id": cart.user_id,
         "items": cart.items,
         "total_amount": total,
         "payment_method": command.payment_method,
-        "billing_address": command.billing_address,
     }
     return Snapshot(
-        context=acceptance.context_of(command=command, subject=cart.id, known=known),
+        context=acceptance.context_of(
+            command=command, subject=cart.id, user_id=cart.user_id, known=known
+        ),
         cart=cart,
         total_amount=total,
         billing_address=command.billing_address,

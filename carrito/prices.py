@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
-from django.conf import settings
 
 from carrito import carts, store
 from contracts import bounds
@@ -25,7 +24,7 @@ ASK_SECONDS = 0.5
 REST_SECONDS = 1.0
 """After a call that failed."""
 
-_client = Client(url=settings.SERVICE_URLS["inventario"], timeout=ASK_SECONDS, connections=1)
+_client = Client("inventario", timeout=ASK_SECONDS, connections=1)
 _rests_until = float("-inf")
 
 
@@ -37,9 +36,11 @@ class _PriceList(msgspec.Struct, frozen=True):
             bounds.require_money("prices", price, most=bounds.MOST_PRICE)
 
 
-def of_cart(*, cart_id: str) -> Mapping[str, Decimal]:
-    """By product id, as far as they can be known now; others may be among them."""
-    product_ids = store.products_of(cart_id=cart_id)
+def of_cart(*, cart_id: str, user_id: str | None = None) -> Mapping[str, Decimal]:
+    """By product id, as far as they can be known now; others may be among them. `user_id`: whose
+    cart it must be.
+    """
+    product_ids = store.products_of(cart_id=cart_id, user_id=user_id)
     if not product_ids or _is_resting():
         return {}
     with waiting.for_an_answer():

@@ -1,4 +1,4 @@
-"""What carrito does when it hears an event or is asked by message: its part of each saga's page."""
+"""What carrito does on an event or a request by message: its part of each saga's page."""
 
 from carrito import operations
 from messaging import reactions

@@ -17,6 +17,7 @@ from contracts.outcomes import Failure
 from contracts.saga import Context
 from coordination.store import SETTLED, ended_columns, ended_row, row_of, tell_ended
 from participant import sql
+from participant.models import owned_by
 
 
 class PriceChange(msgspec.Struct, frozen=True):
@@ -88,9 +89,18 @@ def lock_carts(*, ids: Sequence[str]) -> dict[str, LockedCart]:
     }
 
 
-def products_of(*, cart_id: str) -> list[str]:
-    """What is in the cart at this moment, by product id; its row is not locked."""
-    rows = _execute("SELECT product_id FROM carrito_cartitem WHERE cart_id = %s", [cart_id])
+def products_of(*, cart_id: str, user_id: str | None) -> list[str]:
+    """What is in this user's cart (None: whoever's) at this moment, by product id; its row is not
+    locked.
+    """
+    rows = _execute(
+        """
+        SELECT product_id FROM carrito_cartitem AS item WHERE cart_id = %s
+        AND (%s::text IS NULL OR EXISTS (
+            SELECT FROM carrito_cart WHERE id = item.cart_id AND user_id = %s))
+        """,
+        [cart_id, user_id, user_id],
+    )
     return [row[0] for row in rows]
 
 
@@ -148,19 +158,24 @@ def add_checkouts(*, accepted: Sequence[Snapshot]) -> None:
         return
     _execute(
         """
-        WITH made AS (
+        WITH given AS (
+            SELECT * FROM json_to_recordset(%s)
+                     AS v (saga_id text, saga text, saga_pattern text, context jsonb, cart_id text,
+                           cart_version int, user_id text, items jsonb,
+                           price_changes jsonb, total_amount numeric,
+                           billing_address jsonb, runs boolean)
+        ), made AS (
             INSERT INTO carrito_checkout
                    (saga_id, saga, saga_pattern, context, cart_id, cart_version, user_id, items,
-                    price_changes, total_amount, billing_address, status, accepted_at)
+                    price_changes, total_amount, status, accepted_at)
             SELECT saga_id, saga, saga_pattern, context, cart_id, cart_version, user_id, items,
-                   price_changes, total_amount, billing_address,
+                   price_changes, total_amount,
                    CASE WHEN runs THEN 'running' ELSE 'pending' END, clock_timestamp()
-            FROM json_to_recordset(%s)
-                 AS v (saga_id text, saga text, saga_pattern text, context jsonb, cart_id text,
-                       cart_version int, user_id text, items jsonb,
-                       price_changes jsonb, total_amount numeric,
-                       billing_address jsonb, runs boolean)
+            FROM given
             RETURNING cart_id
+        ), kept AS (
+            INSERT INTO carrito_address (saga_id, address)
+            SELECT saga_id, billing_address FROM given WHERE billing_address <> '{}'
         )
         UPDATE carrito_cart AS cart SET status = 'checking_out' FROM made
         WHERE cart.id = made.cart_id
@@ -183,27 +198,38 @@ def add_checkouts(*, accepted: Sequence[Snapshot]) -> None:
     )
 
 
-def add_orders(*, ids: Mapping[str, str]) -> set[str]:
-    """An order (`ids`: saga id to order id) for each checkout that still runs; which ones did.
+def add_orders(*, ids: Mapping[str, str], paid: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """An order (`ids`: saga id to order id) for each checkout that still runs, and whose total is
+    what was paid. Returns the totals of those that run, by saga id.
 
     OFFSET 0 has PostgreSQL look up each checkout by its key, whatever it believes of `ended_at`.
     """
     rows = _execute(
         """
-        INSERT INTO carrito_order
-               (id, saga_id, cart_id, user_id, total_amount, status, created_at)
-        SELECT v.id, checkout.saga_id, checkout.cart_id, checkout.user_id, checkout.total_amount,
-               'pending', clock_timestamp()
-        FROM json_to_recordset(%s) AS v (saga_id text, id text)
-        CROSS JOIN LATERAL (
-            SELECT * FROM carrito_checkout WHERE saga_id = v.saga_id OFFSET 0
-        ) AS checkout
-        WHERE checkout.ended_at IS NULL
-        RETURNING saga_id
+        WITH running AS (
+            SELECT v.id, v.paid, checkout.*
+            FROM json_to_recordset(%s) AS v (saga_id text, id text, paid numeric)
+            CROSS JOIN LATERAL (
+                SELECT saga_id, cart_id, user_id, total_amount, ended_at
+                FROM carrito_checkout WHERE saga_id = v.saga_id OFFSET 0
+            ) AS checkout
+            WHERE checkout.ended_at IS NULL
+        ), made AS (
+            INSERT INTO carrito_order
+                   (id, saga_id, cart_id, user_id, total_amount, status, created_at)
+            SELECT id, saga_id, cart_id, user_id, total_amount, 'pending', clock_timestamp()
+            FROM running WHERE total_amount = paid
+        )
+        SELECT saga_id, total_amount FROM running
         """,
-        [sql.rows({"saga_id": saga_id, "id": order_id} for saga_id, order_id in ids.items())],
+        [
+            sql.rows(
+                {"saga_id": saga_id, "id": order_id, "paid": paid[saga_id]}
+                for saga_id, order_id in ids.items()
+            )
+        ],
     )
-    return {row[0] for row in rows}
+    return dict(rows)
 
 
 def cancel_orders(*, reasons: Mapping[str, str]) -> set[str]:
@@ -284,14 +310,16 @@ def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
 # Looking at carts, checkouts and orders.
 
 
-def cart(*, cart_id: str) -> Cart | None:
-    """The cart with its items."""
-    return Cart.objects.prefetch_related("items").filter(pk=cart_id).first()
+def cart(*, cart_id: str, user_id: str | None = None) -> Cart | None:
+    """The cart with its items. `user_id`: whose it must be."""
+    found = Cart.objects.prefetch_related("items").filter(owned_by(user_id), pk=cart_id)
+    return found.first()
 
 
-def order(*, order_id: str) -> Order | None:
+def order(*, order_id: str, user_id: str | None = None) -> Order | None:
     """The order with its checkout."""
-    return Order.objects.select_related("checkout").filter(pk=order_id).first()
+    found = Order.objects.select_related("checkout").filter(owned_by(user_id), pk=order_id)
+    return found.first()
 
 
 def orders_of_cart(*, cart_id: str) -> list[Order]:
@@ -301,10 +329,10 @@ def orders_of_cart(*, cart_id: str) -> list[Order]:
     )
 
 
-def checkout(*, saga_id: str) -> Checkout | None:
+def checkout(*, saga_id: str, user_id: str | None = None) -> Checkout | None:
     """The checkout with its order, if it has one; without its lines, which may be damaged."""
-    found = Checkout.objects.select_related("order").defer("items", "billing_address")
-    return found.filter(pk=saga_id).first()
+    found = Checkout.objects.select_related("order").defer("items")
+    return found.filter(owned_by(user_id), pk=saga_id).first()
 
 
 def saga_of_order(*, order_id: str) -> str | None:

@@ -21,11 +21,20 @@ from carrito.carts import NewCart, NotChanged, Wanted
 from carrito.models import Cart, CartItem
 from carrito.operations import OWNER, Accept
 from catalogue import refusals
-from contracts.bounds import MOST_IN_A_BATCH, Address, Id, Quantity, SagaPattern, WholeNumber
-from contracts.doors import SHOPPER, door
+from contracts.bounds import (
+    MOST_BYTES_OF_MANY,
+    MOST_IN_A_BATCH,
+    Address,
+    Id,
+    Quantity,
+    SagaPattern,
+    WholeNumber,
+)
+from contracts.doors import OPS_READ, SHOP, door
 from contracts.outcomes import Done, Outcome, Refused
+from contracts.patterns import COORDINATORS
 from coordination import owner_views
-from httpapi import problems
+from httpapi import identity, problems
 from httpapi.json import answer, values
 from httpapi.steps import PlainView, StepView
 
@@ -52,8 +61,9 @@ class CartsView(APIView):
     """POST makes an empty cart, or a filled one; a list makes many (207)."""
 
     @door(
-        SHOPPER,
+        SHOP,
         takes=(NewCart, list[NewCart]),
+        most_bytes=MOST_BYTES_OF_MANY,
         gives={201: serializers.CartShown, 207: list[Outcome]},
         example={"user_id": "ana", "items": [{"product_id": "1", "quantity": 1}]},
         refuses={409: (refusals.OUT_OF_STOCK, refusals.UNKNOWN_PRODUCT, *_TOO_LARGE)},
@@ -65,6 +75,7 @@ class CartsView(APIView):
             if is_batch
             else [msgspec.convert(request.data, NewCart)]
         )
+        wanted = [_of_caller(request, new) for new in wanted]
         offers = carts.offers(product_ids=[i.product for new in wanted for i in new.items])
         with transaction.atomic(using=operations.SERVICE):
             made = carts.create(carts=wanted, offers=offers)
@@ -72,46 +83,54 @@ class CartsView(APIView):
             return answer([_outcome(cart) for cart in made], status=207)
         if isinstance(made[0], Refused):
             raise problems.refusal(made[0])
-        return answer(serializers.cart(_found(made[0].id)), status=201)
+        return answer(serializers.cart(_found(request, made[0].id)), status=201)
 
 
 class CartView(APIView):
     """A cart, with its lines, their prices and its total."""
 
-    @door(SHOPPER, gives={200: serializers.CartShown})
+    @door(SHOP, OPS_READ, gives={200: serializers.CartShown})
     def get(self, request: Request, cart_id: str) -> HttpResponse:
-        return answer(serializers.cart(_found(cart_id)))
+        return answer(serializers.cart(_found(request, cart_id)))
 
 
 class CartItemsView(APIView):
     """POST adds an item. More than is available is refused here already."""
 
-    @door(SHOPPER, takes=Wanted, gives={201: serializers.CartShown}, refuses=_OF_ITEMS)
+    @door(SHOP, takes=Wanted, gives={201: serializers.CartShown}, refuses=_OF_ITEMS)
     def post(self, request: Request, cart_id: str) -> HttpResponse:
         wanted = msgspec.convert(request.data, Wanted)
         offer = carts.offers(product_ids=[wanted.product]).get(wanted.product)
         with transaction.atomic(using=operations.SERVICE), _refusals(cart_id):
-            carts.add_item(cart_id=cart_id, wanted=wanted, offer=offer)
-        return answer(serializers.cart(_found(cart_id)), status=201)
+            carts.add_item(
+                cart_id=cart_id, wanted=wanted, offer=offer, user_id=identity.owner(request)
+            )
+        return answer(serializers.cart(_found(request, cart_id)), status=201)
 
 
 class CartItemView(APIView):
     """PATCH sets how many pieces of a product the cart has; DELETE takes it out."""
 
-    @door(SHOPPER, takes=_Quantity, gives={200: serializers.CartShown}, refuses=_OF_ITEMS)
+    @door(SHOP, takes=_Quantity, gives={200: serializers.CartShown}, refuses=_OF_ITEMS)
     def patch(self, request: Request, cart_id: str, product_id: str) -> HttpResponse:
         quantity = msgspec.convert(request.data, _Quantity).quantity
         offer = carts.offers(product_ids=[product_id]).get(product_id)
         with transaction.atomic(using=operations.SERVICE), _refusals(cart_id):
             carts.set_quantity(
-                cart_id=cart_id, product_id=product_id, quantity=quantity, offer=offer
+                cart_id=cart_id,
+                product_id=product_id,
+                quantity=quantity,
+                offer=offer,
+                user_id=identity.owner(request),
             )
-        return answer(serializers.cart(_found(cart_id)))
+        return answer(serializers.cart(_found(request, cart_id)))
 
-    @door(SHOPPER, gives={204: None}, refuses=_OF_ITEMS)
+    @door(SHOP, gives={204: None}, refuses=_OF_ITEMS)
     def delete(self, request: Request, cart_id: str, product_id: str) -> HttpResponse:
         with transaction.atomic(using=operations.SERVICE), _refusals(cart_id):
-            carts.remove_item(cart_id=cart_id, product_id=product_id)
+            carts.remove_item(
+                cart_id=cart_id, product_id=product_id, user_id=identity.owner(request)
+            )
         return HttpResponse(status=204)
 
 
@@ -125,9 +144,9 @@ class OrderStepView(StepView):
 class OrderView(APIView):
     """An order, with the lines that its checkout has frozen."""
 
-    @door(SHOPPER, gives={200: serializers.OrderShown})
+    @door(SHOP, OPS_READ, gives={200: serializers.OrderShown})
     def get(self, request: Request, order_id: str) -> HttpResponse:
-        found = store.order(order_id=order_id)
+        found = store.order(order_id=order_id, user_id=identity.owner(request))
         if found is None:
             raise problems.unknown("order", order_id)
         return answer(serializers.order(found))
@@ -136,10 +155,9 @@ class OrderView(APIView):
 class OrdersOfCartView(APIView):
     """The orders of a cart, newest first: the live one, and cancelled attempts before it."""
 
-    @door(SHOPPER, gives={200: serializers.OrdersOfCart})
+    @door(SHOP, OPS_READ, gives={200: serializers.OrdersOfCart})
     def get(self, request: Request, cart_id: str) -> HttpResponse:
-        if store.cart(cart_id=cart_id) is None:
-            raise problems.unknown("cart", cart_id)
+        _found(request, cart_id)
         found = store.orders_of_cart(cart_id=cart_id)
         return answer({"cart_id": cart_id, "orders": [serializers.order(order) for order in found]})
 
@@ -147,9 +165,9 @@ class OrdersOfCartView(APIView):
 class CheckoutStatusView(APIView):
     """Where a checkout stands, as its shopper sees it: its order, or why there is none."""
 
-    @door(SHOPPER, gives={200: serializers.CheckoutState})
+    @door(SHOP, OPS_READ, callers=COORDINATORS, gives={200: serializers.CheckoutState})
     def get(self, request: Request, saga_id: str) -> HttpResponse:
-        return answer(_checkout_state(saga_id))
+        return answer(_checkout_state(saga_id, user_id=identity.owner(request)))
 
 
 class CheckoutRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,7 +196,7 @@ class CheckoutView(PlainView):
     def post(self, request: HttpRequest) -> HttpResponse:
         wanted = msgspec.convert(values(request.body), CheckoutRequest)
         command = command_of(request=request, wanted=wanted)
-        now = prices.of_cart(cart_id=wanted.cart_id)
+        now = prices.of_cart(cart_id=wanted.cart_id, user_id=identity.owner(request))
         return owner_views.accept(
             acceptance=_acceptance,
             command=msgspec.structs.replace(command, prices=now),
@@ -203,12 +221,13 @@ def command_of(*, request: HttpRequest, wanted: CheckoutRequest) -> Accept:
         request=request,
         asked=asked,
     )
-    user_id = None if wanted.user_id is None else str(wanted.user_id)
-    return Accept(**alike, **asked, user_id=user_id)
+    user_id = identity.of(request).named(wanted.user_id, field="user_id", otherwise="")
+    is_shown_own = identity.owner(request) is not None
+    return Accept(**alike, **asked, user_id=user_id or None, is_shown_own=is_shown_own)
 
 
-def _checkout_state(saga_id: str) -> dict[str, Any]:
-    found = store.checkout(saga_id=saga_id)
+def _checkout_state(saga_id: str, *, user_id: str | None = None) -> dict[str, Any]:
+    found = store.checkout(saga_id=saga_id, user_id=user_id)
     if found is None:
         raise problems.unknown("saga", saga_id)
     return serializers.checkout_status(found)
@@ -228,8 +247,13 @@ def _refusals(cart_id: str) -> Iterator[None]:
         raise problems.refusal(error.refused, status=status) from error
 
 
-def _found(cart_id: str) -> Cart:
-    cart = store.cart(cart_id=cart_id)
+def _of_caller(request: Request, new: NewCart) -> NewCart:
+    user_id = identity.of(request).named(new.user_id, field="user_id")
+    return msgspec.structs.replace(new, user_id=user_id)
+
+
+def _found(request: Request, cart_id: str) -> Cart:
+    cart = store.cart(cart_id=cart_id, user_id=identity.owner(request))
     if cart is None:
         raise problems.unknown("cart", cart_id)
     return cart

@@ -147,18 +147,25 @@ ANSWERS: dict[str, Answers] = {
         statuses={refusals.UNKNOWN_CART: 404, refusals.EMPTY_CART: 400},
     ),
     "carrito.create_order": Answers(
-        done=OrderMade, undone=OrderCancelled, refuses=(refusals.NO_CHECKOUT,)
+        done=OrderMade,
+        undone=OrderCancelled,
+        refuses=(refusals.NO_CHECKOUT, refusals.WRONG_AMOUNT),
     ),
     "carrito.confirm_order": Answers(done=OrderConfirmed, refuses=(refusals.NO_ORDER,)),
     "inventario.reserve": Answers(
         done=Reserved,
         undone=Released,
-        refuses=(refusals.OUT_OF_STOCK, refusals.UNKNOWN_PRODUCT),
+        refuses=(refusals.OUT_OF_STOCK, refusals.UNKNOWN_PRODUCT, refusals.TOO_MANY_RESERVED),
     ),
     "inventario.commit": Answers(
         done=Reserved,
         undone=Restored,
-        refuses=(refusals.RESERVATION_EXPIRED, refusals.NO_RESERVATION),
+        refuses=(
+            refusals.RESERVATION_EXPIRED,
+            refusals.NO_RESERVATION,
+            refusals.WRONG_ITEMS,
+            refusals.WRONG_AMOUNT,
+        ),
     ),
     "pagos.charge": Answers(done=Paid, undone=Refunded, refuses=_CARD),
     "pagos.create_payment": Answers(done=Paid, undone=Paid, refuses=(refusals.INVALID_AMOUNT,)),
@@ -178,6 +185,7 @@ ANSWERS: dict[str, Answers] = {
         undone=Refunded,
         refuses=(
             *_CARD,
+            refusals.WRONG_AMOUNT,
             refusals.NO_CREDIT_ACCOUNT,
             refusals.CANCELLED_BY_CUSTOMER,
             refusals.PAYMENT_OVERDUE,
@@ -185,10 +193,14 @@ ANSWERS: dict[str, Answers] = {
     ),
     "pedidos.accept": Answers(
         undone=OrderFailed,
-        refuses=(refusals.UNKNOWN_PRODUCT,),
+        refuses=(refusals.UNKNOWN_PRODUCT, refusals.WRONG_AMOUNT),
         statuses={refusals.UNKNOWN_PRODUCT: 404},
     ),
-    "pedidos.confirm": Answers(done=OrderConfirmed, undone=OrderMade, refuses=(refusals.NO_ORDER,)),
+    "pedidos.confirm": Answers(
+        done=OrderConfirmed,
+        undone=OrderMade,
+        refuses=(refusals.NO_ORDER, refusals.WRONG_AMOUNT),
+    ),
     "pedidos.dispatch": Answers(done=OrderDispatched, refuses=(refusals.NO_ORDER,)),
     "pedidos.complete": Answers(done=OrderCompleted, refuses=(refusals.NO_ORDER,)),
     "envios.schedule": Answers(
@@ -239,6 +251,9 @@ EXAMPLES: dict[str, Any] = {
     "unit_price": "25.00",
     "amount": "25.00",
     "total_amount": "25.00",
+    "due": "25.00",
+    "paid": "25.00",
+    "evidence": _ID,
     "price_per_hour": "25.00",
     "quantity": 1,
     "payment_method": "credit_card",

@@ -1,6 +1,6 @@
 """A slot, booked: a manager approves, the customer pays the bill, and it is reserved."""
 
-from contracts.saga import COMPENSABLE, PIVOT, RETRIABLE, Saga, Step
+from contracts.saga import COMPENSABLE, CUSTOMER, PIVOT, RETRIABLE, Saga, Step
 
 SAGA = Saga(
     name="booking",
@@ -47,8 +47,8 @@ SAGA = Saga(
             refused="booking.payment.failed",
             undone="booking.refunded",
             undo="refund",
-            needs={"amount": "create_bill.amount"},
-            decided_by="customer",
+            needs={"amount": "create_bill.amount", "due": "total_amount"},
+            decided_by=CUSTOMER,
             decide_seconds=30 * 60,
         ),
         Step(
@@ -56,8 +56,14 @@ SAGA = Saga(
             "facturas.issue_invoice",
             RETRIABLE,
             done="invoice.generated",
-            needs={"bill_id": "create_bill.bill_id"},
+            needs={"bill_id": "create_bill.bill_id", "paid": "pay_bill.amount"},
         ),
-        Step("reserve_booking", "reservas.reserve", RETRIABLE, done="booking.reserved"),
+        Step(
+            "reserve_booking",
+            "reservas.reserve",
+            RETRIABLE,
+            done="booking.reserved",
+            needs={"evidence": "pay_bill.payment_id"},
+        ),
     ),
 )

@@ -63,6 +63,7 @@ SAGA = Saga(
             refused="order.create.failed",
             undone="order.cancelled",
             undo="cancel",
+            needs={"paid": "process_payment.amount"},
         ),
         Step(
             "commit_inventory",
@@ -72,8 +73,15 @@ SAGA = Saga(
             refused="inventory.commit.failed",
             undone="inventory.restored",
             undo="restore",
+            needs={"due": "total_amount", "paid": "process_payment.amount"},
         ),
         *padding_steps(os.environ.get(PADDING) or "0"),
-        Step("confirm_order", "carrito.confirm_order", RETRIABLE, done="checkout.completed"),
+        Step(
+            "confirm_order",
+            "carrito.confirm_order",
+            RETRIABLE,
+            done="checkout.completed",
+            needs={"evidence": "commit_inventory.reservation_id"},
+        ),
     ),
 )

@@ -54,7 +54,17 @@ SAGA = Saga(
             refused="inventory.commit.failed",
             undone="inventory.restored",
             undo="restore",
+            needs={"due": "total_amount", "paid": "process_payment.amount"},
         ),
-        Step("complete_order", "pedidos.complete", RETRIABLE, done="order.completed"),
+        Step(
+            "complete_order",
+            "pedidos.complete",
+            RETRIABLE,
+            done="order.completed",
+            needs={
+                "evidence": "commit_inventory.reservation_id",
+                "paid": "process_payment.amount",
+            },
+        ),
     ),
 )

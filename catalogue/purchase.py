@@ -1,6 +1,6 @@
 """An order that its customer pays: the payment is confirmed or cancelled, then a courier found."""
 
-from contracts.saga import COMPENSABLE, PIVOT, RETRIABLE, Saga, Step
+from contracts.saga import COMPENSABLE, CUSTOMER, PIVOT, RETRIABLE, Saga, Step
 
 SAGA = Saga(
     name="purchase",
@@ -37,7 +37,7 @@ SAGA = Saga(
             undone="payment.refunded",
             undo="refund",
             needs={"payment_id": "create_payment.payment_id"},
-            decided_by="customer",
+            decided_by=CUSTOMER,
             decide_seconds=900.0,
         ),
         Step(
@@ -48,6 +48,7 @@ SAGA = Saga(
             refused="order.confirm.failed",
             undone="order.unconfirmed",
             undo="unconfirm",
+            needs={"paid": "confirm_payment.amount"},
         ),
         Step(
             "schedule_delivery",
@@ -58,6 +59,12 @@ SAGA = Saga(
             undone="delivery.cancelled",
             undo="cancel",
         ),
-        Step("dispatch_order", "pedidos.dispatch", RETRIABLE, done="order.dispatched"),
+        Step(
+            "dispatch_order",
+            "pedidos.dispatch",
+            RETRIABLE,
+            done="order.dispatched",
+            needs={"evidence": "schedule_delivery.delivery_id"},
+        ),
     ),
 )

@@ -7,7 +7,8 @@ from enum import StrEnum
 import msgspec
 
 from contracts import projection
-from contracts.saga import Saga
+from contracts.patterns import HAS_TEMPORAL
+from contracts.saga import SAGAS, Saga
 
 
 class Role(StrEnum):
@@ -45,9 +46,32 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     def database_variable(self) -> str:
         return f"{self.name.upper()}_DATABASE_URL" if self.has_tables else "DATABASE_URL"
 
+    @property
+    def database(self) -> str:
+        """Its database's name on a server that is Dueto's own."""
+        return f"dueto_{self.name}" if self.has_tables else "dueto"
+
+    @property
+    def login(self) -> str:
+        """Whom it logs in as there."""
+        return self.name if self.has_tables else ADMIN_LOGIN
+
+    @property
+    def broker_login(self) -> str:
+        """Whom its processes log in as at the broker; those that publish nothing only look."""
+        return self.name if self.has_worker else AUDIT_LOGIN
+
+
+ADMIN_LOGIN, AUDIT_LOGIN = "dueto_admin", "dueto_audit"
+"""The dashboard's, which may act in every service, and who only reads: the audit, load tests."""
+BROKER_LOGIN = "dueto_broker"
+"""Where PostgreSQL is the broker: every process's, in a database of the same name."""
+MONOLITH_LOGIN = "dueto_monolith"
+"""For benchmarks, where a checkout is one transaction: it may what all services may."""
+
 
 # In the order of their ports where DUETO_PORT_BASE counts them: a new one comes last.
-ALL = (
+_ALWAYS = (
     Service(name="carrito", port=3000, url_variable="CARRITO_SERVICE_URL", asks=("inventario",)),
     Service(name="inventario", port=3001, url_variable="INVENTARIO_SERVICE_URL", also=8002),
     Service(
@@ -76,6 +100,10 @@ ALL = (
     Service(name="reservas", port=3005, url_variable="RESERVAS_SERVICE_URL"),
     Service(name="facturas", port=3006, url_variable="FACTURAS_SERVICE_URL"),
 )
+_TEMPORAL = Service(
+    name="saga_temporal", port=3009, url_variable="TEMPORAL_SAGAS_URL", role=Role.COORDINATOR
+)
+ALL = (*_ALWAYS, *((_TEMPORAL,) if HAS_TEMPORAL else ()))
 
 BY_NAME = {service.name: service for service in ALL}
 PARTICIPANTS = tuple(service.name for service in ALL if service.role is Role.PARTICIPANT)
@@ -84,6 +112,15 @@ WITH_WORKER = tuple(service.name for service in ALL if service.has_worker)
 """Those that take part in sagas or coordinate them: with a barrier or sagas, an outbox, a queue."""
 WITH_DATABASE = tuple(service.name for service in ALL if service.has_tables)
 """Those with tables of their own."""
+
+
+def callers_of(name: str) -> frozenset[str]:
+    """Whom its doors for services are for, beside the coordinators: who asks it, and the owners of
+    the sagas that it takes part in.
+    """
+    asking = {service.name for service in ALL if name in service.asks}
+    pages = [page for page in SAGAS.values() if name in projection.services_of(page)]
+    return frozenset(asking | {page.owner for page in pages}) - {name}
 
 
 def needed_by(saga: Saga) -> tuple[str, ...]:

@@ -4,10 +4,13 @@ from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 
-from dashboard import services
+from dashboard import access, services
 
 
 def front_page(request: HttpRequest) -> HttpResponse:
-    """The admin's index, with `attention`: what stands, since when, and what to do."""
-    found = services.attention(services.health(urls=settings.SERVICE_URLS))
+    """The admin's index, with `attention`: what stands, since when, and what to do; None for who
+    may not see it.
+    """
+    may = access.may_watch(request.user)
+    found = services.attention(services.health(urls=settings.SERVICE_URLS)) if may else None
     return admin.site.index(request, extra_context={"attention": found})

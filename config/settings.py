@@ -1,6 +1,7 @@
 """All settings, on one screen. What differs between machines comes from the environment."""
 
 import os
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from django.core.management.utils import get_random_secret_key
 import httpapi
 from catalogue import SAGAS, services
 from contracts import bounds
-from participant.databases import databases_of
+from participant import secrets
+from participant.databases import SHARED, databases_of, variable_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -18,10 +20,45 @@ SERVICES = services.WITH_DATABASE
 SERVICE = os.environ.get("DUETO_SERVICE", "")
 """The service that this process is (`carrito`, ..., `dashboard`); empty: all of them in one."""
 
-# A web process refuses to start without a key (config/wsgi.py); a command may make one up.
+SECRETS = (
+    *("DUETO_SECRET_KEY", "DUETO_SECRET_KEY_FALLBACKS", "DUETO_ADMIN_PASSWORD"),
+    *("RABBITMQ_URL", "DUETO_BROKER_DATABASE_URL", SHARED),
+    *(f"DUETO_{who}_DATABASE_URL" for who in ("SUPERUSER", "AUDIT", "MONOLITH")),
+    "TEMPORAL_API_KEY",
+    *(variable_of(alias=service) for service in SERVICES),
+)
+"""The variables with a secret in them: `<VARIABLE>_FILE` may name a file instead."""
+secrets.read_files(SECRETS)
+
+AUTH = os.environ.get("DUETO_AUTH") or "required"
+"""`required`: each door asks who comes, and whether they may. `demo`: who comes from this machine
+without a token may do everything (httpapi.identity)."""
+if AUTH not in ("required", "demo"):
+    raise ImproperlyConfigured(f"DUETO_AUTH is {AUTH!r}: required, or demo")
+JWKS = os.environ.get("DUETO_JWKS", "")
+"""The public keys of who knows the people: a file, or a URL; beside the file, `revoked.json`."""
+SERVICE_KEYS = os.environ.get("DUETO_SERVICE_KEYS", "")
+"""The public keys of all services: a file, or a URL."""
+SIGNING_KEY = os.environ.get("DUETO_SIGNING_KEY", "")
+"""The file with this service's own, private keys."""
+ACCOUNTS_KEY = os.environ.get("DUETO_ACCOUNTS_KEY", "")
+"""The file with the private keys that sign the tokens of people: the dashboard's alone."""
+
+_IS_DEMO = AUTH == "demo"
+PERSON_RATE = float(os.environ.get("DUETO_PERSON_RATE") or (0 if _IS_DEMO else 20))
+"""How many requests a second a person may send to a process for long (httpapi.rates); 0: any."""
+PERSON_BURST = float(os.environ.get("DUETO_PERSON_BURST") or 40)
+"""And how many at once."""
+MOST_UNDER_WAY = int(os.environ.get("DUETO_MOST_UNDER_WAY") or (0 if _IS_DEMO else 5))
+"""How many sagas of one owner a user may have under way (coordination.acceptance); 0: any."""
+
+# It signs what the dashboard's people hold: config/wsgi.py wants one there. Others make one up.
 SECRET_KEY = os.environ.get("DUETO_SECRET_KEY") or get_random_secret_key()
+SECRET_KEY_FALLBACKS = os.environ.get("DUETO_SECRET_KEY_FALLBACKS", "").split()
 DEBUG = False
 ALLOWED_HOSTS = os.environ.get("DUETO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
+PUBLISHED_PORTS = frozenset(filter(None, os.environ.get("DUETO_PUBLISHED_PORTS", "").split(",")))
+"""Beside a process's own one, those that Location, status_url and next may name."""
 # Behind a proxy that speaks TLS to the world, and HTTP to us. Off by default: whoever can reach us
 # without that proxy could say anything in its headers.
 CSRF_TRUSTED_ORIGINS = [o for o in os.environ.get("DUETO_TRUSTED_ORIGINS", "").split(",") if o]
@@ -48,22 +85,72 @@ _ADMIN_APPS = [
 HAS_ADMIN = SERVICE in ("", "dashboard")
 _TOOLS = [a for a in ("loadtests", "stack", "checker") if (BASE_DIR / a).exists()]
 """They are not in the image of the shop."""
-INSTALLED_APPS = ["rest_framework", "messaging", "coordination", *SERVICES, *_TOOLS]
+INSTALLED_APPS = ["rest_framework", "accounts", "messaging", "coordination", *SERVICES, *_TOOLS]
 if HAS_ADMIN:
-    INSTALLED_APPS = [*_ADMIN_APPS, "dashboard", *INSTALLED_APPS]
+    INSTALLED_APPS = [*_ADMIN_APPS, "axes", "dashboard", *INSTALLED_APPS]
 
 MIDDLEWARE = ["httpapi.middleware.RequestContext"]
 if HAS_ADMIN:
     MIDDLEWARE += [
+        "django.middleware.security.SecurityMiddleware",
+        "csp.middleware.CSPMiddleware",
         "whitenoise.middleware.WhiteNoiseMiddleware",
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.middleware.common.CommonMiddleware",
         "django.middleware.csrf.CsrfViewMiddleware",
         "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "accounts.acting.ActingMiddleware",
         "django.contrib.messages.middleware.MessageMiddleware",
         "django.middleware.clickjacking.XFrameOptionsMiddleware",
+        "axes.middleware.AxesMiddleware",
     ]
+_NONE, _SELF = "'none'", "'self'"
+# No script, style or picture but our own files; a stored report is shown in a frame of its own.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [_NONE],
+        **{f"{kind}-src": [_SELF] for kind in ("script", "style", "font", "connect", "frame")},
+        "form-action": [_SELF],
+        "img-src": [_SELF, "data:"],
+        "base-uri": [_NONE],
+        "frame-ancestors": [_NONE],
+    }
+}
+SECURE_REFERRER_POLICY = SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+
+# People: a session ends with the browser, or after 8 hours; their cookies stay with this host where
+# a proxy speaks TLS to the world. Who guesses passwords is kept out (accounts.logins).
+AUTHENTICATION_BACKENDS = [
+    "accounts.logins.OneAddress",
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
+    for name, options in (
+        ("UserAttributeSimilarityValidator", {}),
+        ("MinimumLengthValidator", {"min_length": 12}),
+        ("CommonPasswordValidator", {}),
+        ("NumericPasswordValidator", {}),
+    )
+]
+SESSION_COOKIE_AGE = 8 * 3600
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = bool(_TLS_HEADER)
+_OF_HOST = "__Host-" if _TLS_HEADER else ""
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_OF_HOST}sessionid", f"{_OF_HOST}csrftoken"
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_LOCKOUT_CALLABLE = "accounts.logins.locked_out"
+AXES_CLIENT_IP_CALLABLE = "accounts.logins.address_of"
+AXES_VERBOSE = False
 WHITENOISE_USE_FINDERS = True
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -97,6 +184,8 @@ SERVICE_URLS = {
 }
 
 # Business rules that a run may change.
+MOST_RESERVED = int(os.environ.get("INVENTARIO_MOST_RESERVED") or (0 if _IS_DEMO else 200))
+"""How many units a user may have reserved at a time; 0: any."""
 RESERVATION_SECONDS = int(os.environ.get("INVENTARIO_RESERVATION_SECONDS", "1800"))
 _DECLINE_SHARE = "PAGOS_DECLINE_SHARE"
 DECLINE_SHARES = {"": 0.0} | {
@@ -137,6 +226,17 @@ if not KEEP_SECONDS >= LEAST_KEEP_SECONDS:
         " duplicate may come after what would tell it is one"
     )
 
+# Where Temporal's server is, for saga_temporal's worker; the last three are files.
+TEMPORAL = {
+    "address": os.environ.get("TEMPORAL_ADDRESS") or "127.0.0.1:7233",
+    "namespace": os.environ.get("TEMPORAL_NAMESPACE") or "default",
+    "api_key": os.environ.get("TEMPORAL_API_KEY", ""),
+    "tls": os.environ.get("TEMPORAL_TLS", "") == "1",
+    "ca": os.environ.get("TEMPORAL_TLS_CA", ""),
+    "certificate": os.environ.get("TEMPORAL_TLS_CERTIFICATE", ""),
+    "key": os.environ.get("TEMPORAL_TLS_KEY", ""),
+}
+
 TRACE_URL = os.environ.get("DUETO_TRACE_URL", "")
 """Where the dashboard shows a trace, with `{trace_id}` in it; empty: nowhere."""
 HOP_SECONDS = float(os.environ.get("DUETO_HOP_SECONDS", "0"))
@@ -176,5 +276,13 @@ LOGGING = {
     "loggers": {
         "django.request": {"level": "ERROR", "filters": ["only_bugs"]},
         "pika": {"level": "WARNING"},
+        "axes": {"level": "WARNING"},
     },
 }
+
+WEAK_SECRETS = secrets.problems_of_values(SECRETS, keys=["DUETO_SECRET_KEY"])
+"""What is wrong with the secrets that were given (`manage.py check_security`)."""
+if WEAK_SECRETS and SERVICE and AUTH == "required":
+    raise ImproperlyConfigured(f"{'; '.join(WEAK_SECRETS)} (python manage.py secrets makes better)")
+if SERVICE:  # a command may start processes, which need them
+    secrets.forget(SECRETS)

@@ -5,7 +5,6 @@ from django.contrib import admin
 from django.urls import include, path
 
 from catalogue.services import WITH_DATABASE, WITH_WORKER
-from config.front_page import front_page
 from coordination import closing
 from httpapi.health import about
 from httpapi.metrics import metrics
@@ -32,6 +31,8 @@ for service in [name for name in served if name in WITH_WORKER]:
 if settings.SERVICE in WITH_DATABASE:
     urlpatterns += [path("", about)]
 if settings.HAS_ADMIN:
+    from config.front_page import front_page  # which needs people
+
     admin.site.site_header = "Dueto"
     admin.site.site_title = "Dueto"
     admin.site.index_template = "admin/front_page.html"
@@ -39,6 +40,7 @@ if settings.HAS_ADMIN:
     urlpatterns += [
         path("admin/", admin.site.admin_view(front_page)),
         path("admin/", admin.site.urls),
+        path("", include("accounts.urls")),
         path("", include("dashboard.urls")),
     ]
 

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from contracts import events, refusals
 from contracts.outcomes import NOTHING_TO_UNDO
-from contracts.patterns import CHOREOGRAPHED, ORCHESTRATED_MESSAGING, PATTERNS
 from contracts.projection import (
     NOTICES,
+    REDRIVE_REQUESTED,
+    SKIP_REQUESTED,
     STEP_WAITING,
     calls,
     data_type,
@@ -25,6 +26,7 @@ from contracts.projection import (
 )
 from contracts.saga import ANSWERS, COMMANDS, SAGAS, Answers, Command, Context, Direction, Undo
 from contracts.schemas import Schema, Schemas
+from contracts.topology import ASKING, WATCHING, speakers
 
 _EMPTY: Schema = {"type": "object", "maxProperties": 0}
 _SKIPPED: Schema = {
@@ -52,6 +54,26 @@ _WAITING: Schema = {
         "until": {"type": "string", "format": "date-time"},
         "cause": {"type": "string"},
     },
+}
+
+
+_APPEALS: dict[str, tuple[str, Schema]] = {
+    REDRIVE_REQUESTED: (
+        "The service whose event this is is asked to publish it again.",
+        {
+            "type": "object",
+            "required": ["event"],
+            "properties": {"event": {"type": "string"}},
+        },
+    ),
+    SKIP_REQUESTED: (
+        "An operator has seen to a step otherwise: its service is asked to record and say that.",
+        {
+            "type": "object",
+            "required": ["reaction", "skipped"],
+            "properties": {"reaction": {"type": "string"}, "skipped": {"type": "string"}},
+        },
+    ),
 }
 
 
@@ -108,8 +130,7 @@ def _types() -> list[Any]:
 
 def _all_of(name: str, schemas: Schemas) -> Iterator[Sent]:
     """Of a saga: its events in the order of its page, notices, requests, replies."""
-    watching = PATTERNS[CHOREOGRAPHED].coordinator
-    asking = PATTERNS[ORCHESTRATED_MESSAGING].coordinator
+    watching, asking = WATCHING, ASKING
     context = _context(name, schemas)
     for event in dict.fromkeys(events_of(name)):
         consumers = [row.service for row in reactions(name) if row.event == event]
@@ -118,7 +139,7 @@ def _all_of(name: str, schemas: Schemas) -> Iterator[Sent]:
             event,
             events.EVENTS,
             _what(name, event),
-            (*_senders(name, event), watching),
+            tuple(sorted(speakers()[name, event])),
             tuple(dict.fromkeys([*consumers, watching])),
             {"context": context, "result": _result(name, event, schemas)},
         )
@@ -131,6 +152,11 @@ def _all_of(name: str, schemas: Schemas) -> Iterator[Sent]:
             services_of(SAGAS[name]),
             (watching, asking),
             {"result": _WAITING if event == STEP_WAITING else _PARKED},
+        )
+    for event, (what, result) in _APPEALS.items():
+        yield Sent(
+            *(name, event, events.EVENTS, what, (watching,), services_of(SAGAS[name])),
+            {"context": context, "result": result},
         )
     for call in calls(name):
         reply = reply_to(call.request)
@@ -184,13 +210,6 @@ def _what(name: str, event: str) -> str:
         if event in words:
             return f"{step.name} ({step.operation}) {words[event]}."
     return f"The saga is asked to {'end' if event == saga.abort else 'be given back'}."
-
-
-def _senders(name: str, event: str) -> tuple[str, ...]:
-    """Beside who watches, and redrives any event of a saga that stands still."""
-    steps = SAGAS[name].steps
-    said = [step.service for step in steps if event in (step.done, step.refused, step.undone)]
-    return tuple(dict.fromkeys(said))
 
 
 def _result(name: str, event: str, schemas: Schemas) -> Schema:

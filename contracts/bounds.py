@@ -11,6 +11,8 @@ Numbers. A whole number is a JSON number without a fraction: 5, not 5.0, 1e3, "5
 Money. A number or a string, finite, with at most two decimals; Decimal in the code, numeric in
     the database, a string on the wire.
 Ids of products, users and carts may come as numbers, where a shopper or an operator sends them.
+    What people send has an id's characters; between services its length is enough (a pattern is
+    some µs a text), as what comes there was a person's once, or a service's own.
 """
 
 import re
@@ -44,20 +46,29 @@ def words(of: Iterable[str]) -> Meta:
 
 
 MOST_ID, MOST_NAME, MOST_CATEGORY, MOST_REASON, MOST_DESCRIPTION = 64, 200, 100, 1_000, 10_000
-MOST_ADDRESS_FIELDS, MOST_ADDRESS_TEXT = 20, 200
+MOST_ADDRESS_FIELDS, MOST_ADDRESS_NAME, MOST_ADDRESS_TEXT = 12, 32, 200
 MOST_KEY = 255
 """Characters of an Idempotency-Key."""
 
 NOT_BLANK, NO_NUL = r"\S", r"\A[^\x00]*\Z"
+OF_AN_ID, OF_A_FIELD = r"\A[\w.:@+-]+\Z", r"\A[A-Za-z][A-Za-z0-9_]*\Z"
+IDS_CHARACTERS = "letters, digits and - _ . : @ +"
 _IN_WORDS = {
+    f" matching regex {OF_AN_ID!r}": f" of {IDS_CHARACTERS}",
+    f" matching regex {OF_A_FIELD!r}": " of letters, digits and _ that begins with a letter",
     f" matching regex {NOT_BLANK!r}": " that is not blank",
     f" matching regex {NO_NUL!r}": " without NUL characters",
 }
 
-Id = Annotated[str, Meta(min_length=1, max_length=MOST_ID)]
+Id = Annotated[str, Meta(min_length=1, max_length=MOST_ID, pattern=OF_AN_ID)]
+IdRead = Annotated[str, Meta(min_length=1, max_length=MOST_ID)]
+"""One that was taken already: in a command, an event, a stored saga."""
+UserId = Annotated[str, Meta(max_length=MOST_ID)]
+"""Whose it is, opaque; empty: nobody's in particular."""
 CauseId = Annotated[str, Meta(max_length=MOST_ID)]
 Name = Annotated[str, Meta(max_length=MOST_NAME, pattern=NOT_BLANK)]
 Sku = Annotated[str, Meta(max_length=MOST_ID, pattern=NOT_BLANK)]
+"""What an order may call a product by, if it has an id's characters."""
 Category = Annotated[str, Meta(max_length=MOST_CATEGORY)]
 Description = Annotated[str, Meta(max_length=MOST_DESCRIPTION)]
 Reason = Annotated[str, Meta(max_length=MOST_REASON)]
@@ -65,14 +76,15 @@ SagaPattern = Annotated[str, Meta(min_length=1, max_length=32)]
 Asked = Annotated[str, Meta(min_length=1, max_length=MOST_NAME, pattern=NO_NUL)]
 """Of a query, whose texts come through no JSON."""
 Traceparent = Annotated[str, Meta(max_length=64)]
-AddressField = Annotated[str, Meta(max_length=MOST_ID)]
+AddressField = Annotated[str, Meta(max_length=MOST_ADDRESS_NAME, pattern=OF_A_FIELD)]
 AddressText = Annotated[str, Meta(max_length=MOST_ADDRESS_TEXT)]
 Address = Annotated[dict[AddressField, AddressText], Meta(max_length=MOST_ADDRESS_FIELDS)]
 """Of a bill, as a shopper sends it: whatever fields their country has."""
 
-MOST_BYTES, MOST_BYTES_OF_ONE = 8 * 1024 * 1024, 64 * 1024
-"""Of a body: a list (1,000 commands, say, or the checkouts of a hand-over), and anything else: what
-one shopper, or one step, has to say."""
+MOST_BYTES, MOST_BYTES_OF_MANY, MOST_BYTES_OF_ONE = 8 * 1024 * 1024, 1024 * 1024, 64 * 1024
+"""Of a body: a list that services send each other (1,000 commands, say, or the checkouts of a
+hand-over), one of people's (of new products), and anything else: what one shopper, or one step, has
+to say. Which doors take lists, they declare."""
 MOST_BYTES_OF_A_MESSAGE = 1024 * 1024
 """Nothing larger is sent, and of what is larger no more than this is read."""
 MOST_DEPTH, MOST_DEPTH_OF_A_MESSAGE = 32, 64
@@ -119,6 +131,11 @@ def require_money(
     """For the `__post_init__` of a type. Raises ValueError, which msgspec tells as its own."""
     if not is_money(value, most=most, least=least):
         raise ValueError(f"{field}: from {least} to {most}, with at most two decimals")
+
+
+def is_id(text: str) -> bool:
+    """Whether people may be called so, and what they send."""
+    return len(text) <= MOST_ID and re.search(OF_AN_ID, text) is not None
 
 
 def is_deeper(body: bytes, *, than: int) -> bool:

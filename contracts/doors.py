@@ -1,7 +1,8 @@
 """What each door takes, gives and refuses, and for whom it is: declared at its view, and read by
-all that has to know the doors. One that declares nothing is a mistake, which a test finds.
+all that has to know the doors: the check of who asks (httpapi.identity), the documents, the tests.
+One that declares nothing is closed to everybody, and a mistake, which a test finds.
 
-    @door(SHOPPER, takes=NewCart, gives={201: CartShown}, refuses={409: (OUT_OF_STOCK,)})
+    @door(SHOP, takes=NewCart, gives={201: CartShown}, refuses={409: (OUT_OF_STOCK,)})
     def post(self, request): ...
 """
 
@@ -9,13 +10,34 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
+
+from contracts import bounds
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _CONVERTED = re.compile(r"<(?:\w+:)?(\w+)>")
 _PARTS = re.compile(rf"[.;,] (?=(?:{'|'.join(METHODS)})\b)")
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
+
+
+class Scope(StrEnum):
+    """What a person may, as a token says it; a door asks for one of several."""
+
+    PUBLIC = "public"
+    """Nobody is asked who they are."""
+    SHOP = "shop"
+    """What is one's own: carts, orders, payments, sagas."""
+    CATALOGUE_WRITE = "catalogue:write"
+    PAYMENTS_READ = "payments:read"
+    """Of a merchant, and its own ones alone."""
+    PAYMENTS_WRITE = "payments:write"
+    OPS_READ = "ops:read"
+    OPS_ACT = "ops:act"
+
+
+PUBLIC, SHOP, CATALOGUE_WRITE, PAYMENTS_READ, PAYMENTS_WRITE, OPS_READ, OPS_ACT = Scope
 
 
 class Audience(StrEnum):
@@ -27,9 +49,6 @@ class Audience(StrEnum):
     ANYONE = "anyone"
 
 
-SHOPPER, OPERATOR, SERVICE, ANYONE = Audience
-
-
 class Text(NamedTuple):
     """An answer that is no JSON."""
 
@@ -37,29 +56,51 @@ class Text(NamedTuple):
 
 
 class Declared(NamedTuple):
-    """`takes`: the type of the body, or of the query of a GET or a DELETE; several: any of them.
-    `gives`: by status, the type of the answer, or several; None: no body. `refuses`: by status, the
-    codes that are this door's own. `headers`: those of the request that mean something here.
-    `example`: of what it takes, where values as usual would be refused together. `what`: what it is
-    for, where the docstring of its view does not say.
+    """`scopes`: of these a person needs one. `callers`: the services that may call it; of each
+    other one it is refused. `takes`: the type of the body, or of the query of a GET or a DELETE;
+    several: any of them. `gives`: by status, the type of the answer, or several; None: no body.
+    `refuses`: by status, the codes that are this door's own. `headers`: those of the request that
+    mean something here. `example`: of what it takes, where values as usual would be refused
+    together. `what`: what it is for, where the docstring of its view does not say. `most_bytes`: of
+    a body that is a list; another one has at most bounds.MOST_BYTES_OF_ONE.
     """
 
-    audience: Audience
+    scopes: frozenset[Scope]
+    callers: frozenset[str] = frozenset()
     takes: Any = None
     gives: Mapping[int, Any] = _NOTHING
     refuses: Mapping[int, Sequence[str]] = _NOTHING
     headers: Sequence[str] = ()
     example: Any = None
     what: str = ""
+    most_bytes: int = bounds.MOST_BYTES_OF_ONE
+
+    @property
+    def is_public(self) -> bool:
+        return PUBLIC in self.scopes
+
+    @property
+    def audience(self) -> Audience:
+        if self.is_public:
+            return Audience.ANYONE
+        if SHOP in self.scopes:
+            return Audience.SHOPPER
+        return Audience.OPERATOR if self.scopes else Audience.SERVICE
 
 
 View = TypeVar("View", bound=Callable[..., Any])
 Declaring = Callable[[Any, str], Declared]
 
 
-def door(audience: Audience, **fields: Any) -> Callable[[View], View]:
-    """Declares it of a view's method, or of a view that is a function: the fields of Declared."""
-    return door_by(lambda view, path: Declared(audience, **fields))
+def declared(*scopes: Scope, callers: Iterable[str] = (), **fields: Any) -> Declared:
+    """For people with one of these scopes, and for these services: further fields of Declared."""
+    return Declared(frozenset(scopes), frozenset(callers), **fields)
+
+
+def door(*scopes: Scope, callers: Iterable[str] = (), **fields: Any) -> Callable[[View], View]:
+    """Declares it of a view's method, or of a view that is a function: as `declared`."""
+    found = declared(*scopes, callers=callers, **fields)
+    return door_by(lambda view, path: found)
 
 
 def door_by(declaring: Declaring) -> Callable[[View], View]:
@@ -127,8 +168,7 @@ def _methods(
 ) -> Iterator[tuple[str, str, Any, Declaring | None]]:
     first: dict[str, Any] = {}
     for path, view in _views(urls, "/"):
-        is_page = getattr(view, "is_page", False) or view.__module__.startswith("django.")
-        if path.startswith(tuple(but)) or is_page:
+        if path.startswith(tuple(but)) or _is_page(view):
             continue
         where = _CONVERTED.sub(r"{\1}", path)
         if first.setdefault(_CONVERTED.sub("{}", path), view) is view:
@@ -154,9 +194,28 @@ def _declarations(view: Any) -> Iterator[tuple[str, Declaring | None]]:
     if not isinstance(view, type):
         yield "GET", getattr(view, "declared", None)
         return
-    for method in getattr(view, "methods", METHODS):
+    for method in METHODS:
         if hasattr(view, method.lower()):
             yield method, getattr(getattr(view, method.lower()), "declared", None)
+
+
+@cache
+def of_view(callback: Any, route: str) -> Mapping[str, Declared | None] | None:
+    """What the view of a path declares, by method; None: it is a page, and no door. `route`: the
+    path as its URL pattern has it.
+    """
+    view = view_of(callback)
+    if _is_page(view):
+        return None
+    where = "/" + _CONVERTED.sub(r"{\1}", route)
+    return {
+        method: declaring(view, where) if declaring else None
+        for method, declaring in _declarations(view)
+    }
+
+
+def _is_page(view: Any) -> bool:
+    return getattr(view, "is_page", False) or view.__module__.startswith("django.")
 
 
 def _doc_of(view: Any) -> str:

@@ -1,4 +1,4 @@
-"""What a service says has happened: the envelope. The names are those of the sagas' pages.
+"""The envelope of what a service publishes has happened. The names are those of the sagas' pages.
 
 Fields are added, never renamed; unknown fields are ignored by a reader of an older version.
 
@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from contracts import bounds
-from contracts.bounds import CauseId, Id, Traceparent
-from contracts.outcomes import Failure
+from contracts.bounds import CauseId, IdRead, Traceparent
+from contracts.outcomes import Described, Failure
 
 EVENTS, COMMANDS, REPLIES = "saga_events", "saga_commands", "saga_replies"
 """The exchanges, by what goes over them."""
@@ -42,13 +42,13 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """The envelope. `saga`: the name of the saga, within which `type` has its meaning. `cause_id`:
-    the event that set this one off. `redrive`: said again on purpose.
+    the event that set this one off. `redrive`: published again on purpose.
     """
 
-    id: Id
-    type: Id
-    saga_id: Id
-    saga: Id
+    id: IdRead
+    type: IdRead
+    saga_id: IdRead
+    saga: IdRead
     occurred_at: datetime
     data: Facts
     cause_id: CauseId = ""
@@ -61,7 +61,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         return route(self.saga, self.type)
 
 
-class InvalidMessage(ValueError):
+class InvalidMessage(Described, ValueError):
     """No event can be read from this body, however often it is tried; the text says why."""
 
 
@@ -140,7 +140,7 @@ def route(saga: str, event: str) -> str:
 
 
 def event_id(*, saga_id: str, step: str, direction: str, attempt: int = 1) -> str:
-    """The id of what is said of a step in a direction (RFC 4122, version 5): the same whenever this
-    attempt is told of again. A step is done or refused once, so both have the id of its `do`.
+    """The id of what is published of a step in a direction (RFC 4122, version 5): the same whenever
+    this attempt is told of again. A step is done or refused once, so both have the id of its `do`.
     """
     return str(uuid.uuid5(_NAMESPACE, f"{saga_id} {step} {direction} {attempt}"))

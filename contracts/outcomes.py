@@ -7,6 +7,17 @@ from typing import Any
 import msgspec
 
 
+class Described(Exception):
+    """An error whose own words are for who runs the shop: what is wrong with a message, a row, a
+    call or a broker.
+    """
+
+    @property
+    def told(self) -> str:
+        """What is shown of it."""
+        return str(self)
+
+
 class Done(msgspec.Struct, frozen=True, tag_field="outcome", tag="done"):
     """The effect is there. `data`: what the caller may want to know of it."""
 
@@ -60,6 +71,15 @@ class Failure(msgspec.Struct, frozen=True):
 
 NOTHING_TO_UNDO = Done({"nothing_to_undo": True})
 """What an undo answers where the step never happened; from now on it can't happen any more."""
+
+
+SKIPPED = "skipped"
+"""In the data of a step that a person has seen to otherwise: the reason. Nothing happened here."""
+
+
+def is_skipped(outcome: Outcome) -> bool:
+    """Whether a person has seen to the step otherwise."""
+    return isinstance(outcome, Done) and SKIPPED in outcome.data
 
 
 def word_of(outcome: Outcome) -> str:

@@ -1,5 +1,7 @@
 """The patterns, a row each: how a saga is coordinated, and by whom."""
 
+import os
+
 import msgspec
 
 
@@ -19,6 +21,10 @@ class Pattern(msgspec.Struct, frozen=True, kw_only=True):
 ORCHESTRATED = "orchestrated"
 CHOREOGRAPHED = "choreographed"
 ORCHESTRATED_MESSAGING = "orchestrated_messaging"
+TEMPORAL = "temporal"
+TEMPORAL_VARIABLE = "DUETO_TEMPORAL"
+"""Where it is 1, for every process, there are the pattern `temporal` and its coordinator."""
+HAS_TEMPORAL = os.environ.get(TEMPORAL_VARIABLE, "") == "1"
 
 
 def _orchestrated(name: str) -> Pattern:
@@ -43,11 +49,26 @@ PATTERNS = {
         ),
         # The control: the same orchestrator, with messages in place of its calls.
         _orchestrated(ORCHESTRATED_MESSAGING),
+        *(
+            # The same rows, on an engine that exists already.
+            Pattern(
+                name=TEMPORAL,
+                coordinator="saga_temporal",
+                hand_over="/saga/temporal/sagas",
+                state="/saga/temporal/{saga_id}",
+            )
+            for _ in range(HAS_TEMPORAL)
+        ),
     )
 }
 """By name."""
 
 
+COORDINATORS = frozenset(pattern.coordinator for pattern in PATTERNS.values())
+CONDUCTORS = frozenset(
+    pattern.coordinator for pattern in PATTERNS.values() if not pattern.starts_itself
+)
+"""Those that ask participants for steps."""
 STARTING_THEMSELVES = [pattern.name for pattern in PATTERNS.values() if pattern.starts_itself]
 
 

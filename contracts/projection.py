@@ -10,11 +10,13 @@ types (Honda, Yoshida and Carbone 2008): the whole is written once, and each end
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
 
+from contracts import bounds
 from contracts.outcomes import Done, Failure, Outcome
 from contracts.saga import (
     COMMANDS,
@@ -29,16 +31,21 @@ from contracts.saga import (
 )
 
 STEP_PARKED = "step.parked"
-"""Said of any saga: a service has left a message to a person, and the saga waits there."""
+"""Published of any saga: a service has left a message to a person, and the saga waits there."""
 STEP_WAITING = "step.waiting"
 """Said of any saga: one of its steps has asked, and waits until a named time for who decides."""
 NOTICES = (STEP_PARKED, STEP_WAITING)
+REDRIVE_REQUESTED = "step.redrive.requested"
+"""Asked of any saga's services, by who watches it: what came of a step is to be said again."""
+SKIP_REQUESTED = "step.skip.requested"
+"""Asked so, too: a person has seen to a step otherwise; its service records and says that."""
+APPEALS = (REDRIVE_REQUESTED, SKIP_REQUESTED)
 _ENVELOPE = frozenset({"saga_id", "step", "saga", "traceparent"})
-_OF_THE_CONTEXT = ("subject", "saga_id", "pattern")
+_OF_THE_CONTEXT = ("subject", "user_id", "saga_id", "pattern")
 
 
 class ReactionRow(NamedTuple):
-    """On hearing `event` of this saga the step's service does, undoes or blocks the step; then it
+    """On `event` of this saga the step's service does, undoes or blocks the step; then it
     says `emits`, or `emits_on_refusal`. An empty name: nothing is said.
     """
 
@@ -146,6 +153,16 @@ def asked_of(service: str) -> Iterator[StepCall]:
         yield from (call for call in calls(name) if call.step.service == service)
 
 
+def owners() -> frozenset[str]:
+    """Of all sagas."""
+    return frozenset(page.owner for page in SAGAS.values())
+
+
+def participants() -> frozenset[str]:
+    """Of all sagas."""
+    return frozenset(service for page in SAGAS.values() for service in services_of(page))
+
+
 def services_of(saga: Saga) -> tuple[str, ...]:
     """Who takes part, its owner first."""
     return tuple(dict.fromkeys(step.service for step in saga.steps))
@@ -204,7 +221,19 @@ def data_type(name: str) -> type[msgspec.Struct]:
         for field, source in _sources(step.operation, tuple(step.needs.items())):
             if "." not in source and source not in _OF_THE_CONTEXT:
                 fields[source] = types[field]
-    return msgspec.defstruct(f"{name}_data", list(fields.items()), frozen=True, kw_only=True)
+    own = {"__post_init__": _check_money}
+    kinds = list(fields.items())
+    return msgspec.defstruct(f"{name}_data", kinds, namespace=own, frozen=True, kw_only=True)
+
+
+def _check_money(data: msgspec.Struct) -> None:
+    """Raises ValueError for an amount that no table could hold: a command may still be refused for
+    it, but a saga that begins is about money.
+    """
+    for field in data.__struct_fields__:
+        value = getattr(data, field)
+        if isinstance(value, Decimal):
+            bounds.require_money(field, value, most=bounds.MOST_MONEY)
 
 
 def select(name: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from contracts.bounds import MOST_ID, Id, Reason, SagaPattern, Traceparent
+from contracts.bounds import MOST_ID, IdRead, Reason, SagaPattern, Traceparent, UserId
 from contracts.outcomes import Failure
 
 
@@ -25,6 +25,8 @@ class StepClass(StrEnum):
 
 
 COMPENSABLE, PIVOT, RETRIABLE = StepClass
+CUSTOMER = "customer"
+"""Of `Step.decided_by`: the user whose saga it is, and nobody says yes for them."""
 
 
 class Direction(StrEnum):
@@ -113,14 +115,16 @@ class Saga(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`subject`: the cart, order or booking that it is about. `data`: what its steps need, and
-    nothing else (`projection.select`). `results`: of earlier steps, what later ones need, by step.
+    """`subject`: the cart, order or booking that it is about. `user_id`: whose saga it is; who
+    takes part writes it beside what it makes for it. `data`: what its steps need, and nothing else
+    (`projection.select`). `results`: of earlier steps, what later ones need, by step.
     """
 
-    saga: Id
-    saga_id: Id
+    saga: IdRead
+    saga_id: IdRead
     pattern: SagaPattern
-    subject: Id
+    subject: IdRead
+    user_id: UserId = ""
     traceparent: Traceparent = ""
     data: dict[str, Any] = {}
     results: dict[str, dict[str, Any]] = {}
@@ -152,7 +156,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     `traceparent`: of what asks for it; only where the trace is recorded.
     """
 
-    saga_id: Id
+    saga_id: IdRead
     step: Annotated[str, msgspec.Meta(max_length=MOST_ID)] = ""
     saga: Annotated[str, msgspec.Meta(max_length=MOST_ID)] = ""
     traceparent: Traceparent | UnsetType = UNSET

@@ -111,7 +111,7 @@ def _ordered(schema: Schema, orders: Mapping[str, list[str]]) -> Schema:
 
 
 def _text(schema: Schema, name: str) -> str:
-    usual = name.replace("_", " ") or "text"
+    usual = (name if schema.get("pattern") else name.replace("_", " ")) or "text"
     return usual[: schema.get("maxLength", len(usual))]
 
 

@@ -192,19 +192,24 @@ class Alive(TypedDict):
 
 
 class Health(TypedDict):
-    """How a service is; beside these, each of its dependencies by name."""
+    """How a service is; beside these, each of its dependencies by name. What is optional here is
+    told to services, and to who may look at everything. `insecure`: of a service that was started
+    all the same, why it should not be.
+    """
 
     status: Annotated[str, words(("ok", "unavailable"))]
     service: str
-    attention: list[Attention]
+    attention: NotRequired[list[Attention]]
     database: NotRequired[dict[str, Any]]
     requests: NotRequired[int]
+    tokens_verified: NotRequired[int]
+    insecure: NotRequired[list[str]]
 
 
 class Intervention(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks something of a saga or of a message, and why."""
+    """Who asks something of a saga or of a message (the caller, who may be left out), and why."""
 
-    requested_by: Annotated[str, msgspec.Meta(min_length=1, max_length=150)] = "api"
+    requested_by: Annotated[str, msgspec.Meta(max_length=150)] = ""
     reason: Annotated[str, msgspec.Meta(max_length=1000)] = ""
 
 

@@ -8,15 +8,17 @@ accepted it.
 
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
+from django.conf import settings
 
 from contracts import events, projection, refusals
-from contracts.bounds import Id, SagaPattern, Traceparent
+from contracts.bounds import IdRead, SagaPattern, Traceparent
 from contracts.events import Event, Facts
 from contracts.outcomes import Done, Outcome, Refused
 from contracts.patterns import STARTING_THEMSELVES
@@ -35,7 +37,7 @@ class Accept(Command, frozen=True, kw_only=True):
     """
 
     saga_pattern: SagaPattern
-    user_id: Id | None = None
+    user_id: IdRead | None = None
     traceparent: Traceparent = ""
     idempotency_key: str = ""
     fingerprint: str = ""
@@ -86,13 +88,16 @@ def is_own_start(pattern: str) -> bool:
     return pattern in STARTING_THEMSELVES
 
 
-def context_of(*, command: Accept, subject: str, known: Mapping[str, Any]) -> Context:
-    """What the saga's steps will see: of all that is `known`, what its page asks for."""
+def context_of(*, command: Accept, subject: str, user_id: str, known: Mapping[str, Any]) -> Context:
+    """What the saga's steps will see: of all that is `known`, what its page asks for. `user_id`:
+    whose saga it is.
+    """
     return Context(
         saga=command.saga,
         saga_id=command.saga_id,
         pattern=command.saga_pattern,
         subject=subject,
+        user_id=user_id,
         traceparent=command.traceparent,
         data=projection.select(command.saga, dict(known)),
     )
@@ -112,14 +117,55 @@ def first_event(*, context: Context, now: datetime) -> Event:
     )
 
 
-def take_keys(
-    *, owner: Owner, commands: Sequence[Accept], users: Mapping[str, str | None]
-) -> dict[str, Key]:
-    """Takes the Idempotency-Keys that come with these; by saga id, those that stand for a saga
-    already. `users`: whose each is, by saga id; nobody's is not looked at.
+A = TypeVar("A", bound=Accept)
+
+
+class SortedOut(NamedTuple, Generic[A]):
+    """`fresh`: those to be decided. `known`: by saga id, whose key stands for a saga already;
+    `refused`: whose user has too many under way.
+    """
+
+    fresh: list[A]
+    known: Mapping[str, Key]
+    refused: Mapping[str, Outcome]
+
+
+def sort_out(
+    *, owner: Owner, commands: Sequence[A], users: Mapping[str, str | None]
+) -> SortedOut[A]:
+    """What of these is to be decided; takes the Idempotency-Keys that come with them. `users`:
+    whose each is, by saga id; nobody's is neither looked up nor counted.
 
     What the sagas are about is locked before this.
     """
+    known = _take_keys(owner, commands, users)
+    new = [command for command in commands if command.saga_id not in known]
+    refused = _too_many(owner, new, users)
+    fresh = [command for command in new if command.saga_id not in refused]
+    return SortedOut(fresh, known, refused)
+
+
+def _too_many(
+    owner: Owner, commands: Sequence[Accept], users: Mapping[str, str | None]
+) -> dict[str, Outcome]:
+    most = getattr(settings, "MOST_UNDER_WAY", 0)
+    counted = [command for command in commands if most and users.get(command.saga_id)]
+    if not counted:
+        return {}
+    named = {command.saga_id: users[command.saga_id] or "" for command in counted}
+    under_way = Counter(owner.sagas.under_way(user_ids=list(named.values())))
+    refused: dict[str, Outcome] = {}
+    for saga_id, user in named.items():
+        under_way[user] += 1
+        if under_way[user] > most:
+            detail = f"At most {most} of yours may be under way: again when one has ended."
+            refused[saga_id] = Refused(refusals.TOO_MANY_UNDER_WAY, detail)
+    return refused
+
+
+def _take_keys(
+    owner: Owner, commands: Sequence[Accept], users: Mapping[str, str | None]
+) -> dict[str, Key]:
     keys = [
         Key(
             user_id=user,
@@ -137,12 +183,14 @@ def answered(
     *,
     owner: Owner,
     commands: Sequence[Accept],
-    known: Mapping[str, Key],
+    among: SortedOut[Any],
     decided: Mapping[str, Outcome],
 ) -> list[Outcome]:
-    """An outcome for each: as `decided` (by saga id), or where its key was `known` what that stands
-    for: another saga, or refused: idempotency_key_reused. What is refused leaves its key free.
+    """An outcome for each: as `decided` (by saga id) of those that were fresh, or refused, or where
+    its key was known what that stands for: another saga, or refused: idempotency_key_reused. What
+    is refused leaves its key free.
     """
+    known, decided = among.known, {**decided, **among.refused}
     refused = [command for command in commands if isinstance(decided.get(command.saga_id), Refused)]
     owner.sagas.free_keys(
         saga_ids=[command.saga_id for command in refused if command.idempotency_key]

@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 
 from contracts import bounds
 from contracts.outcomes import Refused
@@ -27,14 +28,16 @@ from coordination.views import Ask
 from httpapi.problems import Problem
 from messaging import models as messages
 from messaging.admin import FailedMessageAdmin, OutboxEntryAdmin, WorkerHeartbeatAdmin
-from participant.admin import BarrierEntryAdmin, RecordAdmin, as_json
+from participant.admin import BarrierEntryAdmin, InterventionAdmin, RecordAdmin, as_json
 from participant.decisions import GivenVerdict
 from participant.in_bulk import reason_of
-from participant.models import BarrierEntry, Decision
+from participant.models import BarrierEntry, Decision, Intervention
 from participant.operations import NO, YES
 
 MOST_SUMMED = 1_000
 """Sagas whose money is added up before a person skips or undoes them."""
+LONGEST_REASON = 150
+"""Characters, in a list: its page has the whole."""
 MOST_MINUTES = 60 * 24 * 365
 
 
@@ -55,14 +58,14 @@ class DecisionAdmin(RecordAdmin):
 
     @admin.action(description="Approve: say yes to what waits", permissions=["operate"])
     def approve(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        return self._give(request, queryset, YES, "approved")
+        return self._give(request, queryset, YES, "Approve", "approved")
 
     @admin.action(description="Reject: say no to what waits", permissions=["operate"])
     def reject(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        return self._give(request, queryset, NO, "rejected")
+        return self._give(request, queryset, NO, "Reject", "rejected")
 
     def _give(
-        self, request: HttpRequest, queryset: QuerySet[Any], word: str, done: str
+        self, request: HttpRequest, queryset: QuerySet[Any], word: str, verb: str, done: str
     ) -> HttpResponse | None:
         def act(key: int) -> Refused | None:
             row = queryset.model._default_manager.get(pk=key)
@@ -71,11 +74,12 @@ class DecisionAdmin(RecordAdmin):
                 step=row.step,
                 word=word,
                 by=request.user.get_username(),
-                reason="from the admin",
+                reason=reason_of(request),
             )
             return _refusal_of_verdict(queryset.model._meta.app_label, given)
 
-        return self.in_bulk(request, queryset, act=act, done=done)
+        asks = self.asked_again(request, queryset, verb=verb)
+        return asks or self.in_bulk(request, queryset, act=act, done=done)
 
 
 def _refusal_of_verdict(service: str, given: GivenVerdict) -> Refused | None:
@@ -97,6 +101,7 @@ _ALIKE: dict[type, type[RecordAdmin]] = {
     BarrierEntry: BarrierEntryAdmin,
     Decision: DecisionAdmin,
     IdempotencyKey: IdempotencyKeyAdmin,
+    Intervention: InterventionAdmin,
     Pause: PauseAdmin,
     messages.OutboxEntry: OutboxEntryAdmin,
     messages.FailedMessage: FailedMessageAdmin,
@@ -198,6 +203,10 @@ class SagaAdmin(RecordAdmin):
     actions = ["retry", "skip", "undo"]
     arrives = "started_at"
 
+    @admin.display(description="parked reason")
+    def why_parked(self, saga: Any) -> str:
+        return Truncator(saga.parked_reason).chars(LONGEST_REASON)
+
     @admin.display(description="payload")
     def about(self, saga: Any) -> SafeString:
         return as_json(saga.context)
@@ -234,7 +243,8 @@ class SagaAdmin(RecordAdmin):
 
     @admin.action(description="Retry: go on from where it stands, now", permissions=["operate"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        return self._ask(request, queryset, "retry")
+        asks = self.asked_again(request, queryset, verb="Retry")
+        return asks or self._ask(request, queryset, "retry")
 
     @admin.action(
         description="Skip: go on without what the parked saga waits for", permissions=["operate"]
@@ -266,7 +276,7 @@ class SagaAdmin(RecordAdmin):
             return self.asks[name](
                 saga_id=saga_id,
                 requested_by=request.user.get_username(),
-                reason=reason_of(request) or "from the admin",
+                reason=reason_of(request),
             )
 
         return self.in_bulk(request, queryset, act=act, done="on their way")
@@ -274,7 +284,7 @@ class SagaAdmin(RecordAdmin):
 
 def _buttons(status: str) -> Iterator[tuple[str, str]]:
     if status == SagaStatus.PARKED:
-        yield "retry", "Retry"
+        yield "retry", "Retry ..."
         yield "skip", "Skip the step ..."
     if status not in (SagaStatus.COMPENSATED, SagaStatus.FAILED, SagaStatus.COMPENSATING):
         yield "undo", "Undo ..."

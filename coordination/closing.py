@@ -25,8 +25,8 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 
 from contracts import projection
-from contracts.bounds import MOST_IN_A_BATCH
-from contracts.doors import SERVICE, door
+from contracts.bounds import MOST_BYTES, MOST_IN_A_BATCH
+from contracts.doors import declared, door_by
 from contracts.patterns import PATTERNS
 from contracts.saga import SAGAS
 from contracts.states import Complaint
@@ -87,7 +87,15 @@ class ClosedView(PlainView):
 
     service = ""
 
-    @door(SERVICE, takes=list[str], gives={200: list[str]}, example=["3f0e7a52"])
+    @door_by(
+        lambda view, path: declared(
+            callers=projection.owners(),
+            takes=list[str],
+            most_bytes=MOST_BYTES,
+            gives={200: list[str]},
+            example=["3f0e7a52"],
+        )
+    )
     def post(self, request: HttpRequest) -> HttpResponse:
         saga_ids = decode(request.body, type=list[str])
         if len(saga_ids) > MOST_IN_A_BATCH:
@@ -153,14 +161,14 @@ class Closing:
             raise Unreachable(f"{service} has no address here")
         given = self._clients[service].post(path=f"/{service}/closed", body=saga_ids)
         if given.status != 200:
-            raise Unreachable(f"{service} answered {given.status}: {given.body[:200]!r}")
+            raise Unreachable(f"{service} answered {given.summary}")
         forgotten: list[str] = given.decode(type=list[str])
         return forgotten
 
     @cached_property
     def _clients(self) -> dict[str, Client]:
         return {
-            name: Client(url=url, timeout=TIMEOUT_SECONDS, connections=1)
+            name: Client(name, url=url, timeout=TIMEOUT_SECONDS, connections=1)
             for name, url in settings.SERVICE_URLS.items()
         }
 

@@ -18,7 +18,6 @@ from typing import Annotated, Any, Literal, TypedDict
 
 import msgspec
 from django.apps import apps
-from django.conf import settings
 from django.db import Error, connections
 from django.http import HttpResponse
 from django.urls import URLPattern, path
@@ -27,12 +26,12 @@ from rest_framework.views import APIView
 
 from contracts import refusals
 from contracts.bounds import Time
-from contracts.doors import OPERATOR, door
+from contracts.doors import OPS_ACT, OPS_READ, SHOP, door
 from contracts.outcomes import Outcome, Refused
 from contracts.patterns import PATTERNS
-from contracts.saga import SAGAS, Direction
+from contracts.saga import CUSTOMER, SAGAS, Direction
 from coordination.handover import Retries
-from httpapi import pages, problems
+from httpapi import identity, pages, problems
 from httpapi.client import Client, Unreachable
 from httpapi.json import answer
 from httpapi.steps import made
@@ -54,7 +53,7 @@ TIMEOUT_SECONDS = 5.0
 MOST_TOLD = 200
 LONGEST_PAUSE = 5.0
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=150)]
+Name = Annotated[str, msgspec.Meta(max_length=150)]
 
 
 @cache
@@ -94,16 +93,22 @@ def decide(
     return decided
 
 
-def give(*, service: str, given: GivenVerdict) -> tuple[RequestedDecision, Outcome]:
+def give(
+    *, service: str, given: GivenVerdict, is_customer: bool = False
+) -> tuple[RequestedDecision, Outcome]:
     """A person's verdict: the decision as it stands now, and the step's outcome. The same verdict
-    again: the same answer.
+    again: the same answer. `is_customer`: who gives it may say yes where the customer is asked.
 
-    Raises Problem: 404 where the step has never asked; 409 already_decided or decision_closed.
+    Raises Problem: 404 where the step has never asked; 403 for a yes that is the customer's to say;
+    409 already_decided or decision_closed.
     """
     asked = decisions.find(service=service, saga_id=given.saga_id, step=given.step)
     if asked is None or asked.action not in deciding(service):
         raise problems.unknown("decision", f"{given.saga_id}/{given.step}")
     person = _person(asked)
+    if given.word == YES and person == CUSTOMER and not is_customer:
+        detail = "Its customer says yes; those who run the shop may say no."
+        raise problems.Problem(status=403, code="forbidden", detail=detail)
     if not asked.verdict and person:
         decide(service=service, action=asked.action, given=[given], decided_by=person)
         asked = decisions.find(service=service, saga_id=given.saga_id, step=given.step) or asked
@@ -130,10 +135,12 @@ def _why_not(asked: RequestedDecision) -> Refused:
 
 
 class VerdictGiven(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person says of a step that waits. `data`: what the step needs to know with a yes."""
+    """What a person says of a step that waits. `by`: the caller, who may be left out. `data`: what
+    the step needs to know with a yes.
+    """
 
     verdict: Literal["yes", "no"]
-    by: Name
+    by: Name = ""
     reason: Annotated[str, msgspec.Meta(max_length=1000)] = ""
     data: dict[str, Any] = {}
 
@@ -186,7 +193,7 @@ class _View(APIView):
 class InboxView(_View):
     """GET: the decisions of this service, the newest first, in pages."""
 
-    @door(OPERATOR, takes=Inbox, gives={200: pages.Page[ListedDecision]})
+    @door(OPS_READ, takes=Inbox, gives={200: pages.Page[ListedDecision]})
     def get(self, request: Request) -> HttpResponse:
         asked = {name: str(value) for name, value in request.query_params.items() if value}
         wanted = msgspec.convert(asked, Inbox, strict=False)
@@ -206,27 +213,45 @@ class InboxView(_View):
 
 
 class VerdictView(_View):
-    """POST: a person's verdict: 200 with the decision and the step's outcome, or 409."""
+    """POST: a person's verdict: 200 with the decision and the step's outcome, or 409. A customer
+    decides what is theirs to decide; to that nobody else says yes: 403.
+    """
 
     @door(
-        OPERATOR,
+        SHOP,
+        OPS_ACT,
         takes=VerdictGiven,
         gives={200: DecidedShown},
         refuses={409: (refusals.ALREADY_DECIDED, refusals.DECISION_CLOSED)},
     )
     def post(self, request: Request, saga_id: str, step: str) -> HttpResponse:
         wanted = msgspec.convert(request.data or {}, VerdictGiven)
+        principal = identity.of(request)
+        asked = decisions.find(service=self.service, saga_id=saga_id, step=step)
+        is_customer = (
+            asked is not None and _person(asked) == CUSTOMER and _user_of(asked) == principal.sub
+        )
+        if identity.owner(request) is not None and not is_customer:
+            raise problems.unknown("decision", f"{saga_id}/{step}")
         given = GivenVerdict(
             saga_id=saga_id,
             step=step,
             word=wanted.verdict,
-            by=wanted.by,
+            by=principal.named(wanted.by, field="by"),
             reason=wanted.reason,
             data=wanted.data,
         )
-        asked, outcome = give(service=self.service, given=given)
+        asked, outcome = give(
+            service=self.service, given=given, is_customer=is_customer or principal.is_demo
+        )
         failpoints.reach("decisions.before_reply")
         return answer({**_fields(self.service, asked), "outcome": outcome})
+
+
+def _user_of(asked: RequestedDecision) -> str:
+    """Whose saga it is; empty: nobody's in particular."""
+    command: dict[str, Any] = msgspec.json.decode(asked.command)
+    return str(command.get("user_id", ""))
 
 
 def urls(service: str) -> list[URLPattern]:
@@ -326,9 +351,10 @@ class Overdue:
             if not sql.is_busy(error):
                 log.exception("overdue, and can't be ended", extra={"saga_id": given.saga_id})
                 self._complaint = Complaint(
-                    what=f"{given.step} of {given.saga_id} is overdue and can't be ended: {error}",
+                    what=f"{given.step} of {given.saga_id} is overdue and can't be ended:"
+                    f" {sql.category(error)}",
                     since=self._complaint.since if self._complaint else datetime.now(UTC),
-                    do="Mend what the reason names; it is tried again by itself.",
+                    do="Mend what the log names; it is tried again by itself.",
                 )
 
     def _decide(self, action: str, group: Sequence[GivenVerdict]) -> None:
@@ -356,20 +382,21 @@ class Teller:
     name = "teller"
 
     def __init__(self, *, service: str) -> None:
-        (pattern,) = {
-            (pattern.coordinator, pattern.hand_over)
-            for pattern in PATTERNS.values()
-            if not pattern.starts_itself
+        conducting = [pattern for pattern in PATTERNS.values() if not pattern.starts_itself]
+        clients = {
+            f"{pattern.hand_over}/decided": Client(pattern.coordinator, timeout=TIMEOUT_SECONDS)
+            for pattern in {pattern.coordinator: pattern for pattern in conducting}.values()
         }
-        self.path = f"{pattern[1]}/decided"
-        self.client = Client(url=settings.SERVICE_URLS[pattern[0]], timeout=TIMEOUT_SECONDS)
+        self.clients = clients
+        """By the path at which each coordinator is told."""
         self._service = service
         self._told = 0
         self._backoff = Backoff(longest=LONGEST_PAUSE)
         self._complaint: Complaint | None = None
 
     def counters(self) -> dict[str, int]:
-        return {f"http_calls.{self.name}": self.client.calls, "decisions_told": self._told}
+        calls = sum(client.calls for client in self.clients.values())
+        return {f"http_calls.{self.name}": calls, "decisions_told": self._told}
 
     def complaints(self) -> list[Complaint]:
         """That the coordinator can't be told."""
@@ -393,26 +420,37 @@ class Teller:
         connections[self._service].close()
 
     def tell_once(self) -> int:
-        """Tells of at most MOST_TOLD; of how many. Raises Unreachable."""
+        """Tells of at most MOST_TOLD; of how many. Whose a saga is it does not know: each
+        coordinator is told, and leaves alone what it has not. Raises Unreachable, once all who can
+        be told were.
+        """
         keys = decisions.untold(service=self._service, limit=MOST_TOLD)
         if keys:
             body = [{"saga_id": saga_id, "step": step} for saga_id, step in keys]
-            given = self.client.post(path=self.path, body=body)
-            if given.status != 200:
-                raise Unreachable(f"{self.path} answered {given.status}", status=given.status)
+            away = [error for path in self.clients if (error := self._tell(path, body))]
+            if away:
+                raise away[0]
             failpoints.reach("decisions.before_mark")
             decisions.mark_told(service=self._service, keys=keys)
             failpoints.reach("decisions.marked")
             self._told += len(keys)
         return len(keys)
 
+    def _tell(self, path: str, body: Sequence[Any]) -> Unreachable | None:
+        try:
+            given = self.clients[path].post(path=path, body=body)
+        except Unreachable as error:
+            return error
+        if given.status != 200:
+            return Unreachable(f"{path} answered {given.status}", status=given.status)
+        return None
+
     def _complain(self, error: Exception) -> None:
         log.warning("decisions are not told: %s", error)
         if isinstance(error, Error):
             connections[self._service].close()
         self._complaint = Complaint(
-            what=f"decisions are not told to {self.client.url}{self.path}: {error}"[:500],
+            what=f"decisions are not told to who waits for them: {sql.category(error)}"[:500],
             since=self._complaint.since if self._complaint else datetime.now(UTC),
-            do=f"Look at the coordinator at {self.client.url}; it asks by itself once they are"
-            " overdue.",
+            do="Look at the coordinator that it names; it asks by itself once they are overdue.",
         )

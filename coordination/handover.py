@@ -15,13 +15,12 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from typing import NamedTuple
 
-from django.conf import settings
 from django.db import connections, transaction
 
 from contracts import refusals
@@ -32,7 +31,7 @@ from coordination.acceptance import Owner
 from coordination.store import UnreadableSaga
 from httpapi.client import Client, Unreachable
 from messaging.worker import Backoff, Complaint, wait_to_lead
-from participant import failpoints, sql, tracing
+from participant import failpoints, sql, tracing, trail
 from participant.executing import execute
 
 log = logging.getLogger(__name__)
@@ -118,7 +117,7 @@ class Handover:
     def __init__(self, *, owner: Owner, route: Route) -> None:
         self.name = f"handover.{route.coordinator}"
         self.path = route.path
-        self.client = Client(url=settings.SERVICE_URLS[route.coordinator], timeout=TIMEOUT_SECONDS)
+        self.client = Client(route.coordinator, timeout=TIMEOUT_SECONDS)
         self._owner, self._sagas, self._route = owner, owner.sagas, route
         self._age = KNOWN_SECONDS if route.starts_itself else SENT_SECONDS
         self._handed_over = 0
@@ -234,10 +233,11 @@ class Handover:
     def _after_failures(self, failed: Mapping[str, Exception], *, of: int) -> None:
         """Several, and none that went well: no fault of theirs. Raises Unreachable then."""
         if len(failed) == of > 1:
-            raise Unreachable(f"{self.path} takes none of {of}: {next(iter(failed.values()))!r}")
+            why = sql.category(next(iter(failed.values())))
+            raise Unreachable(f"{self.path} takes none of {of}: {why}")
         self._dead_letter(
             {
-                saga_id: f"{self.path} does not take it: {error}"
+                saga_id: f"{self.path} does not take it: {sql.category(error)}"
                 for saga_id, error in failed.items()
                 if self._retries.failed(saga_id=saga_id, counts=not sql.is_busy(error))
             }
@@ -254,7 +254,8 @@ class Handover:
 
     def _complain(self, error: Exception) -> None:
         self._complaint = Complaint(
-            what=f"sagas are not handed over to {self.client.url}{self.path}: {error}"[:500],
+            what=f"sagas are not handed over to {self.client.url}{self.path}:"
+            f" {sql.category(error)}"[:500],
             since=self._complaint.since if self._complaint else datetime.now(UTC),
             do=f"Look at the coordinator at {self.client.url}; they go on by themselves.",
         )
@@ -262,8 +263,7 @@ class Handover:
     def _post(self, contexts: Sequence[Context]) -> list[Outcome]:
         answer = self.client.post(path=self.path, body=contexts)
         if answer.status != 207:
-            detail = f"{self.path} answered {answer.status}: {answer.body[:200]!r}"
-            raise Unreachable(detail, status=answer.status)
+            raise Unreachable(f"{self.path} answered {answer.summary}", status=answer.status)
         outcomes: list[Outcome] = answer.decode(type=list[Outcome])
         if len(outcomes) != len(contexts):
             detail = f"{self.path}: {len(outcomes)} outcomes of {len(contexts)}"
@@ -381,7 +381,9 @@ def _sender(owner: Owner, route: Route) -> Sender:
 def retry(*, owner: Owner, saga_ids: Sequence[str]) -> set[str]:
     """A person's: these are handed over again, from the start. Which of them were dead-lettered."""
     failpoints.reach("handover.before_retry")
-    found = owner.sagas.take_back(saga_ids=saga_ids)
+    with transaction.atomic(using=owner.service):
+        found = owner.sagas.take_back(saga_ids=saga_ids)
+        _note(owner, "handover.retry", found)
     failpoints.reach("handover.retried")
     return found
 
@@ -398,9 +400,15 @@ def discard(*, owner: Owner, saga_ids: Sequence[str], reason: str) -> set[str]:
         _end(
             owner, {saga_id: (saga, refusals.DISCARDED, reason) for saga_id, saga in found.items()}
         )
+        _note(owner, "handover.discard", found)
         failpoints.reach("handover.before_discard")
     failpoints.reach("handover.discarded")
     return set(found)
+
+
+def _note(owner: Owner, action: str, saga_ids: Iterable[str]) -> None:
+    subjects = [(f"saga {saga_id}", "") for saga_id in saga_ids]
+    trail.note(service=owner.service, action=action, subjects=subjects)
 
 
 def _end(owner: Owner, why: Mapping[str, tuple[str, str, str]]) -> None:

@@ -5,6 +5,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from contracts.states import SagaStatus
+from participant import roles
 from participant.models import Json, TextId
 
 
@@ -14,8 +15,12 @@ class AcceptedSaga(models.Model):
     `ended_at` is the moment that counts for every measurement, in every pattern.
     """
 
+    for_admin = roles.CHANGED_ONLY
+    granted = roles.KEPT
+
     saga_id = TextId(primary_key=True)
     saga = TextId(help_text="The name of its page in the catalogue.")
+    user_id = models.CharField(max_length=64, db_collation="C", help_text="Whose it is.")
     saga_pattern = models.CharField(max_length=32)
     context = Json(default=dict, help_text="What its steps see of it.")
     total_amount = models.DecimalField(max_digits=14, decimal_places=2, null=True, blank=True)
@@ -52,16 +57,39 @@ class AcceptedSaga(models.Model):
                 condition=Q(closed_at=None),
                 name="%(class)s_not_closed",
             ),
+            models.Index(
+                fields=["user_id"], condition=Q(ended_at=None), name="%(class)s_under_way"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.saga} {self.saga_id}"
 
 
+class PersonalData(models.Model):
+    """An address that a saga was accepted with: for its owner alone, apart from all that travels
+    and that others read. Deleted by `manage.py forget`, once the saga ended long enough ago.
+    """
+
+    granted = "SELECT, INSERT, DELETE"
+    is_private = True
+
+    saga_id = TextId(primary_key=True)
+    address = Json()
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"address of {self.saga_id}"
+
+
 class Pause(models.Model):
     """A saga that an operator has its owner not accept, until `resumed_at`: in one pattern, or in
     all where `saga_pattern` is empty (coordination.pausing). Rows stay as a record.
     """
+
+    for_admin = granted = "SELECT, INSERT, UPDATE (resumed_by, resume_reason, resumed_at)"
 
     id = models.BigAutoField(primary_key=True)
     saga = TextId()
@@ -92,6 +120,8 @@ class IdempotencyKey(models.Model):
 
     `fingerprint`: of what was asked for; a request for something else needs another key.
     """
+
+    granted = "SELECT, INSERT, DELETE"
 
     id = models.BigAutoField(primary_key=True)
     user_id = models.CharField(max_length=64, db_collation="C")

@@ -21,9 +21,9 @@ from rest_framework.views import APIView
 
 from contracts import refusals
 from contracts.bounds import MOST_ID, Id, Reason, Time, amount, words
-from contracts.doors import OPERATOR, SERVICE, SHOPPER, Declared, View, door, door_by
+from contracts.doors import OPS_ACT, OPS_READ, SHOP, View, declared, door, door_by
 from contracts.outcomes import Done, Failure, Refused
-from contracts.patterns import PATTERNS
+from contracts.patterns import COORDINATORS, PATTERNS
 from contracts.saga import ANSWERS, SAGAS, Answers
 from contracts.states import Complaint, InterventionWithReason, SagaStatus
 from coordination import admission, handover, pausing
@@ -40,12 +40,12 @@ from coordination.handover import give
 from coordination.models import AcceptedSaga
 from coordination.owners import AcceptedState
 from coordination.store import ENDED
-from httpapi import problems, slots, waiting
+from httpapi import identity, problems, slots, waiting
 from httpapi.json import answer, fingerprint
 from httpapi.steps import made
 from httpapi.waiting import Waiters
 from messaging import outbox, wakeups
-from participant import barrier, failpoints, metrics, tracing
+from participant import barrier, failpoints, metrics, tracing, trail
 from participant.batching import Batcher
 from participant.executing import Executed, execute
 
@@ -224,7 +224,7 @@ def door_of(
     one that has ended, or that was known before. `also`: more fields of Declared.
     """
     return door(
-        SHOPPER,
+        SHOP,
         takes=takes,
         gives={begun: (begins, shows), 200: shows},
         refuses=refusals_of([owner.accept.full_name]),
@@ -237,7 +237,8 @@ def refusals_of(accepting: Iterable[str]) -> dict[int, list[str]]:
     """Why any of these operations, which accept sagas, may refuse one, by status."""
     by_status: dict[int, list[str]] = {503: ["paused"]}
     for name in accepting:
-        for code in (*ANSWERS.get(name, Answers()).refuses, refusals.KEY_REUSED):
+        told = ANSWERS.get(name, Answers()).refuses
+        for code in (*told, refusals.KEY_REUSED, refusals.TOO_MANY_UNDER_WAY):
             known = by_status.setdefault(_status_of(code, name), [])
             known += [code] if code not in known else []
     return by_status
@@ -250,7 +251,8 @@ def not_accepted(refused: Refused, *, owner: Owner) -> problems.Problem:
 
 def _status_of(code: str, accepting: str) -> int:
     known = ANSWERS.get(accepting, Answers()).statuses
-    return {refusals.KEY_REUSED: 422, **known}.get(code, 409)
+    always = {refusals.KEY_REUSED: 422, refusals.TOO_MANY_UNDER_WAY: 429}
+    return {**always, **known}.get(code, 409)
 
 
 def _begun(taken: AcceptanceResult) -> dict[str, Any]:
@@ -312,7 +314,7 @@ class _OwnerView(APIView):
 class AcceptedView(_OwnerView):
     """Where a saga stands, as its owner knows it; its coordinator knows each step."""
 
-    @door(SERVICE, gives={200: AcceptedState})
+    @door(callers=COORDINATORS, gives={200: AcceptedState})
     def get(self, request: Request, saga_id: str) -> HttpResponse:
         found = self.rows().filter(pk=saga_id).first()
         if found is None:
@@ -323,7 +325,7 @@ class AcceptedView(_OwnerView):
 class DeadLettersView(_OwnerView):
     """The sagas that can't be handed over, each with its reason: `?after=&limit=`."""
 
-    @door_by(lambda view, path: Declared(OPERATOR, takes=_After, gives={200: _list_of(view)}))
+    @door_by(lambda view, path: declared(OPS_READ, takes=_After, gives={200: _list_of(view)}))
     def get(self, request: Request) -> HttpResponse:
         asked = msgspec.convert(request.query_params.dict(), _After, strict=False)
         waiting = self.rows().filter(dead_lettered_at__isnull=False, saga_id__gt=asked.after)
@@ -338,10 +340,11 @@ class DeadLettersView(_OwnerView):
 
 
 class RetryHandoverView(_OwnerView):
-    """POST: a dead-lettered saga is handed over again, from the start."""
+    """POST `{"reason"}`: a dead-lettered saga is handed over again, from the start."""
 
-    @door(OPERATOR, gives={202: Acted}, refuses={409: (refusals.NOT_DEAD_LETTERED,)})
+    @door(OPS_ACT, takes=_Reason, gives={202: Acted}, refuses={409: (refusals.NOT_DEAD_LETTERED,)})
     def post(self, request: Request, saga_id: str) -> HttpResponse:
+        trail.because(msgspec.convert(request.data or {}, _Reason).reason)
         if not handover.retry(owner=self.owner, saga_ids=[saga_id]):
             raise self.not_dead_lettered(saga_id)
         return answer({"saga_id": saga_id, "action": "retry"}, status=202)
@@ -350,9 +353,10 @@ class RetryHandoverView(_OwnerView):
 class DiscardView(_OwnerView):
     """POST `{"reason"}`: a dead-lettered saga ends without success."""
 
-    @door(OPERATOR, takes=_Reason, gives={200: Acted}, refuses={409: (refusals.NOT_DEAD_LETTERED,)})
+    @door(OPS_ACT, takes=_Reason, gives={200: Acted}, refuses={409: (refusals.NOT_DEAD_LETTERED,)})
     def post(self, request: Request, saga_id: str) -> HttpResponse:
         reason = msgspec.convert(request.data or {}, _Reason).reason
+        trail.because(reason)
         if not handover.discard(owner=self.owner, saga_ids=[saga_id], reason=reason):
             raise self.not_dead_lettered(saga_id)
         return answer({"saga_id": saga_id, "action": "discard"})
@@ -368,13 +372,13 @@ class _Pausing(InterventionWithReason, frozen=True, kw_only=True):
 class Pauses(TypedDict):
     """What is paused, the first one first."""
 
-    pauses: list[pausing.Pause]
+    pauses: list[pausing.PausedSaga]
 
 
 class Resumed(TypedDict):
     """What is accepted again, as it was paused."""
 
-    resumed: list[pausing.Pause]
+    resumed: list[pausing.PausedSaga]
 
 
 class PausesView(_OwnerView):
@@ -383,30 +387,30 @@ class PausesView(_OwnerView):
     same in the query: accepts it again.
     """
 
-    @door(OPERATOR, gives={200: Pauses})
+    @door(OPS_READ, gives={200: Pauses})
     def get(self, request: Request) -> HttpResponse:
         return answer({"pauses": pausing.in_force(service=self.owner.service)})
 
     @door(
-        OPERATOR,
+        OPS_ACT,
         takes=_Pausing,
-        gives={201: pausing.Pause},
+        gives={201: pausing.PausedSaga},
         refuses={409: (refusals.ALREADY_PAUSED,)},
     )
     def post(self, request: Request) -> HttpResponse:
-        done = pausing.pause(**self._asked(request.data))
+        done = pausing.pause(**self._asked(request, request.data))
         if isinstance(done, Refused):
             raise problems.refusal(done)
         return answer(done, status=201)
 
-    @door(OPERATOR, takes=_Pausing, gives={200: Resumed}, refuses={409: (refusals.NOT_PAUSED,)})
+    @door(OPS_ACT, takes=_Pausing, gives={200: Resumed}, refuses={409: (refusals.NOT_PAUSED,)})
     def delete(self, request: Request) -> HttpResponse:
-        done = pausing.resume(**self._asked(request.query_params.dict()))
+        done = pausing.resume(**self._asked(request, request.query_params.dict()))
         if isinstance(done, Refused):
             raise problems.refusal(done)
         return answer({"resumed": done})
 
-    def _asked(self, given: Any) -> dict[str, str]:
+    def _asked(self, request: Request, given: Any) -> dict[str, str]:
         asked = problems.read(given or {}, _Pausing)
         own = [page.name for page in SAGAS.values() if page.owner == self.owner.service]
         if asked.saga not in own:
@@ -419,7 +423,9 @@ class PausesView(_OwnerView):
             "service": self.owner.service,
             "saga": asked.saga,
             "pattern": asked.saga_pattern,
-            "by": asked.requested_by,
+            "by": identity.of(request).named(
+                asked.requested_by, field="requested_by", otherwise="api"
+            ),
             "reason": asked.reason,
         }
 
@@ -463,6 +469,7 @@ def accepted_state(found: Any) -> AcceptedState:
         saga_id=found.saga_id,
         saga_pattern=found.saga_pattern,
         subject=str(context.get("subject", "unknown")),
+        user_id=found.user_id,
         status=SagaStatus(found.status),
         total_amount=None if found.total_amount is None else str(amount(found.total_amount)),
         failure=failure_of(found),

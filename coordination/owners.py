@@ -20,16 +20,19 @@ from messaging.retention import keep_seconds
 OWNER_SECONDS = 10.0
 """For an owner to accept a saga, or to say how one stands."""
 ON_ITS_WAY_SECONDS = 60.0
-"""A coordinator has heard by then of a saga that starts by itself, if it ever will."""
+"""A coordinator knows by then a saga that starts by itself, if it ever will."""
 
 
 class AcceptedState(msgspec.Struct, frozen=True, kw_only=True):
-    """A saga as its owner answers it. `answered_at`: by the same clock as the other times."""
+    """A saga as its owner answers it. `user_id`: whose it is. `answered_at`: by the same clock as
+    the other times.
+    """
 
     saga: str
     saga_id: str
     saga_pattern: str
     subject: str
+    user_id: str = ""
     status: SagaStatus
     total_amount: str | None
     failure: Failure | None
@@ -87,16 +90,21 @@ class AcceptedState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def state_at_owner(
-    *, saga_id: str, patterns: Sequence[str], look_again: Callable[[], SagaState | None]
+    *,
+    saga_id: str,
+    patterns: Sequence[str],
+    user_id: str | None,
+    look_again: Callable[[], SagaState | None],
 ) -> SagaState:
     """A saga of these patterns that was not known here: `pending` while it is on its way.
+    `user_id`: whose it must be; None: whoever's.
 
     `look_again`: what is known here by now. One that has ended by the time that its owner is asked
     may have come and run since the first look, and only here are its steps known.
     Raises Problem: 404 where no owner has such a saga either, 503 where one cannot be asked.
     """
     found = _found_at_owners(saga_id)
-    if found is None:
+    if found is None or user_id not in (None, found.user_id):
         raise problems.unknown("saga", saga_id)
     if found.saga_pattern not in patterns:
         raise problems.unknown("saga of this pattern", saga_id)
@@ -160,8 +168,7 @@ def shown(*, saga: str, accepted: ServiceResponse) -> ServiceResponse:
 @cache
 def client(service: str) -> Client:
     """To a service, with as many connections as may wait for it."""
-    url = settings.SERVICE_URLS[service]
-    return Client(url=url, timeout=OWNER_SECONDS, connections=waiting.MOST_WAITING)
+    return Client(service, timeout=OWNER_SECONDS, connections=waiting.MOST_WAITING)
 
 
 def _found_at_owners(saga_id: str) -> AcceptedState | None:

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from django.db import transaction
 
 from contracts import refusals
 from contracts.bounds import Time
 from contracts.outcomes import Refused
 from httpapi.problems import Problem
-from participant import sql
+from participant import sql, trail
 
 REFRESH_SECONDS = 1.0
 """So often a process looks at the table at most, while it accepts: by an index."""
@@ -25,7 +26,7 @@ RETRY_AFTER_SECONDS = 30
 """It is not known for how long a saga is paused; a client that asks so often does no harm."""
 
 
-class Pause(msgspec.Struct, frozen=True, kw_only=True):
+class PausedSaga(msgspec.Struct, frozen=True, kw_only=True):
     """A saga that is not accepted now. `saga_pattern`: in that one alone; empty: in all."""
 
     saga: str
@@ -40,7 +41,7 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _lock = threading.Lock()
-_seen: dict[str, tuple[float, list[Pause]]] = {}
+_seen: dict[str, tuple[float, list[PausedSaga]]] = {}
 """By service: when this process has looked (monotonic), and what was paused then."""
 
 
@@ -57,7 +58,7 @@ def check(*, service: str, saga: str, pattern: str) -> None:
             )
 
 
-def in_force(*, service: str) -> list[Pause]:
+def in_force(*, service: str) -> list[PausedSaga]:
     """What is paused, the first one first."""
     return _execute(
         service,
@@ -68,9 +69,11 @@ def in_force(*, service: str) -> list[Pause]:
     )
 
 
-def pause(*, service: str, saga: str, pattern: str, by: str, reason: str) -> Pause | Refused:
+def pause(*, service: str, saga: str, pattern: str, by: str, reason: str) -> PausedSaga | Refused:
     """Accepts no more of it, in every pattern where none is named. Refused: already_paused."""
-    made = _execute(
+    trail.because(reason, by=by)
+    made = _noted(
+        "pause",
         service,
         """
         INSERT INTO {table} (saga, saga_pattern, paused_by, reason) VALUES (%s, %s, %s, %s)
@@ -85,11 +88,15 @@ def pause(*, service: str, saga: str, pattern: str, by: str, reason: str) -> Pau
     return made[0]
 
 
-def resume(*, service: str, saga: str, pattern: str, by: str, reason: str) -> list[Pause] | Refused:
+def resume(
+    *, service: str, saga: str, pattern: str, by: str, reason: str
+) -> list[PausedSaga] | Refused:
     """Accepts it again, in every pattern where none is named; what was paused. Refused: not_paused,
     also one pattern of a saga that is paused in all.
     """
-    ended = _execute(
+    trail.because(reason, by=by)
+    ended = _noted(
+        "resume",
         service,
         """
         UPDATE {table} SET resumed_at = clock_timestamp(), resumed_by = %s, resume_reason = %s
@@ -106,7 +113,7 @@ def resume(*, service: str, saga: str, pattern: str, by: str, reason: str) -> li
     return ended
 
 
-def _known(service: str) -> list[Pause]:
+def _known(service: str) -> list[PausedSaga]:
     """As this process knows it. The first one after a second looks; others wait for that look, so
     that none is accepted for what was seen long ago.
     """
@@ -121,7 +128,7 @@ def _known(service: str) -> list[Pause]:
     return found
 
 
-def _fresh(service: str) -> list[Pause] | None:
+def _fresh(service: str) -> list[PausedSaga] | None:
     seen = _seen.get(service)
     return seen[1] if seen and time.monotonic() - seen[0] < REFRESH_SECONDS else None
 
@@ -130,7 +137,15 @@ def _named(saga: str, pattern: str) -> str:
     return f"{saga}, {pattern}," if pattern else saga
 
 
-def _execute(service: str, statement: str, values: Sequence[Any] = ()) -> list[Pause]:
+def _noted(action: str, service: str, statement: str, values: Sequence[Any]) -> list[PausedSaga]:
+    with transaction.atomic(using=service):
+        found = _execute(service, statement, values)
+        subjects = [(f"saga {pause.saga}", pause.saga_pattern) for pause in found]
+        trail.note(service=service, action=action, subjects=subjects)
+    return found
+
+
+def _execute(service: str, statement: str, values: Sequence[Any] = ()) -> list[PausedSaga]:
     named = statement.format(table=f"{service}_pause")
     rows = sql.execute(service=service, sql=named, values=values)
-    return [Pause(**dict(zip(Pause.__struct_fields__, row, strict=True))) for row in rows]
+    return [PausedSaga(**dict(zip(PausedSaga.__struct_fields__, row, strict=True))) for row in rows]

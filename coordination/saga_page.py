@@ -40,6 +40,10 @@ def timeline(state: SagaState) -> SafeString:
     )
 
 
+_THINNEST = 0.5
+"""Percent of the width: what took no time is seen, too."""
+
+
 def _row(step: StepState, began: datetime, whole: float) -> SafeString:
     after = took = None
     bar = SafeString("")
@@ -48,10 +52,11 @@ def _row(step: StepState, began: datetime, whole: float) -> SafeString:
         took = _milliseconds(step.started_at, step.finished_at) if step.finished_at else None
         left = min(max(after / whole * 100, 0.0), 100.0)
         bar = format_html(
-            '<div class="bar"><span class="{}" style="left: {}%; width: {}%"></span></div>',
+            '<svg class="bar" aria-hidden="true">'
+            '<rect class="{}" x="{}%" width="{}%" height="100%"/></svg>',
             "bad" if step.status in _BAD else "",
             f"{left:.1f}",
-            f"{min((took or 0.0) / whole * 100, 100 - left):.1f}",
+            f"{max(min((took or 0.0) / whole * 100, 100 - left), _THINNEST):.1f}",
         )
     return format_html(
         '<tr><th>{}</th><td>{}</td><td class="number">{}</td><td class="number">{}</td><td>{}</td>'

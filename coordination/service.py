@@ -16,7 +16,7 @@ from contracts.saga import SAGAS
 from contracts.states import Complaint, SagaSummary
 from messaging import retention
 from messaging.brokers import Broker
-from messaging.retention import Chore, Cleaner, Deleting, Kept
+from messaging.retention import Chore, Cleaner, Deleting, RetentionRule
 from messaging.worker import Component
 from participant import metrics
 
@@ -47,7 +47,7 @@ class ServiceConfig(AppConfig):
         """What its worker cleans: of each table what is over."""
         return [Deleting(service=self.name, what=what) for what in self.kept()]
 
-    def kept(self) -> list[Kept]:
+    def kept(self) -> list[RetentionRule]:
         """How long what is kept, of tables that belong to no saga."""
         return retention.kept(service=self.name)
 

@@ -1,5 +1,6 @@
 """All SQL on an owner's accepted sagas and Idempotency-Keys, whichever owner's they are."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -15,6 +16,8 @@ from contracts.saga import Context
 from contracts.states import SagaStatus
 from messaging import wakeups
 from participant import metrics, sql
+
+log = logging.getLogger(__name__)
 
 _context = msgspec.json.Decoder(Context)
 _STARTING_THEMSELVES = ", ".join(f"'{name}'" for name in STARTING_THEMSELVES)
@@ -54,6 +57,8 @@ def ended_row(saga_id: str, failure: Failure) -> dict[str, str]:
     }
 
 
+_TURNS = 7_305_112
+"""Of the advisory locks that users' turns are; the number means nothing."""
 ENDED = "ended"
 """The channel of those who wait for the end of a saga, at its owner."""
 
@@ -339,6 +344,26 @@ class AcceptedSagas:
             for row in rows
         }
 
+    def under_way(self, *, user_ids: Sequence[str]) -> dict[str, int]:
+        """How many sagas each of these users has that have not ended. None of them begins another
+        one before this transaction has ended: it waits for its turn here.
+        """
+        self._execute(
+            """
+            SELECT pg_advisory_xact_lock(hashtextextended(user_id, %s))
+            FROM unnest(%s::text[]) AS user_id
+            """,
+            [_TURNS, sorted(set(user_ids))],
+        )
+        rows = self._execute(
+            """
+            SELECT user_id, count(*) FROM {table}
+            WHERE user_id = ANY(%s) AND ended_at IS NULL GROUP BY user_id
+            """,
+            [list(user_ids)],
+        )
+        return dict(rows)
+
     def free_keys(self, *, saga_ids: Sequence[str]) -> None:
         """Frees the keys of these again: nothing of them was accepted."""
         if saga_ids:
@@ -356,7 +381,8 @@ def _read(saga_id: str, context: str) -> Context | UnreadableSaga:
         found = _context.decode(context)
         projection.select(found.saga, found.data)
     except (msgspec.MsgspecError, RecursionError, KeyError) as error:
-        return UnreadableSaga(saga_id, f"its row can't be read: {error}")
+        log.warning("its row can't be read: %r", error, extra={"saga_id": saga_id})
+        return UnreadableSaga(saga_id, f"its row can't be read: {sql.category(error)}")
     if found.saga_id != saga_id:
         return UnreadableSaga(saga_id, f"its row's context is that of saga {found.saga_id}")
     return found

@@ -10,7 +10,7 @@ POST <its patterns' hand-over>      an owner's, of what it has accepted
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, NotRequired, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, TypeVar, cast
 from urllib.parse import quote
 
 import msgspec
@@ -21,8 +21,8 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from contracts import patterns, projection, refusals
-from contracts.bounds import MOST_IN_A_BATCH
-from contracts.doors import OPERATOR, SERVICE, SHOPPER, Declared, door, door_by
+from contracts.bounds import MOST_BYTES, MOST_IN_A_BATCH
+from contracts.doors import OPS_ACT, OPS_READ, SHOP, Declared, Scope, declared, door, door_by
 from contracts.outcomes import Done, Outcome, Refused
 from contracts.saga import SAGAS, Context
 from contracts.states import (
@@ -38,7 +38,7 @@ from contracts.states import (
 )
 from coordination import owner_views, owners
 from coordination.store import UnknownSaga
-from httpapi import pages, problems, slots, waiting
+from httpapi import identity, pages, problems, slots, waiting
 from httpapi.client import ServiceResponse, Unreachable
 from httpapi.json import answer, decode
 from httpapi.steps import PlainView, made
@@ -47,7 +47,8 @@ from participant import failpoints, sql
 
 _BEGUN = (201, 202)
 """What an owner answers that has accepted a saga."""
-_PASSED_ON = ("Idempotency-Key", "traceparent")
+_PASSED_ON = ("Authorization", "Idempotency-Key", "traceparent")
+"""To the owner, who asks for itself whose saga it is."""
 _PASSED_BACK = ("Retry-After", "Idempotency-Replayed")
 
 _CLOSED_FOR_NOW = ("paused", "overloaded")
@@ -64,24 +65,27 @@ class SagaFilter(pages.PageRequest, frozen=True, kw_only=True):
 
 
 Ask = Callable[..., Refused | None]
-"""Takes `saga_id`, `requested_by`, `reason`. Why not, or None. Raises UnknownSaga."""
+"""Takes `saga_id`, `requested_by`, `reason`. Why not, or None. Raises UnknownSaga. To compensate
+takes `may_return`, too: whether what is past its pivot may be given back (True).
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Coordinator:
     """A coordinator as its doors see it. `below`: the path of its sagas; `listed`: of their list.
 
-    `state`, `summary`: of one saga by its id, None where it is not known here. `sagas`: those of a
-    status, a pattern and a saga's name, newest first; `summaries`: of its rows. `start`: starts
-    these, durably, or knows of them from now on; one that is known already is left as it is.
+    `state`, `summary`: of one saga by its id, None where it is not known here, or is not of the
+    `user_id` (None: whoever's). `sagas`: those of a status, a pattern and a saga's name, newest
+    first; `summaries`: of its rows. `start`: starts these, durably, or knows of them from now on;
+    one that is known already is left as it is.
     `decided`: has those go on that rest at steps (saga id and step) that are decided by now.
     """
 
     service: str
     below: str
     listed: str
-    state: Callable[[str], SagaState | None]
-    summary: Callable[[str], SagaSummary | None]
+    state: Callable[..., SagaState | None]
+    summary: Callable[..., SagaSummary | None]
     sagas: Callable[..., QuerySet[Any]]
     summaries: Callable[[Sequence[Any]], list[SagaSummary]]
     start: Callable[..., None]
@@ -94,16 +98,17 @@ class Coordinator:
     def patterns(self) -> tuple[str, ...]:
         return patterns.of_coordinator(self.service)
 
-    def state_or_at_owner(self, saga_id: str) -> SagaState:
-        """Raises Problem: nobody knows it, or its owner can't be asked."""
-        return self.state(saga_id) or owners.state_at_owner(
-            saga_id=saga_id, patterns=self.patterns, look_again=lambda: self.state(saga_id)
+    def state_or_at_owner(self, saga_id: str, *, user_id: str | None = None) -> SagaState:
+        """Raises Problem: nobody knows it, it is not this user's, or its owner can't be asked."""
+        known = partial(self.state, saga_id, user_id=user_id)
+        return known() or owners.state_at_owner(
+            saga_id=saga_id, patterns=self.patterns, user_id=user_id, look_again=known
         )
 
-    def summary_or_at_owner(self, saga_id: str) -> SagaSummary:
+    def summary_or_at_owner(self, saga_id: str, *, user_id: str | None = None) -> SagaSummary:
         """The same in short."""
-        found = self.summary(saga_id)
-        return found or owners.summary_of(state=self.state_or_at_owner(saga_id))
+        found = self.summary(saga_id, user_id=user_id)
+        return found or owners.summary_of(state=self.state_or_at_owner(saga_id, user_id=user_id))
 
     def url_of(self, request: Request, saga_id: str) -> str:
         where = f"/{self.below}/{quote(saga_id, safe='')}"
@@ -137,13 +142,15 @@ WHY_NOT = (
     refusals.UNREADABLE,
 )
 """What a person asks of a saga may be refused so."""
+_OPERATORS = (refusals.NEEDS_OPERATOR,)
+"""And what is for an operator to ask, so."""
 
 
 def _starting() -> Declared:
     """What starts any saga at its owner: it is answered, and refused, as that does."""
     accepting = [page.steps[0].operation for page in SAGAS.values()]
-    return Declared(
-        SHOPPER,
+    return declared(
+        SHOP,
         takes=dict[str, Any],
         gives={200: Started, 201: Started, 202: Started},
         refuses={**owner_views.refusals_of(accepting), 405: ("method_not_allowed",)},
@@ -153,15 +160,33 @@ def _starting() -> Declared:
 
 
 class _View(APIView):
+    """A person sees their own sagas, and a service those that it owns; an operator all."""
+
     coordinator: Coordinator
+
+    def state(self, request: Request, saga_id: str) -> SagaState:
+        """Raises Problem, as Coordinator.state_or_at_owner."""
+        user_id = identity.owner(request)
+        return _owned(request, self.coordinator.state_or_at_owner(saga_id, user_id=user_id))
+
+    def summary(self, request: Request, saga_id: str) -> SagaSummary:
+        """The same in short."""
+        user_id = identity.owner(request)
+        return _owned(request, self.coordinator.summary_or_at_owner(saga_id, user_id=user_id))
 
 
 class SagaView(_View):
     """GET: where a saga stands, step by step. POST, to a saga's name: starts one at its owner."""
 
-    @door(SHOPPER, gives={200: AnsweredState})
+    @door_by(
+        lambda view, path: declared(
+            SHOP, OPS_READ, callers=projection.owners(), gives={200: AnsweredState}
+        )
+    )
     def get(self, request: Request, saga_id: str) -> HttpResponse:
-        return answer(answered(self.coordinator.state_or_at_owner(saga_id)))
+        found = self.state(request, saga_id)
+        is_their_own = identity.owner(request) is not None
+        return answer(answered(_for_its_user(found) if is_their_own else found))
 
     @door_by(lambda view, path: _starting())
     def post(self, request: Request, saga_id: str) -> HttpResponse:
@@ -211,15 +236,15 @@ class SagaView(_View):
 class StatusView(_View):
     """Where a saga stands, in short."""
 
-    @door(SHOPPER, gives={200: AnsweredSummary})
+    @door(SHOP, OPS_READ, gives={200: AnsweredSummary})
     def get(self, request: Request, saga_id: str) -> HttpResponse:
-        return answer(answered(self.coordinator.summary_or_at_owner(saga_id)))
+        return answer(answered(self.summary(request, saga_id)))
 
 
 class ListView(_View):
     """All sagas, newest first, in pages; of one status, pattern or name if asked."""
 
-    @door(OPERATOR, takes=SagaFilter, gives={200: SagasPage})
+    @door(OPS_READ, takes=SagaFilter, gives={200: SagasPage})
     def get(self, request: Request) -> HttpResponse:
         asked = {name: str(value) for name, value in request.query_params.items() if value}
         wanted = msgspec.convert(asked, SagaFilter, strict=False)
@@ -238,32 +263,51 @@ class ListView(_View):
 
 
 class AskView(_View):
-    """POST: what a person asks of a saga: 202 with how it stands, or 409."""
+    """POST: what a person asks of a saga: 202 with how it stands, or 409. Who sees only their own
+    gives nothing back that is past its pivot: 403.
+    """
 
     ask: Ask
     asked: type[Intervention] = Intervention
+    scopes: Sequence[Scope] = (OPS_ACT,)
 
     @door_by(
-        lambda view, path: Declared(
-            OPERATOR, takes=view.asked, gives={202: AnsweredSummary}, refuses={409: WHY_NOT}
+        lambda view, path: declared(
+            *view.scopes,
+            callers=projection.owners() if SHOP in view.scopes else (),
+            takes=view.asked,
+            gives={202: AnsweredSummary},
+            refuses={409: WHY_NOT} | ({403: _OPERATORS} if SHOP in view.scopes else {}),
         )
     )
     def post(self, request: Request, saga_id: str) -> HttpResponse:
         wanted = msgspec.convert(request.data or {}, self.asked)
+        principal, is_their_own = identity.of(request), identity.owner(request) is not None
+        by = principal.named(wanted.requested_by, field="requested_by", otherwise="api")
+        _check_reason(request, wanted.reason)
+        if is_their_own or principal.service:
+            self.summary(request, saga_id)  # whose a saga is never changes
+        limited = {"may_return": False} if is_their_own else {}
         try:
-            refused = self.ask(
-                saga_id=saga_id, requested_by=wanted.requested_by, reason=wanted.reason
-            )
+            refused = self.ask(saga_id=saga_id, requested_by=by, reason=wanted.reason, **limited)
         except UnknownSaga:
-            state = self.coordinator.state_or_at_owner(saga_id)
+            state = self.state(request, saga_id)
             raise problems.refusal(owners.not_here(state=state)) from None
         if refused:
-            raise problems.refusal(refused)
+            raise problems.refusal(refused, status=403 if refused.code in _OPERATORS else 409)
         return answer(
-            answered(self.coordinator.summary_or_at_owner(saga_id)),
+            answered(self.summary(request, saga_id)),
             status=202,
             headers={"Location": self.coordinator.url_of(request, saga_id)},
         )
+
+
+def _check_reason(request: Request, reason: str) -> None:
+    """Who acts on what is not their own says why. Raises Problem (400)."""
+    principal = identity.of(request)
+    is_own = identity.owner(request) is not None
+    if not (reason.strip() or is_own or principal.service or principal.is_demo):
+        raise problems.wrong_field("reason", "why: it is kept with your name, and shown")
 
 
 class HandOverView(PlainView):
@@ -271,25 +315,32 @@ class HandOverView(PlainView):
 
     coordinator: Coordinator
 
-    @door(SERVICE, takes=list[Context], gives={207: list[Outcome]})
+    @door_by(
+        lambda view, path: declared(
+            callers=projection.owners(),
+            takes=list[Context],
+            gives={207: list[Outcome]},
+            most_bytes=MOST_BYTES,
+        )
+    )
     def post(self, request: HttpRequest) -> HttpResponse:
         found = _contexts(request.body)
         if len(found) > MOST_IN_A_BATCH:
             raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} sagas in one list")
-        decided = [
-            context if isinstance(context, Refused) else self._decide(context) for context in found
-        ]
+        by = identity.of(request)
+        decided = [one if isinstance(one, Refused) else self._decide(one, by) for one in found]
         started = [
             msgspec.structs.replace(context, data=projection.select(context.saga, context.data))
             for context, outcome in zip(found, decided, strict=True)
             if isinstance(context, Context) and isinstance(outcome, Done)
         ]
+        told = answer(decided, status=207)  # what can't be told is not begun
         if started:
             self.coordinator.start(contexts=started)
         failpoints.reach("coordinator.before_reply")
-        return answer(decided, status=207)
+        return told
 
-    def _decide(self, context: Context) -> Outcome:
+    def _decide(self, context: Context, by: identity.Principal) -> Outcome:
         own = self.coordinator.patterns
         if context.pattern not in own:
             detail = f"{context.pattern!r} does not start here, but {', '.join(own)}."
@@ -297,6 +348,10 @@ class HandOverView(PlainView):
         if not owners.is_served(context.saga):
             detail = f"There is no saga {context.saga!r} here, but {', '.join(SAGAS)}."
             return Refused(refusals.MALFORMED_SAGA, detail)
+        owner = SAGAS[context.saga].owner
+        if not (by.is_demo or by.service == owner):
+            detail = f"A saga {context.saga!r} is handed over by {owner} alone."
+            return Refused(refusals.NOT_ITS_TO_SAY, detail)
         try:
             projection.select(context.saga, context.data)
         except msgspec.ValidationError as error:
@@ -320,7 +375,14 @@ class DecidedView(PlainView):
 
     coordinator: Coordinator
 
-    @door(SERVICE, takes=list[_Step], gives={200: _Told})
+    @door_by(
+        lambda view, path: declared(
+            callers=projection.participants(),
+            takes=list[_Step],
+            gives={200: _Told},
+            most_bytes=MOST_BYTES,
+        )
+    )
     def post(self, request: HttpRequest) -> HttpResponse:
         steps = decode(request.body, type=list[_Step])
         if len(steps) > MOST_IN_A_BATCH:
@@ -334,10 +396,10 @@ class DecidedView(PlainView):
 def urls(coordinator: Coordinator) -> list[URLPattern]:
     """The paths of a coordinator."""
     below = coordinator.below
-    asks: dict[str, tuple[Ask, type[Intervention]]] = {
-        "compensate": (coordinator.compensate, Intervention),
-        "retry": (coordinator.retry, Intervention),
-        "skip": (coordinator.skip, InterventionWithReason),
+    asks: dict[str, dict[str, Any]] = {
+        "compensate": {"ask": coordinator.compensate, "scopes": (SHOP, OPS_ACT)},
+        "retry": {"ask": coordinator.retry},
+        "skip": {"ask": coordinator.skip, "asked": InterventionWithReason},
     }
     handed_over = {patterns.PATTERNS[name].hand_over for name in coordinator.patterns}
     return [
@@ -355,11 +417,31 @@ def urls(coordinator: Coordinator) -> list[URLPattern]:
         *(
             path(
                 f"{below}/<str:saga_id>/{name}",
-                made(AskView, coordinator=coordinator, ask=staticmethod(ask), asked=asked),
+                made(AskView, coordinator=coordinator, **{**own, "ask": staticmethod(own["ask"])}),
             )
-            for name, (ask, asked) in asks.items()
+            for name, own in asks.items()
         ),
     ]
+
+
+Found = TypeVar("Found", SagaState, SagaSummary)
+
+
+def _owned(request: Request, found: Found) -> Found:
+    """Raises Problem (404) where a service asks, and another one owns the saga."""
+    service = identity.of(request).service
+    if service and (found.saga not in SAGAS or SAGAS[found.saga].owner != service):
+        raise problems.unknown("saga", found.saga_id)
+    return found
+
+
+def _for_its_user(found: SagaState) -> SagaState:
+    """Without what services have told each other."""
+    events: Any = found.events
+    if isinstance(events, list):
+        events = [msgspec.structs.replace(event, data={}) for event in events]
+    steps = [msgspec.structs.replace(step, response_data={}) for step in found.steps]
+    return msgspec.structs.replace(found, steps=steps, events=events)
 
 
 class _Named(msgspec.Struct):

@@ -1,4 +1,4 @@
-"""Who may see the dashboard and act in it, and what every page of it says to the browser."""
+"""Who may see the dashboard and act in it."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -12,16 +12,9 @@ from django.shortcuts import render, resolve_url
 
 from catalogue.services import COORDINATORS
 from contracts.doors import page
-from httpapi import slots
-from participant import sql
+from participant import sql, stale_connections
 
 View = Callable[..., Any]
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
-    " connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none';"
-    " frame-ancestors 'none'"
-)
-"""No script and no style but the dashboard's own files."""
 
 
 def may_watch(user: Any) -> bool:
@@ -57,11 +50,9 @@ def _guarded(view: View, may: Callable[[Any], bool]) -> View:
         except (DatabaseError, InterfaceError) as error:
             if not (sql.is_outage(error) or sql.is_busy(error)):
                 raise
-            slots.mark_stale(error=error)
+            stale_connections.mark(error=error)
             response = render(request, "dashboard/away.html", {"error": error}, status=503)
-        response.headers.setdefault("Content-Security-Policy", POLICY)
         response.headers["Cache-Control"] = "no-store"
-        response.headers["Referrer-Policy"] = "same-origin"
         return response
 
     return page(guarded)

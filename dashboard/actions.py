@@ -1,5 +1,5 @@
-"""What a person may ask of a saga, asked of the API that every operator uses: who was logged in is
-on record there, with the reason.
+"""What a person may ask of a saga, asked of the API that every operator uses, by a token of theirs
+that the dashboard makes: who was logged in is on record there, with the reason.
 """
 
 from functools import cache
@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
-from django.conf import settings
 
+from accounts import tokens
 from contracts.outcomes import Refused
 from contracts.patterns import PATTERNS
 from contracts.saga import SAGAS
@@ -27,7 +27,7 @@ ASK_SECONDS = 3.0
 """A person waits for the page; what can't be asked by then is told as such."""
 
 
-class Problem(msgspec.Struct, frozen=True):
+class ProblemBody(msgspec.Struct, frozen=True):
     """A refusal of the API, as problem+json."""
 
     detail: str = ""
@@ -36,14 +36,16 @@ class Problem(msgspec.Struct, frozen=True):
 
 @cache
 def client(service: str) -> Client:
-    return Client(url=settings.SERVICE_URLS[service], timeout=ASK_SECONDS)
+    return Client(service, timeout=ASK_SECONDS)
 
 
-def state_of(pattern: str, saga_id: str) -> SagaState | None:
-    """The whole of a saga, by its coordinator. None: it has none. Raises Unreachable."""
+def state_of(pattern: str, saga_id: str, *, person: Any) -> SagaState | None:
+    """The whole of a saga, by its coordinator. None: it has none, or none for this person. Raises
+    Unreachable.
+    """
     row = PATTERNS[pattern]
     path = row.state.format(saga_id=quote(saga_id, safe=""))
-    given = client(row.coordinator).get(path=path)
+    given = client(row.coordinator).get(path=path, headers=tokens.headers_of(person))
     return given.decode(type=SagaState) if given.status == 200 else None
 
 
@@ -57,14 +59,14 @@ def offered(state: SagaState) -> list[str]:
 
 
 def do(
-    row: SagaRow, action: str, *, by: str, reason: str, step: str = "", data: str = ""
+    row: SagaRow, action: str, *, person: Any, reason: str, step: str = "", data: str = ""
 ) -> Refused | None:
     """One of ACTIONS; or `yes` or `no` to a step that waits for a person, with data (as JSON) that
     it needs. Why not, or None."""
-    where = PATTERNS[row.pattern]
+    where, by = PATTERNS[row.pattern], person.get_username()
     if action in ACTIONS:
         path = f"{where.state.format(saga_id=quote(row.saga_id, safe=''))}/{action}"
-        return _posted(where.coordinator, path, {"requested_by": by, "reason": reason})
+        return _posted(where.coordinator, path, {"requested_by": by, "reason": reason}, person)
     page = SAGAS.get(row.saga)
     services = {one.name: one.service for one in page.steps if one.decided_by} if page else {}
     if action not in ("yes", "no") or step not in services:
@@ -75,18 +77,18 @@ def do(
         return Refused("invalid", f"The data are no JSON object: {error}")
     path = f"/decisions/{quote(row.saga_id, safe='')}/{quote(step, safe='')}"
     body = {"verdict": action, "by": by, "reason": reason, "data": given}
-    return _posted(services[step], path, body)
+    return _posted(services[step], path, body, person)
 
 
-def _posted(service: str, path: str, body: dict[str, Any]) -> Refused | None:
+def _posted(service: str, path: str, body: dict[str, Any], person: Any) -> Refused | None:
     try:
-        given = client(service).post(path=path, body=body)
+        given = client(service).post(path=path, body=body, headers=tokens.headers_of(person))
         return None if given.status < 300 else _refused(given)
     except Unreachable as error:
-        return Refused(AWAY, f"{service} can't be asked now: {error}")
+        return Refused(AWAY, f"{service} can't be asked now: {error.told}")
 
 
 def _refused(given: ServiceResponse) -> Refused:
     """Raises Unreachable where it is no problem as services state them."""
-    problem = given.decode(type=Problem)
+    problem = given.decode(type=ProblemBody)
     return Refused(problem.code, problem.detail)

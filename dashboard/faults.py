@@ -30,12 +30,13 @@ def is_allowed(request: HttpRequest) -> bool:
 
 def services() -> list[str]:
     """Those of which a worker runs here."""
-    return sorted(name.removesuffix(".worker") for name in _record() if name.endswith(".worker"))
+    parts = [name.split(".") for name in _record()]
+    return sorted({name[0] for name in parts if name[1:2] == ["worker"]})
 
 
 def stop(service: str) -> bool:
     """Stops its processes, which go on by themselves; whether there are any."""
-    names = [f"{service}.web", f"{service}.worker"]
+    names = [*_of(service, "web"), *_of(service, "worker")]
     stopped = [name for name in names if _signal(name, signal.SIGSTOP)]
     for name in stopped:
         timer = threading.Timer(STOP_SECONDS, _signal, args=[name, signal.SIGCONT])
@@ -45,8 +46,13 @@ def stop(service: str) -> bool:
 
 
 def kill(service: str) -> bool:
-    """Kills its worker, which the stack starts again; whether there was one."""
-    return _signal(f"{service}.worker", signal.SIGKILL)
+    """Kills its worker, or one of several, which the stack starts again; whether there was one."""
+    return any(_signal(name, signal.SIGKILL) for name in _of(service, "worker"))
+
+
+def _of(service: str, kind: str) -> list[str]:
+    """The names of its processes of a kind: one, or several replicas."""
+    return [name for name in _record() if name.split(".")[:2] == [service, kind]]
 
 
 def _signal(name: str, number: int) -> bool:

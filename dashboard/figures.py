@@ -30,7 +30,7 @@ class Bucket(NamedTuple):
     p95: float | None
 
 
-class Row(msgspec.Struct, kw_only=True):
+class PatternRow(msgspec.Struct, kw_only=True):
     """A saga in a pattern. Latencies in milliseconds, of the last minute's that have ended."""
 
     saga: str
@@ -53,7 +53,7 @@ class Row(msgspec.Struct, kw_only=True):
 
 
 class Now(msgspec.Struct, frozen=True, kw_only=True):
-    rows: list[Row]
+    rows: list[PatternRow]
     services: list[dict[str, Any]]
     attention: list[dict[str, Any]]
     minutes: int = BUCKETS * BUCKET_SECONDS // 60
@@ -75,14 +75,14 @@ class Now(msgspec.Struct, frozen=True, kw_only=True):
 
 def _look() -> Now:
     rows = {
-        (saga, pattern): Row(saga=saga, pattern=pattern)
+        (saga, pattern): PatternRow(saga=saga, pattern=pattern)
         for saga, page in SAGAS.items()
         if page.owner in settings.SERVICE_URLS
         for pattern in PATTERNS
     }
 
-    def row(saga: str, pattern: str) -> Row:
-        return rows.setdefault((saga, pattern), Row(saga=saga, pattern=pattern))
+    def row(saga: str, pattern: str) -> PatternRow:
+        return rows.setdefault((saga, pattern), PatternRow(saga=saga, pattern=pattern))
 
     for saga, pattern, *numbers in in_flight():
         found = row(saga, pattern)
@@ -105,7 +105,7 @@ def _look() -> Now:
 now = Shared(_look, seconds=REFRESH_SECONDS)
 
 
-def _fill(row: Row, found: Sequence[Bucket]) -> None:
+def _fill(row: PatternRow, found: Sequence[Bucket]) -> None:
     """The last minute's latency is that of its latest bucket that has one, which is the line's end:
     percentiles can't be added up."""
     row.failed = sum(bucket.failed for bucket in found)

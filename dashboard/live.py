@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
 from httpapi import slots, waiting
 from httpapi.waiting import Places
+from participant import stale_connections
 
 T = TypeVar("T")
 MOST_STREAMS = 64
@@ -78,10 +79,10 @@ def _rendered(render: Callable[[], str]) -> str:
     """In a slot, as a request is answered."""
     try:
         with slots.working.taken():
-            slots.close_stale()
+            stale_connections.close()
             return render()
     except (DatabaseError, InterfaceError) as error:
-        slots.mark_stale(error=error)
+        stale_connections.mark(error=error)
         return '<p class="away" role="alert">A database does not answer; the page goes on.</p>'
     except slots.NoSlot:
         return '<p class="away" role="alert">The dashboard is busy; the page goes on.</p>'

@@ -105,7 +105,7 @@ SLOWER = 20
 """So many times slower than it went, a race is shown again."""
 
 
-class Cell(NamedTuple):
+class StepCell(NamedTuple):
     """A step of a saga in a race. `at`: when it was done, or refused; `undone`: when that was taken
     back; in milliseconds from the acceptance of its saga."""
 
@@ -132,7 +132,7 @@ class Lane(NamedTuple):
 
     row: Record
     took: float
-    cells: list[Cell]
+    cells: list[StepCell]
     bars: list[Bar]
 
 
@@ -150,7 +150,7 @@ def lane(page: Saga, row: Record, noted: Sequence[Record]) -> Lane:
         rows = {one.direction: one for one in noted if one.step == step.name}
         undo = rows.get("undo") if told.status is StepStatus.COMPENSATED else None
         cells.append(
-            Cell(
+            StepCell(
                 status=_WORDS.get(status, status),
                 glyph=_GLYPHS[status],
                 code=next((one.code for one in rows.values() if one.code), ""),
@@ -174,7 +174,7 @@ def whole(lanes: Sequence[Lane]) -> float:
     return max([1.0, *ends, *(one.took for one in lanes)])
 
 
-def side_by_side(page: Saga, lanes: Sequence[Lane]) -> Iterator[tuple[str, str, list[Cell]]]:
+def side_by_side(page: Saga, lanes: Sequence[Lane]) -> Iterator[tuple[str, str, list[StepCell]]]:
     """A row a step: its name, its service, and how it stands in each lane."""
     for position, step in enumerate(page.steps):
         yield step.name, step.service, [one.cells[position] for one in lanes]

@@ -9,14 +9,17 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from accounts import tokens
 from contracts.patterns import PATTERNS
 from contracts.saga import SAGAS
 from dashboard import actions, progress, records
 from dashboard.progress import Lane
 from httpapi.client import Unreachable
+from participant import sql
 
 SAGA = "checkout"
-SHOPPER = "race"
+CATEGORY = "race"
+"""Of products that are made to be the last one."""
 CARDS = {"": "credit_card", "declined": "card_declined", "last": "credit_card"}
 """By what the race is about: nothing special, a declined card, the last piece."""
 _ADDRESS = {"street": "Calle Mayor 1", "city": "Madrid", "country": "ES", "postal_code": "28013"}
@@ -26,48 +29,53 @@ class NotStarted(Exception):
     """Why a race could not begin, for people."""
 
 
-def start(*, patterns: Sequence[str], about: str) -> list[str]:
-    """Begins it: a saga a pattern, all at once; their ids. Raises NotStarted."""
+def start(*, patterns: Sequence[str], about: str, person: Any) -> list[str]:
+    """Begins it: a saga a pattern, all at once, for this person; their ids. Raises NotStarted."""
+    shopper = Shopper(person)
     chosen = [name for name in patterns if name in PATTERNS]
     if not chosen or about not in CARDS:
         raise NotStarted("Choose at least one pattern.")
     try:
-        product = _last_piece() if about == "last" else _any_product()
+        product = shopper.last_piece() if about == "last" else _any_product()
         items = [{"product_id": product, "quantity": 1}]
-        made = _asked("/carts", [{"user_id": SHOPPER, "items": items} for _ in chosen])
+        made = shopper.ask("/carts", [{"user_id": shopper.name, "items": items} for _ in chosen])
         carts = [str(one["data"]["id"]) for one in made]
         with ThreadPoolExecutor(len(chosen)) as threads:
-            return list(threads.map(_check_out, carts, chosen, [CARDS[about]] * len(chosen)))
+            return list(threads.map(shopper.check_out, carts, chosen, [CARDS[about]] * len(chosen)))
     except (Unreachable, LookupError, TypeError) as error:
-        raise NotStarted(f"The race could not begin: {error}") from error
+        raise NotStarted(f"The race could not begin: {sql.category(error)}") from error
 
 
-def _check_out(cart: str, pattern: str, card: str) -> str:
-    body = {
-        "cart_id": cart,
-        "user_id": SHOPPER,
-        "payment_method": card,
-        "billing_address": _ADDRESS,
-        "saga_pattern": pattern,
-    }
-    return str(_asked(SAGAS[SAGA].door, body)["saga_id"])
+class Shopper:
+    """A person who races: everything is asked in their own name."""
 
+    def __init__(self, person: Any) -> None:
+        self.name = person.get_username()
+        self._headers = tokens.headers_of(person)
 
-def _asked(path: str, body: Any, *, service: str = SAGAS[SAGA].owner) -> Any:
-    given = actions.client(service).post(path=path, body=body)
-    if given.status >= 300:
-        raise Unreachable(f"{service} answered {given.status}: {given.body[:200]!r}")
-    return given.json()
+    def check_out(self, cart: str, pattern: str, card: str) -> str:
+        """The saga's id. Raises Unreachable."""
+        body = {
+            "cart_id": cart,
+            "user_id": self.name,
+            "payment_method": card,
+            "billing_address": _ADDRESS,
+            "saga_pattern": pattern,
+        }
+        return str(self.ask(SAGAS[SAGA].door, body)["saga_id"])
 
+    def last_piece(self) -> str:
+        """A new product of which there is one. Raises Unreachable."""
+        name = f"The last one {uuid.uuid4().hex[:8]}"
+        body = {"name": name, "price": "12.50", "quantity": 1, "category": CATEGORY, "sku": name}
+        return str(self.ask("/api/products", body, service="inventario")["id"])
 
-def _last_piece() -> str:
-    name = f"The last one {uuid.uuid4().hex[:8]}"
-    made = _asked(
-        "/api/products",
-        {"name": name, "price": "12.50", "quantity": 1, "category": SHOPPER, "sku": name},
-        service="inventario",
-    )
-    return str(made["id"])
+    def ask(self, path: str, body: Any, *, service: str = SAGAS[SAGA].owner) -> Any:
+        """What it answers. Raises Unreachable."""
+        given = actions.client(service).post(path=path, body=body, headers=self._headers)
+        if given.status >= 300:
+            raise Unreachable(f"{service} answered {given.summary}")
+        return given.json()
 
 
 def _any_product() -> str:

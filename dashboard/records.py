@@ -13,7 +13,7 @@ from django.apps import apps
 from django.conf import settings
 
 from catalogue.services import COORDINATORS
-from contracts.patterns import PATTERNS
+from contracts.patterns import CONDUCTORS, PATTERNS
 from contracts.saga import SAGAS, Saga
 from coordination.models import AcceptedSaga
 from participant import sql
@@ -75,9 +75,12 @@ def failed_messages(page: Saga, saga_id: str) -> list[Record]:
 
 
 def calls(saga_id: str) -> list[Record]:
-    """What the orchestrator has asked for each step; none of a choreographed saga."""
-    table = "saga_orchestrator_sagastep"
-    return _read("saga_orchestrator", table, _CALL, [saga_id], "ORDER BY position")
+    """What who conducts it has asked for each step; none of a choreographed saga."""
+    return [
+        row
+        for service in sorted(CONDUCTORS)
+        for row in _read(service, f"{service}_sagastep", _CALL, [saga_id], "ORDER BY position")
+    ]
 
 
 def interventions(pattern: str, saga_id: str) -> list[Record]:

@@ -10,10 +10,11 @@ import urllib3
 from django.conf import settings
 
 from catalogue.services import WITH_WORKER
+from contracts.topology import queue_of
+from httpapi import identity
 from httpapi.health import SingleFlight
 from httpapi.standing import Noted
 from messaging.brokers import Broker, BrokerUnavailable, connect
-from messaging.consumer import queue_of
 
 ASK_SECONDS = 2.5
 """Longer than a service takes to say that its own database does not answer (1.5 s)."""
@@ -58,7 +59,13 @@ def _broker() -> Broker:
 
 def _ask(service: str, url: str) -> Health:
     try:
-        answer = urllib3.request("GET", f"{url}/health", timeout=ASK_SECONDS, retries=False)
+        answer = urllib3.request(
+            "GET",
+            f"{url}/health",
+            headers=identity.credentials(service),
+            timeout=ASK_SECONDS,
+            retries=False,
+        )
         said: Health = {"status": "ok", **answer.json(), "service": service}
         said["attention"] = [
             {**one, "service": service, "since": datetime.fromisoformat(one["since"])}
@@ -71,7 +78,7 @@ def _ask(service: str, url: str) -> Health:
             "since": _noted.since(what=service),
             "do": "start or continue its web process (manage.py status shows which)",
             "level": "unavailable",
-            "error": str(error),
+            "error": type(error).__name__,
         }
         return {"service": service, "status": "no answer", "attention": [complaint]}
     _noted.forget(what=service)

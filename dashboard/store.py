@@ -67,7 +67,7 @@ class SagaRow(NamedTuple):
         return self.started_at, self.saga_id
 
 
-class Page(msgspec.Struct, frozen=True, kw_only=True):
+class SagaPage(msgspec.Struct, frozen=True, kw_only=True):
     """`next`: where to go on; empty: there is no more. `is_cut`: the look ended before the page was
     full, and more may be found beyond.
     """
@@ -107,14 +107,17 @@ _COLUMNS = """
     saga_id, subject, status, failure_step, failure_code, waiting_for, waiting_since, started_at,
     finished_at
 """
-_ORCHESTRATED = _Table(
-    service="saga_orchestrator",
-    columns=f"name, pattern, current_step, {_COLUMNS}",
-    saga="name",
-    pattern="pattern",
-    step="current_step",
-    is_open="finished_at IS NULL",
-    waits="finished_at IS NULL AND waiting_since IS NOT NULL",
+_CONDUCTED = tuple(
+    _Table(
+        service=service,
+        columns=f"name, pattern, current_step, {_COLUMNS}",
+        saga="name",
+        pattern="pattern",
+        step="current_step",
+        is_open="finished_at IS NULL",
+        waits="finished_at IS NULL AND waiting_since IS NOT NULL",
+    )
+    for service in sorted(patterns.CONDUCTORS)
 )
 _CHOREOGRAPHED = _Table(
     service="saga_choreography",
@@ -131,10 +134,10 @@ _CHOREOGRAPHED = _Table(
               AND event.event_type NOT LIKE 'step.%%')
     """,
 )
-TABLES = (_ORCHESTRATED, _CHOREOGRAPHED)
+TABLES = (*_CONDUCTED, _CHOREOGRAPHED)
 
 
-def sagas(wanted: Filter) -> Page:
+def sagas(wanted: Filter) -> SagaPage:
     """The newest that the filter lets through, and where to go on. Raises ValueError for a
     `before` that is none."""
     ids = records.named_by(wanted.q.strip(), look=LOOKED_THROUGH) if wanted.q.strip() else None
@@ -153,8 +156,8 @@ def sagas(wanted: Filter) -> Page:
         rows = [row for row in rows if row.position >= horizon]
     shown = _with_steps(rows[:PAGE])
     if len(rows) > PAGE:
-        return Page(rows=shown, next=_cursor(shown[-1].position))
-    return Page(rows=shown, next=_cursor(horizon) if horizon else "", is_cut=bool(horizon))
+        return SagaPage(rows=shown, next=_cursor(shown[-1].position))
+    return SagaPage(rows=shown, next=_cursor(horizon) if horizon else "", is_cut=bool(horizon))
 
 
 def saga(saga_id: str) -> SagaRow | None:
@@ -240,7 +243,7 @@ def _tests(table: _Table, wanted: Filter) -> tuple[list[str], list[Any]]:
     elif wanted.status and wanted.status != OPEN:
         tests.append("status = %s")
         values.append(wanted.status)
-    if wanted.step and table is _ORCHESTRATED:
+    if wanted.step and table in _CONDUCTED:
         tests.append("%s IN (current_step, failure_step)")
         values.append(wanted.step)
     elif wanted.step:

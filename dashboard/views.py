@@ -15,6 +15,8 @@ from django.utils.http import urlencode
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts import tokens
+from contracts.doors import CATALOGUE_WRITE
 from contracts.patterns import PATTERNS
 from contracts.saga import SAGAS, Saga, is_sampled
 from contracts.states import SagaState, SagaStatus
@@ -33,6 +35,7 @@ from dashboard import (
 from dashboard.access import may_operate, operating, watching
 from dashboard.store import Filter, SagaRow
 from httpapi.client import Unreachable
+from participant import sql
 
 SAGA_SECONDS, RACE_SECONDS = 1.0, 0.4
 """Between two looks of a page that moves."""
@@ -59,7 +62,7 @@ def _now() -> str:
 @require_safe
 def sagas(request: HttpRequest) -> HttpResponse:
     asked = {name: value for name, value in request.GET.items() if value}
-    wanted, problem, page = Filter(), "", store.Page(rows=[])
+    wanted, problem, page = Filter(), "", store.SagaPage(rows=[])
     try:
         wanted = msgspec.convert(asked, Filter)
         page = store.sagas(wanted)
@@ -98,7 +101,7 @@ def saga(request: HttpRequest, saga_id: str) -> HttpResponse:
     row = store.saga(saga_id)
     if row is None:
         return render(request, "dashboard/unknown.html", {"saga_id": saga_id}, status=404)
-    told = _story(row)
+    told = _story(row, request.user)
     where = reverse("dashboard:saga-live", args=[saga_id])
     context = {
         **told,
@@ -120,21 +123,22 @@ def saga_live(request: HttpRequest, saga_id: str) -> Any:
 
     def part() -> str:
         row = store.saga(saga_id)
-        return render_to_string("dashboard/saga_part.html", _story(row)) if row else ""
+        told = _story(row, request.user) if row else None
+        return render_to_string("dashboard/saga_part.html", told) if told else ""
 
     return live.part(request, part, seconds=SAGA_SECONDS)
 
 
-def _story(row: SagaRow) -> dict[str, Any]:
-    """All that is known of a saga, also where its coordinator does not answer."""
+def _story(row: SagaRow, person: Any) -> dict[str, Any]:
+    """All that is known of a saga to who looks, also where its coordinator does not answer."""
     page = SAGAS.get(row.saga) or Saga(
         name=row.saga, subject="subject", steps=(), abort="", give_back="", door=""
     )
     state, problem = None, ""
     try:
-        state = actions.state_of(row.pattern, row.saga_id)
+        state = actions.state_of(row.pattern, row.saga_id, person=person)
     except (Unreachable, KeyError) as error:
-        problem = str(error)
+        problem = sql.category(error)
     noted = records.noted(page, [row.saga_id])
     asked = records.asked(page, row.saga_id)
     accepted = records.accepted([row.saga_id]).get(row.saga_id)
@@ -196,9 +200,8 @@ def act(request: HttpRequest, saga_id: str) -> HttpResponse:
     if not reason:
         messages.error(request, "Nothing was done: give a reason, for who wonders later.")
     else:
-        by = request.user.get_username()
         step, data = request.POST.get("step", ""), request.POST.get("data", "")
-        refused = actions.do(row, action, by=by, reason=reason, step=step, data=data)
+        refused = actions.do(row, action, person=request.user, reason=reason, step=step, data=data)
         if refused:
             messages.error(request, f"Refused ({refused.code}): {refused.detail}")
         else:
@@ -214,6 +217,7 @@ def race(request: HttpRequest) -> HttpResponse:
     context = {
         "patterns": list(PATTERNS),
         "can_start": may_operate(request.user),
+        "can_make": tokens.may(request.user, CATALOGUE_WRITE),
         "breakable": faults.services() if faults.is_allowed(request) else [],
         "stop_seconds": faults.STOP_SECONDS,
         "part": _race(ids, is_slow=is_slow) if ids else "",
@@ -274,7 +278,9 @@ def break_it(request: HttpRequest) -> HttpResponse:
 def start_race(request: HttpRequest) -> HttpResponse:
     try:
         ids = races.start(
-            patterns=request.POST.getlist("pattern"), about=request.POST.get("about", "")
+            patterns=request.POST.getlist("pattern"),
+            about=request.POST.get("about", ""),
+            person=request.user,
         )
     except races.NotStarted as error:
         messages.error(request, str(error))

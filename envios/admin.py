@@ -1,5 +1,7 @@
 """Couriers and deliveries. What a courier has to do is never typed over: sagas change it."""
 
+from typing import Any
+
 from django import forms
 from django.contrib import admin
 from django.db import models
@@ -7,7 +9,7 @@ from django.http import HttpRequest
 
 from coordination.admin import register_alike
 from envios.models import Courier, Delivery
-from participant.admin import RecordAdmin
+from participant.admin import DescribedAdmin, RecordAdmin
 
 register_alike("envios")
 
@@ -22,7 +24,7 @@ class CourierForm(forms.ModelForm):
 
 
 @admin.register(Courier)
-class CourierAdmin(admin.ModelAdmin):
+class CourierAdmin(DescribedAdmin):
     form = CourierForm
     list_display = ["id", "name", "phone_number", "province", "city", "capacity", "busy"]
     list_display_links = ["id", "name"]
@@ -32,9 +34,11 @@ class CourierAdmin(admin.ModelAdmin):
     fields = [*_described, "busy"]
     readonly_fields = ["busy"]
 
-    def save_model(self, request: HttpRequest, obj: Courier, form: object, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Courier, form: Any, change: bool) -> None:
         # Only what was described: a delivery may have come since the page was shown.
         obj.save(update_fields=self._described if change else None)
+        # Not what is written of them now: a trail is kept, and this is a person's.
+        self.note("change" if change else "add", obj, detail=", ".join(form.changed_data))
 
 
 @admin.register(Delivery)

@@ -6,6 +6,7 @@ from django.db.models.functions import Now
 
 from messaging import models as messaging
 from participant import models as participant
+from participant import roles
 from participant.models import Json, TextId
 
 
@@ -15,6 +16,8 @@ class Courier(models.Model):
     Serves the destinations in its province and city; without a city, all of its province; without
     either, those that name no province.
     """
+
+    for_admin = roles.READ_AND_WRITE
 
     name = models.CharField(max_length=200)
     phone_number = models.CharField(max_length=64, blank=True, default="", db_default="")
@@ -44,15 +47,19 @@ class DeliveryStatus(models.TextChoices):
 
 
 class Delivery(models.Model):
-    """What a courier brings for one step of a saga. `subject`: the order it is for.
+    """What a courier brings for one step of a saga. `subject`: the order it is for; `user_id`: of
+    a saga, whose that is.
 
     The courier has it while it is scheduled or in transit.
     """
+
+    granted = roles.KEPT
 
     id = models.BigAutoField(primary_key=True)
     saga_id = TextId()
     step = TextId()
     subject = TextId(db_index=True)
+    user_id = TextId(default="", db_default="", blank=True)
     courier = models.ForeignKey(Courier, on_delete=models.PROTECT, related_name="deliveries")
     destination = Json(default=dict)
     status = models.CharField(
@@ -84,6 +91,10 @@ class Delivery(models.Model):
 class BarrierEntry(participant.BarrierEntry):
     class Meta(participant.BarrierEntry.Meta):
         verbose_name_plural = "barrier entries"
+
+
+class Intervention(participant.Intervention):
+    pass
 
 
 class OutboxEntry(messaging.OutboxEntry):

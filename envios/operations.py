@@ -35,6 +35,7 @@ def schedule(commands: Sequence[Schedule]) -> list[Outcome]:
             saga_id=key[0],
             step=key[1],
             subject=wanted[key].subject,
+            user_id=wanted[key].user_id,
             courier_id=courier_id,
             destination=wanted[key].destination,
         )
@@ -92,9 +93,9 @@ def decide_schedule(
     return chosen
 
 
-def area_of(destination: Mapping[str, str]) -> Area:
+def area_of(destination: Mapping[str, object]) -> Area:
     """Where it goes; empty where the address does not say."""
-    return Area(*(destination.get(name, "").strip() for name in Area._fields))
+    return Area(*(str(destination.get(name, "")).strip() for name in Area._fields))
 
 
 def is_failing(*, saga_id: str) -> bool:

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 
 from envios.models import Courier, Delivery, DeliveryStatus
 from participant import sql
+from participant.models import owned_by
 from participant.sql import Damaged
 
 Key = tuple[str, str]
@@ -42,8 +43,9 @@ class NewDelivery:
     saga_id: str
     step: str
     subject: str
+    user_id: str
     courier_id: int
-    destination: Mapping[str, str]
+    destination: Mapping[str, object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,15 +110,16 @@ def add_deliveries(*, deliveries: Sequence[NewDelivery]) -> dict[Key, int]:
         """
         WITH given AS (
             SELECT * FROM json_to_recordset(%s)
-                     AS v (saga_id text, step text, subject text, courier_id bigint,
-                           destination jsonb)
+                     AS v (saga_id text, step text, subject text, user_id text,
+                           courier_id bigint, destination jsonb)
         ), taken AS (
             UPDATE envios_courier AS courier SET busy = courier.busy + v.count
             FROM (SELECT courier_id, count(*) FROM given GROUP BY courier_id) AS v
             WHERE courier.id = v.courier_id
         )
-        INSERT INTO envios_delivery (saga_id, step, subject, courier_id, destination, status)
-        SELECT saga_id, step, subject, courier_id, destination, 'scheduled' FROM given
+        INSERT INTO envios_delivery
+               (saga_id, step, subject, user_id, courier_id, destination, status)
+        SELECT saga_id, step, subject, user_id, courier_id, destination, 'scheduled' FROM given
         RETURNING saga_id, step, id
         """,
         [sql.as_json(deliveries)],
@@ -206,7 +209,8 @@ def deliveries(*, subject: str = "") -> QuerySet[Delivery]:
     return found.filter(subject=subject) if subject else found
 
 
-def delivery(*, delivery_id: str) -> Delivery | None:
-    """The delivery with this id."""
+def delivery(*, delivery_id: str, user_id: str | None = None) -> Delivery | None:
+    """The delivery with this id. `user_id`: whose it must be."""
     is_id = delivery_id.isascii() and delivery_id.isdecimal() and len(delivery_id) < 19
-    return deliveries().filter(pk=int(delivery_id)).first() if is_id else None
+    mine = deliveries().filter(owned_by(user_id))
+    return mine.filter(pk=int(delivery_id)).first() if is_id else None

@@ -6,11 +6,12 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from contracts.doors import OPERATOR, SERVICE, SHOPPER, door
+from catalogue import services
+from contracts.doors import OPS_ACT, OPS_READ, SHOP, door
 from envios import operations, serializers, store
 from envios.models import Courier, Delivery, DeliveryStatus
 from envios.serializers import DeliveryFilter, NewCourier
-from httpapi import pages, problems
+from httpapi import identity, pages, problems
 from httpapi.json import answer
 
 _NOT_MOVED = (operations.DELIVERY_CANCELLED, operations.DELIVERED_ALREADY)
@@ -19,13 +20,13 @@ _NOT_MOVED = (operations.DELIVERY_CANCELLED, operations.DELIVERED_ALREADY)
 class CouriersView(APIView):
     """GET lists, in pages. POST adds a courier."""
 
-    @door(OPERATOR, takes=pages.PageRequest, gives={200: pages.Page[serializers.CourierShown]})
+    @door(OPS_READ, takes=pages.PageRequest, gives={200: pages.Page[serializers.CourierShown]})
     def get(self, request: Request) -> HttpResponse:
         wanted = problems.read_query(request.query_params, pages.PageRequest)
         page = pages.page(request=request, found=store.couriers(), wanted=wanted)
         return answer(page.answer(results=[serializers.courier(row) for row in page.rows]))
 
-    @door(OPERATOR, takes=NewCourier, gives={201: serializers.CourierShown})
+    @door(OPS_ACT, takes=NewCourier, gives={201: serializers.CourierShown})
     def post(self, request: Request) -> HttpResponse:
         asked = problems.read(request.data, NewCourier)
         added = Courier.objects.create(**msgspec.structs.asdict(asked))
@@ -35,7 +36,12 @@ class CouriersView(APIView):
 class DeliveriesView(APIView):
     """GET: the deliveries, newest first, in pages; `deliveries` has them by their order."""
 
-    @door(SERVICE, takes=DeliveryFilter, gives={200: serializers.DeliveriesPage})
+    @door(
+        OPS_READ,
+        callers=services.callers_of(operations.SERVICE),
+        takes=DeliveryFilter,
+        gives={200: serializers.DeliveriesPage},
+    )
     def get(self, request: Request) -> HttpResponse:
         asked = problems.read_query(request.query_params, DeliveryFilter)
         found = store.deliveries(subject=asked.order_id or "")
@@ -48,9 +54,9 @@ class DeliveriesView(APIView):
 class DeliveryView(APIView):
     """A delivery: its courier, where it goes, and how it stands."""
 
-    @door(SHOPPER, gives={200: serializers.DeliveryShown})
+    @door(SHOP, OPS_READ, gives={200: serializers.DeliveryShown})
     def get(self, request: Request, delivery_id: str) -> HttpResponse:
-        return answer(serializers.delivery(_known(delivery_id)))
+        return answer(serializers.delivery(_known(delivery_id, user_id=identity.owner(request))))
 
 
 class InTransitView(APIView):
@@ -58,7 +64,7 @@ class InTransitView(APIView):
 
     status = DeliveryStatus.IN_TRANSIT
 
-    @door(OPERATOR, gives={200: serializers.DeliveryShown}, refuses={409: _NOT_MOVED})
+    @door(OPS_ACT, gives={200: serializers.DeliveryShown}, refuses={409: _NOT_MOVED})
     def post(self, request: Request, delivery_id: str) -> HttpResponse:
         known = _known(delivery_id)
         with transaction.atomic(using=operations.SERVICE):
@@ -74,8 +80,8 @@ class DeliveredView(InTransitView):
     status = DeliveryStatus.DELIVERED
 
 
-def _known(delivery_id: str) -> Delivery:
-    found = store.delivery(delivery_id=delivery_id)
+def _known(delivery_id: str, *, user_id: str | None = None) -> Delivery:
+    found = store.delivery(delivery_id=delivery_id, user_id=user_id)
     if found is None:
         raise problems.unknown("delivery", delivery_id)
     return found

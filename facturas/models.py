@@ -7,6 +7,7 @@ from django.db.models.functions import Now
 from contracts import bounds
 from messaging import models as messaging
 from participant import models as participant
+from participant import roles
 from participant.models import TextId
 
 _IS_MONEY = Q(amount__range=(0, bounds.MOST_MONEY))
@@ -25,6 +26,8 @@ class Bill(models.Model):
     `status`: open, then paid with its invoice, or failed. A paid one that is given back is
     credited: its invoice stays, and a credit note is there beside it.
     """
+
+    granted = roles.KEPT
 
     id = models.BigAutoField(primary_key=True)
     saga_id = TextId()
@@ -67,6 +70,8 @@ class Invoice(models.Model):
     `number`: both kinds have one sequence a year, without gaps: `2026-000001`.
     """
 
+    granted = roles.ADDED_ONLY
+
     number = TextId(primary_key=True)
     kind = models.CharField(max_length=11, choices=InvoiceKind)
     bill = models.ForeignKey(Bill, on_delete=models.PROTECT, related_name="invoices")
@@ -89,6 +94,8 @@ class InvoiceCounter(models.Model):
     committed, so that none is lost.
     """
 
+    granted = roles.KEPT
+
     year = models.PositiveSmallIntegerField(primary_key=True)
     last = models.PositiveIntegerField()
 
@@ -99,6 +106,10 @@ class InvoiceCounter(models.Model):
 class BarrierEntry(participant.BarrierEntry):
     class Meta(participant.BarrierEntry.Meta):
         verbose_name_plural = "barrier entries"
+
+
+class Intervention(participant.Intervention):
+    pass
 
 
 class OutboxEntry(messaging.OutboxEntry):

@@ -11,6 +11,7 @@ from facturas import store
 from facturas.models import BillStatus, InvoiceKind
 from facturas.store import LockedBill, NewBill
 from participant.operations import does, undoes
+from participant.sql import Damaged
 
 SERVICE = "facturas"
 
@@ -55,9 +56,13 @@ def fail_bill(commands: Sequence[Undo]) -> list[Outcome]:
 
 @does(service=SERVICE)
 def issue_invoice(commands: Sequence[IssueInvoice]) -> list[Outcome]:
-    """The bill is paid, and its invoice issued. Refused, out of a saga only: no_bill."""
+    """The bill is paid, and its invoice issued. Refused, out of a saga only: no_bill. Raises
+    Damaged where something else than the bill's amount was paid, and can't be refused any more.
+    """
     wanted = {command.saga_id: _bill_id(command) for command in commands}
     locked = store.lock_bills(ids=set(wanted.values()))
+    for command in commands:
+        _require_paid(command, locked.get(wanted[command.saga_id]))
     paid = {
         bill.id: bill
         for saga_id, bill_id in wanted.items()
@@ -84,6 +89,12 @@ def status_after_undo(*, bill: LockedBill) -> BillStatus:
 def is_to_be_paid(*, bill: LockedBill, saga_id: str) -> bool:
     """Whether this saga's payment is that of the bill."""
     return bill.status is BillStatus.OPEN and bill.key[0] == saga_id
+
+
+def _require_paid(command: IssueInvoice, bill: LockedBill | None) -> None:
+    if bill and bill.key[0] == command.saga_id and command.paid != bill.amount:
+        what = f"{command.paid:.40} was paid, and {bill.amount} is due"
+        raise Damaged(f"Bill {bill.id} of saga {command.saga_id}: {what}.")
 
 
 def _bill_id(command: IssueInvoice) -> int:

@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 
 from facturas.models import Bill, BillStatus, Invoice, InvoiceKind
 from participant import sql
+from participant.models import owned_by
 from participant.sql import Damaged
 
 Key = tuple[str, str]
@@ -193,10 +194,11 @@ def bills(*, subject: str = "", user_id: str = "", status: str = "") -> QuerySet
     return Bill.objects.prefetch_related("invoices").filter(**named).order_by("-id")
 
 
-def bill(*, bill_id: str) -> Bill | None:
-    """The bill with this id."""
+def bill(*, bill_id: str, user_id: str | None = None) -> Bill | None:
+    """The bill with this id. `user_id`: whose it must be."""
     is_id = bill_id.isascii() and bill_id.isdecimal() and len(bill_id) < 19
-    return bills().filter(pk=int(bill_id)).first() if is_id else None
+    mine = bills().filter(owned_by(user_id))
+    return mine.filter(pk=int(bill_id)).first() if is_id else None
 
 
 def invoices(*, subject: str = "", user_id: str = "", kind: str = "") -> QuerySet[Invoice]:
@@ -206,6 +208,6 @@ def invoices(*, subject: str = "", user_id: str = "", kind: str = "") -> QuerySe
     return Invoice.objects.select_related("bill").filter(**named).order_by("-issued_at", "-number")
 
 
-def invoice(*, number: str) -> Invoice | None:
-    """The invoice or credit note with this number."""
-    return invoices().filter(pk=number).first()
+def invoice(*, number: str, user_id: str | None = None) -> Invoice | None:
+    """The invoice or credit note with this number. `user_id`: whose it must be."""
+    return invoices().filter(owned_by(user_id, "bill__user_id"), pk=number).first()

@@ -7,6 +7,7 @@ the process asks, with a connection of its own; those who want to know wait for 
 all of them for the same answer, and none is kept by it.
 """
 
+import logging
 import queue
 import threading
 import time
@@ -22,14 +23,15 @@ from django.db import DatabaseError, InterfaceError, connections
 from django.http import HttpRequest, HttpResponse
 from django.urls import get_resolver, path
 
-from contracts.doors import ANYONE, door
+from contracts.doors import OPS_READ, PUBLIC, door
 from contracts.states import Alive, Complaint, Health
-from httpapi import problems, standing
+from httpapi import identity, standing, waiting
 from httpapi.json import answer
 from httpapi.middleware import served
 from httpapi.standing import Findings, Noted
-from participant import sql
+from participant import sql, stale_connections, starting
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -86,10 +88,10 @@ class About(TypedDict):
     docs: str
 
 
-_Health = door(ANYONE, gives={200: Health, 503: Health})
+_Health = door(PUBLIC, gives={200: Health, 503: Health})
 
 
-@door(ANYONE, gives={200: Alive})
+@door(PUBLIC, gives={200: Alive})
 def live(request: HttpRequest) -> HttpResponse:
     """200 while the process answers at all."""
     return answer({"status": "ok", "service": _service()})
@@ -97,22 +99,27 @@ def live(request: HttpRequest) -> HttpResponse:
 
 @_Health
 def ready(request: HttpRequest) -> HttpResponse:
-    """200 once requests can be served: the database answers, and takes writes."""
-    return _told(_ask(_readiness))
+    """200 once requests can be served: the database answers, and takes writes. 503, too, once this
+    process was told to stop: it still serves for a while, and wants nothing new.
+    """
+    found = _ask(_readiness)
+    if waiting.places.is_closed.is_set():
+        found.fields["process"] = {"status": "stopping"}
+    return _told(request, found)
 
 
 @_Health
 def health(request: HttpRequest) -> HttpResponse:
     """200, or 503 while something keeps sagas from moving; each dependency by name.
 
-    `attention`: all that stands, since when, and what to do. What waits for a person there
-    (`level` attention: parked sagas, dead letters) makes no service unhealthy.
+    Who may look at everything (ops:read), and each service, sees the details too: `attention`, all
+    that stands, since when, and what to do. What waits for a person there (`level` attention:
+    parked sagas, dead letters) makes no service unhealthy.
     """
-    return _told(_ask(_everything), requests=served())
+    return _told(request, _ask(_everything), requests=served(), tokens_verified=identity.verified)
 
 
-@door(ANYONE, gives={200: About})
-@problems.read_only
+@door(PUBLIC, gives={200: About})
 def about(request: HttpRequest) -> HttpResponse:
     """What this service is, and the paths that it offers."""
     service = _service()
@@ -131,24 +138,39 @@ def about(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _told(found: Findings, **more: Any) -> HttpResponse:
+def _told(request: HttpRequest, found: Findings, **more: Any) -> HttpResponse:
     dependencies = [field for field in found.fields.values() if isinstance(field, dict)]
     is_up = not found.stands and all(
         dependency.get("status", "up") == "up" for dependency in dependencies
     )
-    return answer(
+    details = (
         {
-            "status": "ok" if is_up else "unavailable",
-            "service": _service(),
             **found.fields,
             "attention": [
                 *(_as_json(stand, "unavailable") for stand in found.stands),
                 *(_as_json(wait, "attention") for wait in found.waits),
             ],
             **more,
-        },
-        status=200 if is_up else 503,
+        }
+        if _may_see_details(request)
+        else _statuses(found)
     )
+    body = {"status": "ok" if is_up else "unavailable", "service": _service(), **details}
+    return answer({**body, **starting.exceptions()}, status=200 if is_up else 503)
+
+
+def _may_see_details(request: HttpRequest) -> bool:
+    who = identity.of(request)
+    return bool(who.service) or OPS_READ in who.scopes
+
+
+def _statuses(found: Findings) -> dict[str, dict[str, str]]:
+    """What anybody may know."""
+    return {
+        name: {"status": field["status"]}
+        for name, field in found.fields.items()
+        if isinstance(field, dict) and "status" in field
+    }
 
 
 def _as_json(complaint: Complaint, level: str) -> dict[str, Any]:
@@ -223,7 +245,8 @@ def _bounded(look: Callable[[], Findings]) -> Findings:
     except (DatabaseError, InterfaceError) as error:
         if sql.spends_connection(error):
             connections[alias()].close()
-        what = f"a table of {_service()} can't be read: {_first_line(error)}"
+        log.warning("a table can't be read: %s", error)
+        what = f"a table of {_service()} can't be read: {_in_short(error)}"
         do = "a lock on it must be let go (a migration, a session left open), or a right given back"
         return Findings(stands=[Complaint(what=what, since=_noted.since(what=what), do=do)])
 
@@ -259,10 +282,12 @@ def _state() -> dict[str, Any] | None:
             is_read_only, is_standby, *_ = cursor.fetchone()
     except (DatabaseError, InterfaceError) as error:
         connection.close()
-        return {"status": "down", "error": str(error).strip()}
+        log.warning("the database is down: %s", error)
+        return {"status": "down", "error": _in_short(error)}
     if not (is_read_only or is_standby):
         return None
     connection.close()
+    stale_connections.mark_read_only()  # who only reads is refused nothing, and reads what is old
     return {"status": "read-only", "error": "a standby" if is_standby else "it takes no writes"}
 
 
@@ -271,7 +296,7 @@ def _away(state: dict[str, Any]) -> Findings:
         do = "make it writable, or lead the service to the primary; it goes on by itself then"
     else:
         do = "start or continue it, or mend the way to it; the service goes on by itself then"
-    what = f"{_what_is_away()} is {state['status']}: {_first_line(state['error'])}"
+    what = f"{_what_is_away()} is {state['status']}: {state['error']}"
     complaint = Complaint(what=what, since=_noted.since(what=_what_is_away()), do=do)
     return Findings(fields={"database": state}, stands=[complaint])
 
@@ -280,8 +305,12 @@ def _what_is_away() -> str:
     return f"the database of {_service()}"
 
 
-def _first_line(error: object) -> str:
-    return str(error).strip().partition("\n")[0]
+def _in_short(error: Exception) -> str:
+    """What anybody may read of it; the database's own words, in which there are hosts, users and
+    paths, are in the log.
+    """
+    state = sql.sqlstate(error)
+    return f"it refuses (SQLSTATE {state}): see the log" if state else "no answer: see the log"
 
 
 urlpatterns = [

@@ -29,10 +29,23 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 def too_long(*, limit: int) -> Problem:
     """413: a body of more bytes than that."""
-    detail = f"The body is longer than {limit:,} bytes, the limit"
-    if limit == MOST_BYTES_OF_ONE:
-        detail += f" (a list may have {MOST_BYTES:,})"
-    return _unusable(f"{detail}.", status=413, code="too_long")
+    detail = f"The body is longer than {limit:,} bytes, the limit."
+    return _unusable(detail, status=413, code="too_long")
+
+
+def require_fits(request: HttpRequest, *, most: int) -> None:
+    """Raises Problem (413) for a body that is longer than its door takes, whatever is in it.
+    `most`: bytes of a list.
+    """
+    try:
+        body = request.body
+    except RequestDataTooBig as error:
+        raise too_long(limit=MOST_BYTES) from error
+    if len(body) <= MOST_BYTES_OF_ONE:
+        return
+    limit = most if _is_list(body) else MOST_BYTES_OF_ONE
+    if len(body) > limit:
+        raise too_long(limit=limit)
 
 
 def incomplete(why: str) -> Problem:
@@ -41,23 +54,19 @@ def incomplete(why: str) -> Problem:
 
 
 def body_of(request: HttpRequest) -> bytes:
-    """The body: empty, or JSON in UTF-8 that means one thing alone, and not too long.
+    """The body: empty, or JSON in UTF-8 that means one thing alone.
 
     Raises Problem, also for one that nobody would read: a GET's.
     """
-    try:
-        body = request.body
-    except RequestDataTooBig as error:
-        raise too_long(limit=MOST_BYTES) from error
-    if not body:
-        return body
-    _check_what_it_is(request)
-    is_list = body.lstrip()[:1] == b"["
-    limit = MOST_BYTES if is_list else MOST_BYTES_OF_ONE
-    if len(body) > limit:
-        raise too_long(limit=limit)
-    _check_text(body, is_strict=not is_list)
+    body = request.body
+    if body:
+        _check_what_it_is(request)
+        _check_text(body, is_strict=not _is_list(body))
     return body
+
+
+def _is_list(body: bytes) -> bool:
+    return body.lstrip()[:1] == b"["
 
 
 @overload
@@ -211,10 +220,11 @@ def _check_characters(value: Any, path: str) -> None:
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> None:
-    names = {name for name, _ in pairs}
-    if len(names) < len(pairs):
-        twice = next(name for name in names if sum(name == key for key, _ in pairs) > 1)
-        raise ValueError(f"the field {twice[:64]!r} is there twice")
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            raise ValueError(f"the field {name[:64]!r} is there twice")
+        seen.add(name)
 
 
 def _no_number(name: str) -> Never:

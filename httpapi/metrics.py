@@ -13,7 +13,7 @@ from django.apps import AppConfig
 from django.db import DatabaseError, InterfaceError, connections
 from django.http import HttpRequest, HttpResponse
 
-from contracts.doors import ANYONE, Text, door
+from contracts.doors import PUBLIC, Text, door
 from httpapi import health, standing
 from httpapi.standing import Heartbeat
 from participant import metrics as figures
@@ -57,7 +57,7 @@ _of_workers = OfWorkers()
 """Used by the one thread that looks."""
 
 
-@door(ANYONE, gives={200: Text("text/plain")})
+@door(PUBLIC, gives={200: Text("text/plain")})
 def metrics(request: HttpRequest) -> HttpResponse:
     """The figures of this service, in Prometheus' text format."""
     try:

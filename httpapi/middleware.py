@@ -5,8 +5,10 @@ first: a client that sends slowly holds a thread, and no slot. RequestContext, D
 counts the request, refuses what can't be read, and lets it meet no connection that is stale.
 """
 
+import re
 import threading
 from collections.abc import Callable, Iterable, MutableMapping
+from functools import partial
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qsl
@@ -15,11 +17,12 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 
+from contracts import doors
 from contracts.bounds import MOST_BYTES
 from contracts.patterns import PATTERNS
-from httpapi import json, problems, slots, waiting
+from httpapi import identity, json, problems, slots, waiting
 from httpapi.problems import Problem
-from participant import metrics, tracing
+from participant import metrics, stale_connections, tracing, trail
 
 Environ = MutableMapping[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Any]
@@ -29,10 +32,19 @@ UNUSABLE = "dueto.unusable_body"
 _MOST_DISCARDED = 64 * 1024 * 1024
 """What is read of a body that is too long: many a client hears the answer only then."""
 _PIECE = 1024 * 1024
+_ALWAYS = {"X-Content-Type-Options": "nosniff"}
+_OF_DATA = {
+    **_ALWAYS,
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""The headers of every answer, and of one that is neither a page nor a file to keep."""
 LOOKS = ("/health", "/metrics")
 """Where the paths begin at which a service is looked at: by any host name, however busy it is."""
 LONGEST_PATH, LONGEST_QUERY, MOST_FIELDS = 2048, 32 * 1024, 100
 """A query may name some 1,000 ids, in one field."""
+
+_TRACE = re.compile(r"[0-9a-f]{32}")
 
 _lock = threading.Lock()
 _served = 0
@@ -50,6 +62,7 @@ class Gateway:
         self._is_shut = is_shut
 
     def __call__(self, variables: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response = partial(_start, start_response)
         path = variables["PATH_INFO"]
         if path == "/health/live":  # whatever else hangs: the process answers
             return self._answer(variables, start_response)
@@ -71,6 +84,17 @@ class Gateway:
         body = [b"".join(response)]
         response.close()
         return body
+
+
+def _start(
+    start_response: Callable[..., Any], status: str, headers: list[tuple[str, str]], *error: Any
+) -> Any:
+    """With the headers that every answer has: here, as here all answers come by."""
+    said = dict(headers)
+    is_page = said.get("Content-Type", "").startswith("text/html")
+    more = _ALWAYS if is_page or "Cache-Control" in said else _OF_DATA
+    kept = [header for header in headers if header[0] not in more]
+    return start_response(status, [*kept, *more.items()], *error)
 
 
 _IN_FLIGHT = ("/steps/", *(f"{pattern.hand_over}/decided" for pattern in PATTERNS.values()))
@@ -108,7 +132,7 @@ def _take_in(variables: Environ) -> bytes:
 def _read(variables: Environ) -> bytes:
     announced = variables.get("CONTENT_LENGTH")
     is_chunked = "HTTP_TRANSFER_ENCODING" in variables
-    if announced is None and not is_chunked and not variables["SERVER_PROTOCOL"].endswith("/2"):
+    if announced is None and not is_chunked:
         return b""
     source = variables["wsgi.input"]
     body: bytes = source.read(MOST_BYTES + 1)
@@ -130,8 +154,8 @@ def _discard(source: Any) -> None:
 
 
 class RequestContext:
-    """Counts the requests of this process; /health says how many. Refuses what no view could read
-    as it was meant: all doors are alike in that."""
+    """Counts the requests of this process; /health says how many. Refuses what is not for who asks
+    for it, and what no view could read as it was meant: all doors are alike in that."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -140,8 +164,9 @@ class RequestContext:
         global _served
         with _lock:
             _served += 1
-        slots.close_stale()
+        stale_connections.close()
         response = self._answer(request)
+        trail.end()
         if tracing.is_on():
             tracing.end_request(status=response.status_code)
         metrics.count(metrics.REQUESTS, f"{response.status_code // 100}xx")
@@ -152,10 +177,20 @@ class RequestContext:
 
     def _answer(self, request: HttpRequest) -> HttpResponse:
         try:
-            _check(request)
+            _check_address(request)
         except Problem as error:
             return problems.respond(error)
         return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., Any], *path: Any
+    ) -> HttpResponse | None:
+        """Before any view: is it this door's method, who asks, and can the body be read?"""
+        try:
+            _admit(request, view)
+        except Problem as error:
+            return problems.respond(error)
+        return None
 
 
 def served() -> int:
@@ -163,30 +198,67 @@ def served() -> int:
     return _served
 
 
-_FORMS = ("/admin", "/dashboard/")
+FORMS = ("/admin", "/dashboard/")
 """Where people are, and send forms."""
 
 
-def _check(request: HttpRequest) -> None:
-    if request.path_info.startswith(LOOKS):
-        if request.method not in ("GET", "HEAD"):
-            raise problems.method_not_allowed(request.method or "", allowed="GET, HEAD")
-        return  # by whatever host name a probe calls it
-    _check_address(request)
-    if getattr(settings, "HAS_ADMIN", False) and request.path_info.startswith(_FORMS):
+def _admit(request: HttpRequest, view: Callable[..., Any]) -> None:
+    if getattr(settings, "HAS_ADMIN", False) and request.path_info.startswith(FORMS):
+        return  # a person's session says who asks
+    match = request.resolver_match
+    found = doors.of_view(view, match.route if match else "")
+    if found is None:
         return
-    if UNUSABLE in request.META:
+    method = "GET" if request.method == "HEAD" else request.method or ""
+    if method not in found:
+        allowed = ", ".join([*found, "HEAD"] if "GET" in found else found)
+        raise problems.method_not_allowed(request.method or "", allowed=allowed)
+    if method not in ("GET", "HEAD") and identity.is_of_a_foreign_page(request):
+        detail = "A web page of another origin does not act here."
+        raise Problem(status=403, code="foreign_origin", detail=detail)
+    declared = found[method]
+    if declared is None:
+        raise Problem(status=403, code="forbidden", detail="Nobody has said whose door this is.")
+    shown = identity.presented(request, declared)
+    is_looked_at = request.path_info.startswith(LOOKS)
+    if UNUSABLE in request.META and not is_looked_at:
         raise request.META[UNUSABLE]
-    json.body_of(request)
+    json.require_fits(request, most=declared.most_bytes)
+    identity.admit(request, declared, shown)
+    if method != "GET" and declared.scopes:
+        _note_who_acts(request)
+    if not is_looked_at:
+        json.body_of(request)
+
+
+def _note_who_acts(request: HttpRequest) -> None:
+    principal = identity.of(request)
+    trail.begin(
+        trail.Actor(
+            by="" if principal.is_demo else principal.sub,
+            via=principal.via,
+            jti=principal.jti,
+            trace_id=trace_of(request),
+        )
+    )
+
+
+def trace_of(request: HttpRequest) -> str:
+    """The id of the trace that a request says it belongs to (W3C Trace Context), if any."""
+    parts = request.META.get("HTTP_TRACEPARENT", "").split("-")
+    return parts[1] if len(parts) == 4 and _TRACE.fullmatch(parts[1]) else ""
 
 
 def _check_address(request: HttpRequest) -> None:
+    if request.path_info.startswith(LOOKS):
+        return  # by whatever host name a probe calls it
     try:
-        request.get_host()
+        host = request.get_host()
     except DisallowedHost as error:
         raise _bad_address(
             "This service has no such host name: see DUETO_ALLOWED_HOSTS."
         ) from error
+    _tell_only_known_ports(request, host)
     query = request.META.get("QUERY_STRING", "")
     if len(request.path_info) > LONGEST_PATH or len(query) > LONGEST_QUERY:
         limits = f"a path has at most {LONGEST_PATH} characters, a query {LONGEST_QUERY}"
@@ -196,6 +268,16 @@ def _check_address(request: HttpRequest) -> None:
     if "\0" in request.path_info:
         raise _bad_address("The path has the character U+0000.")
     _check_query(query)
+
+
+def _tell_only_known_ports(request: HttpRequest, host: str) -> None:
+    """Of the addresses that are answered: Django takes their port as the request names it."""
+    name, colon, port = host.rpartition(":")
+    own = request.META.get("SERVER_PORT", "")
+    if not colon or port.endswith("]") or port == own or port in settings.PUBLISHED_PORTS:
+        return
+    # What build_absolute_uri begins with; who asks is still compared with what the request says.
+    request._current_scheme_host = f"{request.scheme}://{name}:{own}"  # type: ignore[misc]
 
 
 def _check_query(query: str) -> None:

@@ -15,6 +15,7 @@ from contracts import bounds, doors
 from contracts.doors import Door, Text
 from contracts.saga import EXAMPLES
 from contracts.schemas import Schemas
+from httpapi import rates
 from httpapi.problems import CONTENT_TYPE
 from httpapi.waiting import MOST_SECONDS
 
@@ -28,6 +29,9 @@ _WITHOUT_BODY = ("GET", "DELETE")
 _UNREADABLE_BODY = ("parse_error", "incomplete_body", "too_deep")
 _COMMON: dict[int, Sequence[str]] = {
     400: ("invalid", "bad_request"),
+    401: ("unauthenticated",),
+    403: ("forbidden",),
+    429: (rates.CODE,),
     406: ("not_acceptable",),
     413: ("too_long",),
     414: ("too_long",),
@@ -41,6 +45,8 @@ _MEANINGS = {
     204: "Done, and nothing to tell",
     207: "A list was sent: an outcome for each, in order",
     400: "A field is wrong (`errors` names each), or the body can't be read",
+    401: "Nobody can tell who asks: no token, or none that is good",
+    403: "Not for who asks",
     404: "There is no such thing",
     405: "No such method there",
     406: "JSON is what is answered, and the caller takes none",
@@ -49,6 +55,7 @@ _MEANINGS = {
     414: "The address is too long",
     415: "The body is not JSON in UTF-8",
     422: "The Idempotency-Key stands for another request",
+    429: "Too many: requests of this person, sagas of theirs, wrong passwords; see Retry-After",
     503: "Something is away or busy, or more come than can be done: again after Retry-After",
 }
 _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -112,6 +119,7 @@ def document(*, service: str, urls: Iterable[Any]) -> dict[str, Any]:
         ],
         "paths": paths,
         "components": {
+            "securitySchemes": {"token": _TOKEN},
             "schemas": {**schemas.components, "Problem": _PROBLEM},
             "responses": {
                 _common_name(status): _problem(status, codes)
@@ -121,11 +129,18 @@ def document(*, service: str, urls: Iterable[Any]) -> dict[str, Any]:
     }
 
 
+_TOKEN = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "Of a person with one of the scopes, or of a service that may call this door."
+    " In the mode demo, from this machine, none is needed.",
+}
 _OF_TAGS = {
-    doors.SHOPPER: "Of those who buy, and of the shop's pages for them",
-    doors.OPERATOR: "Of those who run the shop",
-    doors.SERVICE: "Of other services",
-    doors.ANYONE: "Open to all",
+    doors.Audience.SHOPPER: "Of those who buy, and of the shop's pages for them",
+    doors.Audience.OPERATOR: "Of those who run the shop",
+    doors.Audience.SERVICE: "Of other services",
+    doors.Audience.ANYONE: "Open to all",
 }
 
 
@@ -142,6 +157,7 @@ def _operation(door: Door, schemas: Schemas) -> dict[str, Any]:
         "summary": _sentence(door.what),
         "description": door.what,
         "tags": [door.declared.audience.value],
+        "security": [] if door.declared.is_public else [{"token": sorted(door.declared.scopes)}],
         "parameters": [*_parameters(door, schemas)],
         "responses": _responses(door, schemas),
     }
@@ -236,6 +252,10 @@ def _refusals(door: Door) -> dict[int, list[str]]:
     has_body = door.method not in _WITHOUT_BODY
     also(400, _COMMON[400])
     also(400, _UNREADABLE_BODY if has_body else ("unexpected_body",))
+    if not door.declared.is_public:
+        also(401, _COMMON[401])
+        also(403, _COMMON[403])
+        also(429, _COMMON[429])
     if has_body:
         also(413, _COMMON[413])
         also(415, _COMMON[415])
@@ -264,7 +284,7 @@ def _problem(status: int, codes: Sequence[str]) -> dict[str, Any]:
         "description": _MEANINGS[status],
         "content": {CONTENT_TYPE: {"schema": schema, "example": example}},
     }
-    if status == 503:
+    if status in (429, 503):
         found["headers"] = {"Retry-After": {"schema": {"type": "string"}}}
     return found
 

@@ -2,8 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -15,13 +14,14 @@ from rest_framework.exceptions import APIException
 
 from contracts import bounds, refusals
 from contracts.outcomes import Refused
-from httpapi import slots
-from participant import sql
+from participant import sql, stale_connections
 
 log = logging.getLogger(__name__)
 
 Read = TypeVar("Read", bound=msgspec.Struct)
 CONTENT_TYPE = "application/problem+json"
+MOST_ECHOED = 200
+"""Characters of what came in, in an error."""
 
 
 class Problem(Exception):
@@ -56,7 +56,12 @@ def wrong_field(field: str, message: str) -> Problem:
 
 def unknown(what: str, value: str) -> Problem:
     """404."""
-    return Problem(status=404, code="not_found", detail=f"There is no {what} {value}.")
+    return Problem(status=404, code="not_found", detail=f"There is no {what} {shortened(value)}.")
+
+
+def shortened(text: str) -> str:
+    """What somebody has sent, as far as it is sent back."""
+    return text if len(text) <= MOST_ECHOED else f"{text[:MOST_ECHOED]}..."
 
 
 def method_not_allowed(method: str, *, allowed: str) -> Problem:
@@ -67,18 +72,6 @@ def method_not_allowed(method: str, *, allowed: str) -> Problem:
         detail=f"{method} is not allowed here, but {allowed}.",
         headers={"Allow": allowed},
     )
-
-
-def read_only(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """For a view that is a function: it is read, by GET or HEAD, and 405 to all else."""
-
-    @wraps(view)
-    def reading(request: HttpRequest) -> HttpResponse:
-        if request.method not in ("GET", "HEAD"):
-            return respond(method_not_allowed(request.method or "", allowed="GET, HEAD"))
-        return view(request)
-
-    return reading
 
 
 def refusal(refused: Refused, *, status: int = 409) -> Problem:
@@ -196,7 +189,7 @@ def _problem_of(error: Exception) -> Problem | None:
 
 def _of_database(error: Error) -> Problem | None:
     """None for a bug. The database's own words stay in the log: they name tables and hosts."""
-    slots.mark_stale(error=error)
+    stale_connections.mark(error=error)
     if isinstance(error, DataError):
         log.warning("a value that the database refuses: %s", error)
         detail = "A value is too big, or has a character that can't be stored."
@@ -212,14 +205,19 @@ def _of_database(error: Error) -> Problem | None:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler400."""
-    return respond(Problem(status=400, code="bad_request", detail=str(exception) or "Bad request."))
+    detail = "A request as this service reads none: its log has why."
+    return respond(Problem(status=400, code="bad_request", detail=detail))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler404."""
     hint = " Paths have no trailing slash." if request.path.endswith("/") else ""
     return respond(
-        Problem(status=404, code="no_such_path", detail=f"No such path: {request.path}.{hint}")
+        Problem(
+            status=404,
+            code="no_such_path",
+            detail=f"No such path: {shortened(request.path)}.{hint}",
+        )
     )
 
 

@@ -8,26 +8,22 @@ connections and lends them to whichever thread has taken it; those that wait hol
 What runs comes before what is new: the doors that sagas in flight need have slots of their own, and
 so many other requests may be there at once, whatever they wait for. One more is told to come again.
 
-One request finds out that connections must not be used again, and the others need not. After a
-restart of the database, a failover (the old server answers, and writes nothing) or a migration
-(plans from before it are kept) each slot would fail a request before its own is replaced: a
-coordinator would turn a hand-over away eight times. A ping tells none of the last two.
+One request finds out that connections must not be used again (`participant.stale_connections`), and
+the others need not: each slot would fail a request before its own is replaced, and a coordinator
+would turn a hand-over away eight times.
 """
 
 import sys
 import threading
-import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from django.core.signals import got_request_exception
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
 
-from participant import sql
+from participant import stale_connections
 
 WORKING = 8
 STEPPING = 4
@@ -126,6 +122,7 @@ class Slots:
                 raise NoSlot
         for alias, connection in place.lent.items():
             connections[alias] = connection
+        stale_connections.close(among=place.lent.values())
         _here.slots = self
 
     def _give_back(self) -> None:
@@ -163,7 +160,6 @@ _here = _Here()
 working = Slots(count=WORKING, most=MOST)
 stepping = Slots(count=STEPPING)
 looking = Slots(count=LOOKING)
-_failed_at = float("-inf")
 
 
 @contextmanager
@@ -182,31 +178,9 @@ def _is_in_transaction() -> bool:
     return any(connection.in_atomic_block for connection in connections.all(initialized_only=True))
 
 
-def mark_stale(*, error: BaseException | None) -> None:
-    """After an error: all connections of this process so far are stale, if it is of that kind."""
-    global _failed_at
-    if error is not None and sql.spends_connection(error):
-        _failed_at = time.monotonic()
-
-
-def close_stale(*, among: Iterable[BaseDatabaseWrapper] | None = None) -> None:
-    """Closes the stale ones of these, by default of this thread; the next statement makes new
-    ones. None of them in the middle of a transaction."""
-    for connection in connections.all(initialized_only=True) if among is None else among:
-        made_at = getattr(connection, "made_at", float("-inf"))
-        is_idle = connection.connection is not None and not connection.in_atomic_block
-        if is_idle and made_at <= _failed_at:
-            connection.close()
-
-
-def _note_age(*, connection: Any, **_: object) -> None:
-    connection.made_at = time.monotonic()
-
-
 def _mark_unanswered(**_: object) -> None:
     """Where no door of ours answers an error: a page of the admin, say."""
-    mark_stale(error=sys.exc_info()[1])
+    stale_connections.mark(error=sys.exc_info()[1])
 
 
-connection_created.connect(_note_age)
 got_request_exception.connect(_mark_unanswered)

@@ -387,11 +387,7 @@ def open_transactions(*, service: str) -> Findings:
     rows = sql.execute(
         service=service,
         sql="""
-            SELECT pid, coalesce(nullif(application_name, ''), usename::text), state_change
-            FROM pg_stat_activity
-            WHERE datname = current_database() AND state LIKE 'idle in transaction%%'
-              AND state_change < clock_timestamp() - make_interval(secs => %s)
-            ORDER BY state_change LIMIT %s
+            SELECT pid, program, since FROM dueto_open_transactions(%s) ORDER BY since LIMIT %s
             """,
         values=[IDLE_IN_TRANSACTION_SECONDS, MOST_NAMED],
     )

@@ -17,10 +17,11 @@ from django.urls import URLPattern, path
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
-from contracts import refusals
+from contracts import bounds, refusals
 from contracts.bounds import MOST_IN_A_BATCH, Reason, field_and_message
-from contracts.doors import OPERATOR, SERVICE, Declared, door_by
+from contracts.doors import Declared, declared, door_by
 from contracts.outcomes import Busy, Done, Outcome, Refused, Waiting
+from contracts.patterns import CONDUCTORS
 from contracts.saga import ANSWERS, SAGAS, Answers, Command, Direction
 from httpapi import problems
 from httpapi.json import answer, decode
@@ -31,10 +32,8 @@ from participant.operations import Operation
 
 class PlainView(View):
     """A plain Django view, whose errors are answered as everywhere: what it serves needs none of
-    the REST framework's negotiation. `methods`: those that it has.
+    the REST framework's negotiation.
     """
-
-    methods: Sequence[str] = ("POST",)
 
     @classmethod
     def as_view(cls, **options: Any) -> Callable[..., HttpResponseBase]:
@@ -42,11 +41,7 @@ class PlainView(View):
 
     def dispatch(self, request: HttpRequest, *args: Any, **path: str) -> HttpResponseBase:
         try:
-            method = request.method or ""
-            if method not in self.methods and (method, *self.methods) != ("HEAD", "GET"):
-                raise problems.method_not_allowed(method, allowed=", ".join(self.methods))
-            found: HttpResponseBase = getattr(self, method.lower())(request, **path)
-            return found
+            return super().dispatch(request, *args, **path)
         except Exception as error:
             answered = problems.handle(error, {})
             if answered is None:
@@ -67,7 +62,7 @@ class StepView(PlainView):
 
     operation: Operation
     aliases: Mapping[str, str] = MappingProxyType({})
-    audience = OPERATOR
+    is_of_sagas = False
 
     @door_by(lambda view, path: _declared(view, path))
     def post(self, request: HttpRequest, **path: str) -> HttpResponse:
@@ -128,7 +123,7 @@ class StepView(PlainView):
 class SagaStepView(StepView):
     """POST a saga's commands. 400 for one that does not say whose step it is."""
 
-    audience = SERVICE
+    is_of_sagas = True
 
     def _commands(self, body: bytes, path: dict[str, str]) -> tuple[Sequence[Command], bool]:
         is_batch = body.lstrip().startswith(b"[")
@@ -186,25 +181,24 @@ def _declared(view: type[StepView], path: str) -> Declared:
     operation = view.operation
     told = ANSWERS.get(operation.full_name, Answers())
     always = [refusals.UNREADABLE]
-    if view.audience is not SERVICE:
+    if not view.is_of_sagas:
         always.append(refusals.PART_OF_A_SAGA)
     gives: dict[int, Any] = {200: told.done, 207: list[Outcome | Busy]}
-    refuses = [refusals.ABORTED, *always]
+    refuses = [*told.refuses, refusals.ABORTED, *always]  # a block: what came of it before
     if operation.direction is Direction.UNDO:
         gives[200], refuses = (told.undone, NothingToUndo), always
-    elif operation.direction is Direction.DO:
-        refuses = [*told.refuses, *refuses]
-        if operation.decide:
-            gives[202] = Waiting
+    elif operation.direction is Direction.DO and operation.decide:
+        gives[202] = Waiting
     takes: Any = (operation.command, list[operation.command])  # type: ignore[name-defined]
     if "{" in path:
         gives.pop(207)
         takes = Reasoned
-    return Declared(
-        view.audience,
+    return declared(
+        callers=CONDUCTORS,
         takes=takes,
         gives=gives,
         refuses={409: refuses},
+        most_bytes=bounds.MOST_BYTES,
         what=f"{operation.name}: {_told_of(operation, view.aliases)}",
     )
 

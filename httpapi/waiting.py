@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Protocol, TypeVar
@@ -200,21 +200,31 @@ def stop() -> None:
         waiters.send_home()
 
 
-def stop_on_signal() -> None:
-    """Calls `stop` at SIGTERM or SIGINT, whoever handles it. For the main thread.
+def stop_on_signal(*, drains: signal.Signals) -> None:
+    """Calls `stop` at SIGTERM or SIGINT, whoever handles it, or before them at `drains`. For the
+    main thread.
 
     Granian sets handlers of its own after it has loaded the application, stops accepting, and waits
     for the requests that run: 30 seconds, for those that wait here, of which it grants five. Python
     writes a signal's number to the wake-up descriptor, whichever handler it has.
     """
+    signal.signal(drains, _just_wake)
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    threading.Thread(target=_listen, args=(reader, writer), name="stopping", daemon=True).start()
+    numbers = {signal.SIGTERM, signal.SIGINT, drains}
+    arguments = (reader, writer, numbers)
+    threading.Thread(target=_listen, args=arguments, name="stopping", daemon=True).start()
 
 
-def _listen(reader: socket.socket, writer: socket.socket) -> None:
+def _listen(
+    reader: socket.socket, writer: socket.socket, numbers: Collection[signal.Signals]
+) -> None:
     """`writer` is kept open here: the interpreter has only its number."""
     while writer.fileno() >= 0:
-        if {signal.SIGTERM, signal.SIGINT} & set(reader.recv(64)):
+        if any(number in numbers for number in reader.recv(64)):
             stop()
+
+
+def _just_wake(*_: object) -> None:
+    """Its number has gone to the wake-up descriptor."""

@@ -6,10 +6,12 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 
+from contracts import bounds
 from coordination.admin import ReadOnlyInline, register_alike
 from inventario import catalogue
 from inventario.models import Product, Reservation, ReservationLine
-from participant.admin import RecordAdmin
+from participant import trail
+from participant.admin import DescribedAdmin, RecordAdmin
 
 register_alike("inventario")
 
@@ -23,6 +25,9 @@ class NewProductForm(forms.ModelForm):
 class ProductForm(forms.ModelForm):
     """A product to be changed."""
 
+    reason = forms.CharField(
+        required=False, max_length=bounds.MOST_REASON, help_text="Why: kept with who changed what."
+    )
     restock = forms.IntegerField(
         required=False, help_text="How many came in; negative: how many were lost."
     )
@@ -35,7 +40,7 @@ class ProductForm(forms.ModelForm):
 
 
 @admin.register(Product)
-class ProductAdmin(admin.ModelAdmin):
+class ProductAdmin(DescribedAdmin):
     _described = ["name", "description", "price", "category", "sku"]
     _counted = ["initial", "available", "reserved", "sold"]
     list_display = ["id", "name", "sku", "category", "price", *_counted]
@@ -46,7 +51,7 @@ class ProductAdmin(admin.ModelAdmin):
     def get_fields(self, request: HttpRequest, obj: Product | None = None) -> list[str]:
         if obj is None:
             return [*self._described, "initial"]
-        return [*self._described, *self._counted, "restock"]
+        return [*self._described, *self._counted, "restock", "reason"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Product | None = None) -> list[str]:
         return self._counted if obj else []
@@ -64,8 +69,12 @@ class ProductAdmin(admin.ModelAdmin):
         if not change:
             obj.available = obj.initial
             obj.save()
+            self.note("add", obj)
             return
         # Only what was described: a sale may have moved the stock since the page was shown.
+        fields = {name: getattr(obj, name) for name in form.changed_data if name in self._described}
+        trail.because(form.cleaned_data["reason"])
+        catalogue.note_change(product=Product.objects.get(pk=obj.pk), fields=fields)
         obj.save(update_fields=self._described)
         if form.cleaned_data["restock"]:
             catalogue.restock(product=obj, quantity=form.cleaned_data["restock"])

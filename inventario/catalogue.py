@@ -16,6 +16,7 @@ from contracts.bounds import Category, Description, Name, Sku, Stock, WholeNumbe
 from contracts.outcomes import Refused
 from inventario import store
 from inventario.models import Product
+from participant import trail
 
 SERVICE = "inventario"
 SKU_TAKEN, STOCK_TOO_LARGE = "sku_taken", "stock_too_large"
@@ -55,6 +56,7 @@ def change(*, product: Product, fields: Mapping[str, Any]) -> Refused | None:
     try:
         with transaction.atomic(using=SERVICE):
             Product.objects.filter(pk=product.pk).update(**fields)
+            note_change(product=product, fields=fields)
     except IntegrityError:  # the one constraint that checked fields can meet
         return _taken(fields.get("sku", product.sku))
     return None
@@ -68,6 +70,10 @@ def restock(*, product: Product, quantity: int) -> Refused | None:
         pk=product.pk, available__gte=-quantity, initial__lte=bounds.MOST_STOCK_EVER - quantity
     )
     if fits.update(initial=F("initial") + quantity, available=F("available") + quantity):
+        now = Product.objects.values_list("available", flat=True).get(pk=product.pk)
+        changed = f"available: {now - quantity} -> {now}"
+        subject = f"product {product.pk}", changed
+        trail.note(service=SERVICE, action="product.restock", subjects=[subject])
         return None
     if quantity > 0:
         return Refused(
@@ -77,6 +83,18 @@ def restock(*, product: Product, quantity: int) -> Refused | None:
     return Refused(
         refusals.OUT_OF_STOCK, f"Product {product.pk}: less than {-quantity} available to take off."
     )
+
+
+def note_change(*, product: Product, fields: Mapping[str, Any]) -> None:
+    """Who changed this product, and what: `product` is it as it was before."""
+    changed = [
+        f"{name}: {getattr(product, name)} -> {value}"
+        for name, value in fields.items()
+        if getattr(product, name) != value
+    ]
+    if changed:
+        subject = f"product {product.pk}", "; ".join(changed)
+        trail.note(service=SERVICE, action="product.change", subjects=[subject])
 
 
 def _taken(sku: str) -> Refused:

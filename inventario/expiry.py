@@ -74,7 +74,9 @@ class Expiry:
             self._left[saga_id] = time.monotonic() + LEFT_SECONDS
             log.error("not released: %s", error, extra={"saga_id": saga_id})
             self._complaint = Complaint(
-                what=f"the reservation of saga {saga_id} can't be released: {error}"[:500],
+                what=f"the reservation of saga {saga_id} can't be released: {sql.category(error)}"[
+                    :500
+                ],
                 since=self._complaint.since if self._complaint else datetime.now(UTC),
                 do="Look at its row, and at its products' rows; it is tried again by itself.",
             )

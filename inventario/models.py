@@ -7,11 +7,14 @@ from django.db.models.functions import Now
 from contracts import bounds
 from messaging import models as messaging
 from participant import models as sagas
+from participant import roles
 from participant.models import TextId
 
 
 class Product(models.Model):
     """initial = available + reserved + sold, always (audit, group 1)."""
+
+    for_admin = roles.READ_AND_WRITE
 
     name = models.CharField(max_length=200)
     description = models.TextField(blank=True, default="", db_default="")
@@ -53,12 +56,17 @@ class ReservationStatus(models.TextChoices):
 
 
 class Reservation(models.Model):
-    """What is reserved for one step of a saga. `subject`: the cart or the order it is for."""
+    """What is reserved for one step of a saga. `subject`: the cart or the order it is for;
+    `user_id`: of a saga, whose that is.
+    """
+
+    granted = roles.KEPT
 
     id = models.BigAutoField(primary_key=True)
     saga_id = TextId()
     step = TextId()
     subject = TextId(db_index=True)
+    user_id = TextId(default="", db_default="", blank=True)
     status = models.CharField(
         max_length=9, choices=ReservationStatus, default=ReservationStatus.RESERVED
     )
@@ -73,7 +81,10 @@ class Reservation(models.Model):
         indexes = [
             models.Index(
                 fields=["expires_at"], condition=Q(status="reserved"), name="reservation_due"
-            )
+            ),
+            models.Index(
+                fields=["user_id"], condition=Q(status="reserved"), name="reservation_of_user"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -82,6 +93,8 @@ class Reservation(models.Model):
 
 class ReservationLine(models.Model):
     """So many of one product, within a reservation."""
+
+    granted = roles.ADDED_ONLY
 
     id = models.BigAutoField(primary_key=True)
     reservation = models.ForeignKey(Reservation, on_delete=models.CASCADE, related_name="lines")
@@ -105,6 +118,10 @@ class ReservationLine(models.Model):
 class BarrierEntry(sagas.BarrierEntry):
     class Meta(sagas.BarrierEntry.Meta):
         verbose_name_plural = "barrier entries"
+
+
+class Intervention(sagas.Intervention):
+    pass
 
 
 class OutboxEntry(messaging.OutboxEntry):

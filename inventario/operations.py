@@ -2,12 +2,13 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from django.conf import settings
 from django.db import transaction
 
 from catalogue import refusals
-from catalogue.commands import Reserve
+from catalogue.commands import Commit, Item, Reserve
 from contracts.outcomes import Done, Outcome, Refused
 from contracts.saga import Command, Undo
 from inventario import store
@@ -21,10 +22,17 @@ SERVICE = "inventario"
 
 @does(service=SERVICE)
 def reserve(commands: Sequence[Reserve]) -> list[Outcome]:
-    """Reserves every line, or none. Refused: unknown_product, out_of_stock."""
-    wanted = [_wanted(command) for command in commands]
-    available = store.lock_products(ids=[p for lines in wanted for p in lines or ()])
-    decided = decide_reserve(wanted=wanted, available=available)
+    """Reserves every line, or none. Refused: unknown_product, out_of_stock, too_many_reserved."""
+    wanted = [_wanted(command.items) for command in commands]
+    ids = [product for lines in wanted for product in lines or ()]
+    users = [command.user_id for command in commands]
+    if settings.MOST_RESERVED and any(users):
+        available, held = store.lock_products_and_users(ids=ids, user_ids=filter(None, users))
+    else:
+        available, held = store.lock_products(ids=ids), {}
+    decided = decide_reserve(
+        wanted=wanted, available=available, users=users, held=held, most=settings.MOST_RESERVED
+    )
     made = [
         None
         if refused or not lines
@@ -32,13 +40,14 @@ def reserve(commands: Sequence[Reserve]) -> list[Outcome]:
             saga_id=command.saga_id,
             step=reserve.step_of(command),
             subject=command.subject,
+            user_id=command.user_id,
             lines=lines,
         )
         for command, lines, refused in zip(commands, wanted, decided, strict=True)
     ]
-    ids = _write([new for new in made if new])
+    written = _write([new for new in made if new])
     return [
-        Done({"reservation_id": str(ids[new.key])}) if new else refused or _UNKNOWN
+        Done({"reservation_id": str(written[new.key])}) if new else refused or _UNKNOWN
         for new, refused in zip(made, decided, strict=True)
     ]
 
@@ -53,10 +62,14 @@ def unreserve(commands: Sequence[Undo]) -> list[Outcome]:
 
 
 @does(service=SERVICE)
-def commit(commands: Sequence[Command]) -> list[Outcome]:
-    """Sells all that the saga has reserved. Refused: no_reservation, reservation_expired."""
+def commit(commands: Sequence[Commit]) -> list[Outcome]:
+    """Sells all that the saga has reserved, if it is what was ordered, and paid. Refused:
+    no_reservation, reservation_expired, wrong_items, wrong_amount.
+    """
     locked = _by_saga(commands)
-    decided = [decide_commit(held=locked.get(command.saga_id, [])) for command in commands]
+    decided = [
+        decide_commit(command=command, held=locked.get(command.saga_id, [])) for command in commands
+    ]
     sold = [
         held
         for command, outcome in zip(commands, decided, strict=True)
@@ -110,30 +123,54 @@ def expire(*, limit: int = 500, but_not: Sequence[str] = (), only: str | None = 
 
 
 def decide_reserve(
-    *, wanted: Sequence[Mapping[int, int] | None], available: Mapping[int, int]
+    *,
+    wanted: Sequence[Mapping[int, int] | None],
+    available: Mapping[int, int],
+    users: Sequence[str] = (),
+    held: Mapping[str, int] = MappingProxyType({}),
+    most: int = 0,
 ) -> list[Refused | None]:
-    """Who gets it, in the order of the list: what one takes is gone for the next."""
-    left = dict(available)
+    """Who gets it, in the order of the list: what one takes is gone for the next. `users`: whose
+    each is; empty: nobody's, who is not counted. `held`: the units that each has reserved already,
+    of `most` (0: any).
+    """
+    left, taken = dict(available), Counter(held)
     decided: list[Refused | None] = []
-    for lines in wanted:
+    for lines, user in zip(wanted, users or [""] * len(wanted), strict=True):
+        units = sum(lines.values()) if lines else 0
         refused = _refusal(lines, left)
+        if not refused and most and user and taken[user] + units > most:
+            refused = _too_many(units, taken[user], most)
         if lines and not refused:
+            taken[user] += units
             for product, quantity in lines.items():
                 left[product] -= quantity
         decided.append(refused)
     return decided
 
 
-def decide_commit(*, held: Sequence[LockedReservation]) -> Outcome:
+def _too_many(units: int, held: int, most: int) -> Refused:
+    detail = f"{units} more, beside the {held} that you have reserved: at most {most} at a time."
+    return Refused(refusals.TOO_MANY_RESERVED, detail)
+
+
+def decide_commit(*, command: Commit, held: Sequence[LockedReservation]) -> Outcome:
     """Whether a saga's reservations can be sold: what is still reserved, unless the time of any is
-    over. `held`: all that it ever had.
+    over, and only if that is what the saga has ordered and paid. `held`: all that it ever had.
     """
     if any(reservation.status is ReservationStatus.EXPIRED for reservation in held):
         return Refused(refusals.RESERVATION_EXPIRED, "The reservation's time was over.")
-    for reservation in held:
-        if reservation.status is ReservationStatus.RESERVED:
-            return Done({"reservation_id": str(reservation.id)})
-    return Refused(refusals.NO_RESERVATION, "Nothing is reserved for this saga.")
+    reserved = [one for one in held if one.status is ReservationStatus.RESERVED]
+    if not reserved:
+        return Refused(refusals.NO_RESERVATION, "Nothing is reserved for this saga.")
+    is_compared = bool(command.saga or command.items)
+    if is_compared and _sum(reserved) != _wanted(command.items):
+        return Refused(refusals.WRONG_ITEMS, "What is reserved is not what was ordered.")
+    if command.paid != command.due:
+        return Refused(
+            refusals.WRONG_AMOUNT, f"{command.paid:.40} was paid, and {command.due:.40} is due."
+        )
+    return Done({"reservation_id": str(reserved[0].id)})
 
 
 _UNKNOWN = Refused(refusals.UNKNOWN_PRODUCT, "A line names a product that does not exist.")
@@ -151,9 +188,10 @@ def _refusal(lines: Mapping[int, int] | None, left: Mapping[int, int]) -> Refuse
     return None
 
 
-def _wanted(command: Reserve) -> Counter[int] | None:
+def _wanted(items: Sequence[Item]) -> Counter[int] | None:
+    """None where one of them can be no product."""
     lines: Counter[int] = Counter()
-    for item in command.items:
+    for item in items:
         product = store.product_id_of(item.product_id)
         if product is None:
             return None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -14,6 +14,7 @@ from contracts.bounds import (
     Description,
     MoneyText,
     Name,
+    Reason,
     Sku,
     StockChange,
     Time,
@@ -29,13 +30,14 @@ IDS = r"\A[0-9]+(\s*,\s*[0-9]+)*\Z"
 
 
 class ProductChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What can be changed of a product. Its stock can't: that is what restock is for."""
+    """What can be changed of a product, and why. Its stock can't: that is what restock is for."""
 
     name: Name | UnsetType = UNSET
     description: Description | UnsetType = UNSET
     price: Decimal | UnsetType = UNSET
     category: Category | UnsetType = UNSET
     sku: Sku | WholeNumber | UnsetType = UNSET
+    reason: Reason = ""
 
     def __post_init__(self) -> None:
         if self.price is not UNSET:
@@ -44,13 +46,15 @@ class ProductChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def fields(self) -> dict[str, Any]:
         """Those that are to be changed."""
         wanted = msgspec.structs.asdict(self)
+        del wanted["reason"]
         return {name: value for name, value in wanted.items() if value is not UNSET}
 
 
 class Restock(msgspec.Struct, frozen=True):
-    """How many came in, or (negative) were lost."""
+    """How many came in, or (negative) were lost; and why."""
 
     quantity: StockChange
+    reason: Reason = ""
 
 
 class ProductFilter(pages.PageRequest, frozen=True, kw_only=True):
@@ -101,14 +105,16 @@ class ProductsPage(pages.PageFields):
 
 
 class Availability(TypedDict):
-    """Where all that ever came in of a product is now."""
+    """Where all that ever came in of a product is now. How well it sells (`sold`, `initial`) is for
+    those who run the shop.
+    """
 
     product_id: str
     is_available: bool
     available: int
     reserved: int
-    sold: int
-    initial: int
+    sold: NotRequired[int]
+    initial: NotRequired[int]
 
 
 class ReservedLine(TypedDict):
@@ -174,16 +180,15 @@ def product(row: Product) -> ProductShown:
     }
 
 
-def availability(row: Product) -> Availability:
-    """Where all that ever came in of a product is now."""
-    return {
+def availability(row: Product, *, in_full: bool) -> Availability:
+    """`in_full`: with how well it sells."""
+    told: Availability = {
         "product_id": str(row.pk),
         "is_available": row.available > 0,
         "available": row.available,
         "reserved": row.reserved,
-        "sold": row.sold,
-        "initial": row.initial,
     }
+    return {**told, "sold": row.sold, "initial": row.initial} if in_full else told
 
 
 def reservation(row: Reservation) -> ReservationShown:

@@ -9,12 +9,11 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from catalogue import refusals
-from contracts.bounds import MOST_IN_A_BATCH
-from contracts.doors import OPERATOR, SHOPPER, door
-from contracts.doors import SERVICE as OF_SERVICES
+from catalogue import refusals, services
+from contracts.bounds import MOST_BYTES_OF_MANY, MOST_IN_A_BATCH
+from contracts.doors import CATALOGUE_WRITE, OPS_READ, PUBLIC, SHOP, door
 from contracts.outcomes import Done, Outcome, Refused
-from httpapi import pages, problems
+from httpapi import identity, pages, problems
 from httpapi.json import answer
 from httpapi.problems import read_query
 from httpapi.steps import PlainView, StepView
@@ -22,6 +21,7 @@ from inventario import catalogue, operations, serializers, store
 from inventario.catalogue import NewProduct
 from inventario.models import Product
 from inventario.serializers import Priced, ProductChange, ProductFilter, Restock
+from participant import trail
 
 SERVICE = operations.SERVICE
 CART = {"cart_id": "subject"}
@@ -32,13 +32,14 @@ _NewProducts = Annotated[list[NewProduct], msgspec.Meta(max_length=MOST_IN_A_BAT
 class ProductsView(APIView):
     """GET lists, in pages. POST adds a product (201), or a list of them (207)."""
 
-    @door(SHOPPER, takes=ProductFilter, gives={200: serializers.ProductsPage})
+    @door(PUBLIC, takes=ProductFilter, gives={200: serializers.ProductsPage})
     def get(self, request: Request) -> HttpResponse:
         return answer(_page(request, read_query(request.query_params, ProductFilter)))
 
     @door(
-        OPERATOR,
+        CATALOGUE_WRITE,
         takes=(NewProduct, list[NewProduct]),
+        most_bytes=MOST_BYTES_OF_MANY,
         gives={201: serializers.ProductShown, 207: list[Outcome]},
         refuses={409: (catalogue.SKU_TAKEN,)},
     )
@@ -61,12 +62,12 @@ class ProductsView(APIView):
 class ProductView(APIView):
     """GET shows, PATCH changes whatever is not its stock."""
 
-    @door(SHOPPER, gives={200: serializers.ProductShown})
+    @door(PUBLIC, gives={200: serializers.ProductShown})
     def get(self, request: Request, product_id: str) -> HttpResponse:
         return answer(serializers.product(_known(product_id)))
 
     @door(
-        OPERATOR,
+        CATALOGUE_WRITE,
         takes=ProductChange,
         gives={200: serializers.ProductShown},
         refuses={409: (catalogue.SKU_TAKEN,)},
@@ -74,6 +75,7 @@ class ProductView(APIView):
     def patch(self, request: Request, product_id: str) -> HttpResponse:
         product = _known(product_id)
         asked = problems.read(request.data, ProductChange)
+        trail.because(asked.reason)
         with transaction.atomic(using=SERVICE):
             refused = catalogue.change(product=product, fields=asked.fields())
         if refused:
@@ -85,16 +87,17 @@ class RestockView(APIView):
     """POST: so many came in, or (negative) were lost."""
 
     @door(
-        OPERATOR,
+        CATALOGUE_WRITE,
         takes=Restock,
         gives={200: serializers.ProductShown},
         refuses={409: (refusals.OUT_OF_STOCK, catalogue.STOCK_TOO_LARGE)},
     )
     def post(self, request: Request, product_id: str) -> HttpResponse:
         product = _known(product_id)
-        quantity = problems.read(request.data, Restock).quantity
+        asked = problems.read(request.data, Restock)
+        trail.because(asked.reason)
         with transaction.atomic(using=SERVICE):
-            refused = catalogue.restock(product=product, quantity=quantity)
+            refused = catalogue.restock(product=product, quantity=asked.quantity)
         if refused:
             raise problems.refusal(refused)
         return answer(serializers.product(_known(product_id)))
@@ -103,35 +106,35 @@ class RestockView(APIView):
 class PricesView(PlainView):
     """GET: what several products cost now, and nothing else of them: `?ids=1,2,3`."""
 
-    methods = ("GET",)
-
-    @door(OF_SERVICES, takes=Priced, gives={200: serializers.Prices})
+    @door(callers=services.callers_of(SERVICE), takes=Priced, gives={200: serializers.Prices})
     def get(self, request: HttpRequest) -> HttpResponse:
         ids = _ids(read_query(request.GET, Priced).ids)
         return answer(serializers.prices(store.prices(ids=ids)))
 
 
 class AvailabilityView(APIView):
-    """How many pieces of a product there are, reserved, and free."""
+    """How many pieces of a product are reserved, and free; for who runs the shop, also sold."""
 
-    @door(SHOPPER, gives={200: serializers.Availability})
+    @door(PUBLIC, gives={200: serializers.Availability})
     def get(self, request: Request, product_id: str) -> HttpResponse:
-        return answer(serializers.availability(_known(product_id)))
+        in_full = bool(identity.of(request).scopes & {CATALOGUE_WRITE, OPS_READ})
+        return answer(serializers.availability(_known(product_id), in_full=in_full))
 
 
 class ReservationsView(APIView):
     """The reservations of a cart or an order, newest first; none where nothing was reserved yet."""
 
-    @door(OPERATOR, gives={200: serializers.ReservationsOf})
+    @door(SHOP, OPS_READ, gives={200: serializers.ReservationsOf})
     def get(self, request: Request, subject: str) -> HttpResponse:
-        found = [serializers.reservation(row) for row in store.reservations(subject=subject)]
+        rows = store.reservations(subject=subject, user_id=identity.owner(request))
+        found = [serializers.reservation(row) for row in rows]
         return answer({"subject": subject, "cart_id": subject, "reservations": found})
 
 
 class InventoryView(APIView):
     """GET: what there is and what is reserved, in pages of both: `?page=&page_size=`."""
 
-    @door(OPERATOR, takes=pages.PageRequest, gives={200: serializers.InventoryPage})
+    @door(OPS_READ, takes=pages.PageRequest, gives={200: serializers.InventoryPage})
     def get(self, request: Request) -> HttpResponse:
         asked = read_query(request.query_params, pages.PageRequest)
         wanted = pages.PageRequest(page=asked.page, page_size=asked.page_size)

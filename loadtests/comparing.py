@@ -6,9 +6,12 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from catalogue import SAGAS
 from catalogue.checkout import PADDED, PADDING
@@ -25,6 +28,7 @@ from loadtests.running.bench import own_stack, run_audit, runner_on
 from loadtests.running.runner import Say
 from loadtests.running.store import NotStored, Store, whole_blocks
 from loadtests.shop import CHECKOUT, OWN_STEPS, page, shop_of
+from stack import access
 from stack.folders import STATE_FOLDER
 from stack.local import LocalStack
 
@@ -54,6 +58,8 @@ class _Ongoing:
     """A run on its stack: what each of its parts needs. `working`: for files while it lasts."""
 
     stack: LocalStack
+    demo: LocalStack | None
+    """A second one, which asks nobody who comes, for the arm that is without that."""
     settings: RunSettings
     store: Store
     working: Path
@@ -64,7 +70,12 @@ class _Ongoing:
 
     def audit(self, *, wait_seconds: float = 0.0) -> Audit:
         self.say("auditing what the run has left in the services' tables")
-        return run_audit(environment=self.stack.environment, wait_seconds=wait_seconds)
+        found = [
+            run_audit(environment=stack.audit_environment, wait_seconds=wait_seconds)
+            for stack in (self.stack, self.demo)
+            if stack
+        ]
+        return min(found, key=lambda audit: audit.is_clean)
 
     def finished(self, *, at_rest: Cost, was_stopped: bool, audit: Audit) -> FinishedRun:
         """All that was measured until now, compared and written."""
@@ -99,17 +110,21 @@ def run(*, settings: RunSettings, folder: Path, known: Sequence[Measured], say: 
     one block of windows had ended.
     """
     started, now = time.monotonic(), datetime.now(UTC)
+    start = partial(
+        own_stack,
+        variables=_variables(settings),
+        say=say,
+        has_one_database=_has_monolith(settings),
+        saga=settings.saga,
+    )
     with (
-        own_stack(
-            variables=_variables(settings),
-            say=say,
-            has_one_database=_has_monolith(settings),
-            saga=settings.saga,
-        ) as stack,
+        start() as stack,
+        start(auth=access.DEMO) if _arms_in_demo(settings) else nullcontext() as demo,
         tempfile.TemporaryDirectory(prefix="dueto-compare-") as working,
     ):
         made = _Ongoing(
             stack=stack,
+            demo=demo,
             settings=settings,
             store=Store(folder=folder),
             working=Path(working),
@@ -199,6 +214,11 @@ def _environment(stack: LocalStack, settings: RunSettings) -> dict[str, str]:
     if settings.hop_ms:
         apart = f"{settings.hop_ms:g} ms further apart, one way"
         found["distance"] = f"services and broker are put {apart}"
+    if _arms_in_demo(settings):
+        found["access"] = (
+            "two stacks beside each other on this machine: one asks nobody who comes (in demo),"
+            " the other everybody, people and services, as in every other run"
+        )
     if settings.zipf:
         wanted = f"wanted as often as 1 / n^{settings.zipf:g} (Zipf)"
         found["products"] = f"the n-th most popular is {wanted}"
@@ -221,6 +241,10 @@ def _has_monolith(settings: RunSettings) -> bool:
     return shopper.MONOLITH in [shopper.pattern_of(arm=arm) for arm in settings.patterns]
 
 
+def _arms_in_demo(settings: RunSettings) -> list[str]:
+    return [arm for arm in settings.patterns if not shopper.is_asked(arm=arm)]
+
+
 def _variables(settings: RunSettings) -> dict[str, str]:
     """What the services are told for this run."""
     delay = max(shopper.delay_ms_of(arm=arm) for arm in settings.patterns)
@@ -235,15 +259,28 @@ def _variables(settings: RunSettings) -> dict[str, str]:
 def _measure(run: _Ongoing, known: Sequence[Measured]) -> tuple[Cost, bool]:
     """What the stack uses at rest, and whether the run was stopped before its end."""
     planned = plan.windows(run.settings)
-    with runner_on(
-        stack=run.stack,
-        # A run that goes on has a new stack, and products of its own.
-        name=str(run.settings.seed),
-        folder=run.working,
-        say=run.say,
-        seconds_after=_seconds_after(run),
-        saga=run.settings.saga,
-    ) as runner:
+    # A run that goes on has a new stack, and products of its own.
+    of_run: dict[str, Any] = {
+        "name": str(run.settings.seed),
+        "say": run.say,
+        "saga": run.settings.saga,
+    }
+    with ExitStack() as opened:
+        elsewhere = {}
+        if run.demo:
+            folder = run.working / "demo"
+            folder.mkdir()
+            other = opened.enter_context(runner_on(stack=run.demo, folder=folder, **of_run))
+            elsewhere = dict.fromkeys(_arms_in_demo(run.settings), other)
+        runner = opened.enter_context(
+            runner_on(
+                stack=run.stack,
+                folder=run.working,
+                seconds_after=_seconds_after(run),
+                elsewhere=elsewhere,
+                **of_run,
+            )
+        )
         run.environment["load generator"] = runner.scheduling
         at_rest = runner.measure_rest()
         try:

@@ -31,7 +31,7 @@ from carrito.views import CheckoutRequest
 from catalogue import SAGAS
 from contracts.outcomes import Done, Failure, Outcome, Refused
 from contracts.patterns import ORCHESTRATED
-from contracts.projection import command, services_of
+from contracts.projection import command, services_of, with_result
 from contracts.saga import Context, Direction, Step
 from contracts.states import SagaStatus
 from coordination import owner_views
@@ -103,12 +103,13 @@ def _take_steps(steps: Sequence[Step], contexts: Sequence[Context]) -> Taken:
     running = list(contexts)
     ended: dict[str, str] = {}
     for step in steps:
-        running, failed = _without_refused(step, running, _run(step, Direction.DO, running))
+        running, failed = _after(step, running, _run(step, Direction.DO, running))
         ended |= failed
     return running, ended
 
 
-def _without_refused(step: Step, contexts: Sequence[Context], outcomes: Sequence[Outcome]) -> Taken:
+def _after(step: Step, contexts: Sequence[Context], outcomes: Sequence[Outcome]) -> Taken:
+    """What was done is known to the steps that follow; what was refused is undone."""
     place = STEPS.index(step)
     failures = {
         context.saga_id: Failure(step.name, outcome.code, outcome.detail, undone=place > 1)
@@ -117,7 +118,12 @@ def _without_refused(step: Step, contexts: Sequence[Context], outcomes: Sequence
     }
     failed = [context for context in contexts if context.saga_id in failures]
     ended = _undo(STEPS[:place], failed, failures) if failed else {}
-    return [context for context in contexts if context.saga_id not in failures], ended
+    done = [
+        with_result(context=context, steps=STEPS, step=step.name, outcome=outcome)
+        for context, outcome in zip(contexts, outcomes, strict=True)
+        if context.saga_id not in failures
+    ]
+    return done, ended
 
 
 def _asked_of_network(contexts: Sequence[Context]) -> dict[str, Charged]:
@@ -158,7 +164,7 @@ def _decide(contexts: Sequence[Context], answers: Mapping[str, Charged]) -> Take
         for context in asked
     ]
     outcomes = operation.decide(verdicts) if operation.decide and verdicts else []
-    paid, unpaid = _without_refused(step, asked, outcomes)
+    paid, unpaid = _after(step, asked, outcomes)
     return [*paid, *(context for context in contexts if context.saga_id not in answers)], unpaid
 
 

@@ -2,6 +2,9 @@
 
     locust -f loadtests/locustfile.py
 
+Where each door asks who comes, shoppers show DUETO_TOKEN (with the scopes shop and
+catalogue:write, for as long as the test lasts; its person is then the user of all carts), or tokens
+by the keys in DUETO_KEYS, else in .dueto/keys, which may be read only where the stack runs.
 It loads the shop of `manage.py up` (on DUETO_PORT_BASE, if that is set), or that of `--host`.
 Each shopper makes a cart, fills it, checks out in one pattern after the other, and waits for the
 outcome. Rows: `checkout <pattern>` is the acceptance (the 202), `saga <pattern>` lasts from the
@@ -17,10 +20,12 @@ import random
 import sys
 import time
 import uuid
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import flask
 import gevent
 from gevent.hub import Hub
 from gevent.pool import Group
@@ -29,9 +34,12 @@ from locust.argument_parser import LocustArgumentParser
 from locust.contrib.fasthttp import FastHttpSession
 from locust.env import Environment
 from locust.exception import StopTest
+from locust.runners import WorkerRunner
 
 # Locust may have been started from another folder.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from accounts import passes
+from contracts.doors import CATALOGUE_WRITE, Scope
 from loadtests.load import shopper
 from loadtests.load.open_loop import OpenLoop
 from loadtests.load.windows import Arrivals, offsets
@@ -46,12 +54,19 @@ STOCK = 10_000_000
 # Locust says it in a line, and needs no traceback of gevent's beside it.
 Hub.NOT_ERROR = (*Hub.NOT_ERROR, StopTest)
 
+_named: set[str] = set()
+"""The hosts that the command line names."""
+ROOT = Path(__file__).resolve().parents[1]
+_SHOWN = os.environ.get("DUETO_TOKEN", "")
+_passes = passes.found_in(ROOT / ".dueto" / "keys")
+
 _products: list[str] = []
 """Made for this test when it starts, so that the sample catalogue is not sold out."""
 
 
 @events.init_command_line_parser.add_listener
 def add_options(parser: LocustArgumentParser) -> None:
+    parser.set_defaults(web_host="127.0.0.1")  # the page asks nobody who they are
     group = parser.add_argument_group("Dueto")
     group.add_argument(
         "--patterns",
@@ -77,6 +92,34 @@ def add_options(parser: LocustArgumentParser) -> None:
     )
 
 
+@events.init.add_listener
+def note_named(environment: Environment, **_: Any) -> None:
+    """What the command line names may be loaded; the page chooses among that and this machine."""
+    options: Any = environment.parsed_options
+    _named.update(_host_of(url) for url in (options.host, options.inventory) if url)
+
+
+@events.init.add_listener
+def guard_page(environment: Environment, **_: Any) -> None:
+    """A host may be named on it while a test runs, too; and it asks nobody who they are, so no
+    other page may send its forms.
+    """
+    app = environment.web_ui.app if environment.web_ui else None
+    if app is None:
+        return
+
+    @app.before_request
+    def refuse() -> tuple[str, int] | None:
+        origin = flask.request.headers.get("Origin", "")
+        if origin and urlsplit(origin).netloc != flask.request.host:
+            return "A page of another origin does not act here.", 403
+        try:
+            _require_named(*flask.request.form.getlist("host"))
+        except ValueError as error:
+            return str(error), 400
+        return None
+
+
 @events.test_start.add_listener
 def stock_up(environment: Environment, **_: Any) -> None:
     """Makes the products of this test; without them there is no test."""
@@ -85,11 +128,21 @@ def stock_up(environment: Environment, **_: Any) -> None:
         shopper.patterns(text=options.patterns, known=OF_THE_SHOP)
         Shopper.fixed_count = 1 if options.rate else 0
         host = environment.host or USUAL_HOST
+        inventory = options.inventory or _next_port(host)
+        if not isinstance(environment.runner, WorkerRunner):  # its master has seen to it
+            _require_named(host, inventory)
         _require_carrito(environment, host)
-        _products[:] = _made(environment, options.inventory or _next_port(host))
+        _products[:] = _made(environment, inventory)
     except (ValueError, OSError) as error:
         environment.process_exit_code = 1
         raise StopTest(str(error)) from None
+
+
+def _who(name: str, *scopes: Scope) -> dict[str, str]:
+    """What they show: DUETO_TOKEN, for all; else a token by the keys in DUETO_KEYS, or of the stack
+    in this clone; else nothing, which is enough where nobody is asked.
+    """
+    return passes.bearer(_SHOWN) if _SHOWN else _passes.person(name, *scopes)
 
 
 class Shopper(OpenLoop, FastHttpUser):
@@ -117,6 +170,9 @@ class Shopper(OpenLoop, FastHttpUser):
         self._patterns = itertools.cycle(random.sample(named, len(named)))
         self._declined = float(options.declined)
         self._name = f"shopper-{uuid.uuid4().hex[:8]}"
+        self.client.auth_header = _who(self._name).get("Authorization")
+        # Who shows a token of somebody's own is that person.
+        self._named = {} if _SHOWN else {"user_id": self._name}
 
     @task
     def shop(self) -> None:
@@ -126,7 +182,7 @@ class Shopper(OpenLoop, FastHttpUser):
 
     def _filled_cart(self) -> str:
         """Its id; empty where the shop made none (which its row shows as a failure)."""
-        made = self.client.post("/carts", json={"user_id": self._name}, name="make cart")
+        made = self.client.post("/carts", json=self._named, name="make cart")
         if made.status_code != 201:
             return ""
         cart_id = str(made.json()["id"])
@@ -139,7 +195,7 @@ class Shopper(OpenLoop, FastHttpUser):
         is_declined = random.random() < self._declined  # noqa: S311 -- a mix of shoppers, no secret
         card = shopper.DECLINED_CARD if is_declined else shopper.GOOD_CARD
         body = shopper.checkout(cart_id=cart_id, payment_method=card)
-        body |= {"user_id": self._name, "saga_pattern": pattern}
+        body |= {**self._named, "saga_pattern": pattern}
         started = time.perf_counter()
         with self.client.post(
             "/checkout/saga", json=body, name=f"checkout {pattern}", catch_response=True
@@ -171,6 +227,27 @@ class Shopper(OpenLoop, FastHttpUser):
         return status
 
 
+def _require_named(*urls: str) -> None:
+    """Raises ValueError for what is neither this machine nor named on the command line: no page
+    aims this load at anybody else.
+    """
+    for url in urls:
+        host = _host_of(url)
+        if host not in (*_named, "localhost") and not _is_loopback(host):
+            raise ValueError(f"{url} is another machine: name it on the command line (--host)")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _host_of(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
 def _next_port(host: str) -> str:
     """Where inventario is, beside carrito. Raises ValueError where that can't be told."""
     parts = urlsplit(host)
@@ -197,7 +274,12 @@ def _made(environment: Environment, url: str) -> list[str]:
         shopper.product(name=f"Load test {run} {n}", quantity=STOCK, sku=f"LOCUST-{run}-{n}")
         for n in range(PRODUCTS)
     ]
-    answer = _session(environment, url).post("/api/products", json=bodies, name="make products")
+    answer = _session(environment, url).post(
+        "/api/products",
+        json=bodies,
+        headers=_who("locust", CATALOGUE_WRITE),
+        name="make products",
+    )
     if answer.status_code != 207:
         raise OSError(
             f"inventario at {url} made no products ({_why(answer)}): start it, or say where it is"

@@ -17,7 +17,7 @@ from typing import Any
 from loadtests.evaluating.results import Audit
 from loadtests.faults.injector import FaultInjector
 from loadtests.faults.plan import FaultKind, PlannedFault
-from loadtests.load.windows import Arrivals, Phase, Window
+from loadtests.load.windows import Arrivals, Window, WindowPhase
 from loadtests.measuring.samples import ACCEPTED, Sample
 from loadtests.running.bench import load_on, own_stack, run_audit
 from loadtests.running.runner import ANSWER_SECONDS, Say, WindowSender
@@ -169,7 +169,7 @@ def run(*, settings: OutageSettings, say: Say) -> MeasuredOutages:
         with tempfile.TemporaryDirectory(prefix="dueto-outage-") as working:
             found = measure(stack=stack, settings=settings, folder=Path(working), say=say)
         say("auditing what the outages have left in the services' tables")
-        audit = run_audit(environment=stack.environment)
+        audit = run_audit(environment=stack.audit_environment)
     return MeasuredOutages(settings=settings, outages=found, audit=audit)
 
 
@@ -229,7 +229,7 @@ class _Experiment:
         return Window(
             number=1,
             block=1,
-            phase=Phase.PAUSE,
+            phase=WindowPhase.PAUSE,
             pattern=pattern,
             arrivals=Arrivals.CONSTANT,
             rate=self.settings.rate,

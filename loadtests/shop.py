@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import msgspec
 from django.apps import apps
 
+from accounts.passes import Passes
 from catalogue import SAGAS
 from catalogue.checkout import PADDED, PADDING, padding_steps
 from catalogue.services import WITH_WORKER
@@ -26,7 +27,7 @@ _OF_ACCEPTED = frozenset({"saga", "saga_pattern", "context", "handed_over_at", "
 class Shop:
     """A running stack. `services`: those that run and work for sagas; `urls` and `databases` by
     service; `processes`: pid by name, now. `saga`: what is started there, as long as its processes
-    have it.
+    have it. `passes`: with what people ask there.
     """
 
     saga: Saga
@@ -35,19 +36,21 @@ class Shop:
     databases: Mapping[str, str]
     broker: str
     processes: Callable[[], Mapping[str, int]]
+    passes: Passes
 
 
 def shop_of(*, stack: LocalStack, saga: str = CHECKOUT) -> Shop:
     """The shop that a started stack runs. `saga`: what is to be started there."""
-    databases = stack.database_urls
+    databases = stack.audit_urls
     extra_steps = int(stack.environment.get(PADDING) or 0) if saga == CHECKOUT else 0
     return Shop(
         saga=page(saga=saga, extra_steps=extra_steps),
         services=tuple(service for service in WITH_WORKER if service in stack.options.names),
         urls=stack.urls,
         databases=databases,
-        broker=stack.rabbitmq_url or databases["default"],
+        broker=stack.broker_url,
         processes=lambda: stack.processes,
+        passes=stack.passes,
     )
 
 

@@ -1,4 +1,4 @@
-"""The admin of every service's messages: what it says, what it could not handle, who works.
+"""The admin of every service's messages: what it publishes, what it could not handle, who works.
 
 Each service's own tables are registered with these by `coordination.admin.register_alike`.
 """
@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
+from contracts import refusals
 from contracts.outcomes import Refused
 from messaging import failed, outbox
 from participant.admin import RecordAdmin, as_json
@@ -24,6 +25,9 @@ SHOWN_IN_LISTS = 100
 MOST_SUMMED = 1_000
 """Messages whose sagas' money is added up before they are discarded: the newest of those chosen."""
 _NEEDS_NOTHING = Refused("needs_nothing", "It needs nothing any more, and is left.")
+_NOT_ITS_TO_SAY = Refused(
+    refusals.NOT_ITS_TO_SAY, "Who has said it may not: it is not retried, but to be discarded."
+)
 
 
 class _Act(Protocol):
@@ -66,9 +70,14 @@ class _FailedAdmin(RecordAdmin):
     ) -> HttpResponse | None:
         def act_on_many(ids: Sequence[int]) -> dict[int, Refused | None]:
             acted = set(act(service=self.opts.app_label, ids=ids))
-            return {row_id: None if row_id in acted else _NEEDS_NOTHING for row_id in ids}
+            others = [row_id for row_id in ids if row_id not in acted]
+            return dict.fromkeys(acted) | (self.refused(others) if others else {})
 
         return self.in_bulk(request, queryset, act_on_many=act_on_many, done=done)
+
+    def refused(self, ids: Sequence[int]) -> dict[int, Refused]:
+        """Why nothing was done to these."""
+        return dict.fromkeys(ids, _NEEDS_NOTHING)
 
 
 class _Data(msgspec.Struct):
@@ -101,7 +110,8 @@ def _amount_of(body: Any) -> Decimal | None:
 
 
 class OutboxEntryAdmin(_FailedAdmin):
-    """The events that this service says; `sent at` is empty until the broker has confirmed one.
+    """The events that this service publishes; `sent at` is empty until the broker has
+    confirmed it.
 
     One that the broker does not take is postponed, with the reason, and retried from time to time.
     """
@@ -167,6 +177,10 @@ class FailedMessageAdmin(_FailedAdmin):
         return asks or self._act(
             request, queryset, self._noted(request, failed.discard), "discarded"
         )
+
+    def refused(self, ids: Sequence[int]) -> dict[int, Refused]:
+        unbelieved = failed.unbelieved(service=self.opts.app_label, ids=ids)
+        return super().refused(ids) | dict.fromkeys(unbelieved, _NOT_ITS_TO_SAY)
 
     def _noted(self, request: HttpRequest, act: Callable[..., Sequence[int]]) -> _Act:
         """With who asks, and why, where that was said."""

@@ -8,12 +8,31 @@ import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from contracts import topology
 from contracts.states import Complaint
-from messaging.brokers import Broker, BrokerUnavailable
-from messaging.consumer import Consumer, queue_of
+from messaging.brokers import Broker, BrokerUnavailable, Rights
+from messaging.consumer import Consumer
 from messaging.reactions import Reaction
 from messaging.relay import Relay
 from messaging.worker import Component
+
+
+def make_topology(*, broker: Broker) -> int:
+    """Makes every queue with its bindings, and lets the services in; again: changes nothing.
+    Returns how many queues there are. Raises BrokerUnavailable, and Rejected.
+    """
+    services = topology.services()
+    for service in services:
+        broker.declare(
+            queue=topology.queue_of(service=service), events=topology.bindings_of(service=service)
+        )
+    publishes = {
+        service: [key for keys in topology.says(service).values() for key in keys]
+        for service in services
+    }
+    consumes = {topology.queue_of(service=service): service for service in services}
+    broker.grant(Rights(publishes, consumes))
+    return len(services)
 
 
 def components(
@@ -23,7 +42,7 @@ def components(
     return [
         Consumer(service=service, broker=broker, reactions=reactions, linger=linger),
         Relay(service=service, broker=broker),
-        BrokerProbe(queue=queue_of(service=service), broker=broker),
+        BrokerProbe(queue=topology.queue_of(service=service), broker=broker),
     ]
 
 

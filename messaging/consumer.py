@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from datetime import timedelta
 from math import isqrt
 
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections
 
-from contracts import events, projection
+from contracts import events, refusals, topology
 from contracts.events import Event, InvalidMessage
-from contracts.saga import SAGAS
 from messaging import failed
 from messaging.brokers import Broker, BrokerUnavailable, Delivery, Rejected, Subscription
 from messaging.reactions import InvalidEvent, Reaction
@@ -37,18 +37,38 @@ SMALL = 12
 IDLE_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 """How often messages that failed are looked at, also in the middle of a rush."""
-DECLARE_SECONDS = 15.0
+CLOCK_SECONDS = 15.0
+"""How often it is reckoned anew which messages are too old."""
 IMPATIENT_SECONDS = 10.0
 """How long no message waits for a locked row after one has: the row may be locked for long."""
+_NOBODY: frozenset[str] = frozenset()
 _LATE = (
     "it is older than what is kept of sagas that ended (DUETO_KEEP_SECONDS): discard it if its saga"
     " has ended, or else retry it"
 )
 _WHAT_TO_DO = (
-    "start or continue the broker or the database; where the broker refuses the queue, remove the"
-    " one that somebody else declared under its name, or give the broker's user its permission"
-    " back: the service then declares its queue and goes on by itself"
+    "start or continue the broker or the database; where there is no such queue, run manage.py"
+    " topology, which also says whose stands under its name; where the broker refuses it, give the"
+    " service's login its rights back (manage.py topology --rights): it then goes on by itself"
 )
+
+
+_TOO_MUCH = (
+    "with DUETO_AUTH=required a service logs in to the broker with a login of its own, which may"
+    " publish and read what is its own, and nothing else (manage.py topology --rights)"
+)
+
+
+def is_required() -> bool:
+    """Whether whoever speaks is to be known."""
+    return str(getattr(settings, "AUTH", "required")) == "required"
+
+
+def refuse_login(*, broker: Broker, service: str) -> str:
+    """Why this login is no service's own, where it has to be; empty where all is well."""
+    if not is_required() or broker.login == service:
+        return ""
+    return f"{service} would log in to the broker as {broker.login!r}: {_TOO_MUCH}"
 
 
 class DatabaseUnavailable(Exception):
@@ -56,7 +76,10 @@ class DatabaseUnavailable(Exception):
 
 
 class Consumer:
-    """Hears what the reactions name, on the service's durable queue.
+    """Consumes what the reactions name, on the service's durable queue.
+
+    Where it logs in to the broker under the service's own name, everybody does: what a message
+    tells is believed only of who may say it. With one login for all nobody can be told apart.
 
     `linger`: seconds to wait for more once something is there; only for a consumer that keeps
     nothing waiting. Raises ValueError where two reactions are to the same event.
@@ -70,7 +93,9 @@ class Consumer:
         self.service = service
         self.broker = broker
         self.linger = linger
-        self.queue = queue_of(service=service)
+        self.queue = topology.queue_of(service=service)
+        self._is_attested = broker.login == service
+        self._speakers = topology.speakers()
         self.reactions: Mapping[ReactionKey, Reaction] = {
             (reaction.saga, reaction.on): reaction for reaction in reactions
         }
@@ -78,11 +103,11 @@ class Consumer:
             raise ValueError(f"two reactions of {service} are to the same event: one would be lost")
         self._counters: Counter[str] = Counter()
         self._retry_at = 0.0
-        self._declare_at = 0.0
+        self._clock_at = 0.0
         self._late_before = EARLIEST
         self._impatient_until = 0.0
         self._is_impatient = False
-        self._backoff, self._undeclared = Backoff(), Backoff()
+        self._backoff = Backoff()
 
     def counters(self) -> dict[str, int]:
         return dict(self._counters)
@@ -91,16 +116,9 @@ class Consumer:
         """That no message comes: in the words of the broker, or of the database."""
         trouble = self._backoff.trouble()
         if not trouble:
-            return self._of_declaring()
+            return []
         what = f"{self.service} receives nothing from its queue {self.queue}: {trouble.reason}"
         return [Complaint(what=what, since=trouble.since, do=_WHAT_TO_DO)]
-
-    def _of_declaring(self) -> list[Complaint]:
-        trouble = self._undeclared.trouble()
-        if not trouble:
-            return []
-        what = f"{self.service} can't make sure of its queue {self.queue}: {trouble.reason}"
-        return [Complaint(what=what, since=trouble.since, do=_WHAT_TO_DO, stops_sagas=False)]
 
     def run(self, stop: threading.Event) -> None:
         """Consumes until `stop` is set; an unreachable broker or database is waited for."""
@@ -145,33 +163,23 @@ class Consumer:
             )
 
     def _consume(self, stop: threading.Event) -> None:
-        self._declare()
+        if is_required() and self.broker.may_configure():
+            raise Rejected(f"the login {self.broker.login!r} may make queues: {_TOO_MUCH}")
         subscription = self.broker.subscribe(queue=self.queue, prefetch=PREFETCH)
         try:
             while not stop.is_set():
+                if time.monotonic() >= self._clock_at:
+                    self.look_at_the_clock()
                 self._take_and_handle(subscription)
                 self._backoff.went_well()
-                if time.monotonic() >= self._declare_at:
-                    self._declare_again()
         finally:
             subscription.close()
 
-    def _declare(self) -> None:
-        """Now and then again: a person may have removed the queue or one of its bindings."""
-        routes = sorted(events.route(saga, event) for saga, event in self.reactions)
-        self.broker.declare(queue=self.queue, events=routes)
-        self._declare_at = time.monotonic() + DECLARE_SECONDS
+    def look_at_the_clock(self) -> None:
+        """From when on messages are too old, by the database's clock."""
         late = timedelta(seconds=keep_seconds() * LATE_SHARE)
         self._late_before = sql.now(service=self.service) - late
-
-    def _declare_again(self) -> None:
-        """Where that is refused, messages of the queue that is there can be taken all the same."""
-        try:
-            self._declare()
-            self._undeclared.went_well()
-        except Rejected as error:
-            self._undeclared.pause(error)
-            self._declare_at = time.monotonic() + DECLARE_SECONDS
+        self._clock_at = time.monotonic() + CLOCK_SECONDS
 
     def _take_and_handle(self, subscription: Subscription) -> None:
         deliveries = subscription.take(limit=BATCH, timeout=IDLE_SECONDS)
@@ -210,7 +218,10 @@ class Consumer:
         """
         try:
             event = events.decode(delivery.message.body)
-            if _key(event) in self.reactions:
+            key = event.saga, event.type
+            if self._is_attested and delivery.speaker not in self._speakers.get(key, _NOBODY):
+                raise InvalidMessage(_not_its_to_say(delivery.speaker, event))
+            if key in self.reactions:
                 if self._is_late(event):
                     raise InvalidMessage(_LATE)
                 return event
@@ -283,7 +294,7 @@ class Consumer:
 
     def _keep(self, event: Event, error: Exception, *, attempts: int) -> None:
         self._counters["messages_failed"] += 1
-        failed.keep(service=self.service, event=event, attempts=attempts, reason=repr(error))
+        failed.keep(service=self.service, event=event, attempts=attempts, error=error)
 
     def _handle_one(self, event: Event) -> None:
         reaction = self.reactions.get(_key(event))
@@ -335,12 +346,12 @@ def _key(event: Event) -> ReactionKey:
 
 def _is_known(event: Event) -> bool:
     """Whether it is an event, a request or a reply of a saga that there is."""
-    if event.saga not in SAGAS:
-        return False
-    is_asked = _key(event) in projection.requests() | projection.replies()
-    return is_asked or event.type in (*projection.events(event.saga), *projection.NOTICES)
+    return _key(event) in topology.speakers()
 
 
-def queue_of(*, service: str) -> str:
-    """The name of the service's queue."""
-    return f"dueto.{service}"
+def _not_its_to_say(speaker: str, event: Event) -> str:
+    who = " or ".join(sorted(topology.speakers().get(_key(event), _NOBODY)))
+    return (
+        f"{refusals.NOT_ITS_TO_SAY}: {speaker or 'somebody unknown'!r} has published it, and"
+        f" {event.route} is published by {who or 'nobody'} alone: discard it, it is not retried"
+    )

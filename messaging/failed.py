@@ -19,7 +19,7 @@ from contracts.outcomes import Failure
 from messaging import outbox
 from messaging.brokers import Message
 from messaging.models import FailedStatus, storable
-from participant import failpoints, sql
+from participant import failpoints, sql, trail
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,8 @@ DELAYS = (1, 2, 4, 8)
 ROUND_SECONDS = 0.5
 """How long one round of retries may keep new messages waiting."""
 AT_ONCE = 20
+_BELIEVED = f"reason NOT LIKE '{refusals.NOT_ITS_TO_SAY}:%%'"
+"""Who published the others is not kept with them: tried again, they would be taken for true."""
 CLAIM_SECONDS = 20
 """Enough for a round of retries; after a crash or an outage in it the messages wait no longer."""
 
@@ -40,7 +42,7 @@ class Due(NamedTuple):
     body: bytes
 
 
-class Failed(NamedTuple):
+class FailedDelivery(NamedTuple):
     """A message to be kept. `delay`: seconds until its next attempt; None: a dead letter."""
 
     message: Message
@@ -50,21 +52,21 @@ class Failed(NamedTuple):
     delay: int | None
 
 
-def keep(*, service: str, event: Event, attempts: int, reason: str) -> None:
+def keep(*, service: str, event: Event, attempts: int, error: Exception) -> None:
     """Keeps the message for a later attempt; it may be acked then. A duplicate is not kept twice,
     and a redrive has its dead letter tried again.
 
     `attempts`: so far; none where it only met a locked row.
     """
-    message = Message(event.id, event.route, events.encode(event))
-    failed = Failed(message, event.saga_id, attempts, reason, DELAYS[max(attempts, 1) - 1])
+    message, reason = Message(event.id, event.route, events.encode(event)), sql.category(error)
+    failed = FailedDelivery(message, event.saga_id, attempts, reason, DELAYS[max(attempts, 1) - 1])
     failpoints.reach("failed.before_keep")
     is_kept = event.redrive and revive(service=service, failed=failed)
     failpoints.reach("failed.before_insert")
     if not is_kept:
         insert(service=service, failed=failed)
     failpoints.reach("failed.inserted")
-    log.error("failed: %s, to be retried: %.500s", event.route, reason, extra=_of(event.saga_id))
+    log.error("failed: %s, to be retried: %.500r", event.route, error, extra=_of(event.saga_id))
 
 
 def dead_letter(*, service: str, message: Message, reason: str, is_again: bool = True) -> None:
@@ -73,7 +75,7 @@ def dead_letter(*, service: str, message: Message, reason: str, is_again: bool =
     `is_again`: whether it may be kept already, which costs a search.
     """
     failpoints.reach("failed.before_dead_letter")
-    insert(service=service, failed=Failed(message, "", 1, reason, None), is_again=is_again)
+    insert(service=service, failed=FailedDelivery(message, "", 1, reason, None), is_again=is_again)
     failpoints.reach("failed.dead_lettered")
     log.error("unreadable message %.64r (%.64r): %.500s", message.id, message.type, reason)
 
@@ -142,7 +144,7 @@ def _failed_again(service: str, due: Due, error: Exception, event: Event | None,
     """`event`: None where none can be read; `step`: empty where its dead letter need not be
     announced. A row that is locked is no fault of the message: no attempt counts.
     """
-    reason = repr(error)
+    reason = sql.category(error)
     is_last = event is None or due.attempts >= len(DELAYS)
     delay = None if is_last else DELAYS[due.attempts]
     with transaction.atomic(using=service):
@@ -155,7 +157,7 @@ def _failed_again(service: str, due: Due, error: Exception, event: Event | None,
             outbox.add(service=service, events=[_step_parked(service, event, step, reason)])
         failpoints.reach("failed.before_count")
     failpoints.reach("failed.counted")
-    log.error("attempt %d at failed message %d: %.500s", due.attempts + 1, due.id, reason)
+    log.error("attempt %d at failed message %d: %.500r", due.attempts + 1, due.id, error)
 
 
 def _step_parked(service: str, cause: Event, step: str, reason: str) -> Event:
@@ -178,7 +180,7 @@ def _step_parked(service: str, cause: Event, step: str, reason: str) -> Event:
     )
 
 
-def insert(*, service: str, failed: Failed, is_again: bool = True) -> None:
+def insert(*, service: str, failed: FailedDelivery, is_again: bool = True) -> None:
     """Keeps it, unless the very same message is kept already; which is not looked for if it
     can't be.
     """
@@ -201,15 +203,16 @@ def insert(*, service: str, failed: Failed, is_again: bool = True) -> None:
     )
 
 
-def revive(*, service: str, failed: Failed) -> bool:
+def revive(*, service: str, failed: FailedDelivery) -> bool:
     """Has a dead letter of this event retried; whether there was one."""
     return bool(
         _execute(
             service,
-            """
-            UPDATE {table} SET status = 'retrying', attempts = %s, reason = %s,
+            f"""
+            UPDATE {{table}} SET status = 'retrying', attempts = %s, reason = %s,
                    next_attempt_at = now() + make_interval(secs => %s)
-            WHERE event_id = %s AND event_type = %s AND status = 'dead_lettered' RETURNING id
+            WHERE event_id = %s AND event_type = %s AND status = 'dead_lettered' AND {_BELIEVED}
+            RETURNING id
             """,
             [
                 *[failed.attempts, storable(text=failed.reason), failed.delay],
@@ -264,33 +267,66 @@ def postpone(*, service: str, due: Due, reason: str) -> None:
 
 
 def retry(*, service: str, ids: Sequence[int], note: str = "") -> list[int]:
-    """An operator's: has those of these that failed retried, from the first attempt; which.
+    """An operator's: has those of these that failed retried, from the first attempt; which. None of
+    those that were not their speaker's to say (`unbelieved`).
 
     `note`: who asks and why, kept below the reason of each until it fails again, and in the log.
     """
-    return _acted(service, ids, note, "status = 'retrying', attempts = 0, next_attempt_at = now()")
+    changes = "status = 'retrying', attempts = 0, next_attempt_at = now()"
+    return _acted(service, ids, note, "message.retry", changes, only=_BELIEVED)
+
+
+def unbelieved(*, service: str, ids: Sequence[int]) -> set[int]:
+    """Which of these are for discarding alone: nobody may say them who has said them."""
+    return set(
+        _ids(
+            service,
+            f"SELECT id FROM {{table}} WHERE id = ANY(%s) AND status = 'dead_lettered'"
+            f" AND NOT {_BELIEVED}",
+            ids,
+        )
+    )
 
 
 def discard(*, service: str, ids: Sequence[int], note: str = "") -> list[int]:
     """An operator's: those of these that failed are not wanted any more; which. The rows stay as
     a record, each with the `note`: who asked, and why.
     """
-    return _acted(service, ids, note, "status = 'discarded', next_attempt_at = NULL")
+    changes = "status = 'discarded', next_attempt_at = NULL"
+    return _acted(service, ids, note, "message.discard", changes)
 
 
-def _acted(service: str, ids: Sequence[int], note: str, changes: str) -> list[int]:
-    rows = _execute(
+def _acted(
+    service: str, ids: Sequence[int], note: str, action: str, changes: str, *, only: str = "TRUE"
+) -> list[int]:
+    with transaction.atomic(using=service):
+        rows = _changed(service, ids, note, changes, only)
+        trail.note(
+            service=service,
+            action=action,
+            subjects=[
+                (f"message {row_id}", f"{event_type} of {saga_id}")
+                for row_id, saga_id, event_type in rows
+            ],
+        )
+    for row_id, saga_id, _ in rows if note else ():
+        log.info("failed message %d: %s", row_id, note, extra=_of(saga_id))
+    return [row[0] for row in rows]
+
+
+def _changed(
+    service: str, ids: Sequence[int], note: str, changes: str, only: str
+) -> list[tuple[Any, ...]]:
+    return _execute(
         service,
         "UPDATE {table} SET "
         + changes
         + """, reason = concat_ws(E'\\n', nullif(reason, ''), nullif(%s, ''))
-        WHERE id = ANY(%s) AND status IN ('dead_lettered', 'retrying') RETURNING id, saga_id
-        """,
+        WHERE id = ANY(%s) AND status IN ('dead_lettered', 'retrying') AND """
+        + only
+        + " RETURNING id, saga_id, event_type",
         [storable(text=note), list(ids)],
     )
-    for row_id, saga_id in rows if note else ():
-        log.info("failed message %d: %s", row_id, note, extra=_of(saga_id))
-    return [row[0] for row in rows]
 
 
 def mark_handled(*, service: str, due: Due) -> None:

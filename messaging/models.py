@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models.functions import Now
 
+from participant import roles
 from participant.models import Json, TextId
 
 LONGEST_REASON = 2_000
@@ -15,7 +16,9 @@ def storable(*, text: str, longest: int = LONGEST_REASON) -> str:
 
 
 class OutboxEntry(models.Model):
-    """An event that this service says, written in the transaction of what it tells of."""
+    """An event that this service publishes, written in the transaction of what it tells of."""
+
+    for_admin = roles.READ_AND_WRITE
 
     id = models.BigAutoField(primary_key=True)
     event_id = TextId()
@@ -59,6 +62,8 @@ class FailedStatus(models.TextChoices):
 
 class FailedMessage(models.Model):
     """A message whose handling failed: retried with growing delays, then left to a person."""
+
+    for_admin = roles.CHANGED_ONLY
 
     id = models.BigAutoField(primary_key=True)
     event_id = TextId()

@@ -13,9 +13,9 @@ from typing import Any
 from django.db import transaction
 
 from contracts.events import Event, encode
-from messaging import wakeups
+from messaging import partitions, wakeups
 from messaging.models import storable
-from participant import failpoints, sql, tracing
+from participant import failpoints, sql, tracing, trail
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Unsent:
     body: bytes
 
 
-_arrivals: dict[str, "Arrivals"] = {}
+_new_rows: dict[str, "NewRows"] = {}
 
 
 def add(*, service: str, events: Sequence[Event]) -> None:
@@ -67,26 +67,36 @@ def add(*, service: str, events: Sequence[Event]) -> None:
     transaction.on_commit(lambda: _committed(service, rows, begun), using=service)
 
 
-class Arrivals:
+class NewRows:
     """What a relay waits for: rows that this process commits, or a wake-up from another process."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._rows: list[Unsent] = []
+        self._takes_all = False
         self._is_woken = False
 
-    def give(self, rows: Sequence[Unsent]) -> None:
+    def take_all(self, takes_all: bool) -> None:
+        """Whether this relay sends all that is committed here; else several share it."""
+        with self._changed:
+            self._takes_all = takes_all
+
+    def give(self, rows: Sequence[Unsent]) -> bool:
         """They are committed; the relay need not ask the table for them.
 
-        With too many of them (a broker that takes nothing) it has to ask after all.
+        With too many of them (a broker that takes nothing) it has to ask after all. False where
+        other relays send some of them: each finds its own in the table, in order.
         """
         with self._changed:
+            if not self._takes_all:
+                return False
             if len(self._rows) + len(rows) > MOST_KEPT:
                 self._rows.clear()
                 self._is_woken = True
             else:
                 self._rows.extend(rows)
             self._changed.notify()
+        return True
 
     def set(self) -> None:
         """A wake-up: there may be something in the table."""
@@ -114,31 +124,30 @@ class Arrivals:
 
 
 @contextmanager
-def arriving(*, service: str) -> Iterator[Arrivals]:
+def arriving(*, service: str) -> Iterator[NewRows]:
     """Within the block, what this process commits is given to the relay as well as written.
 
     What other processes commit, and what a crash has left, is found with `unsent`.
     """
-    arrivals = _arrivals[service] = Arrivals()
+    new_rows = _new_rows[service] = NewRows()
     try:
-        with wakeups.listening(service=service, channel=CHANNEL, flag=arrivals):
-            yield arrivals
+        with wakeups.listening(service=service, channel=CHANNEL, flag=new_rows):
+            yield new_rows
     finally:
-        del _arrivals[service]
+        del _new_rows[service]
 
 
 def _committed(service: str, rows: list[tuple[Any, ...]], begun: tracing.Begun) -> None:
     failpoints.reach("outbox.committed")
     begun.end()
-    arrivals = _arrivals.get(service)
-    if arrivals:
-        arrivals.give([_unsent(row) for row in rows])
-    else:
-        wakeups.notify(service=service, channel=CHANNEL)
+    new_rows = _new_rows.get(service)
+    if not (new_rows and new_rows.give([_unsent(row) for row in rows])):
+        wakeups.notify_all(service=service, channel=CHANNEL)
 
 
-def unsent(*, service: str, limit: int) -> list[Unsent]:
-    """The oldest rows that are not confirmed yet, in order, without postponed ones.
+def unsent(*, service: str, limit: int, among: frozenset[int] = partitions.ALL) -> list[Unsent]:
+    """The oldest rows of these partitions that are not confirmed yet, in order, without postponed
+    ones.
 
     Asks for the rows themselves, not for ids after the last one seen: a transaction that took an
     early id may commit late.
@@ -147,20 +156,21 @@ def unsent(*, service: str, limit: int) -> list[Unsent]:
         service=service,
         sql=f"""
             SELECT id, event_id, event_type, body FROM {_table(service)}
-            WHERE sent_at IS NULL AND next_attempt_at IS NULL ORDER BY id LIMIT %s
+            WHERE sent_at IS NULL AND next_attempt_at IS NULL {_of(among)} ORDER BY id LIMIT %s
             """,
         values=[limit],
     )
     return [_unsent(row) for row in found]
 
 
-def due(*, service: str, limit: int) -> list[Unsent]:
-    """Postponed rows that are to be tried again now."""
+def due(*, service: str, limit: int, among: frozenset[int] = partitions.ALL) -> list[Unsent]:
+    """Postponed rows of these partitions that are to be tried again now."""
     found = sql.execute(
         service=service,
         sql=f"""
             SELECT id, event_id, event_type, body FROM {_table(service)}
-            WHERE sent_at IS NULL AND next_attempt_at <= now() ORDER BY next_attempt_at, id LIMIT %s
+            WHERE sent_at IS NULL AND next_attempt_at <= now() {_of(among)}
+            ORDER BY next_attempt_at, id LIMIT %s
             """,
         values=[limit],
     )
@@ -222,33 +232,43 @@ def postpone(*, service: str, ids: Sequence[int], reason: str) -> int:
 
 def retry(*, service: str, ids: Sequence[int]) -> list[int]:
     """An operator's: postponed ones of these are sent at the relay's next sweep."""
-    return _ids(
-        sql.execute(
-            service=service,
-            sql=f"""
-                UPDATE {_table(service)} SET next_attempt_at = now()
-                WHERE id = ANY(%s) AND sent_at IS NULL AND next_attempt_at IS NOT NULL
-                RETURNING id
-                """,
-            values=[list(ids)],
-        )
-    )
+    return _acted(service, ids, "unsent.retry", "UPDATE {table} SET next_attempt_at = now()")
 
 
 def discard(*, service: str, ids: Sequence[int]) -> list[int]:
     """An operator's: postponed ones of these will never be sent, and are deleted."""
-    found = sql.execute(
-        service=service,
-        sql=f"""
-            DELETE FROM {_table(service)}
-            WHERE id = ANY(%s) AND sent_at IS NULL AND next_attempt_at IS NOT NULL
-            RETURNING id, event_id, event_type, saga_id
-            """,
-        values=[list(ids)],
-    )
+    return _acted(service, ids, "unsent.discard", "DELETE FROM {table}")
+
+
+def _acted(service: str, ids: Sequence[int], action: str, change: str) -> list[int]:
+    with transaction.atomic(using=service):
+        found = sql.execute(
+            service=service,
+            sql=f"""
+                {change.format(table=_table(service))}
+                WHERE id = ANY(%s) AND sent_at IS NULL AND next_attempt_at IS NOT NULL
+                RETURNING id, event_id, event_type, saga_id
+                """,
+            values=[list(ids)],
+        )
+        trail.note(
+            service=service,
+            action=action,
+            subjects=[
+                (f"unsent {row_id}", f"{event_type} of {saga_id}")
+                for row_id, _, event_type, saga_id in found
+            ],
+        )
     for _, event_id, event_type, saga_id in found:
-        log.warning("discarded %s %s, unsent", event_type, event_id, extra={"saga_id": saga_id})
+        log.warning("%s %s %s", action, event_type, event_id, extra={"saga_id": saga_id})
     return _ids(found)
+
+
+def _of(among: frozenset[int]) -> str:
+    """As a condition in SQL; empty for all, so that one relay alone asks for no hash."""
+    if among == partitions.ALL:
+        return ""
+    return f"AND {partitions.NUMBER} = ANY('{{{','.join(map(str, sorted(among)))}}}'::bigint[])"
 
 
 def _ids(rows: Sequence[tuple[Any, ...]]) -> list[int]:

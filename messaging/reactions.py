@@ -5,24 +5,28 @@ transaction of each row: event -> command -> operation (through the barrier) -> 
 outbox.
 """
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import ModuleType
 from typing import ClassVar, NamedTuple, Protocol
 
 import msgspec
+from django.db import transaction
 
-from contracts import events, projection
+from contracts import events, outcomes, projection
 from contracts.events import Event, Facts
-from contracts.outcomes import Done, Failure, Outcome, Refused, Waiting, had_effect
-from contracts.saga import SAGAS, Command, Context, Direction, Step, is_sampled
+from contracts.outcomes import SKIPPED, Done, Failure, Outcome, Refused, Waiting, had_effect
+from contracts.saga import SAGAS, Command, Context, Direction, Step, Undo, is_sampled
 from messaging import outbox
-from participant import operations
+from participant import barrier, failpoints, operations
 from participant.decisions import DecidedStep
 from participant.executing import Executed, execute
 from participant.operations import Operation
+
+log = logging.getLogger(__name__)
 
 _NO_CONTEXT = msgspec.Raw(b"null")
 """The sender has the context: returning it would only cost."""
@@ -30,7 +34,7 @@ _context = msgspec.json.Decoder(Context)
 _encode = msgspec.json.Encoder().encode
 
 
-class InvalidEvent(Exception):
+class InvalidEvent(outcomes.Described):
     """No command can be made from this event; nothing was done for the others either."""
 
     def __init__(self, event: Event, why: str) -> None:
@@ -120,11 +124,14 @@ class _Handler(ABC):
             cause=lambda command: events.encode(asked_by[command.saga_id]).decode(),
         )
 
-    def decided(self, *, asked_by: Event, outcome: Outcome, since: datetime) -> Event | None:
+    def decided(
+        self, *, asked_by: Event, outcome: Outcome, since: datetime | None = None
+    ) -> Event | None:
         """What is emitted of a step that has waited `since` then, of which this event asked."""
         if not isinstance(outcome, Waiting) and not self._type(outcome):
             return None
-        return self._event(asked_by, self._context(asked_by), outcome, since)
+        started = since or datetime.now(UTC)
+        return self._event(asked_by, self._context(asked_by), outcome, started)
 
     def _event(
         self, cause: Event, found: Context | None, outcome: Outcome, started: datetime
@@ -299,22 +306,130 @@ class CommandHandler(_Handler):
         return Facts(context=_NO_CONTEXT, requested_at=started, result=outcome.data)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Appeal(ABC):
+    """Who watches a saga asks its services for something, and the one whose step it is does it.
+    `known`: the handlers of this service's own steps, by what an appeal names.
+    """
+
+    service: str
+    saga: str
+    known: Mapping[str, EventHandler]
+    step: ClassVar[str] = ""
+    on: ClassVar[str]
+    names: ClassVar[str]  # the field that tells which of them is meant
+
+    @property
+    def group(self) -> str:
+        return events.route(self.saga, self.on)
+
+    def handle(self, received: Sequence[Event]) -> None:
+        for event in received:
+            handler = self.known.get(str(event.data.result.get(self.names)))
+            if handler:
+                self._answer(event, handler)
+
+    @abstractmethod
+    def _answer(self, event: Event, handler: EventHandler) -> None: ...
+
+
+class RedriveHandler(_Appeal):
+    """Says again, as a redrive, what its barrier knows of its own step, and nothing else."""
+
+    on = projection.REDRIVE_REQUESTED
+    names = "event"
+
+    def _answer(self, event: Event, handler: EventHandler) -> None:
+        key = event.saga_id, handler.step
+        with transaction.atomic(using=self.service):
+            outcome = barrier.stored(operation=handler.operation, keys=[key]).get(key)
+            again = handler.decided(asked_by=event, outcome=outcome) if outcome else None
+            if again is None or again.type != event.data.result[self.names]:
+                log.warning("asked to publish again what never was: %s", event.data.result)
+                return
+            outbox.add(service=self.service, events=[again])
+            failpoints.reach("saying_again.before_commit")
+        failpoints.reach("saying_again.after_commit")
+
+
+class SkipHandler(_Appeal):
+    """Records in its barrier that a person has seen to its step otherwise, and says what follows;
+    what has come of the step already stands.
+    """
+
+    on = projection.SKIP_REQUESTED
+    names = "reaction"
+
+    def _answer(self, event: Event, handler: EventHandler) -> None:
+        _SkippedStep(row=handler.row, operation=_skipped(handler.operation)).handle([event])
+
+
+class _SkippedStep(EventHandler):
+    """A step that is not run. No command is made of its context, which may lack a field."""
+
+    def _read(self, event: Event) -> _Received:
+        reason = str(event.data.result.get(SKIPPED, ""))
+        command = Undo(saga_id=event.saga_id, step=self.step, saga=self.saga, reason=reason)
+        return _Received(event, command, context(event=event))
+
+
+def _skipped(operation: Operation) -> Operation:
+    def run(commands: Sequence[Undo]) -> list[Outcome]:
+        return [Done({SKIPPED: command.reason}) for command in commands]
+
+    return replace(operation, run=run, decide=None)
+
+
+def _appeals(
+    *, service: str, saga: str, declared: Mapping[operations.Key, Operation]
+) -> list[Reaction]:
+    """Of a saga that the service takes part in."""
+    own = [step for step in SAGAS[saga].steps if step.service == service]
+    said: dict[str, EventHandler] = {}
+    for step in own:
+        do = projection.ReactionRow(saga, "", Direction.DO, step, step.done, step.refused)
+        undo = projection.ReactionRow(saga, "", Direction.UNDO, step, step.undone)
+        said |= {event: _handler(declared, do) for event in (step.done, step.refused) if event}
+        said |= {event: _handler(declared, undo) for event in (step.undone,) if event}
+    rows = [
+        row
+        for row in projection.reactions(saga)
+        if row.service == service and row.direction is not Direction.BLOCK
+    ]
+    skippable = {f"{row.direction} {row.step.name}": _handler(declared, row) for row in rows}
+    return [
+        RedriveHandler(service=service, saga=saga, known=said),
+        SkipHandler(service=service, saga=saga, known=skippable),
+    ]
+
+
 def of(*, service: str, module: ModuleType) -> list[Reaction]:
     """All that a service reacts to and answers. `module`: its operations.
 
     Raises LookupError where a page wants an operation that the module does not declare.
     """
-    declared = operations.all_in(module)
-    found: list[Reaction] = [
-        EventHandler(row=row, operation=_operation(declared, row.step.operation, row.direction))
-        for row in projection.of_service(service)
-    ]
-    return found + [
+    return to_operations(service=service, declared=operations.all_in(module))
+
+
+def to_operations(*, service: str, declared: Mapping[operations.Key, Operation]) -> list[Reaction]:
+    """The same, of these operations."""
+    found: list[Reaction] = [_handler(declared, row) for row in projection.of_service(service)]
+    found += [
         CommandHandler(
             row=call, operation=_operation(declared, call.step.operation, call.direction)
         )
         for call in projection.asked_of(service)
     ]
+    for name, saga in SAGAS.items():
+        if service in projection.services_of(saga):
+            found += _appeals(service=service, saga=name, declared=declared)
+    return found
+
+
+def _handler(
+    declared: Mapping[operations.Key, Operation], row: projection.ReactionRow
+) -> EventHandler:
+    return EventHandler(row=row, operation=_operation(declared, row.step.operation, row.direction))
 
 
 def emitted(*, reactions: Sequence[Reaction], decided: Sequence[DecidedStep]) -> list[Event]:

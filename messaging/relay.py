@@ -1,19 +1,24 @@
-"""The relay: sends the rows of a service's outbox, in order, and marks them once confirmed."""
+"""The relay: sends the rows of a service's outbox, in order, and marks them once confirmed.
+
+Each worker process of a service has one. They share the outbox by partitions (`partitions`), and
+all events of a saga are in one of them: so their order is kept, however many relays there are.
+"""
 
 import logging
 import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from django.db import DatabaseError, InterfaceError, connections
 
-from messaging import outbox
+from messaging import outbox, partitions, wakeups
 from messaging.brokers import Broker, BrokerUnavailable, Message, Rejected, Unroutable
-from messaging.outbox import Arrivals, Unsent
-from messaging.worker import Backoff, Complaint, wait_to_lead
+from messaging.outbox import NewRows, Unsent
+from messaging.partitions import Share
+from messaging.worker import Backoff, Complaint
 from participant import failpoints, metrics, sql
 
 log = logging.getLogger(__name__)
@@ -25,13 +30,14 @@ SWEEP_SECONDS = 1.0
 """How often the table is looked at without a wake-up: finds what a crash left."""
 _UNROUTABLE = "no queue is bound to this type of event"
 _DO_ABOUT_BROKER = (
-    "start or continue the broker, or free its memory or disk; where it refuses, give its user the"
-    " permission back, or remove what has taken the name; events wait in the outbox meanwhile"
+    "start or continue the broker, or free its memory or disk; where it has no such exchange, run"
+    " manage.py topology; where it refuses, give the service's login its rights back (manage.py"
+    " topology --rights); events wait in the outbox meanwhile"
 )
 
 
 class Relay:
-    """One relay of a service leads, so that order is kept; others of it wait to take over.
+    """Sends what is in its own partitions: all, until `run` has found other relays.
 
     What the broker does not take, or has no queue for yet, is postponed in the table and tried
     again, ever more rarely; all the rest flows.
@@ -48,6 +54,7 @@ class Relay:
         # sent again. By id, when they were given to the broker.
         self._unmarked: dict[int, datetime] = {}
         self._mark_at = math.inf
+        self._among = partitions.ALL
 
     def counters(self) -> dict[str, int]:
         return dict(self._counters)
@@ -64,7 +71,7 @@ class Relay:
         """Relays until `stop` is set; an unreachable broker or database is waited for."""
         while not stop.is_set():
             try:
-                self._lead(stop)
+                self._relay(stop)
             except (DatabaseError, InterfaceError, BrokerUnavailable) as error:
                 pause = self._backoff.pause(error)
                 log.warning("relay of %s: %s; again in %.1f s", self.service, error, pause)
@@ -82,7 +89,8 @@ class Relay:
         return settled
 
     def _send_waiting(self) -> int:
-        waiting = outbox.unsent(service=self.service, limit=BATCH + len(self._unmarked))
+        limit = BATCH + len(self._unmarked)
+        waiting = outbox.unsent(service=self.service, limit=limit, among=self._among)
         return self._send(self._new(waiting))
 
     def _new(self, rows: Sequence[Unsent]) -> list[Unsent]:
@@ -155,32 +163,61 @@ class Relay:
         )
         self._unmarked = {row_id: self._unmarked[row_id] for row_id in left}
 
-    def _lead(self, stop: threading.Event) -> None:
-        if not wait_to_lead(service=self.service, task="relay", stop=stop):
+    def _relay(self, stop: threading.Event) -> None:
+        self._among = frozenset()
+        with outbox.arriving(service=self.service) as new_rows:
+            share = Share(service=self.service, on_released=new_rows.set)
+            with wakeups.listening(service=self.service, channel=partitions.CHANNEL, flag=share):
+                while not stop.is_set():
+                    self._share_out(share, new_rows)
+                    is_swept = self._sweep(new_rows, lambda: stop.is_set() or share.is_due())
+                    self._backoff.went_well()
+                    if is_swept:
+                        self._send_new_rows(new_rows, stop)
+                self._mark()
+                share.leave()
+
+    def _share_out(self, share: Share, new_rows: NewRows) -> None:
+        """What is sent by this relay from now on, as all relays share it now; nothing of what it
+        gives up is on its way then.
+        """
+        if not share.is_due():
             return
-        with outbox.arriving(service=self.service) as arrivals:
-            while not stop.is_set():
-                self._sweep(arrivals)
-                self._backoff.went_well()
-                self._send_arrivals(arrivals, stop)
-        self._mark()
+        if surplus := share.to_give_up():
+            new_rows.take_all(False)
+            self._mark()
+            share.give_up(surplus)
+        self._among = share.mine
+        new_rows.take_all(share.is_all)
 
-    def _sweep(self, arrivals: Arrivals) -> None:
-        """Sends all that the table has; what was given before it is asked is in it as well."""
-        arrivals.forget()
+    def _sweep(self, new_rows: NewRows, is_over: Callable[[], bool] = lambda: False) -> bool:
+        """Sends all that the table has; what was given before it is asked is in it as well. False
+        where it `is_over` before that.
+        """
+        if not self._among:
+            return True
+        new_rows.forget()
         while self._send_waiting():
-            arrivals.forget()
-        self._send(self._new(outbox.due(service=self.service, limit=BATCH)))
+            self._mark_if_due()
+            if is_over():
+                return False
+            new_rows.forget()
+        due = outbox.due(service=self.service, limit=BATCH, among=self._among)
+        self._send(self._new(due))
+        return True
 
-    def _send_arrivals(self, arrivals: Arrivals, stop: threading.Event) -> None:
+    def _send_new_rows(self, new_rows: NewRows, stop: threading.Event) -> None:
         """Sends what is given, until another process wakes it, or it is time to sweep."""
         sweep_at = time.monotonic() + SWEEP_SECONDS
         while not stop.is_set() and (left := sweep_at - time.monotonic()) > 0:
             until_marked = max(0.0, self._mark_at - time.monotonic())
-            rows, is_woken = arrivals.take(timeout=min(left, until_marked), limit=BATCH)
+            rows, is_woken = new_rows.take(timeout=min(left, until_marked), limit=BATCH)
             self._send(rows)
-            if time.monotonic() >= self._mark_at or len(self._unmarked) >= BATCH:
-                self._mark()
+            self._mark_if_due()
             if is_woken:
                 return
         self._mark()
+
+    def _mark_if_due(self) -> None:
+        if time.monotonic() >= self._mark_at or len(self._unmarked) >= BATCH:
+            self._mark()

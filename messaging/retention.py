@@ -1,7 +1,8 @@
 """Retention: what a service keeps only for a while is deleted, a little at a time.
 
-A component of every worker. What each table keeps, and for how long, is a row here (`Kept`); what
-belongs to a saga goes with the whole saga, once its owner has closed it (`coordination.closing`).
+A component of every worker. What each table keeps, and for how long, is a row here
+(`RetentionRule`); what belongs to a saga goes with the whole saga, once its owner has closed it
+(`coordination.closing`).
 
 The tables grow at their end, so a look begins at the oldest row and ends at the first young one: it
 never scans what is to stay. A batch is one statement of some milliseconds, which waits for no
@@ -43,7 +44,7 @@ def keep_seconds() -> float:
     return float(getattr(settings, "KEEP_SECONDS", KEEP_SECONDS))
 
 
-class Kept(NamedTuple):
+class RetentionRule(NamedTuple):
     """What is kept of a table for `seconds` since `since`, and is deleted after that.
 
     `begun`: a column that grows with the rows' ids. `condition`: on the row, `entry`; what does not
@@ -57,7 +58,7 @@ class Kept(NamedTuple):
     condition: str = "true"
 
 
-def kept(*, service: str) -> list[Kept]:
+def kept(*, service: str) -> list[RetentionRule]:
     """The tables that every service has alike. Not here, so never deleted: unsent events, messages
     that are retried or wait for a person, and a row of a worker that stands still.
     """
@@ -68,9 +69,11 @@ def kept(*, service: str) -> list[Kept]:
            AND objid::bigint = entry.id)"""
     handled = "status IN ('handled', 'discarded')"
     return [
-        Kept(f"{service}_outboxentry", "sent_at", "created_at", SENT_SECONDS),
-        Kept(f"{service}_failedmessage", "failed_at", "failed_at", keep_seconds(), handled),
-        Kept(beats, "seen_at", "started_at", DEAD_WORKER_SECONDS, is_dead),
+        RetentionRule(f"{service}_outboxentry", "sent_at", "created_at", SENT_SECONDS),
+        RetentionRule(
+            f"{service}_failedmessage", "failed_at", "failed_at", keep_seconds(), handled
+        ),
+        RetentionRule(beats, "seen_at", "started_at", DEAD_WORKER_SECONDS, is_dead),
     ]
 
 
@@ -98,7 +101,7 @@ class Deleting:
     whole is looked at again after AGAIN_SECONDS.
     """
 
-    def __init__(self, *, service: str, what: Kept) -> None:
+    def __init__(self, *, service: str, what: RetentionRule) -> None:
         self._service, self._what = service, what
         self._first = self._next = 0
         self._again_at = time.monotonic() + AGAIN_SECONDS

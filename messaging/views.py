@@ -6,7 +6,7 @@ POST /messages/parked/{id}/discard         POST /messages/unsent/{id}/discard
 """
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict, cast
 from urllib.parse import urlencode
 
 import msgspec
@@ -18,11 +18,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from contracts import refusals
 from contracts.bounds import Time, words
-from contracts.doors import OPERATOR, Declared, door_by
+from contracts.doors import OPS_ACT, OPS_READ, declared, door_by
 from contracts.states import Intervention
 from messaging import failed, outbox
 from messaging.models import FailedStatus
+from participant import trail
 
 SHOWN_BYTES = 2_000
 """Of each body in a list; `size` says how long it is."""
@@ -45,6 +47,12 @@ class NotFailed(APIException):
 
     status_code = 409
     default_code = "not_dead_lettered"
+
+
+class NotItsToSay(NotFailed):
+    """409: who has published it may not say it, and a retry would believe it."""
+
+    default_code = refusals.NOT_ITS_TO_SAY
 
 
 class _Row(TypedDict):
@@ -71,16 +79,16 @@ class UnsentRow(_Row):
     sent_at: Time | None
 
 
-class _Page(TypedDict):
+class _RowsPage(TypedDict):
     page_size: int
     next: str | None
 
 
-class ParkedPage(_Page):
+class ParkedPage(_RowsPage):
     results: list[ParkedRow]
 
 
-class UnsentPage(_Page):
+class UnsentPage(_RowsPage):
     results: list[UnsentRow]
 
 
@@ -113,7 +121,7 @@ class _FailedView(APIView):
 class _ListView(_FailedView):
     """GET: a page; `next` is the URL of the one after it, or null."""
 
-    @door_by(lambda view, path: Declared(OPERATOR, takes=Listing, gives={200: view.page}))
+    @door_by(lambda view, path: declared(OPS_READ, takes=Listing, gives={200: view.page}))
     def get(self, request: Request) -> Response:
         asked = {key: str(value) for key, value in request.query_params.items() if value}
         wanted = msgspec.convert(asked, Listing, strict=False)
@@ -141,13 +149,14 @@ class _ActView(_FailedView):
 
     act: Act
     verb = ""
+    codes: Sequence[str] = (NotFailed.default_code,)
 
     @door_by(
-        lambda view, path: Declared(
-            OPERATOR,
+        lambda view, path: declared(
+            OPS_ACT,
             takes=Intervention,
             gives={200: view.row},
-            refuses={409: (NotFailed.default_code,)},
+            refuses={409: view.codes},
         )
     )
     def post(self, request: Request, row_id: str) -> Response:
@@ -157,11 +166,18 @@ class _ActView(_FailedView):
         if not before:
             raise NotFound(f"There is no such message {row_id[:64]}.")
         asked = msgspec.convert(request.data or {}, Intervention)
+        caller = cast(Any, request).principal  # httpapi.identity has set it
+        by = caller.named(asked.requested_by, field="requested_by", otherwise="api")
+        trail.because(asked.reason, by=by)
         is_noted = self.verb and asked.reason
-        note = {"note": f"{self.verb} by {asked.requested_by}: {asked.reason}"} if is_noted else {}
+        note = {"note": f"{self.verb} by {by}: {asked.reason}"} if is_noted else {}
         if not self.act(service=self.service, ids=[number], **note):
-            raise NotFailed(f"Message {number} needs nothing any more.")
+            raise self.refused(number)
         return Response((self.shown(this) or before)[0])
+
+    def refused(self, row_id: int) -> APIException:
+        """Why nothing was done."""
+        return NotFailed(f"Message {row_id} needs nothing any more.")
 
 
 class _Parked(_FailedView):
@@ -188,6 +204,12 @@ class RetryParkedView(_Parked, _ActView):
 
     verb = "retried"
     act = staticmethod(failed.retry)
+    codes = (NotFailed.default_code, refusals.NOT_ITS_TO_SAY)
+
+    def refused(self, row_id: int) -> APIException:
+        if failed.unbelieved(service=self.service, ids=[row_id]):
+            return NotItsToSay(f"Message {row_id} is not its speaker's to say: discard it.")
+        return super().refused(row_id)
 
 
 class DiscardParkedView(_Parked, _ActView):

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections, transaction
 
-from participant import sql
+from participant import sql, stale_connections
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,21 @@ def notify(*, service: str, channel: str) -> None:
         flag.set()
     else:
         _notifier(service).notify(channel)
+
+
+def notify_all(*, service: str, channel: str) -> None:
+    """The same, where several processes listen to it: wakes all of them."""
+    flag = _here.get((service, channel))
+    if flag:
+        flag.set()
+    _notifier(service).notify(channel)
+
+
+def notify_at_once(*, service: str, channel: str) -> None:
+    """Wakes what listens to it in other processes, on this thread's own connection."""
+    sql.execute(
+        service=service, sql="SELECT pg_notify(%s, %s)", values=[_channel(service), channel]
+    )
 
 
 def tell(*, service: str, channel: str, keys: Sequence[str]) -> None:
@@ -121,6 +136,7 @@ def notified(*, service: str, seconds: float) -> list[str]:
     them.
     """
     connection = connections[service]
+    stale_connections.refuse(connection)
     with connection.wrap_database_errors:
         found = connection.connection.notifies(timeout=seconds, stop_after=1)
         return [notification.payload for notification in found]

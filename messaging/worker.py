@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
@@ -30,6 +31,7 @@ HEARTBEAT_SECONDS = 1.0
 STOP_SECONDS = 10.0
 COMPONENT_SILENT_SECONDS = 30.0
 """Longer than a healthy component takes for anything: a batch with confirms at most 15 s."""
+HEARTBEAT_FILE = "DUETO_HEARTBEAT_FILE"
 
 
 @runtime_checkable
@@ -90,7 +92,7 @@ class Worker:
         self.components = components
         self._stop = threading.Event()
         self._pulses = {component.name: Pulse(self._stop) for component in components}
-        self._heartbeat = Heartbeat(service=service)
+        self._heartbeat = HeartbeatWriter(service=service)
         self._failed = False
 
     def run(self) -> int:
@@ -126,11 +128,14 @@ class Worker:
             component for component in self.components if isinstance(component, Complaining)
         ]
         told = [complaint for component in complaining for complaint in component.complaints()]
-        return told + [
-            _hangs(name, pulse.silent_seconds())
-            for name, pulse in self._pulses.items()
-            if pulse.silent_seconds() > COMPONENT_SILENT_SECONDS
-        ]
+        return told + [_hangs(name, seconds) for name, seconds in self._hanging().items()]
+
+    def _hanging(self) -> dict[str, float]:
+        """For how long which components have been silent."""
+        silent = {name: pulse.silent_seconds() for name, pulse in self._pulses.items()}
+        return {
+            name: seconds for name, seconds in silent.items() if seconds > COMPONENT_SILENT_SECONDS
+        }
 
     def _run_component(self, component: Component) -> None:
         try:
@@ -142,7 +147,10 @@ class Worker:
             self._stop.set()
 
     def _beat_until_stopped(self) -> None:
+        file = os.environ.get(HEARTBEAT_FILE)
         while not self._stop.is_set():
+            if file and not self._hanging():
+                Path(file).touch()
             self._if_the_database_is_there(self._beat)
             self._stop.wait(HEARTBEAT_SECONDS)
 
@@ -160,7 +168,7 @@ class Worker:
             self._heartbeat.lose_session()
 
 
-class Heartbeat:
+class HeartbeatWriter:
     """The worker's row, once a second, and a session's lock that is there while the process is.
 
     The row without a fresh beat but with its lock is a process that stands still; without the
@@ -309,7 +317,8 @@ class Backoff:
         """Seconds to wait after one more fault."""
         now, self._next = self._next, min(self._next * 2, self._longest)
         since = self._trouble.since if self._trouble else datetime.now(UTC)
-        self._trouble = Trouble(str(error).partition("\n")[0], since)
+        told = sql.category(error).partition("\n")[0] if error else "it is not told why"
+        self._trouble = Trouble(told, since)
         return now
 
     def went_well(self) -> None:

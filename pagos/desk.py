@@ -64,7 +64,7 @@ class Network:
     """The card network, over HTTP. Each call raises Unreachable where it gives no answer."""
 
     def __init__(self, *, url: str) -> None:
-        self._client = Client(url=url, timeout=CALL_SECONDS)
+        self._client = Client("tarjetas", url=url, timeout=CALL_SECONDS)
 
     @property
     def calls(self) -> int:
@@ -304,7 +304,7 @@ class Desk:
             store.ask_again(seconds={payment.id: AGAIN_SECONDS if is_busy else LONG_SECONDS})
             if not is_busy:
                 what = f"payment {payment.id} can't be settled with the card network"
-                do = "Mend what the reason names; it is asked again."
+                do = "Mend what the log names; it is asked again."
                 known = self._stuck.get(payment.id)
                 self._stuck[payment.id] = _complaint(what, error, do, known, stops_sagas=False)
 
@@ -314,4 +314,5 @@ def _complaint(
 ) -> Complaint:
     log.warning("%s: %r", what, error)
     since = known.since if known else datetime.now(UTC)
-    return Complaint(what=f"{what}: {error}"[:500], since=since, do=do, stops_sagas=stops_sagas)
+    told = f"{what}: {sql.category(error)}"[:500]
+    return Complaint(what=told, since=since, do=do, stops_sagas=stops_sagas)

@@ -7,6 +7,7 @@ from django.db.models.functions import Now
 from contracts import bounds
 from messaging import models as messaging
 from participant import models as sagas
+from participant import roles
 from participant.models import TextId
 
 
@@ -26,6 +27,12 @@ class Payment(models.Model):
     `ask_at`: when the card network is asked next, to take the money of a pending one, or to give
     back whatever it may have taken of one that is refunded or cancelled; null: it need not be.
     """
+
+    # What a customer's no changes: not how much it is, and not where the money goes back to.
+    for_admin = (
+        "SELECT, UPDATE (status, code, detail, taken_by, payment_method, times_asked, ask_at)"
+    )
+    granted = roles.KEPT
 
     id = models.CharField(primary_key=True, max_length=64, db_collation="C")
     saga_id = TextId(null=True, blank=True)
@@ -89,6 +96,8 @@ class Payment(models.Model):
 class Refund(models.Model):
     """Money given back: the whole payment, once."""
 
+    granted = roles.ADDED_ONLY
+
     id = models.BigAutoField(primary_key=True)
     payment = models.ForeignKey(
         Payment, on_delete=models.PROTECT, related_name="refunds", db_index=False
@@ -112,6 +121,8 @@ class Refund(models.Model):
 
 class CreditAccount(models.Model):
     """What a user can pay with beside cards: what was granted and not spent."""
+
+    granted = roles.KEPT
 
     user_id = models.CharField(primary_key=True, max_length=64, db_collation="C")
     initial = models.DecimalField(max_digits=14, decimal_places=2)
@@ -147,6 +158,8 @@ class CreditKind(models.TextChoices):
 class CreditMovement(models.Model):
     """A change of an account; of a saga's step at most one of each kind."""
 
+    granted = roles.ADDED_ONLY
+
     id = models.BigAutoField(primary_key=True)
     account = models.ForeignKey(CreditAccount, on_delete=models.PROTECT, related_name="movements")
     kind = models.CharField(max_length=8, choices=CreditKind)
@@ -176,6 +189,10 @@ class BarrierEntry(sagas.BarrierEntry):
 
 
 class Decision(sagas.Decision):
+    pass
+
+
+class Intervention(sagas.Intervention):
     pass
 
 

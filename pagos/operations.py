@@ -26,7 +26,7 @@ from contracts.saga import Command, Undo
 from pagos import store
 from pagos.models import Payment, PaymentStatus, Refund
 from pagos.store import Key, LockedPayment
-from participant import sql
+from participant import sql, trail
 from participant.operations import NO, OVERDUE, WITHDRAWN, YES, Verdict, asks, does, undoes
 
 SERVICE = "pagos"
@@ -273,13 +273,13 @@ def refund_confirmed(commands: Sequence[Undo]) -> list[Outcome]:
 @does(service=SERVICE, decide=_decided)
 def pay_bill(commands: Sequence[PayBill]) -> list[Outcome]:
     """Asks the customer, who pays from credits, or by a card as `charge` does. Refused:
-    invalid_amount, no_credit_account, insufficient_funds, cancelled_by_customer, payment_overdue,
-    and as `charge`.
+    invalid_amount, wrong_amount (a bill of something else than what is due), no_credit_account,
+    insufficient_funds, cancelled_by_customer, payment_overdue, and as `charge`.
     """
     asked = {(command.saga_id, pay_bill.step_of(command)): command for command in commands}
     ids = _add(asked, taken_by=False)
     return [
-        _refusal(command.amount)
+        _refusal_of(command)
         or (
             _charged(ids[key], command.amount)
             if command.amount == 0
@@ -341,6 +341,12 @@ def give_back(*, payment_id: str, reason: str) -> Refund | Refused:
             payments=[{"id": payment_id, "status": PaymentStatus.REFUNDED.value, "asks": True}]
         )
         Refund.objects.create(payment=payment, amount=payment.amount, reason=reason[:200])
+        trail.because(reason)
+        trail.note(
+            service=SERVICE,
+            action="payment.refund",
+            subjects=[(f"payment {payment.id}", str(payment.amount))],
+        )
     return Refund.objects.get(payment=payment)
 
 
@@ -364,6 +370,15 @@ def _refusal(amount: Decimal) -> Refused | None:
     )
 
 
+def _refusal_of(asked: CreatePayment | Charge | PayBill) -> Refused | None:
+    refused = _refusal(asked.amount)
+    if refused or not isinstance(asked, PayBill) or asked.amount == asked.due:
+        return refused
+    return Refused(
+        refusals.WRONG_AMOUNT, f"The bill is of {asked.amount:.40}, and {asked.due:.40} is due."
+    )
+
+
 def _add(
     asked: Mapping[Key, CreatePayment | Charge | PayBill], *, taken_by: bool
 ) -> dict[Key, str]:
@@ -373,7 +388,7 @@ def _add(
 
 def _new(key: Key, asked: CreatePayment | Charge | PayBill, *, taken_by: bool) -> dict[str, object]:
     """What was asked for goes in as it came where it can be stored; `detail` tells the rest."""
-    refused = _refusal(asked.amount)
+    refused = _refusal_of(asked)
     is_over = is_free(amount=asked.amount) and not isinstance(asked, CreatePayment)
     return {
         "saga_id": key[0],

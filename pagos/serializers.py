@@ -12,11 +12,12 @@ from pagos.models import CreditAccount, Payment, PaymentStatus
 
 
 class NewPayment(msgspec.Struct, frozen=True, kw_only=True):
-    """A payment asked for outside of any saga. Which amounts are refused is the network's matter:
-    here it need only be money, also less than nothing.
+    """A payment asked for outside of any saga. `merchant_id`: the caller's own may be left out.
+    Which amounts are refused is the network's matter: here it need only be money, also less than
+    nothing.
     """
 
-    merchant_id: Id | WholeNumber
+    merchant_id: Id | WholeNumber | None = None
     order_id: Id | WholeNumber
     amount: Decimal
     payment_method: Id
@@ -149,8 +150,8 @@ class RefundTo(msgspec.Struct, frozen=True, kw_only=True):
 class CustomersWord(msgspec.Struct, frozen=True, kw_only=True):
     """Which payment a customer confirms or cancels, by its id or its order's; and why."""
 
-    payment_id: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    order_id: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    payment_id: Id | None = None
+    order_id: Id | None = None
     by: Annotated[str, msgspec.Meta(max_length=150)] = ""
     reason: Reason = ""
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from contracts import bounds
 from contracts.outcomes import Refused
 from pagos.models import CreditAccount, Decision, Payment, PaymentStatus
-from participant import sql
+from participant import sql, trail
 from participant.sql import Damaged
 
 Key = tuple[str, str]
@@ -85,7 +86,10 @@ _LOCKED = """
 
 
 def lock_payments(*, keys: Iterable[Key]) -> dict[Key, LockedPayment]:
-    """The payments of these steps: those that made them, or that take the money."""
+    """The payments of these steps: those that made them, or that take the money. Raises Damaged
+    where one has none: somebody has called another operation under its key.
+    """
+    keys = list(keys)
     rows = _execute(
         f"""
         SELECT {_LOCKED} FROM json_to_recordset(%s) AS v (saga_id text, step text)
@@ -95,7 +99,11 @@ def lock_payments(*, keys: Iterable[Key]) -> dict[Key, LockedPayment]:
         """,
         [sql.rows({"saga_id": saga_id, "step": step} for saga_id, step in keys)],
     )
-    return {(row[1], row[2]): _locked(*row) for row in rows}
+    found = {(row[1], row[2]): _locked(*row) for row in rows}
+    for saga_id, step in keys:
+        if (saga_id, step) not in found:
+            raise Damaged(f"There is no payment of the step {step} of saga {saga_id}.")
+    return found
 
 
 def lock_named(*, ids: Mapping[Key, str]) -> dict[Key, LockedPayment]:
@@ -142,12 +150,16 @@ def settle(*, payments: Sequence[Mapping[str, Any]], lease: float = 0.0) -> None
 
 def refund_to(*, payment_id: str, method: str) -> bool:
     """Where this payment's money goes back to; whether it is there still to be given back."""
-    rows = _execute(
-        """
-        UPDATE pagos_payment SET refund_to = %s WHERE id = %s AND status = 'captured' RETURNING id
-        """,
-        [method, payment_id],
-    )
+    with transaction.atomic(using="pagos"):
+        rows = _execute(
+            """
+            UPDATE pagos_payment SET refund_to = %s WHERE id = %s AND status = 'captured'
+            RETURNING id
+            """,
+            [method, payment_id],
+        )
+        subjects = [(f"payment {row[0]}", method) for row in rows]
+        trail.note(service="pagos", action="payment.refund_to", subjects=subjects)
     return bool(rows)
 
 
@@ -324,21 +336,24 @@ def move_credits(*, kind: str, payments: Sequence[LockedPayment]) -> None:
 
 def grant(*, user_id: str, amount: Decimal) -> None:
     """Gives a user so many credits more; makes the account where there is none."""
-    _execute(
-        """
-        WITH account AS (
-            INSERT INTO pagos_creditaccount AS known (user_id, initial, balance)
-            VALUES (%(user_id)s, %(amount)s, %(amount)s)
-            ON CONFLICT (user_id) DO UPDATE
-            SET initial = known.initial + excluded.initial,
-                balance = known.balance + excluded.balance
-            RETURNING user_id
+    with transaction.atomic(using="pagos"):
+        _execute(
+            """
+            WITH account AS (
+                INSERT INTO pagos_creditaccount AS known (user_id, initial, balance)
+                VALUES (%(user_id)s, %(amount)s, %(amount)s)
+                ON CONFLICT (user_id) DO UPDATE
+                SET initial = known.initial + excluded.initial,
+                    balance = known.balance + excluded.balance
+                RETURNING user_id
+            )
+            INSERT INTO pagos_creditmovement (account_id, kind, amount)
+            SELECT user_id, 'granted', %(amount)s FROM account
+            """,
+            {"user_id": user_id, "amount": amount},
         )
-        INSERT INTO pagos_creditmovement (account_id, kind, amount)
-        SELECT user_id, 'granted', %(amount)s FROM account
-        """,
-        {"user_id": user_id, "amount": amount},
-    )
+        subject = f"credits of {user_id}", f"+{amount}"
+        trail.note(service="pagos", action="credits.grant", subjects=[subject])
 
 
 def _locked(
@@ -380,36 +395,40 @@ def _execute(statement: str, values: Any) -> list[tuple[Any, ...]]:
 # Looking at payments.
 
 
-def payment(*, payment_id: str) -> Payment | None:
+EVERY = Q()
+"""Of `seen`: which payments who asks may see."""
+
+
+def payment(*, payment_id: str, seen: Q = EVERY) -> Payment | None:
     """The payment with this id."""
-    return payments().filter(pk=payment_id).first()
+    return payments().filter(seen, pk=payment_id).first()
 
 
-def payment_of_saga(*, saga_id: str) -> Payment | None:
+def payment_of_saga(*, saga_id: str, seen: Q = EVERY) -> Payment | None:
     """The saga's payment; where several of its steps charged, the last."""
-    return payments().filter(saga_id=saga_id).first()
+    return payments().filter(seen, saga_id=saga_id).first()
 
 
-def payments_of(*, subject: str) -> list[Payment]:
+def payments_of(*, subject: str, seen: Q = EVERY) -> list[Payment]:
     """The payments of a cart or an order, newest first: one a saga that came as far as charging."""
-    return list(payments().filter(subject=subject))
+    return list(payments().filter(seen, subject=subject))
 
 
-def payment_to_confirm(*, payment_id: str, order_id: str) -> Payment | None:
+def payment_to_confirm(*, payment_id: str, order_id: str, seen: Q = EVERY) -> Payment | None:
     """The payment that a customer may confirm or cancel, by its id or its order's: the newest."""
     named = {"pk": payment_id} if payment_id else {"subject": order_id or None}
-    return payments().exclude(saga_id=None).filter(**named).first()
+    return payments().exclude(saga_id=None).filter(seen, **named).first()
 
 
-def payment_of_bill(*, saga_id: str) -> Payment | None:
+def payment_of_bill(*, saga_id: str, seen: Q = EVERY) -> Payment | None:
     """The payment of a bill, once it has been asked for."""
     asked = Decision.objects.filter(saga_id=saga_id, action="pay_bill").first()
-    return payments().filter(saga_id=saga_id, step=asked.step).first() if asked else None
+    return payments().filter(seen, saga_id=saga_id, step=asked.step).first() if asked else None
 
 
-def credits(*, user_id: str) -> CreditAccount | None:  # noqa: A001 -- as its users call it
+def credits(*, user_id: str, seen: Q = EVERY) -> CreditAccount | None:  # noqa: A001 -- as its users call it
     """What this user has."""
-    return CreditAccount.objects.filter(pk=user_id).first()
+    return CreditAccount.objects.filter(seen, pk=user_id).first()
 
 
 def payments() -> QuerySet[Payment]:

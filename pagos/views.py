@@ -4,18 +4,27 @@ from typing import Annotated, TypeVar
 
 import msgspec
 from django.db import transaction
-from django.db.models import Model
+from django.db.models import Model, Q
 from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from catalogue import refusals as shop
+from catalogue import services
 from catalogue.answers import ANSWERS, Refunded
 from contracts import bounds, refusals
-from contracts.doors import OPERATOR, SHOPPER, door
+from contracts.doors import (
+    OPS_ACT,
+    OPS_READ,
+    PAYMENTS_READ,
+    PAYMENTS_WRITE,
+    SHOP,
+    door,
+)
 from contracts.outcomes import Refused, Waiting
+from contracts.patterns import CONDUCTORS
 from coordination import decisions
-from httpapi import pages, problems
+from httpapi import identity, pages, problems
 from httpapi.json import answer, fingerprint
 from httpapi.problems import Problem
 from httpapi.steps import StepView
@@ -25,6 +34,7 @@ from pagos.operations import PlainPayment
 from pagos.serializers import NewPayment
 from participant import failpoints
 from participant.decisions import GivenVerdict
+from participant.models import owned_by
 from participant.operations import YES
 
 Row = TypeVar("Row", bound=Model)
@@ -51,18 +61,25 @@ class RefundView(StepView):
 
 
 class AnyRefundView(RefundView):
-    """POST: gives any payment back; 409 where a saga made it, which alone gives it back."""
+    """POST: gives any payment back that is the merchant's own; an operator who may act any that is
+    plain. 409 where a saga made it, which alone gives it back.
+    """
 
     @door(
-        OPERATOR,
+        PAYMENTS_WRITE,
+        callers=CONDUCTORS,
         takes=_Reason,
         gives={200: (serializers.PaymentShown, Refunded)},
         refuses={409: (refusals.PART_OF_A_SAGA, shop.NO_PAYMENT)},
     )
     def post(self, request: HttpRequest, **path: str) -> HttpResponse:
-        if store.saga_of(**path):
+        principal = identity.of(request)
+        payment = _known(store.payment(**path, seen=_refundable(principal)), "payment", **path)
+        if payment.saga_id:
             return super().post(request, **path)
-        payment = _known(store.payment(**path), "payment", **path)
+        if principal.service:
+            detail = "A payment of no saga is given back by its merchant, or an operator."
+            raise Problem(status=403, code="forbidden", detail=detail)
         reason = msgspec.json.decode(self.read(request) or b"{}", type=_Reason).reason
         with transaction.atomic(using=operations.SERVICE):
             refund = operations.give_back(payment_id=payment.id, reason=reason)
@@ -77,7 +94,7 @@ class PlainPaymentsView(APIView):
     """
 
     @door(
-        SHOPPER,
+        PAYMENTS_WRITE,
         takes=NewPayment,
         gives={201: serializers.PaymentShown, 202: serializers.PaymentShown},
         refuses={409: ANSWERS["pagos.charge"].refuses, 422: (refusals.KEY_REUSED,)},
@@ -110,12 +127,13 @@ class PaymentView(APIView):
     where what it was paid with takes none; 409 where there is none to be given back.
     """
 
-    @door(SHOPPER, gives={200: serializers.PaymentShown})
+    @door(SHOP, PAYMENTS_READ, OPS_READ, gives={200: serializers.PaymentShown})
     def get(self, request: Request, **path: str) -> HttpResponse:
-        return answer(serializers.payment(_known(store.payment(**path), "payment", **path)))
+        found = store.payment(**path, seen=_seen(request))
+        return answer(serializers.payment(_known(found, "payment", **path)))
 
     @door(
-        OPERATOR,
+        OPS_ACT,
         takes=serializers.RefundTo,
         gives={200: serializers.PaymentShown},
         refuses={409: (shop.NO_PAYMENT,)},
@@ -126,22 +144,24 @@ class PaymentView(APIView):
         if not store.refund_to(payment_id=payment_id, method=method):
             detail = "Nothing of it is there to be given back."
             raise problems.refusal(Refused(shop.NO_PAYMENT, detail))
-        return self.get(request, payment_id=payment_id)
+        found = store.payment(payment_id=payment_id)
+        return answer(serializers.payment(_known(found, "payment", id=payment_id)))
 
 
 class PaymentsOfSubjectView(APIView):
     """GET: the payments of a cart or an order, newest first; none where nothing was asked yet."""
 
-    @door(SHOPPER, gives={200: serializers.PaymentsOf})
+    @door(SHOP, OPS_READ, gives={200: serializers.PaymentsOf})
     def get(self, request: Request, subject: str) -> HttpResponse:
-        found = [serializers.payment(row) for row in store.payments_of(subject=subject)]
+        rows = store.payments_of(subject=subject, seen=owned_by(identity.owner(request)))
+        found = [serializers.payment(row) for row in rows]
         return answer({"subject": subject, "cart_id": subject, "payments": found})
 
 
 class PaymentsView(APIView):
     """GET: all payments, newest first, in pages; `payments` has them by the order they are of."""
 
-    @door(OPERATOR, takes=pages.PageRequest, gives={200: serializers.PaymentsPage})
+    @door(OPS_READ, takes=pages.PageRequest, gives={200: serializers.PaymentsPage})
     def get(self, request: Request) -> HttpResponse:
         wanted = problems.read_query(request.query_params, pages.PageRequest)
         page = pages.page(request=request, found=store.payments(), wanted=wanted)
@@ -153,19 +173,25 @@ class PaymentsView(APIView):
 class PaymentOfSagaView(APIView):
     """The payment of a saga, in short."""
 
-    @door(SHOPPER, gives={200: serializers.PaymentOfSaga})
+    @door(SHOP, OPS_READ, gives={200: serializers.PaymentOfSaga})
     def get(self, request: Request, **path: str) -> HttpResponse:
-        found = _known(store.payment_of_saga(**path), "payment of saga", **path)
-        return answer(serializers.payment_of_saga(found))
+        found = store.payment_of_saga(**path, seen=owned_by(identity.owner(request)))
+        known = _known(found, "payment of saga", **path)
+        return answer(serializers.payment_of_saga(known))
 
 
 class CustomersPaymentView(APIView):
     """GET: a payment as its customer sees it: pending, completed, failed, refunded, cancelled."""
 
-    @door(SHOPPER, gives={200: serializers.CustomersPayment})
+    @door(
+        SHOP,
+        OPS_READ,
+        callers=services.callers_of(operations.SERVICE),
+        gives={200: serializers.CustomersPayment},
+    )
     def get(self, request: Request, payment_id: str) -> HttpResponse:
-        found = _known(store.payment(payment_id=payment_id), "payment", id=payment_id)
-        return answer(serializers.for_customer(found))
+        found = store.payment(payment_id=payment_id, seen=owned_by(identity.owner(request)))
+        return answer(serializers.for_customer(_known(found, "payment", id=payment_id)))
 
 
 class VerdictView(APIView):
@@ -176,33 +202,39 @@ class VerdictView(APIView):
 
     word = ""
 
-    @door(SHOPPER, takes=serializers.CustomersWord, gives=_GIVEN, refuses=_NOT_GIVEN)
+    @door(SHOP, takes=serializers.CustomersWord, gives=_GIVEN, refuses=_NOT_GIVEN)
     def post(self, request: Request, payment_id: str = "") -> HttpResponse:
         asked = problems.read(request.data or {}, serializers.CustomersWord)
+        payment_id = payment_id or asked.payment_id or ""
+        order_id = asked.order_id or ""
         payment = store.payment_to_confirm(
-            payment_id=payment_id or asked.payment_id, order_id=asked.order_id
+            payment_id=payment_id, order_id=order_id, seen=owned_by(identity.owner(request))
         )
-        named = payment_id or asked.payment_id or f"of the order {asked.order_id}"
-        return _given(_known(payment, "payment", id=named), self.word, asked.by, asked.reason)
+        named = payment_id or f"of the order {order_id}"
+        by = identity.of(request).named(asked.by, field="by", otherwise="customer")
+        return _given(_known(payment, "payment", id=named), self.word, by, asked.reason)
 
 
 class PayBillView(APIView):
     """POST: the customer pays a bill, from credits or by a card: as VerdictView."""
 
-    @door(SHOPPER, takes=serializers.BillPayment, gives=_GIVEN, refuses=_NOT_GIVEN)
+    @door(SHOP, takes=serializers.BillPayment, gives=_GIVEN, refuses=_NOT_GIVEN)
     def post(self, request: Request, saga_id: str) -> HttpResponse:
         asked = problems.read(request.data or {}, serializers.BillPayment)
-        payment = _known(store.payment_of_bill(saga_id=saga_id), "bill", id=saga_id)
+        found = store.payment_of_bill(saga_id=saga_id, seen=owned_by(identity.owner(request)))
+        payment = _known(found, "bill", id=saga_id)
+        by = identity.of(request).named(asked.by, field="by", otherwise=payment.user_id)
         method = {"payment_method": asked.payment_method}
-        return _given(payment, YES, asked.by or payment.user_id, "", data=method)
+        return _given(payment, YES, by, "", data=method)
 
 
 class BillOptionsView(APIView):
     """GET: what a bill can be paid with: cards, and credits, with whether they are enough."""
 
-    @door(SHOPPER, gives={200: serializers.BillOptions})
+    @door(SHOP, OPS_READ, gives={200: serializers.BillOptions})
     def get(self, request: Request, saga_id: str) -> HttpResponse:
-        payment = _known(store.payment_of_bill(saga_id=saga_id), "bill", id=saga_id)
+        found = store.payment_of_bill(saga_id=saga_id, seen=owned_by(identity.owner(request)))
+        payment = _known(found, "bill", id=saga_id)
         account = store.credits(user_id=payment.user_id)
         return answer(serializers.options(payment, account))
 
@@ -210,7 +242,7 @@ class BillOptionsView(APIView):
 class CreditsView(APIView):
     """POST: gives a user credits, on top of those that there are."""
 
-    @door(OPERATOR, takes=serializers.NewCredits, gives={201: serializers.CreditsShown})
+    @door(OPS_ACT, takes=serializers.NewCredits, gives={201: serializers.CreditsShown})
     def post(self, request: Request) -> HttpResponse:
         asked = problems.read(request.data or {}, serializers.NewCredits)
         store.grant(user_id=asked.user_id, amount=asked.amount)
@@ -221,10 +253,27 @@ class CreditsView(APIView):
 class CreditAccountView(APIView):
     """GET: what a user has."""
 
-    @door(SHOPPER, gives={200: serializers.CreditsShown})
+    @door(SHOP, OPS_READ, gives={200: serializers.CreditsShown})
     def get(self, request: Request, user_id: str) -> HttpResponse:
-        account = _known(store.credits(user_id=user_id), "credit account of", id=user_id)
-        return answer(serializers.credits(account))
+        found = store.credits(user_id=user_id, seen=owned_by(identity.owner(request)))
+        return answer(serializers.credits(_known(found, "credit account of", id=user_id)))
+
+
+def _seen(request: Request) -> Q:
+    """A person's own payments; with payments:read their merchant's; an operator's are all."""
+    principal = identity.of(request)
+    if principal.is_demo or principal.service or OPS_READ in principal.scopes:
+        return store.EVERY
+    own = owned_by(principal.sub) if SHOP in principal.scopes else Q(pk__in=())
+    reads_merchants = principal.merchant and PAYMENTS_READ in principal.scopes
+    return own | Q(merchant_id=principal.merchant) if reads_merchants else own
+
+
+def _refundable(principal: identity.Principal) -> Q:
+    """A merchant's own; of who may act on sagas, and of who conducts them, all."""
+    if principal.is_demo or principal.service or OPS_ACT in principal.scopes:
+        return store.EVERY
+    return Q(merchant_id=principal.merchant) if principal.merchant else Q(pk__in=())
 
 
 def _given(
@@ -234,11 +283,11 @@ def _given(
         saga_id=payment.saga_id or "",
         step=payment.taken_by or payment.step,
         word=word,
-        by=by or "customer",
+        by=by,
         reason=reason,
         data=data,
     )
-    _, outcome = decisions.give(service=operations.SERVICE, given=given)
+    _, outcome = decisions.give(service=operations.SERVICE, given=given, is_customer=True)
     failpoints.reach("payments.before_reply")
     now = _known(store.payment(payment_id=payment.id), "payment", id=payment.id)
     status = 202 if isinstance(outcome, Waiting) else 200
@@ -248,12 +297,24 @@ def _given(
 def _asked(request: Request) -> PlainPayment:
     asked = problems.read(request.data, NewPayment)
     wanted = {
-        "merchant_id": str(asked.merchant_id),
+        "merchant_id": _merchant(request, asked),
         "order_id": str(asked.order_id),
         "amount": bounds.amount(asked.amount),
         "payment_method": asked.payment_method,
     }
     return PlainPayment(**wanted, key=problems.read_key(request), fingerprint=fingerprint(wanted))
+
+
+def _merchant(request: Request, asked: NewPayment) -> str:
+    """Raises Problem: 403 where it is not the token's, which may have none."""
+    principal = identity.of(request)
+    said = "" if asked.merchant_id is None else str(asked.merchant_id)
+    if principal.is_demo:
+        return principal.named(said, field="merchant_id")
+    if not principal.merchant or said not in ("", principal.merchant):
+        detail = f"merchant_id: your token is one of {principal.merchant or 'no merchant'}."
+        raise Problem(status=403, code="forbidden", detail=detail)
+    return principal.merchant
 
 
 def _known(found: Row | None, what: str, **path: str) -> Row:

@@ -1,5 +1,6 @@
 """The admin of the barrier, and of records in general: to be looked at, never typed over."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic
@@ -18,20 +19,22 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from contracts.outcomes import Refused
-from participant import sql
+from participant import sql, trail
 from participant.in_bulk import (
     ASKS_AGAIN,
     GOES_ON,
     LONGEST_REASON,
     PROGRESS,
     REASON,
-    Progress,
+    BulkProgress,
     beginning,
     next_keys,
     passed_on,
     progress_of,
     reason_of,
 )
+
+log = logging.getLogger(__name__)
 
 MOST_LOOKED_AT = 2_000
 """Of the newest rows, for the values of a filter."""
@@ -66,6 +69,34 @@ class NewestValuesFilter(admin.AllValuesFieldListFilter):
         found = newest.values_list(field_path, flat=True)[:MOST_LOOKED_AT]
         choices: Any = sorted({value for value in found if value is not None})
         self.lookup_choices = choices
+
+
+class DescribedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # none at runtime
+    """Rows that people describe themselves: each deed is in the trail of their service, in its own
+    transaction.
+    """
+
+    def note(self, action: str, *rows: Any, detail: str = "") -> None:
+        name = self.opts.model_name
+        subjects = [(f"{name} {row.pk}", detail) for row in rows]
+        trail.note(service=self.opts.app_label, action=f"{name}.{action}", subjects=subjects)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        changed = [
+            f"{name}: {form.initial.get(name)} -> {form.cleaned_data[name]}"
+            for name in form.changed_data
+        ]
+        self.note("change" if change else "add", obj, detail="; ".join(changed) if change else "")
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        self.note("delete", obj)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        with transaction.atomic(using=queryset.db):
+            self.note("delete", *queryset)
+            super().delete_queryset(request, queryset)
 
 
 class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type arguments at runtime
@@ -179,7 +210,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
         queryset: QuerySet[Any],
         keys: Sequence[Any],
         does: ActOnMany,
-        progress: Progress,
+        progress: BulkProgress,
         done: str,
     ) -> None:
         """Where these fault together, each is done by itself, and the one at fault counted."""
@@ -190,7 +221,8 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
             if sql.is_outage(error):
                 raise
             if len(keys) == 1:
-                progress.count([_BUSY if sql.is_busy(error) else Refused("fault", str(error))])
+                log.error("%s: %r", keys[0], error)
+                progress.count([Refused("fault", sql.category(error))])
                 return
             for key in keys:
                 self._do(request, queryset, [key], does, progress, done)
@@ -214,7 +246,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
         with transaction.atomic(using=queryset.db):
             yield list(rows.select_for_update(skip_locked=True, no_key=True))
 
-    def _goes_on(self, request: HttpRequest, progress: Progress, done: str) -> HttpResponse:
+    def _goes_on(self, request: HttpRequest, progress: BulkProgress, done: str) -> HttpResponse:
         """A page that sends the same request again by itself, with how far it has come."""
         context = {
             **self.admin_site.each_context(request),
@@ -233,6 +265,19 @@ class BarrierEntryAdmin(RecordAdmin):
     list_filter = ["step", "direction", "status", "code"]
     search_fields = ["saga_id__startswith"]
     search_help_text = "The beginning of a saga's id"
+    ordering = ["-id"]
+
+
+class InterventionAdmin(RecordAdmin):
+    """The trail: who did what here, when, why and by which door."""
+
+    list_display = [
+        *["requested_at", "requested_by", "action", "subject", "detail", "reason"],
+        *["via", "jti", "trace_id"],
+    ]
+    list_filter = ["action", "requested_by", "via"]
+    search_fields = ["subject__exact", "requested_by__exact", "jti__exact"]
+    search_help_text = "What it was done to (product 4), who did it, or the id of their token"
     ordering = ["-id"]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from contracts import refusals
-from contracts.outcomes import NOTHING_TO_UNDO, Done, Outcome, Refused, Waiting
+from contracts.outcomes import NOTHING_TO_UNDO, Done, Outcome, Refused, Waiting, is_skipped
 from contracts.saga import Command, Direction
 from participant import sql
 from participant.models import BarrierStatus
@@ -159,7 +159,11 @@ def _enter_undo(operation: Operation, sagas: Mapping[Key, str]) -> Entered:
     )
     withdrawn = _withdraw(operation, first.keys() - never_happened)
     actions = _stored(operation, first.keys() - never_happened, Direction.DO)
-    fresh = {key: first[key] for key, action in actions.items() if isinstance(action, Done)}
+    fresh = {
+        key: first[key]
+        for key, action in actions.items()
+        if isinstance(action, Done) and not is_skipped(action)
+    }
     nothing = [key for key in first if key not in fresh]
     record(operation=operation, outcomes={first[key]: NOTHING_TO_UNDO for key in nothing})
     settled = dict.fromkeys(nothing, NOTHING_TO_UNDO)
@@ -212,8 +216,8 @@ def lock_waiting(*, operation: Operation, keys: Collection[Key]) -> dict[Key, tu
 
 
 def stored(*, operation: Operation, keys: Collection[Key]) -> dict[Key, Outcome]:
-    """What was answered for these steps, so far."""
-    return _stored(operation, keys, Direction.DO)
+    """What the operation has answered for these steps, so far."""
+    return _stored(operation, keys, operation.direction)
 
 
 def _take(

@@ -5,7 +5,7 @@ Its tables live there; everything else (the admin's logins, sessions and log) in
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,8 +36,9 @@ it is busy before its caller gives up (docs/reference/limits.md)."""
 ADMIN_STATEMENT_SECONDS = 15.0
 """In the dashboard, where a person waits for a page and no step does."""
 
-CONNECT_SECONDS = 5
-"""For each host of a URL: one that swallows what it is sent would cost two minutes."""
+CONNECT_SECONDS, HOST_SECONDS = 5, 2
+"""To connect; and for each host, where a URL names several: one that swallows what it is sent would
+cost two minutes. Two seconds are the least that libpq can wait."""
 
 LINE_SECONDS = 10
 _LINE = {
@@ -53,10 +54,15 @@ _HINTS = {"prepare_threshold": " (set DUETO_PREPARE_THRESHOLD)"}
 _FALLBACK = "postgresql://dueto@127.0.0.1:5432/dueto"
 
 
+def variable_of(*, alias: str) -> str:
+    """The variable that names its database."""
+    return f"{alias.upper()}_DATABASE_URL"
+
+
 def url_of(*, alias: str) -> tuple[str, str]:
     """The URL of an alias, and the variable that it is from: `<ALIAS>_DATABASE_URL`, else
     `DATABASE_URL`, else a local default."""
-    for variable in (f"{alias.upper()}_DATABASE_URL", SHARED):
+    for variable in (variable_of(alias=alias), SHARED):
         if url := os.environ.get(variable):
             return url, variable
     return _FALLBACK, SHARED
@@ -67,32 +73,34 @@ def planning(*, service: str) -> dict[str, str]:
     return _FOR_EACH if service == "dashboard" else _ALWAYS_BY_INDEX
 
 
-def limits(*, service: str) -> str:
-    """The limits of each connection of a process of this service, as libpq's `options`.
+def limits(*, service: str) -> dict[str, str]:
+    """The limits of each connection of a process of this service, in milliseconds, by the names of
+    the server's settings.
 
     None for commands that belong to no service: a migration or an audit takes as long as it takes.
     """
     if not service:
-        return ""
+        return {}
     statement = ADMIN_STATEMENT_SECONDS if service == "dashboard" else STATEMENT_SECONDS
     found = {
         "lock_timeout": LOCK_SECONDS,
         "statement_timeout": statement,
         "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_SECONDS,
     }
-    return " ".join(f"-c {name}={round(seconds * 1000)}" for name, seconds in found.items())
+    return {name: str(round(seconds * 1000)) for name, seconds in found.items()}
 
 
 def parse(*, url: str, variable: str = SHARED) -> dict[str, Any]:
     """Django's settings for a URL as libpq reads it: `postgresql://user:password@host:port/name`,
-    with several hosts or a folder as the host, and `?option=value` (which are passed on).
+    with several hosts or a folder as the host, and `?option=value` (which are passed on). Of
+    several hosts that is meant which can be written to, unless the URL says otherwise.
 
     Its `options` are added to ours, and our limits stay. Raises ImproperlyConfigured, which names
     `variable` and tells nothing of a login.
     """
-    found = _read(url, variable)
+    found = with_several_hosts(_read(url, variable))
     given = found.pop("options", "")
-    plans = " ".join(f"-c {name}={way}" for name, way in planning(service=_SERVICE).items())
+    plans, ours = _options(planning(service=_SERVICE)), _options(limits(service=_SERVICE))
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": found.pop("dbname", ""),
@@ -102,7 +110,7 @@ def parse(*, url: str, variable: str = SHARED) -> dict[str, Any]:
         "PORT": found.pop("port", ""),
         "CONN_MAX_AGE": None,
         "OPTIONS": {
-            "options": " ".join(filter(None, (plans, given, limits(service=_SERVICE)))),
+            "options": " ".join(filter(None, (plans, given, ours))),
             "prepare_threshold": _prepare_threshold(),
             "server_side_binding": True,
             "connect_timeout": CONNECT_SECONDS,
@@ -110,6 +118,20 @@ def parse(*, url: str, variable: str = SHARED) -> dict[str, Any]:
             **found,
         },
     }
+
+
+def _options(settings: Mapping[str, str]) -> str:
+    """As libpq's `options`."""
+    return " ".join(f"-c {name}={value}" for name, value in settings.items())
+
+
+def with_several_hosts(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of a URL, by libpq's names, with what has to be said where it names several hosts:
+    a primary and its standbys. Anything else than the primary would take no write, for ever.
+    """
+    if "," not in str(found.get("host", "")):
+        return dict(found)
+    return {"target_session_attrs": "read-write", "connect_timeout": HOST_SECONDS, **found}
 
 
 def _read(url: str, variable: str) -> dict[str, Any]:

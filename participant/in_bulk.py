@@ -18,7 +18,7 @@ PROGRESS, REASON = "bulk", "reason"
 _NOT_PASSED_ON = ("csrfmiddlewaretoken", PROGRESS)
 
 
-class Progress(msgspec.Struct, kw_only=True):
+class BulkProgress(msgspec.Struct, kw_only=True):
     """How far an action has come. `newest`: of the rows that were there when it began."""
 
     total: int
@@ -55,7 +55,7 @@ class Progress(msgspec.Struct, kw_only=True):
 
 
 GOES_ON = """
-{% extends "admin/base_site.html" %}
+{% extends "admin/base_site.html" %}{% load static %}
 {% block content %}
 <p>{{ progress.reached }} of {{ progress.total }}: {{ told }}</p>
 <p><progress max="{{ progress.total }}" value="{{ progress.reached }}"></progress></p>
@@ -63,24 +63,26 @@ GOES_ON = """
 {% for name, value in fields %}<input type="hidden" name="{{ name }}" value="{{ value }}">
 {% endfor %}<button>Go on with the rest</button> <a href="{{ request.get_full_path }}">Stop</a>
 </form>
-<script>document.getElementById("rest").submit()</script>
+<script src="{% static 'coordination/goes-on.js' %}"></script>
 {% endblock %}
 """
 
 
 ASKS_AGAIN = """
-{% extends "admin/base_site.html" %}
+{% extends "admin/base_site.html" %}{% load static %}
+{% block extrastyle %}{{ block.super }}
+<link rel="stylesheet" href="{% static 'coordination/admin.css' %}">{% endblock %}
 {% block content %}
 <ul>{% for fact in facts %}<li>{{ fact }}</li>{% endfor %}</ul>
-<form method="post">{% csrf_token %}
+<form method="post" class="asks-again">{% csrf_token %}
 {% for name, value in fields %}<input type="hidden" name="{{ name }}" value="{{ value }}">
 {% endfor %}
 {% if is_blank %}<p class="errornote">Say why.</p>{% endif %}
 <p><label for="reason">Why: it is kept with your name, and shown.</label></p>
-<p><textarea id="reason" name="reason" rows="3" maxlength="{{ longest }}" required autofocus
- style="width: min(100%, 40rem); box-sizing: border-box"></textarea></p>
+<p><textarea id="reason" name="reason" rows="3" maxlength="{{ longest }}" required
+ autofocus></textarea></p>
 <p><input type="submit" value="{{ does }}">
-<a href="{{ request.get_full_path }}" style="margin-left: 1rem">No, go back</a></p>
+<a href="{{ request.get_full_path }}">No, go back</a></p>
 </form>
 {% endblock %}
 """
@@ -91,26 +93,28 @@ def reason_of(request: HttpRequest) -> str:
     return str(request.POST.get(REASON, "")).strip()[:LONGEST_REASON]
 
 
-def beginning(queryset: QuerySet[Any], arrives: str) -> Progress:
+def beginning(queryset: QuerySet[Any], arrives: str) -> BulkProgress:
     """Of an action on these rows, before it does anything."""
     found = queryset.order_by().aggregate(total=Count("pk"), newest=Max(arrives))
     newest = found["newest"]
     text = newest.isoformat() if hasattr(newest, "isoformat") else str(newest)
-    return Progress(total=found["total"], newest=text)
+    return BulkProgress(total=found["total"], newest=text)
 
 
-def progress_of(request: HttpRequest) -> Progress | None:
+def progress_of(request: HttpRequest) -> BulkProgress | None:
     """Where the request before this one had come to. Raises SuspiciousOperation."""
     text = request.POST.get(PROGRESS)
     if not text:
         return None
     try:
-        return msgspec.json.decode(text, type=Progress)
+        return msgspec.json.decode(text, type=BulkProgress)
     except msgspec.MsgspecError as error:
-        raise SuspiciousOperation(str(error)) from error
+        raise SuspiciousOperation("The progress of an action that was sent is none.") from error
 
 
-def next_keys(queryset: QuerySet[Any], progress: Progress, arrives: str, limit: int) -> list[Any]:
+def next_keys(
+    queryset: QuerySet[Any], progress: BulkProgress, arrives: str, limit: int
+) -> list[Any]:
     """The keys of its next lot."""
     if not progress.total:
         return []

@@ -9,6 +9,8 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Now
 
+from participant import roles
+
 
 class TextId(models.CharField):  # type: ignore[type-arg]  # no type arguments at runtime
     """Up to 64 characters with the collation "C": compared byte by byte, as in Python.
@@ -24,6 +26,11 @@ class TextId(models.CharField):  # type: ignore[type-arg]  # no type arguments a
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str:
         return f"character varying({self.max_length})"
+
+
+def owned_by(user_id: str | None, field: str = "user_id") -> models.Q:
+    """Which rows somebody may see, who sees their own alone; None: all."""
+    return models.Q() if user_id is None else models.Q(**{field: user_id})
 
 
 class LenientJson(json.JSONDecoder):
@@ -67,6 +74,8 @@ class BarrierEntry(models.Model):
     has decided (`Decision`): its lock decides between all who come at once.
     """
 
+    for_admin = roles.KEPT
+
     id = models.BigAutoField(primary_key=True)
     saga_id = TextId()
     step = TextId()
@@ -96,12 +105,20 @@ class BarrierEntry(models.Model):
 class Decision(models.Model):
     """What a step has asked somebody, and what was decided: of each step that waits, or has waited.
 
-    `command`: of the step. `cause`: the event or request that asked for it, whose answer is said
-    with the decision; empty where it was asked for over HTTP. `decided_by`: who is to decide now;
-    `until`: when that is overdue. `verdict` to `decided_at`: what a person has decided, or that it
-    is overdue or withdrawn. `closed_at`: null while the step waits. `is_to_be_told`: whether the
-    coordinator rests meanwhile, and must be told once it is closed.
+    `command`: of the step. `cause`: the event or request that asked for it, whose answer is
+    published with the decision; empty where it was asked for over HTTP. `decided_by`: who is to
+    decide now; `until`: when that is overdue. `verdict` to `decided_at`: what a person has decided,
+    or that it is overdue or withdrawn. `closed_at`: null while the step waits. `is_to_be_told`:
+    whether the coordinator rests meanwhile, and must be told once it is closed.
+
+    Who was asked what, and when, is written once.
     """
+
+    granted = (
+        "SELECT, INSERT, DELETE, UPDATE (decided_by, until, verdict, by, reason, data, decided_at,"
+        " closed_at, is_to_be_told)"
+    )
+    for_admin = granted
 
     id = models.BigAutoField(primary_key=True)
     saga_id = TextId()
@@ -152,3 +169,31 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.step} of {self.saga_id}: {self.verdict or 'open'}"
+
+
+class Intervention(models.Model):
+    """What somebody did to rows of this service (participant.trail): only ever added.
+
+    `subject`: to what (`product 4`, `message 12`); `detail`: what of it. `via`: by which door.
+    """
+
+    for_admin = roles.ADDED_ONLY
+    granted = "SELECT, INSERT"
+
+    id = models.BigAutoField(primary_key=True)
+    action = models.CharField(max_length=32)
+    subject = models.CharField(max_length=150, default="", db_default="", blank=True)
+    detail = models.TextField(default="", db_default="", blank=True)
+    requested_by = models.CharField(max_length=150)
+    reason = models.TextField(default="", db_default="", blank=True)
+    requested_at = models.DateTimeField(db_default=Now())
+    via = models.CharField(max_length=16, default="", db_default="", blank=True)
+    jti = models.CharField(max_length=64, default="", db_default="", blank=True)
+    trace_id = models.CharField(max_length=32, default="", db_default="", blank=True)
+
+    class Meta:
+        abstract = True
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.subject} by {self.requested_by}"

@@ -23,6 +23,8 @@ import msgspec
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from django.db.models import QuerySet
 
+from contracts.outcomes import Described
+
 MOST_COUNTED = 10_000
 """For a page of a list: to count a million costs more than the page, and nobody turns to the last.
 """
@@ -77,11 +79,13 @@ def as_json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
+_READ_ONLY = "25006"
+"""read_only_sql_transaction: a standby, or a primary that was fenced off."""
 _OUTAGE_CLASSES = ("08", "28", "3D", "53", "57P", "58")
 """Connection, login, no such database, resources, shutdown or cancelled session, system."""
 _OUTAGE = frozenset(
     {
-        "25006",  # read_only_sql_transaction: a standby, or a primary that was fenced off
+        _READ_ONLY,
         "25P03",  # idle_in_transaction_session_timeout: the session is gone
         "42501",  # insufficient_privilege: somebody has taken a right away
         "42703",  # undefined_column, and
@@ -100,11 +104,25 @@ BUSY = "A row that this needs is locked by somebody else."
 _STALE_PLAN = "cached plan must not change result type"
 
 
-class Damaged(Exception):
+class Damaged(Described):
     """A stored row that nobody can use; the text names it, and what is wrong with it.
 
     Only what needs this very row stops at it; it goes on once somebody has mended the row.
     """
+
+
+def category(error: BaseException) -> str:
+    """What is told of an error, to people and to other services: its own words where they are meant
+    for that, or say which field of something does not fit; else what kind it is. A database's words
+    and a library's name hosts, tables and values: they are for the log alone.
+    """
+    if isinstance(error, Described):
+        return error.told
+    if isinstance(error, msgspec.MsgspecError):
+        return str(error)
+    if state := sqlstate(error):
+        return f"{BUSY} ({state})" if state in _BUSY else f"the database refuses it ({state})"
+    return f"{type(error).__name__}: the log of this service says more"
 
 
 def is_outage(error: BaseException) -> bool:
@@ -113,6 +131,11 @@ def is_outage(error: BaseException) -> bool:
     if state is None:
         return isinstance(error, OperationalError | InterfaceError)
     return state in _OUTAGE or state.startswith(_OUTAGE_CLASSES) or has_stale_plan(error)
+
+
+def is_read_only(error: BaseException) -> bool:
+    """Whether the server takes no writes (any more)."""
+    return sqlstate(error) == _READ_ONLY
 
 
 def is_busy(error: BaseException) -> bool:

@@ -50,14 +50,14 @@ T = TypeVar("T", bound=Carrier)
 R = TypeVar("R")
 
 
-class _Here(threading.local):
+class _ThreadContext(threading.local):
     """What this thread works on: the span of its request, and the one saga that it is about."""
 
     request: Any = None
     saga_id: str = ""
 
 
-_here = _Here()
+_here = _ThreadContext()
 
 
 def start(*, service: str) -> None:

@@ -1,20 +1,18 @@
 """What pedidos asks inventario: which product a sku (or an id) means."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from urllib.parse import quote
 
 import msgspec
-from django.conf import settings
 
 from catalogue import refusals
 from contracts.outcomes import Refused
 from httpapi import problems, waiting
 from httpapi.client import Client
-from pedidos.operations import Item
+from pedidos.operations import OrderItem
 
-_client = Client(
-    url=settings.SERVICE_URLS["inventario"], timeout=5.0, connections=waiting.MOST_WAITING
-)
+_client = Client("inventario", timeout=5.0, connections=waiting.MOST_WAITING)
 LONGEST_QUERY = 3_000
 """So that the path stays below what HTTP servers take: 4 kB."""
 
@@ -23,27 +21,30 @@ class _Product(msgspec.Struct, frozen=True):
     id: str
     sku: str
     name: str
+    price: Decimal
 
 
-class _Page(msgspec.Struct, frozen=True):
+class _ProductPage(msgspec.Struct, frozen=True):
     results: list[_Product]
 
 
-def items(*, wanted: Sequence[tuple[str, int]]) -> list[Item]:
-    """The products of an order, each named by its sku or its id, with how many of it are wanted.
+def items(*, wanted: Sequence[tuple[str, int]]) -> tuple[list[OrderItem], Decimal]:
+    """The products of an order, each named by its sku or its id, with how many of it are wanted;
+    and what all of them cost now.
 
     Raises Problem: 404 for a product that there is not, 503 without inventario.
     """
     known = _products({named for named, _ in wanted})
-    return [_item(named, quantity, known) for named, quantity in wanted]
+    found = [_item(named, quantity, known) for named, quantity in wanted]
+    return found, sum((known[named].price * quantity for named, quantity in wanted), Decimal(0))
 
 
-def _item(named: str, quantity: int, known: Mapping[str, _Product]) -> Item:
+def _item(named: str, quantity: int, known: Mapping[str, _Product]) -> OrderItem:
     product = known.get(named)
     if product is None:
         detail = f"There is no product with the sku or the id {named}."
         raise problems.refusal(Refused(refusals.UNKNOWN_PRODUCT, detail), status=404)
-    return Item(product_id=product.id, sku=product.sku, name=product.name, quantity=quantity)
+    return OrderItem(product_id=product.id, sku=product.sku, name=product.name, quantity=quantity)
 
 
 def _products(named: Iterable[str]) -> dict[str, _Product]:
@@ -65,4 +66,6 @@ def _queries(named: Iterable[str]) -> Iterator[str]:
 
 def _asked_for(query: str) -> list[_Product]:
     path = f"/api/products?page_size=1000{query}"
-    return waiting.answer_of(service="inventario", client=_client, path=path, kind=_Page).results
+    return waiting.answer_of(
+        service="inventario", client=_client, path=path, kind=_ProductPage
+    ).results

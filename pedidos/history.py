@@ -170,5 +170,4 @@ def _asked(service: str, path: str, kind: type[Any]) -> Any:
 
 @cache
 def _client(service: str) -> Client:
-    url = settings.SERVICE_URLS[service]
-    return Client(url=url, timeout=SECONDS, connections=waiting.MOST_WAITING)
+    return Client(service, timeout=SECONDS, connections=waiting.MOST_WAITING)

@@ -28,9 +28,7 @@ class Order(AcceptedSaga):
     was delivered only envios knows. A return leaves it dispatched until the return has ended.
     """
 
-    user_id = models.CharField(max_length=64)
     items = Json(help_text="What was asked for, with the names that it had then.")
-    destination = Json(default=dict, db_default={})
     order_status = models.CharField(max_length=10, choices=OrderStatus, default=OrderStatus.PENDING)
     confirmed_at = models.DateTimeField(null=True, blank=True)
     unconfirmed_at = models.DateTimeField(null=True, blank=True)
@@ -61,6 +59,13 @@ class Order(AcceptedSaga):
         return f"order {self.saga_id}"
 
 
+class Address(coordination.PersonalData):
+    """Where an order goes, in full; its saga is told the province and the city."""
+
+    class Meta:
+        verbose_name_plural = "addresses"
+
+
 class Pause(coordination.Pause):
     pass
 
@@ -75,6 +80,10 @@ class IdempotencyKey(coordination.IdempotencyKey):
 class BarrierEntry(participant.BarrierEntry):
     class Meta(participant.BarrierEntry.Meta):
         verbose_name_plural = "barrier entries"
+
+
+class Intervention(participant.Intervention):
+    pass
 
 
 class OutboxEntry(messaging.OutboxEntry):

@@ -26,12 +26,12 @@ from coordination.owner_views import failure_of
 from httpapi import pages
 from pedidos import history
 from pedidos.models import Order, OrderStatus
-from pedidos.operations import Item
+from pedidos.operations import OrderItem
 
 Place = Annotated[AddressText, Meta(pattern=bounds.NOT_BLANK)]
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
     """A line of an order. `product_id`: the product's sku, or its id."""
 
     product_id: Id | WholeNumber
@@ -39,13 +39,15 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What a user sends: one product, or `items`; `amount`: the total that was agreed on."""
+    """What a user sends: one product, or `items`; `amount`: the total that was agreed on.
+    `user_id`: the caller's own may be left out.
+    """
 
-    user_id: Id | WholeNumber
+    user_id: Id | WholeNumber | None = None
     amount: Decimal
     product_id: Id | WholeNumber | None = None
     quantity: Quantity = 1
-    items: Annotated[list[Wanted], Meta(max_length=bounds.MOST_LINES)] = []
+    items: Annotated[list[OrderLine], Meta(max_length=bounds.MOST_LINES)] = []
     payment_method: Id = "credit_card"
     destination: Address = {}
     saga: Id = "fulfilment"
@@ -63,7 +65,7 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
         return [(str(line.product_id), line.quantity) for line in self.items]
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class PurchaseLine(msgspec.Struct, frozen=True, kw_only=True):
     """A line of a purchase, whose product is called as its customer likes."""
 
     product_id: Id | WholeNumber
@@ -78,10 +80,11 @@ class NewPurchase(msgspec.Struct, frozen=True, kw_only=True):
     """What a customer sends who pays later; `total_amount` is the sum of the lines.
 
     `auto_confirm`: the payment is confirmed by itself. `payment_method`: what is charged then.
+    `customer_id`: the caller's own may be left out.
     """
 
-    customer_id: Id | WholeNumber
-    order_items: Annotated[list[Line], Meta(min_length=1, max_length=bounds.MOST_LINES)]
+    customer_id: Id | WholeNumber | None = None
+    order_items: Annotated[list[PurchaseLine], Meta(min_length=1, max_length=bounds.MOST_LINES)]
     total_amount: Decimal
     province: Place
     city: Place
@@ -96,10 +99,10 @@ class NewPurchase(msgspec.Struct, frozen=True, kw_only=True):
         if self.total_amount != total:
             raise ValueError(f"total_amount: the sum of the items is {amount(total)}")
 
-    def items(self) -> list[Item]:
+    def items(self) -> list[OrderItem]:
         """The lines as an order keeps them."""
         return [
-            Item(
+            OrderItem(
                 product_id=str(line.product_id),
                 quantity=line.quantity,
                 unit_price=amount(line.unit_price),
@@ -186,7 +189,7 @@ def order(row: Order) -> OrderShown:
         "saga_status": row.status,
         "items": row.items,
         "total_amount": None if row.total_amount is None else str(amount(row.total_amount)),
-        "destination": row.destination,
+        "destination": getattr(row, "address", None) or {},
         "failure": failure_of(row),
         "created_at": row.accepted_at,
         "confirmed_at": row.confirmed_at,

@@ -6,17 +6,18 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from contracts.outcomes import Failure
 from contracts.saga import Context
 from coordination.store import SETTLED, ended_columns, ended_row, row_of, tell_ended
 from participant import sql
-from pedidos.models import Order, OrderStatus
+from participant.models import owned_by
+from pedidos.models import Address, Order, OrderStatus
 
 
 @dataclass(frozen=True, kw_only=True)
-class NewOrder:
+class PricedOrder:
     """An order to be recorded. `context`: what its saga's steps see of it; `items`: with the names
     of the products.
     """
@@ -28,21 +29,27 @@ class NewOrder:
     destination: Mapping[str, str]
 
 
-def add_orders(*, orders: Sequence[NewOrder]) -> None:
+def add_orders(*, orders: Sequence[PricedOrder]) -> None:
     """Records the orders, pending. One whose saga its own first event sets going runs at once."""
     if not orders:
         return
     _execute(
         """
+        WITH given AS (
+            SELECT * FROM json_to_recordset(%s)
+                     AS v (saga_id text, saga text, saga_pattern text, context jsonb, user_id text,
+                           items jsonb, total_amount numeric, destination jsonb, runs boolean)
+        ), kept AS (
+            INSERT INTO pedidos_address (saga_id, address)
+            SELECT saga_id, destination FROM given WHERE destination <> '{}'
+        )
         INSERT INTO pedidos_order
-               (saga_id, saga, saga_pattern, context, user_id, items, total_amount, destination,
+               (saga_id, saga, saga_pattern, context, user_id, items, total_amount,
                 order_status, status, failure_step, failure_code, failure_detail, accepted_at)
-        SELECT saga_id, saga, saga_pattern, context, user_id, items, total_amount, destination,
+        SELECT saga_id, saga, saga_pattern, context, user_id, items, total_amount,
                'pending', CASE WHEN runs THEN 'running' ELSE 'pending' END, '', '', '',
                clock_timestamp()
-        FROM json_to_recordset(%s)
-             AS v (saga_id text, saga text, saga_pattern text, context jsonb, user_id text,
-                   items jsonb, total_amount numeric, destination jsonb, runs boolean)
+        FROM given
         """,
         [
             sql.rows(
@@ -56,6 +63,16 @@ def add_orders(*, orders: Sequence[NewOrder]) -> None:
                 for order in orders
             )
         ],
+    )
+
+
+def totals(*, saga_ids: Sequence[str]) -> dict[str, Decimal]:
+    """What was agreed on for each of these orders; it never changes."""
+    return dict(
+        _execute(
+            "SELECT saga_id, total_amount FROM pedidos_order WHERE saga_id = ANY(%s)",
+            [list(saga_ids)],
+        )
     )
 
 
@@ -133,14 +150,20 @@ def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
 # Looking at orders.
 
 
-def order(*, order_id: str) -> Order | None:
-    """The order with this id."""
-    return Order.objects.filter(pk=order_id).first()
+def order(*, order_id: str, user_id: str | None = None) -> Order | None:
+    """The order with this id. `user_id`: whose it must be."""
+    return _with_addresses().filter(owned_by(user_id), pk=order_id).first()
+
+
+def _with_addresses() -> QuerySet[Order]:
+    """Each with its `address`: where it goes, or None where that is not known (any more)."""
+    known = Address.objects.filter(saga_id=OuterRef("pk")).values("address")
+    return Order.objects.annotate(address=Subquery(known))
 
 
 def orders(*, user_id: str = "", status: str = "") -> QuerySet[Order]:
     """The orders (of a user, of a status), newest first."""
-    found = Order.objects.order_by("-accepted_at", "-saga_id")
+    found = _with_addresses().order_by("-accepted_at", "-saga_id")
     if user_id:
         found = found.filter(user_id=user_id)
     return found.filter(order_status=status) if status else found

@@ -14,10 +14,12 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from contracts import bounds
-from contracts.doors import OPERATOR, SHOPPER, door
+from contracts.doors import OPS_READ, SHOP, door
+from contracts.patterns import COORDINATORS
 from coordination import owner_views
-from httpapi import pages, problems
+from httpapi import identity, pages, problems
 from httpapi.json import answer
+from participant.models import owned_by
 from pedidos import catalogue, serializers, store
 from pedidos.operations import OWNER, Accept
 from pedidos.serializers import NewOrder, NewPurchase, OrderFilter
@@ -31,10 +33,11 @@ class OrdersView(APIView):
     `Prefer: wait=N` answers its end.
     """
 
-    @door(OPERATOR, takes=OrderFilter, gives={200: serializers.OrdersPage})
+    @door(SHOP, OPS_READ, takes=OrderFilter, gives={200: serializers.OrdersPage})
     def get(self, request: Request) -> HttpResponse:
         asked = problems.read_query(request.query_params, OrderFilter)
         found = store.orders(user_id=asked.user_id or "", status=asked.status or "")
+        found = found.filter(owned_by(identity.owner(request)))
         page = pages.page(request=request, found=found, wanted=asked)
         shown = [serializers.order(row) for row in page.rows]
         return answer({**page.answer(results=shown), "orders": shown, "total": page.count})
@@ -89,15 +92,16 @@ class CreateOrderView(APIView):
 class OrderView(APIView):
     """GET: an order, its payment, its delivery, and its history."""
 
-    @door(SHOPPER, gives={200: serializers.OrderInFull})
+    @door(SHOP, OPS_READ, callers=COORDINATORS, gives={200: serializers.OrderInFull})
     def get(self, request: Request, order_id: str) -> HttpResponse:
         url = request.build_absolute_uri(STATUS_PATH.format(saga_id=order_id))
-        return answer({**_state(order_id), "status_url": url})
+        found = _state(order_id, user_id=identity.owner(request))
+        return answer({**found, "status_url": url})
 
 
 def _command(request: Request, wanted: NewOrder) -> Accept:
     asked: dict[str, Any] = {
-        "user_id": str(wanted.user_id),
+        "user_id": identity.of(request).named(wanted.user_id, field="user_id"),
         "items": wanted.lines(),
         "total_amount": bounds.amount(wanted.amount),
         "payment_method": wanted.payment_method,
@@ -111,13 +115,15 @@ def _command(request: Request, wanted: NewOrder) -> Accept:
         request=request,
         asked=asked,
     )
-    return Accept(**alike, **{**asked, "items": catalogue.items(wanted=wanted.lines())})
+    items, cost = catalogue.items(wanted=wanted.lines())
+    due = None if identity.of(request).is_demo else cost
+    return Accept(**alike, **{**asked, "items": items, "due": due})
 
 
 def _purchase(request: Request, wanted: NewPurchase) -> Accept:
     items = wanted.items()
     asked: dict[str, Any] = {
-        "user_id": str(wanted.customer_id),
+        "user_id": identity.of(request).named(wanted.customer_id, field="customer_id"),
         "items": msgspec.to_builtins(items),
         "total_amount": bounds.amount(wanted.total_amount),
         "payment_method": wanted.payment_method,
@@ -135,8 +141,8 @@ def _purchase(request: Request, wanted: NewPurchase) -> Accept:
     return Accept(**alike, **{**asked, "items": items})
 
 
-def _state(saga_id: str) -> dict[str, Any]:
-    found = store.order(order_id=saga_id)
+def _state(saga_id: str, *, user_id: str | None = None) -> dict[str, Any]:
+    found = store.order(order_id=saga_id, user_id=user_id)
     if found is None:
         raise problems.unknown("order", saga_id)
     return serializers.order_in_full(found)

@@ -5,6 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from coordination.admin import AcceptedSagaAdmin, register_alike
+from participant.admin import DescribedAdmin
 from reservas.models import Booking, Slot
 from reservas.operations import OWNER
 
@@ -12,7 +13,7 @@ register_alike("reservas")
 
 
 @admin.register(Slot)
-class SlotAdmin(admin.ModelAdmin):
+class SlotAdmin(DescribedAdmin):
     list_display = ["id", "name", "price_per_hour"]
     list_display_links = ["id", "name"]
     search_fields = ["name"]

@@ -13,6 +13,7 @@ from coordination import models as coordination
 from coordination.models import AcceptedSaga
 from messaging import models as messaging
 from participant import models as participant
+from participant import roles
 
 MOST_PRICE = Decimal("1000000.00")
 """Of an hour: a booking of the longest kind still has a price that the tables hold."""
@@ -20,6 +21,8 @@ MOST_PRICE = Decimal("1000000.00")
 
 class Slot(models.Model):
     """Something that one at a time can have: a room, a parking space."""
+
+    for_admin = roles.READ_AND_WRITE
 
     name = models.CharField(max_length=bounds.MOST_NAME)
     price_per_hour = models.DecimalField(max_digits=9, decimal_places=2)
@@ -57,7 +60,6 @@ class Booking(AcceptedSaga):
     was undone.
     """
 
-    user_id = models.CharField(max_length=64)
     slot = models.ForeignKey(Slot, on_delete=models.PROTECT, related_name="bookings")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
@@ -131,6 +133,10 @@ class BarrierEntry(participant.BarrierEntry):
 
 
 class Decision(participant.Decision):
+    pass
+
+
+class Intervention(participant.Intervention):
     pass
 
 

@@ -7,8 +7,9 @@ from decimal import Decimal
 from django.conf import settings
 
 from catalogue import refusals
+from catalogue.commands import Conclude
 from contracts import bounds
-from contracts.bounds import Id
+from contracts.bounds import IdRead
 from contracts.outcomes import Done, Failure, Outcome, Refused, Waiting
 from contracts.saga import Command, Undo
 from coordination import acceptance
@@ -17,7 +18,7 @@ from coordination.store import status_after
 from participant.operations import NO, OVERDUE, YES, Verdict, asks, does, undoes
 from reservas import store
 from reservas.models import Booking, BookingStatus
-from reservas.store import LockedBooking, NewBooking
+from reservas.store import LockedBooking, PricedBooking
 
 SERVICE = "reservas"
 HOUR = timedelta(hours=1)
@@ -28,7 +29,7 @@ BY_ITSELF = "auto_approve"
 class Accept(acceptance.Accept, frozen=True, kw_only=True):
     """Book this slot, from when to when. `auto_approve`: no manager is asked."""
 
-    user_id: Id
+    user_id: IdRead
     slot_id: int
     starts_at: datetime
     ends_at: datetime
@@ -40,23 +41,23 @@ def accept(commands: Sequence[Accept]) -> list[Outcome]:
     """Holds the slots and freezes the prices. The tables' constraint decides who has a slot.
 
     Done with `repeats`, another saga's id: the user's key stands for that one already.
-    Refused: unknown_slot, slot_taken, idempotency_key_reused.
+    Refused: unknown_slot, slot_taken, idempotency_key_reused,
+    too_many_under_way.
     """
     users = {command.saga_id: command.user_id for command in commands}
-    known = acceptance.take_keys(owner=OWNER, commands=commands, users=users)
-    fresh = [command for command in commands if command.saga_id not in known]
-    prices = store.prices(slot_ids={command.slot_id for command in fresh})
+    among = acceptance.sort_out(owner=OWNER, commands=commands, users=users)
+    prices = store.prices(slot_ids={command.slot_id for command in among.fresh})
     bookings = {
         command.saga_id: _booking(command, prices[command.slot_id])
-        for command in fresh
+        for command in among.fresh
         if command.slot_id in prices
     }
     held = store.add_bookings(bookings=list(bookings.values()))
     decided = {
         command.saga_id: _accepted(command, bookings.get(command.saga_id), held)
-        for command in fresh
+        for command in among.fresh
     }
-    return acceptance.answered(owner=OWNER, commands=commands, known=known, decided=decided)
+    return acceptance.answered(owner=OWNER, commands=commands, among=among, decided=decided)
 
 
 @undoes(accept)
@@ -120,7 +121,7 @@ def withdraw(commands: Sequence[Undo]) -> list[Outcome]:
 
 
 @does(service=SERVICE)
-def reserve(commands: Sequence[Command]) -> list[Outcome]:
+def reserve(commands: Sequence[Conclude]) -> list[Outcome]:
     """The booking is reserved. Refused, where a person has ended it meanwhile: no_booking."""
     reserved = store.reserve_bookings(saga_ids={command.saga_id for command in commands})
     return [
@@ -179,7 +180,7 @@ def _approved(by: Mapping[str, str]) -> dict[str, Outcome]:
     }
 
 
-def _accepted(command: Accept, booking: NewBooking | None, held: set[str]) -> Outcome:
+def _accepted(command: Accept, booking: PricedBooking | None, held: set[str]) -> Outcome:
     if booking is None:
         return Refused(refusals.UNKNOWN_SLOT, f"There is no slot {command.slot_id}.")
     if command.saga_id not in held:
@@ -190,13 +191,17 @@ def _accepted(command: Accept, booking: NewBooking | None, held: set[str]) -> Ou
     )
 
 
-def _booking(command: Accept, price_per_hour: Decimal) -> NewBooking:
+def _booking(command: Accept, price_per_hour: Decimal) -> PricedBooking:
     price = price_of(
         price_per_hour=price_per_hour, starts_at=command.starts_at, ends_at=command.ends_at
     )
-    known = {"user_id": command.user_id, "total_amount": price}
-    return NewBooking(
-        context=acceptance.context_of(command=command, subject=command.saga_id, known=known),
+    return PricedBooking(
+        context=acceptance.context_of(
+            command=command,
+            subject=command.saga_id,
+            user_id=command.user_id,
+            known={"total_amount": price},
+        ),
         user_id=command.user_id,
         slot_id=command.slot_id,
         starts_at=command.starts_at,

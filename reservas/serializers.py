@@ -27,7 +27,8 @@ from httpapi import pages
 from reservas.models import MOST_PRICE, Booking, BookingStatus, Slot
 
 LONGEST = timedelta(days=31)
-Person = Annotated[str, Meta(min_length=1, max_length=150)]
+Person = Annotated[str, Meta(max_length=150)]
+"""The caller, who may be left out."""
 
 
 class NewSlot(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,10 +43,10 @@ class NewSlot(msgspec.Struct, frozen=True, kw_only=True):
 
 class NewBooking(msgspec.Struct, frozen=True, kw_only=True):
     """What a user sends. Times name their zone: `2026-12-01T10:00:00Z`. `auto_approve`: no manager
-    is asked.
+    is asked. `user_id`: the caller's own may be left out.
     """
 
-    user_id: Id | WholeNumber
+    user_id: Id | WholeNumber | None = None
     slot_id: Id | WholeNumber
     starts_at: Time
     ends_at: Time
@@ -64,14 +65,14 @@ class NewBooking(msgspec.Struct, frozen=True, kw_only=True):
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
     """A manager's yes or no. `reason`: of a no."""
 
-    by: Person
+    by: Person = ""
     reason: Reason = ""
 
 
 class Cancel(msgspec.Struct, frozen=True, kw_only=True):
     """Who cancels a booking, and why."""
 
-    by: Person = "customer"
+    by: Person = ""
     reason: Reason = ""
 
 

@@ -15,11 +15,12 @@ from contracts.outcomes import Failure
 from contracts.saga import Context
 from coordination.store import SETTLED, ended_columns, ended_row, row_of, tell_ended
 from participant import sql
+from participant.models import owned_by
 from reservas.models import Booking, BookingStatus, Decision, Slot
 
 
 @dataclass(frozen=True, kw_only=True)
-class NewBooking:
+class PricedBooking:
     """A booking to be recorded, with its price. `context`: what its saga's steps see of it."""
 
     context: Context
@@ -49,7 +50,7 @@ def prices(*, slot_ids: Collection[int]) -> dict[int, Decimal]:
     )
 
 
-def add_bookings(*, bookings: Sequence[NewBooking]) -> set[str]:
+def add_bookings(*, bookings: Sequence[PricedBooking]) -> set[str]:
     """Records the bookings, pending; the saga ids of those whose slot was free for them.
 
     The exclusion constraint decides, and waits for a booking that another session is recording now.
@@ -193,9 +194,9 @@ def slots() -> QuerySet[Slot]:
     return Slot.objects.order_by("id")
 
 
-def booking(*, booking_id: str) -> Booking | None:
-    """The booking with this id, and its slot."""
-    return Booking.objects.select_related("slot").filter(pk=booking_id).first()
+def booking(*, booking_id: str, user_id: str | None = None) -> Booking | None:
+    """The booking with this id, and its slot. `user_id`: whose it must be."""
+    return bookings().filter(owned_by(user_id), pk=booking_id).first()
 
 
 def bookings(*, user_id: str = "", status: str = "") -> QuerySet[Booking]:

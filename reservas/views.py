@@ -17,16 +17,17 @@ from rest_framework.views import APIView
 
 from catalogue import SAGAS, refusals
 from contracts import bounds
-from contracts.doors import OPERATOR, SHOPPER, door
+from contracts.doors import CATALOGUE_WRITE, OPS_ACT, OPS_READ, PUBLIC, SHOP, door
 from contracts.outcomes import Refused
-from contracts.patterns import PATTERNS
+from contracts.patterns import COORDINATORS, PATTERNS
 from coordination import decisions, owner_views, owners
 from coordination.views import WHY_NOT
-from httpapi import pages, problems, waiting
+from httpapi import identity, pages, problems, waiting
 from httpapi.client import ServiceResponse, Unreachable
 from httpapi.json import answer
 from httpapi.waiting import Waiters
 from participant.decisions import GivenVerdict
+from participant.models import owned_by
 from participant.operations import NO, YES
 from reservas import serializers, store
 from reservas.models import Booking, Slot
@@ -50,13 +51,13 @@ class _Refusal(msgspec.Struct, frozen=True):
 class SlotsView(APIView):
     """GET lists, in pages. POST adds a slot."""
 
-    @door(SHOPPER, takes=pages.PageRequest, gives={200: pages.Page[serializers.SlotShown]})
+    @door(PUBLIC, takes=pages.PageRequest, gives={200: pages.Page[serializers.SlotShown]})
     def get(self, request: Request) -> HttpResponse:
         wanted = problems.read_query(request.query_params, pages.PageRequest)
         page = pages.page(request=request, found=store.slots(), wanted=wanted)
         return answer(page.answer(results=[serializers.slot(row) for row in page.rows]))
 
-    @door(OPERATOR, takes=NewSlot, gives={201: serializers.SlotShown})
+    @door(CATALOGUE_WRITE, takes=NewSlot, gives={201: serializers.SlotShown})
     def post(self, request: Request) -> HttpResponse:
         asked = problems.read(request.data, NewSlot)
         added = Slot.objects.create(**msgspec.structs.asdict(asked))
@@ -68,10 +69,11 @@ class BookingsView(APIView):
     `Prefer: wait=N` answers its end.
     """
 
-    @door(OPERATOR, takes=BookingFilter, gives={200: pages.Page[serializers.BookingState]})
+    @door(SHOP, OPS_READ, takes=BookingFilter, gives={200: pages.Page[serializers.BookingState]})
     def get(self, request: Request) -> HttpResponse:
         asked = problems.read_query(request.query_params, BookingFilter)
         found = store.bookings(user_id=asked.user_id or "", status=asked.status or "")
+        found = found.filter(owned_by(identity.owner(request)))
         page = pages.page(request=request, found=found, wanted=asked)
         return answer(page.answer(results=[serializers.booking(row) for row in page.rows]))
 
@@ -92,7 +94,7 @@ class BookingsView(APIView):
 class BookingView(APIView):
     """A booking: its slot, its price as it was frozen, and how it stands."""
 
-    @door(SHOPPER, gives={200: serializers.BookingShown})
+    @door(SHOP, OPS_READ, callers=COORDINATORS, gives={200: serializers.BookingShown})
     def get(self, request: Request, booking_id: str) -> HttpResponse:
         return _shown(request, booking_id)
 
@@ -105,18 +107,19 @@ class VerdictView(APIView):
     word = YES
 
     @door(
-        OPERATOR,
+        OPS_ACT,
         takes=Approval,
         gives={200: serializers.BookingShown},
         refuses={409: (refusals.ALREADY_DECIDED, refusals.DECISION_CLOSED, refusals.NOT_STARTED)},
     )
     def post(self, request: Request, booking_id: str) -> HttpResponse:
         asked = problems.read(request.data, Approval)
+        by = identity.of(request).named(asked.by, field="by")
         given = GivenVerdict(
             saga_id=booking_id,
             step=_step_to_approve(_asked(booking_id)),
             word=self.word,
-            by=asked.by,
+            by=by,
             reason=asked.reason,
         )
         decisions.give(service=SERVICE, given=given)
@@ -131,14 +134,17 @@ class CancelView(APIView):
     """POST {"by", "reason"}: 202 once its coordinator undoes it, or gives a reserved one back."""
 
     @door(
-        SHOPPER,
+        SHOP,
+        OPS_ACT,
         takes=Cancel,
         gives={202: serializers.BookingShown},
         refuses={409: WHY_NOT},
     )
     def post(self, request: Request, booking_id: str) -> HttpResponse:
         asked = problems.read(request.data or {}, Cancel)
-        given = _compensate(_known(booking_id), asked)
+        by = identity.of(request).named(asked.by, field="by", otherwise="customer")
+        booking = _known(booking_id, user_id=identity.owner(request))
+        given = _compensate(booking, by=by, reason=asked.reason)
         if given.status != 202:
             refused = given.decode(type=_Refusal)
             raise problems.refusal(Refused(refused.code, refused.detail), status=given.status)
@@ -146,8 +152,12 @@ class CancelView(APIView):
 
 
 def _command(request: Request, wanted: NewBooking) -> Accept:
+    principal = identity.of(request)
+    if wanted.auto_approve and not (principal.is_demo or OPS_ACT in principal.scopes):
+        detail = f"auto_approve: who books without a manager may act as one ({OPS_ACT})."
+        raise problems.Problem(status=403, code="forbidden", detail=detail)
     asked: dict[str, Any] = {
-        "user_id": str(wanted.user_id),
+        "user_id": principal.named(wanted.user_id, field="user_id"),
         "slot_id": _slot_id(wanted.slot_id),
         "starts_at": wanted.starts_at,
         "ends_at": wanted.ends_at,
@@ -173,8 +183,8 @@ def _slot_id(named: str | int) -> int:
     return int(text)
 
 
-def _known(booking_id: str) -> Booking:
-    found = store.booking(booking_id=booking_id)
+def _known(booking_id: str, *, user_id: str | None = None) -> Booking:
+    found = store.booking(booking_id=booking_id, user_id=user_id)
     if found is None:
         raise problems.unknown("booking", booking_id)
     return found
@@ -204,11 +214,11 @@ def _step_to_approve(booking: Booking) -> str:
     return next(step.name for step in SAGAS[booking.saga].steps if step.operation == operation)
 
 
-def _compensate(booking: Booking, asked: Cancel) -> ServiceResponse:
+def _compensate(booking: Booking, *, by: str, reason: str) -> ServiceResponse:
     """What the coordinator answers. Raises Problem (503) where it can't be asked."""
     pattern = PATTERNS[booking.saga_pattern]
     path = pattern.state.format(saga_id=quote(booking.saga_id, safe=""))
-    body = {"requested_by": asked.by, "reason": asked.reason}
+    body = {"requested_by": by, "reason": reason}
     try:
         with waiting.for_an_answer():
             return owners.client(pattern.coordinator).post(path=f"{path}/compensate", body=body)
@@ -218,8 +228,9 @@ def _compensate(booking: Booking, asked: Cancel) -> ServiceResponse:
 
 def _shown(request: Request, booking_id: str, *, status: int = 200) -> HttpResponse:
     url = request.build_absolute_uri(STATUS_PATH.format(saga_id=booking_id))
-    return answer({**_state(booking_id), "status_url": url}, status=status)
+    found = _state(booking_id, user_id=identity.owner(request))
+    return answer({**found, "status_url": url}, status=status)
 
 
-def _state(saga_id: str) -> dict[str, Any]:
-    return serializers.booking(_known(saga_id))
+def _state(saga_id: str, *, user_id: str | None = None) -> dict[str, Any]:
+    return serializers.booking(_known(saga_id, user_id=user_id))

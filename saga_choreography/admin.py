@@ -18,29 +18,29 @@ register_alike("saga_choreography")
 
 class InterventionInline(ReadOnlyInline):
     model = Intervention
-    fields = ["requested_at", "action", "step", "requested_by", "reason"]
+    fields = ["requested_at", "action", "step", "requested_by", "reason", "via"]
     ordering = ["id"]
 
 
 @admin.register(Saga)
 class ChoreographedSagaAdmin(SagaAdmin):
     list_display = [
-        *["saga_id", "saga", "subject", "status", "failure_code", "parked_step"],
-        *["started_at", "finished_at"],
+        *["saga_id", "status", "parked_step", "why_parked", "failure_code"],
+        *["saga", "started_at", "finished_at", "subject"],
     ]
     list_filter = ["saga", "status", "failure_step", "failure_code", "parked_step", ParkedForFilter]
-    fields = [
-        "saga_id",
-        "status",
-        ("saga", "subject"),
-        "timeline",
-        "links",
-        ("started_at", "finished_at"),
-        ("failure_step", "failure_code", "failure_detail"),
-        ("redrives", "redriven_at", "watch_at", "stop_requested_at"),
-        ("parked_at", "parked_step", "parked_reason"),
-        "trail",
-        "about",
+    fieldsets = [
+        (None, {"fields": ["saga_id", "saga", "subject", "status"]}),
+        ("What it did", {"fields": ["timeline", "links"]}),
+        ("Failure", {"fields": ["failure_step", "failure_code", "failure_detail"]}),
+        (
+            "Needs attention",
+            {"fields": ["parked_at", "parked_step", "parked_reason", "stop_requested_at"]},
+        ),
+        ("Times", {"fields": ["started_at", "finished_at"]}),
+        ("How it is watched", {"fields": ["redrives", "redriven_at", "watch_at"]}),
+        ("Events", {"fields": ["trail"]}),
+        ("Payload", {"fields": ["about"]}),
     ]
     readonly_fields = ["timeline", "links", "trail", "about"]
     inlines = [InterventionInline]
@@ -68,4 +68,8 @@ def _table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> SafeString:
         "<tr>{}</tr>",
         ((format_html_join("", "<td>{}</td>", ((v,) for v in row)),) for row in rows),
     )
-    return format_html("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>", head, body)
+    return format_html(
+        '<div class="saga-trail"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>',
+        head,
+        body,
+    )

@@ -2,27 +2,32 @@
 
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
 
 from contracts.states import SagaStatus
 from messaging import models as messaging
+from participant import models as participant
+from participant import roles
 from participant.models import Json, TextId
-from saga_choreography.store import Phase
+from saga_choreography.store import SagaPhase
 
 
 class Saga(models.Model):
     """A saga and the class of its state; its steps are in its trail.
 
     Written with its first event and when its phase changes, not with every event: two writes for
-    one that completes. `saga`: its name in the catalogue; `subject`: what it is about.
+    one that completes. `saga`: its name in the catalogue; `subject`: what it is about;
+    `user_id`: whose it is.
     """
+
+    for_admin = roles.CHANGED_ONLY
 
     saga_id = TextId(primary_key=True)
     saga = TextId()
     subject = TextId()
+    user_id = TextId(default="", db_default="", blank=True)
     context = Json(help_text="The payload, as it was frozen at acceptance.")
     status = models.CharField(max_length=12, choices=[(s.value, s.value) for s in SagaStatus])
-    phase = models.PositiveSmallIntegerField(choices=[(s.value, s.name.lower()) for s in Phase])
+    phase = models.PositiveSmallIntegerField(choices=[(s.value, s.name.lower()) for s in SagaPhase])
     failure_step = models.CharField(max_length=64, default="", db_default="", blank=True)
     failure_code = models.CharField(max_length=64, default="", db_default="", blank=True)
     failure_detail = models.TextField(default="", db_default="", blank=True)
@@ -93,6 +98,9 @@ class SagaEvent(models.Model):
     the results in it are.
     """
 
+    for_admin = "SELECT, INSERT, DELETE"
+    granted = "SELECT, INSERT, DELETE"
+
     pk = models.CompositePrimaryKey("saga_id", "event_type")
     saga_id = TextId()
     event_type = TextId()
@@ -114,28 +122,15 @@ class Action(models.TextChoices):
     SKIP = "skip"
 
 
-class Intervention(models.Model):
-    """What was asked of a saga: who, when and why."""
+class Intervention(participant.Intervention):
+    """What was asked of a saga, or done to a message: who, when and why."""
 
-    id = models.BigAutoField(primary_key=True)
-    saga = models.ForeignKey(Saga, on_delete=models.CASCADE, related_name="interventions")
-    action = models.CharField(max_length=6, choices=Action)
+    saga = models.ForeignKey(
+        Saga, on_delete=models.CASCADE, related_name="interventions", null=True, blank=True
+    )
     step = models.CharField(
         max_length=64, default="", db_default="", blank=True, help_text="Where it was parked."
     )
-    requested_by = models.CharField(max_length=150)
-    reason = models.TextField(default="", db_default="", blank=True)
-    requested_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(action__in=Action.values), name="choreography_action_known"
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.action} of {self.saga_id} asked by {self.requested_by}"
 
 
 class OutboxEntry(messaging.OutboxEntry):

@@ -4,7 +4,7 @@ without a step.
 Each is recorded with who asked and when. All run in the caller's transaction; `act` opens one.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,17 +13,17 @@ from django.db import transaction
 
 from contracts import patterns, projection, refusals
 from contracts.events import Event, Facts
-from contracts.outcomes import Refused
+from contracts.outcomes import SKIPPED, Failure, Refused
 from contracts.projection import ReactionRow
 from contracts.saga import SAGAS, Context, Direction, stand_in
 from contracts.states import SagaStatus
 from coordination.acceptance import first_event
 from coordination.store import UnknownSaga, unreadable
 from messaging import outbox
-from participant import failpoints
+from participant import failpoints, trail
 from saga_choreography import store, tracking
 from saga_choreography.models import Action, Intervention, Saga
-from saga_choreography.store import SERVICE, Phase, TrackedEvent, WatchedSaga
+from saga_choreography.store import SERVICE, SagaPhase, TrackedEvent, WatchedSaga
 from saga_choreography.tracking import Asked, machine_of, next_look, status_after
 
 
@@ -51,13 +51,20 @@ def get_to_know(*, contexts: Sequence[Context]) -> None:
 
 
 def compensate(
-    *, saga_id: str, requested_by: str, reason: str, now: datetime, is_completed: bool = False
+    *,
+    saga_id: str,
+    requested_by: str,
+    reason: str,
+    now: datetime,
+    is_completed: bool = False,
+    may_return: bool = True,
 ) -> Action | Refused | None:
     """Asks for an abort of a running saga, or a return of a completed one; which of the two.
+    `may_return`: whether a return is theirs to ask.
 
-    None: an abort is asked for already. Refused: past_pivot, already_undone, unreadable. Raises
-    UnknownSaga. One whose rows can't be read is returned as a whole: the barriers know what of it
-    has happened.
+    None: an abort is asked for already. Refused: past_pivot, already_undone, needs_operator,
+    unreadable. Raises UnknownSaga. One whose rows can't be read is returned as a whole: the
+    barriers know what of it has happened.
     An abort may come too late: the pivot decides, at its service. The saga is then returned once
     its completion is seen here (`tracking`): what is not refused now will be undone.
     `is_completed`: it is known from elsewhere to be.
@@ -65,6 +72,8 @@ def compensate(
     try:
         saga, seen = _lock(saga_id)
     except store.UnreadableSaga as error:
+        if not may_return:
+            return unreadable(error)
         return _undo_all(error, saga_id, requested_by, reason, now)
     decided = decide_compensate(
         saga=saga.context.saga,
@@ -73,6 +82,9 @@ def compensate(
         is_parked=saga.status is SagaStatus.PARKED,
         is_completed=is_completed,
     )
+    if not may_return and (decided is Action.RETURN or is_completed):
+        detail = "It is past its pivot: only an operator gives it back."
+        return Refused(refusals.NEEDS_OPERATOR, detail)
     if isinstance(decided, Refused):
         return decided
     asked = Asked(
@@ -99,20 +111,11 @@ def retry(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Ref
         saga, seen = _lock(saga_id)
     except store.UnreadableSaga as error:
         return unreadable(error)
-    if saga.phase in (Phase.COMPLETED, Phase.ENDED):
+    if saga.phase in (SagaPhase.COMPLETED, SagaPhase.ENDED):
         return Refused(refusals.NOTHING_TO_RETRY, f"The saga has ended: {saga.status}.")
-    again = redrives(phase=saga.phase, seen=seen, context=saga.context)
+    again = redrives(phase=saga.phase, seen=seen, context=saga.context, now=now)
     outbox.add(service=SERVICE, events=again)
-    changes = {
-        "status": status_after(phase=saga.phase, last=None),
-        "parked_at": None,
-        "parked_step": "",
-        "parked_reason": "",
-        "redrives": 0,
-        "redriven_at": now,
-        "watch_at": next_look(now=now),
-    }
-    Saga.objects.filter(pk=saga_id).update(**changes)
+    _unpark(saga, now)
     _note(saga_id, Action.RETRY, requested_by, reason, now, step=saga.parked_step)
     return None
 
@@ -120,8 +123,8 @@ def retry(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Ref
 def skip(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Refused | None:
     """Goes on without what a parked saga waits for: a person has seen to it otherwise.
 
-    Emits on the step's behalf what it would have emitted, so that the chain goes on from there.
-    Refused: nothing_to_retry, unreadable. Raises UnknownSaga.
+    Asks the step's service, which records it and emits what the step would have emitted, so that
+    the chain goes on from there. Refused: nothing_to_retry, unreadable. Raises UnknownSaga.
     """
     try:
         saga, seen = _lock(saga_id)
@@ -132,21 +135,20 @@ def skip(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Refu
     )
     if isinstance(decided, Refused):
         return decided
-    event = _skipped(saga, seen, decided, reason, now)
-    tracking.track(received=[event], now=now)
-    outbox.add(service=SERVICE, events=[event])
+    outbox.add(service=SERVICE, events=[_skip(saga, seen, decided, reason, now)])
+    _unpark(saga, now)
     _note(saga_id, Action.SKIP, requested_by, reason, now, step=decided.step.name)
     return None
 
 
 def decide_skip(
-    *, saga: str, status: SagaStatus, phase: Phase, event_types: Collection[str]
+    *, saga: str, status: SagaStatus, phase: SagaPhase, event_types: Collection[str]
 ) -> ReactionRow | Refused:
     """The reaction whose step is to be skipped; refused while the pivot is open."""
     if status is not SagaStatus.PARKED:
         return Refused(refusals.NOTHING_TO_RETRY, f"This saga is {status}, not parked.")
     machine = machine_of(saga)
-    if phase is Phase.RUNNING and machine.pivot.done not in event_types:
+    if phase is SagaPhase.RUNNING and machine.pivot.done not in event_types:
         return Refused(
             refusals.NOTHING_TO_RETRY,
             f"Only {machine.pivot.service} can tell whether the pivot has happened: retry, or mend"
@@ -161,19 +163,28 @@ def decide_skip(
     return next(waiting, Refused(refusals.NOTHING_TO_RETRY, "No step of it is open."))
 
 
-def redrives(*, phase: Phase, seen: Sequence[TrackedEvent], context: Context) -> list[Event]:
-    """The events that set a saga going again that stands still after these."""
-    wanted = machine_of(context.saga).last_events(
-        phase=phase, event_types=[event.event_type for event in seen]
-    )
+def redrives(
+    *, phase: SagaPhase, seen: Sequence[TrackedEvent], context: Context, now: datetime
+) -> list[Event]:
+    """What sets a saga going again that stands still after these: its last event is published
+    again, by the service whose it is. Our own are the requests for an end.
+    """
+    machine = machine_of(context.saga)
+    wanted = machine.last_events(phase=phase, event_types=[event.event_type for event in seen])
     by_type = {event.event_type: event for event in seen}
-    return [_again(by_type[event_type], context) for event_type in wanted]
+    own = (machine.page.abort, machine.page.give_back)
+    return [
+        _again(by_type[event_type], context)
+        if event_type in own
+        else _redrive(by_type[event_type], context, now)
+        for event_type in wanted
+    ]
 
 
 def decide_compensate(
     *,
     saga: str,
-    phase: Phase,
+    phase: SagaPhase,
     event_types: Collection[str],
     is_parked: bool = False,
     is_completed: bool = False,
@@ -183,10 +194,10 @@ def decide_compensate(
     """
     machine = machine_of(saga)
     is_past_pivot = machine.pivot.done in event_types
-    if phase is Phase.COMPLETED:
+    if phase is SagaPhase.COMPLETED:
         return Action.RETURN
-    if phase is not Phase.RUNNING:
-        detail = "undone" if phase is Phase.ENDED else "being undone"
+    if phase is not SagaPhase.RUNNING:
+        detail = "undone" if phase is SagaPhase.ENDED else "being undone"
         return Refused(refusals.ALREADY_UNDONE, f"This saga is {detail} already.")
     if is_past_pivot and is_parked:
         return Action.RETURN
@@ -230,6 +241,7 @@ def _note(
         requested_by=requested_by,
         reason=reason,
         requested_at=now,
+        **trail.told(),
     )
 
 
@@ -238,9 +250,21 @@ def types_of(seen: Sequence[TrackedEvent]) -> set[str]:
     return {event.event_type for event in seen}
 
 
+def _unpark(saga: WatchedSaga, now: datetime) -> None:
+    """With all its redrives before it."""
+    Saga.objects.filter(pk=saga.saga_id).update(
+        status=status_after(phase=saga.phase, last=None),
+        parked_at=None,
+        parked_step="",
+        parked_reason="",
+        redrives=0,
+        redriven_at=now,
+        watch_at=next_look(now=now),
+    )
+
+
 def _again(seen: TrackedEvent, context: Context) -> Event:
-    """The same event once more, as a redrive: who knows it says its own outcome again."""
-    context = msgspec.structs.replace(context, results=seen.data.results)
+    """Our own event once more, as a redrive: who knows it publishes its own outcome again."""
     return Event(
         id=seen.event_id,
         type=seen.event_type,
@@ -248,7 +272,7 @@ def _again(seen: TrackedEvent, context: Context) -> Event:
         saga=context.saga,
         occurred_at=seen.occurred_at,
         data=Facts(
-            context=tracking.as_raw(context=context),
+            context=tracking.as_raw(context=_as_of(context, [seen])),
             result=seen.data.result,
             failure=seen.data.failure,
             requested_at=seen.requested_at,
@@ -259,29 +283,61 @@ def _again(seen: TrackedEvent, context: Context) -> Event:
     )
 
 
-def _skipped(
+def _redrive(seen: TrackedEvent, context: Context, now: datetime) -> Event:
+    """Asks the service whose event this is to publish it again."""
+    return _appeal(
+        projection.REDRIVE_REQUESTED,
+        f"{seen.event_type} {now}",
+        context=_as_of(context, [seen]),
+        result={"event": seen.event_type},
+        failure=seen.data.failure,
+        now=now,
+    )
+
+
+def _skip(
     saga: WatchedSaga,
     seen: Sequence[TrackedEvent],
     skipped: ReactionRow,
     reason: str,
     now: datetime,
 ) -> Event:
-    """What the step would have emitted, which a person has seen to otherwise (`reason`)."""
-    failure = saga.failure
-    if failure and skipped.direction is Direction.UNDO:  # a person has seen to it
-        failure = msgspec.structs.replace(failure, undone=True)
-    results = {step: found for event in seen for step, found in event.data.results.items()}
-    context = msgspec.structs.replace(saga.context, results=results)
-    return tracking.new_event(
-        context=context,
-        event_type=skipped.emits,
-        step=skipped.step.name,
-        direction=skipped.direction.value,
-        facts=Facts(
-            context=tracking.as_raw(context=context), result={"skipped": reason}, failure=failure
-        ),
+    """Tells the step's service that a person has seen to the step otherwise (`reason`)."""
+    return _appeal(
+        projection.SKIP_REQUESTED,
+        f"{skipped.direction} {skipped.step.name}",
+        context=_as_of(saga.context, seen),
+        result={"reaction": f"{skipped.direction} {skipped.step.name}", SKIPPED: reason},
+        failure=saga.failure,
         now=now,
     )
+
+
+def _appeal(
+    event_type: str,
+    what: str,
+    *,
+    context: Context,
+    result: Mapping[str, str],
+    failure: Failure | None,
+    now: datetime,
+) -> Event:
+    """To the services of a saga; what the one whom it concerns then says is a redrive."""
+    event = tracking.new_event(
+        context=context,
+        event_type=event_type,
+        step=what,
+        direction=event_type,
+        facts=Facts(context=tracking.as_raw(context=context), result=result, failure=failure),
+        now=now,
+    )
+    return msgspec.structs.replace(event, redrive=True)
+
+
+def _as_of(context: Context, seen: Sequence[TrackedEvent]) -> Context:
+    """With the steps' results that these events have passed on."""
+    results = {step: found for event in seen for step, found in event.data.results.items()}
+    return msgspec.structs.replace(context, results=results)
 
 
 def _undo_all(

@@ -22,10 +22,11 @@ from contracts.states import (
     TrailEntry,
 )
 from participant import decisions, sql
+from participant.models import owned_by
 from saga_choreography import store
 from saga_choreography.models import Saga
-from saga_choreography.store import SERVICE, Phase, TrackedEvent
-from saga_choreography.tracking import SagaView, machine_of, still_waits
+from saga_choreography.store import SERVICE, SagaPhase, TrackedEvent
+from saga_choreography.tracking import TrackedSaga, machine_of, still_waits
 
 STALL_SECONDS = 20
 """No saga moves for so long: more than a step and a redrive take."""
@@ -61,15 +62,15 @@ _UNWATCHED = f"""
 """
 
 
-def state_of(saga_id: str) -> SagaState | None:
-    """The whole state of a saga; None where it is not known here."""
-    found = Saga.objects.filter(pk=saga_id).first()
+def state_of(saga_id: str, *, user_id: str | None = None) -> SagaState | None:
+    """The whole state of a saga; None where it is not known here, or is not of this user."""
+    found = Saga.objects.filter(owned_by(user_id), pk=saga_id).first()
     return state(found=found) if found else None
 
 
-def summary_of(saga_id: str) -> SagaSummary | None:
+def summary_of(saga_id: str, *, user_id: str | None = None) -> SagaSummary | None:
     """The same in short."""
-    found = summaries(Saga.objects.defer("context").filter(pk=saga_id))
+    found = summaries(Saga.objects.defer("context").filter(owned_by(user_id), pk=saga_id))
     return found[0] if found else None
 
 
@@ -88,7 +89,7 @@ def sagas(
     if status in (SagaStatus.RUNNING, SagaStatus.COMPENSATING):
         found = found.filter(watch_at__isnull=False)  # of which an index has a few rows
     if waiting is not None:
-        at_decision = Q(phase=Phase.RUNNING) & ~Q(waiting_step="")
+        at_decision = Q(phase=SagaPhase.RUNNING) & ~Q(waiting_step="")
         found = found.filter(at_decision if waiting else ~at_decision)
     return found.filter(**{field: value for field, value in wanted.items() if value})
 
@@ -162,7 +163,7 @@ def state(*, found: Saga) -> SagaState:
         current_step=folded.current_step,
         subject=found.subject,
         total_amount=_total_amount(found),
-        # The row's time is when it was heard of here, which the watchdog goes by.
+        # The row's time is when it was first seen here, which the watchdog goes by.
         started_at=min([found.started_at, *(event.occurred_at for event in seen)]),
         finished_at=folded.finished_at,
         failure=_failure(found, folded),
@@ -192,9 +193,11 @@ def _unreadable(found: Saga, error: store.UnreadableSaga) -> SagaState:
 
 
 def _current_step(found: Saga, event_types: Sequence[str]) -> str | None:
-    if found.phase not in set(Phase) or found.saga not in SAGAS:
+    if found.phase not in set(SagaPhase) or found.saga not in SAGAS:
         return None
-    return machine_of(found.saga).current_step(phase=Phase(found.phase), event_types=event_types)
+    return machine_of(found.saga).current_step(
+        phase=SagaPhase(found.phase), event_types=event_types
+    )
 
 
 def _total_amount(found: Saga) -> str | None:
@@ -204,7 +207,7 @@ def _total_amount(found: Saga) -> str | None:
     return None if amount is None else str(amount)
 
 
-def _failure(found: Saga, folded: SagaView) -> Failure | None:
+def _failure(found: Saga, folded: TrackedSaga) -> Failure | None:
     if folded.failure or not found.failure_code:
         return folded.failure
     return Failure(found.failure_step, found.failure_code, found.failure_detail)
@@ -217,7 +220,7 @@ def _parked(found: Saga) -> Parked | None:
 
 
 def _waiting(found: Saga, event_types: Sequence[str]) -> Awaited | None:
-    if not found.waiting_since or not found.waiting_until or found.phase not in set(Phase):
+    if not found.waiting_since or not found.waiting_until or found.phase not in set(SagaPhase):
         return None
     wait = store.Wait(
         step=found.waiting_step,
@@ -225,7 +228,7 @@ def _waiting(found: Saga, event_types: Sequence[str]) -> Awaited | None:
         since=found.waiting_since,
         until=found.waiting_until,
     )
-    phase = Phase(found.phase)
+    phase = SagaPhase(found.phase)
     if not still_waits(wait=wait, saga=found.saga, phase=phase, event_types=event_types):
         return None
     return decisions.awaited(

@@ -27,7 +27,14 @@ from messaging.reactions import Reaction
 from participant import failpoints
 from saga_choreography import operations, store, tracking
 from saga_choreography.models import Action
-from saga_choreography.store import SERVICE, Phase, TrackedEvent, Wait, WatchdogUpdate, WatchedSaga
+from saga_choreography.store import (
+    SERVICE,
+    SagaPhase,
+    TrackedEvent,
+    Wait,
+    WatchdogUpdate,
+    WatchedSaga,
+)
 from saga_choreography.tracking import Asked, track
 from saga_choreography.watchdog import overdue_at, waited_for
 
@@ -145,13 +152,13 @@ def _take_note(reports: dict[str, Event], now: datetime) -> list[Event]:
     return [event for _, event in waiting]
 
 
-def waits(*, event: Event, phase: Phase, seen: Collection[str]) -> bool:
+def waits(*, event: Event, phase: SagaPhase, seen: Collection[str]) -> bool:
     """Whether the saga still waits for what the service has given up.
 
     It does not once it has ended, or once anything was seen that follows from the message: then
     the service has handled it after all, or the message was a forged or damaged copy.
     """
-    if phase in (Phase.COMPLETED, Phase.ENDED):
+    if phase in (SagaPhase.COMPLETED, SagaPhase.ENDED):
         return False
     service, cause = event.data.result.get("service"), event.data.result.get("event")
     rows = [

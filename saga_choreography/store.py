@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from contracts.outcomes import Failure
+from contracts.outcomes import Described, Failure
 from contracts.saga import SAGAS, Context
 from contracts.states import FINAL, SagaStatus
 from participant import sql
@@ -20,7 +20,7 @@ from participant import sql
 SERVICE = "saga_choreography"
 
 
-class Phase(IntEnum):
+class SagaPhase(IntEnum):
     """How far a saga has come. It only ever grows, so late and doubled events change nothing."""
 
     RUNNING = 0
@@ -57,7 +57,7 @@ class PhaseChange(msgspec.Struct, frozen=True, kw_only=True):
     """A saga's row at a new phase. `watch_at`: None once the watchdog need not look at it."""
 
     saga_id: str
-    phase: Phase
+    phase: SagaPhase
     status: str
     failure_step: str
     failure_code: str
@@ -71,7 +71,7 @@ class Locked(NamedTuple):
     `is_stopped`: a person has asked that it be undone, and was answered that it will be.
     """
 
-    phase: Phase | None
+    phase: SagaPhase | None
     is_stopped: bool = False
 
 
@@ -93,7 +93,7 @@ class WatchedSaga(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     context: Context
-    phase: Phase
+    phase: SagaPhase
     started_at: datetime
     redrives: int
     redriven_at: datetime | None
@@ -128,7 +128,7 @@ class Stop(NamedTuple):
     reason: str
 
 
-class UnreadableSaga(Exception):
+class UnreadableSaga(Described):
     """What is stored of this saga can't be read back: a person has typed over it, or its page is
     in the catalogue no more.
     """
@@ -140,7 +140,7 @@ class UnreadableSaga(Exception):
 Trails = Mapping[str, list[TrackedEvent]]
 """By saga id, each in the order in which things happened."""
 
-_PHASES = frozenset(Phase)
+_PHASES = frozenset(SagaPhase)
 _STORED = TrackedEvent.__struct_fields__
 _COLUMNS = ", ".join([*_STORED[:-1], "data::text"])
 _event_body = msgspec.json.Decoder(EventBody)
@@ -185,9 +185,10 @@ def add_sagas(*, contexts: Sequence[Context], started_at: datetime, watch_at: da
     _execute(
         """
         INSERT INTO saga_choreography_saga
-               (saga_id, saga, subject, context, status, phase, started_at, watch_at)
-        SELECT saga_id, saga, subject, context, 'running', 0, %s, %s
-        FROM json_to_recordset(%s) AS v (saga_id text, saga text, subject text, context jsonb)
+               (saga_id, saga, subject, user_id, context, status, phase, started_at, watch_at)
+        SELECT saga_id, saga, subject, user_id, context, 'running', 0, %s, %s
+        FROM json_to_recordset(%s)
+             AS v (saga_id text, saga text, subject text, user_id text, context jsonb)
         ORDER BY saga_id
         ON CONFLICT (saga_id) DO NOTHING
         """,
@@ -198,6 +199,7 @@ def add_sagas(*, contexts: Sequence[Context], started_at: datetime, watch_at: da
                 "saga_id": context.saga_id,
                 "saga": context.saga,
                 "subject": context.subject,
+                "user_id": context.user_id,
                 "context": context,
             }
             for context in contexts
@@ -249,7 +251,7 @@ def lock_phases(*, saga_ids: Iterable[str]) -> dict[str, Locked]:
         sorted(saga_ids),
     )
     return {
-        row[0]: Locked(Phase(row[1]) if row[1] in _PHASES else None, is_stopped=row[2])
+        row[0]: Locked(SagaPhase(row[1]) if row[1] in _PHASES else None, is_stopped=row[2])
         for row in rows
     }
 
@@ -402,8 +404,6 @@ def forget_sagas(*, saga_ids: Sequence[str], seconds: float) -> set[str]:
                                   WHERE asked.saga_id = saga.saga_id AND action = 'skip')
                 FOR UPDATE SKIP LOCKED)
             RETURNING saga_id
-        ), asked AS (
-            DELETE FROM saga_choreography_intervention WHERE saga_id IN (SELECT saga_id FROM gone)
         )
         DELETE FROM saga_choreography_sagaevent WHERE saga_id IN (SELECT saga_id FROM gone)
         """,
@@ -452,7 +452,7 @@ def _watched(saga_id: str, saga: str, phase: int, context: str, *row: Any) -> Wa
     parked_step, parked_reason, *wait = row[8:]
     return WatchedSaga(
         context=_read(saga_id, saga, phase, context),
-        phase=Phase(phase),
+        phase=SagaPhase(phase),
         started_at=started_at,
         redrives=redrives,
         redriven_at=redriven_at,

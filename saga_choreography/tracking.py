@@ -25,32 +25,32 @@ from contracts.states import SagaStatus, StepState, StepStatus
 from messaging import outbox
 from messaging.reactions import InvalidEvent
 from messaging.reactions import context as context_of
-from participant import failpoints
+from participant import failpoints, trail
 from saga_choreography import store
 from saga_choreography.models import Action, Intervention
 from saga_choreography.store import (
     SERVICE,
     EventBody,
     Locked,
-    Phase,
     PhaseChange,
+    SagaPhase,
     Stop,
     TrackedEvent,
     Wait,
 )
 
 _STATUS_OF_PHASE = {
-    Phase.RUNNING: SagaStatus.RUNNING,
-    Phase.COMPENSATING: SagaStatus.COMPENSATING,
-    Phase.COMPLETED: SagaStatus.COMPLETED,
-    Phase.RETURNING: SagaStatus.COMPENSATING,
+    SagaPhase.RUNNING: SagaStatus.RUNNING,
+    SagaPhase.COMPENSATING: SagaStatus.COMPENSATING,
+    SagaPhase.COMPLETED: SagaStatus.COMPLETED,
+    SagaPhase.RETURNING: SagaStatus.COMPENSATING,
 }
 
 
-class SagaView(msgspec.Struct, frozen=True, kw_only=True):
+class TrackedSaga(msgspec.Struct, frozen=True, kw_only=True):
     """Where a saga stands. `current_step`: what is being done, or undone; None: it has ended."""
 
-    phase: Phase
+    phase: SagaPhase
     status: SagaStatus
     current_step: str | None
     failure: Failure | None
@@ -84,23 +84,23 @@ class StateMachine:
             if event
         }
         self._past_first_undo = saga.pivot + 1
-        self.phase_after: Mapping[str, Phase] = {
-            **dict.fromkeys(self._back, Phase.COMPENSATING),
-            self.completed: Phase.COMPLETED,
-            self.page.give_back: Phase.RETURNING,
-            self.pivot.undone: Phase.RETURNING,
-            self.undone: Phase.ENDED,
+        self.phase_after: Mapping[str, SagaPhase] = {
+            **dict.fromkeys(self._back, SagaPhase.COMPENSATING),
+            self.completed: SagaPhase.COMPLETED,
+            self.page.give_back: SagaPhase.RETURNING,
+            self.pivot.undone: SagaPhase.RETURNING,
+            self.undone: SagaPhase.ENDED,
         }
 
-    def fold(self, *, trail: Iterable[TrackedEvent]) -> SagaView:
+    def fold(self, *, trail: Iterable[TrackedEvent]) -> TrackedSaga:
         """The state that these events make, in any order and with any duplicates."""
         seen = _first_of_each(trail)
         phase = max(
-            (self.phase_after.get(event_type, Phase.RUNNING) for event_type in seen),
-            default=Phase.RUNNING,
+            (self.phase_after.get(event_type, SagaPhase.RUNNING) for event_type in seen),
+            default=SagaPhase.RUNNING,
         )
         last = self._last(phase, seen)
-        return SagaView(
+        return TrackedSaga(
             phase=phase,
             status=status_after(phase=phase, last=last.data if last else None),
             current_step=self.current_step(phase=phase, event_types=seen),
@@ -109,16 +109,16 @@ class StateMachine:
             steps=[self._step(at, phase, seen) for at in range(len(self.page.steps))],
         )
 
-    def current_step(self, *, phase: Phase, event_types: Iterable[str]) -> str | None:
+    def current_step(self, *, phase: SagaPhase, event_types: Iterable[str]) -> str | None:
         """The step that is being done, or undone, once these were seen; None once it has ended."""
-        if phase in (Phase.COMPLETED, Phase.ENDED):
+        if phase in (SagaPhase.COMPLETED, SagaPhase.ENDED):
             return None
         steps, seen = self.page.steps, set(event_types)
-        if phase is Phase.RUNNING:
+        if phase is SagaPhase.RUNNING:
             return steps[min(self._furthest(seen) + 1, len(steps) - 1)].name
         return steps[self._lowest(seen) - 1].name
 
-    def last_events(self, *, phase: Phase, event_types: Iterable[str]) -> list[str]:
+    def last_events(self, *, phase: SagaPhase, event_types: Iterable[str]) -> list[str]:
         """What has to be published again for a saga to go on that stands still after these events.
 
         Backward: the event furthest back; every undo before it has happened, or it would not be
@@ -126,7 +126,7 @@ class StateMachine:
         decides between the two.
         """
         seen = set(event_types)
-        if phase is Phase.RUNNING:
+        if phase is SagaPhase.RUNNING:
             forward = sorted(
                 seen & self._done.keys(), key=lambda event_type: self._done[event_type]
             )
@@ -136,13 +136,13 @@ class StateMachine:
             seen & backward.keys(), key=lambda event_type: (backward[event_type], event_type)
         )[:1]
 
-    def _last(self, phase: Phase, seen: Mapping[str, TrackedEvent]) -> TrackedEvent | None:
-        if phase is Phase.ENDED:
+    def _last(self, phase: SagaPhase, seen: Mapping[str, TrackedEvent]) -> TrackedEvent | None:
+        if phase is SagaPhase.ENDED:
             return seen[self.undone]
-        return seen[self.completed] if phase is Phase.COMPLETED else None
+        return seen[self.completed] if phase is SagaPhase.COMPLETED else None
 
-    def _failure(self, phase: Phase, seen: Mapping[str, TrackedEvent]) -> Failure | None:
-        if phase is Phase.ENDED:
+    def _failure(self, phase: SagaPhase, seen: Mapping[str, TrackedEvent]) -> Failure | None:
+        if phase is SagaPhase.ENDED:
             return seen[self.undone].data.failure
         reached = [
             event for event in seen.values() if self.phase_after.get(event.event_type) is phase
@@ -161,7 +161,7 @@ class StateMachine:
         back = [self._back[event_type] for event_type in seen if event_type in self._back]
         return min(back, default=self._past_first_undo)
 
-    def _step(self, at: int, phase: Phase, seen: Mapping[str, TrackedEvent]) -> StepState:
+    def _step(self, at: int, phase: SagaPhase, seen: Mapping[str, TrackedEvent]) -> StepState:
         step = self.page.steps[at]
         done, refused = seen.get(step.done), seen.get(step.refused)
         undone = seen.get(step.undone)
@@ -175,7 +175,9 @@ class StateMachine:
             response_data=done.data.result if done else {},
         )
 
-    def _step_status(self, at: int, phase: Phase, seen: Mapping[str, TrackedEvent]) -> StepStatus:
+    def _step_status(
+        self, at: int, phase: SagaPhase, seen: Mapping[str, TrackedEvent]
+    ) -> StepStatus:
         """A step whose own event was lost on its way here is known by those that follow it."""
         step, furthest = self.page.steps[at], self._furthest(seen)
         done, undone = seen.get(step.done), seen.get(step.undone)
@@ -197,13 +199,13 @@ class StateMachine:
         return StepStatus.RUNNING if at == furthest + 1 else StepStatus.PENDING
 
 
-def status_after(*, phase: Phase, last: EventBody | Facts | None) -> SagaStatus:
+def status_after(*, phase: SagaPhase, last: EventBody | Facts | None) -> SagaStatus:
     """The word for a phase. `last`: what the event carried that ended the saga, if it has ended.
 
-    A saga that was undone says in its last event whether anything had to be, as its owner recorded
+    A saga that was undone tells in its last event whether anything had to be, as its owner recorded
     it: the two can't disagree.
     """
-    if phase is not Phase.ENDED or last is None:
+    if phase is not SagaPhase.ENDED or last is None:
         return _STATUS_OF_PHASE[phase]
     if last.result.get("status") in (SagaStatus.FAILED, SagaStatus.COMPENSATED):
         return SagaStatus(last.result["status"])
@@ -212,12 +214,12 @@ def status_after(*, phase: Phase, last: EventBody | Facts | None) -> SagaStatus:
 
 
 def still_waits(
-    *, wait: Wait | None, saga: str, phase: Phase, event_types: Collection[str]
+    *, wait: Wait | None, saga: str, phase: SagaPhase, event_types: Collection[str]
 ) -> bool:
     """Whether the saga still waits for that decision, as its trail tells: nothing that follows from
     it was seen, and the saga's end was not asked for.
     """
-    if wait is None or phase is not Phase.RUNNING or saga not in SAGAS:
+    if wait is None or phase is not SagaPhase.RUNNING or saga not in SAGAS:
         return False
     page = SAGAS[saga]
     position = next((at for at, step in enumerate(page.steps) if step.name == wait.step), None)
@@ -242,8 +244,8 @@ def _error(
     return f"{failure.code}: {failure.detail}" if failure else None
 
 
-def _is_backward(phase: Phase) -> bool:
-    return phase in (Phase.COMPENSATING, Phase.RETURNING, Phase.ENDED)
+def _is_backward(phase: SagaPhase) -> bool:
+    return phase in (SagaPhase.COMPENSATING, SagaPhase.RETURNING, SagaPhase.ENDED)
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -312,7 +314,7 @@ def tracked(*, event: Event, context: Context, now: datetime) -> TrackedEvent:
 def phase_change(*, event: Event, now: datetime) -> PhaseChange:
     """The row of a saga that this event brings to a new phase."""
     phase = _phase_after(event)
-    is_over = phase in (Phase.COMPLETED, Phase.ENDED)
+    is_over = phase in (SagaPhase.COMPLETED, SagaPhase.ENDED)
     failure = event.data.failure or Failure("", "")
     return PhaseChange(
         saga_id=event.saga_id,
@@ -336,7 +338,7 @@ def ask(*, asked: Sequence[Asked], now: datetime) -> None:
         ],
         watch_at=next_look(now=now),
     )
-    returns = [event for event in requests if _phase_after(event) > Phase.RUNNING]
+    returns = [event for event in requests if _phase_after(event) > SagaPhase.RUNNING]
     if returns:
         store.change_phases(changes=[phase_change(event=event, now=now) for event in returns])
     outbox.add(service=SERVICE, events=requests)
@@ -347,6 +349,7 @@ def ask(*, asked: Sequence[Asked], now: datetime) -> None:
             requested_by=request.requested_by,
             reason=request.reason,
             requested_at=now,
+            **trail.told(),
         )
         for request in asked
     )
@@ -410,8 +413,8 @@ def _get_to_know(received: Sequence[Event], contexts: Sequence[Context], now: da
             raise InvalidEvent(event, f"the saga {event.saga_id} is a {known}")
 
 
-def _phase_after(event: Event) -> Phase:
-    return machine_of(event.saga).phase_after.get(event.type, Phase.RUNNING)
+def _phase_after(event: Event) -> SagaPhase:
+    return machine_of(event.saga).phase_after.get(event.type, SagaPhase.RUNNING)
 
 
 def _is_new(event: Event, locked: Locked) -> bool:
@@ -421,7 +424,7 @@ def _is_new(event: Event, locked: Locked) -> bool:
 
 def _is_late(event: Event, locked: Locked) -> bool:
     """Whether it has completed although a person had stopped it."""
-    return locked.is_stopped and _phase_after(event) is Phase.COMPLETED
+    return locked.is_stopped and _phase_after(event) is SagaPhase.COMPLETED
 
 
 def _return(completed: Sequence[Event], now: datetime) -> None:
@@ -446,7 +449,7 @@ def _furthest_of_each(received: Sequence[Event]) -> Mapping[str, Event]:
     """For each saga the event that brings it furthest, of those that change a phase."""
     reached: dict[str, Event] = {}
     for event in received:
-        if _phase_after(event) > Phase.RUNNING:
+        if _phase_after(event) > SagaPhase.RUNNING:
             known = reached.setdefault(event.saga_id, event)
             if _phase_after(event) > _phase_after(known):
                 reached[event.saga_id] = event

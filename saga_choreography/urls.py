@@ -9,7 +9,9 @@ from saga_choreography import operations, queries
 from saga_choreography.store import SERVICE
 
 
-def compensate(*, saga_id: str, requested_by: str, reason: str) -> Refused | None:
+def compensate(
+    *, saga_id: str, requested_by: str, reason: str, may_return: bool = True
+) -> Refused | None:
     """An abort, or the return of what is completed."""
     ask = partial(
         operations.act,
@@ -17,6 +19,7 @@ def compensate(*, saga_id: str, requested_by: str, reason: str) -> Refused | Non
         saga_id=saga_id,
         requested_by=requested_by,
         reason=reason,
+        may_return=may_return,
     )
     refused = ask()
     is_past_pivot = refused and refused.code == refusals.PAST_PIVOT

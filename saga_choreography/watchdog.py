@@ -1,13 +1,14 @@
 """The watchdog: helps a saga that stands still. A component of this service's worker.
 
-There is no orchestrator, so a lost message would leave a saga standing for ever. First its last
-event is published again, marked as a redrive: a service that has answered it before publishes the
-stored answer again, and so the chain heals along its way, while the barrier lets nothing happen
-twice. Past its deadline an abort is asked for, and the pivot decides whether it still can be. A
-saga that waits for a decision is left alone until that must be overdue, and its time stands still
-meanwhile. A saga that nothing moves is parked, with its step and the reason, for a person; any new
-event un-parks it. A saga that can't be read, or helped, is parked with the fault, and the others
-are helped. All times are the database's: a worker whose own clock is wrong decides like any other.
+There is no orchestrator, so a lost message would leave a saga standing for ever. First the service
+whose event was the last is asked to publish it again, marked as a redrive: a service that has
+answered it before publishes the stored answer again, and so the chain heals along its way, while
+the barrier lets nothing happen twice. Past its deadline an abort is asked for, and the pivot
+decides whether it still can be. A saga that waits for a decision is left alone until that must be
+overdue, and its time stands still meanwhile. A saga that nothing moves is parked, with its step and
+the reason, for a person; any new event un-parks it. A saga that can't be read, or helped, is parked
+with the fault, and the others are helped. All times are the database's: a worker whose own clock is
+wrong decides like any other.
 """
 
 import logging
@@ -25,9 +26,9 @@ from django.db import DatabaseError, InterfaceError, connections, transaction
 
 from contracts import refusals
 from contracts.saga import SAGAS
+from contracts.topology import queue_of
 from messaging import outbox
 from messaging.brokers import Broker, BrokerUnavailable
-from messaging.consumer import queue_of
 from participant import failpoints, sql
 from saga_choreography import operations, store, tracking
 from saga_choreography.models import Action
@@ -165,7 +166,7 @@ def _alone(saga_id: str, now: datetime) -> dict[str, Remedy]:
             log.warning("it is locked by another session", extra={"saga_id": saga_id})
             return {saga_id: Remedy.WAIT}
         log.error("it can't be helped: %r", error, extra={"saga_id": saga_id})
-        reason = f"It can't be helped: {error or repr(error)}"
+        reason = f"It can't be helped: {sql.category(error)}"
     return _do(partial(_park, reason), now, only=saga_id)
 
 
@@ -191,7 +192,7 @@ def _help(claimed: Sequence[str], now: datetime) -> dict[str, Remedy]:
         for saga in sagas
     ]
     store.record(updates=[_update(saga, it, trails[saga.saga_id], now) for saga, it in decided])
-    _redrive([saga for saga, it in decided if it.remedy is Remedy.REDRIVE], trails)
+    _redrive([saga for saga, it in decided if it.remedy is Remedy.REDRIVE], trails, now)
     asked = [_abort(saga, trails) for saga, it in decided if it.remedy is Remedy.ABORT]
     asked += [_return(saga) for saga, it in decided if it.remedy is Remedy.RETURN]
     if asked:
@@ -277,12 +278,12 @@ def waited_for(watched: WatchedSaga, seen: Sequence[TrackedEvent]) -> timedelta:
     return timedelta(seconds=wait.waited_seconds) + (min(ended, wait.until) - wait.since)
 
 
-def _redrive(sagas: Sequence[WatchedSaga], trails: store.Trails) -> None:
+def _redrive(sagas: Sequence[WatchedSaga], trails: store.Trails, now: datetime) -> None:
     again = [
         event
         for saga in sagas
         for event in operations.redrives(
-            phase=saga.phase, seen=trails[saga.saga_id], context=saga.context
+            phase=saga.phase, seen=trails[saga.saga_id], context=saga.context, now=now
         )
     ]
     outbox.add(service=SERVICE, events=again)

@@ -14,14 +14,14 @@ register_alike("saga_orchestrator")
 
 class InterventionInline(ReadOnlyInline):
     model = Intervention
-    fields = ["requested_at", "action", "step", "requested_by", "reason"]
+    fields = ["requested_at", "action", "step", "requested_by", "reason", "via"]
 
 
 @admin.register(Saga)
 class OrchestratedSagaAdmin(SagaAdmin):
     list_display = [
-        *["saga_id", "name", "subject", "pattern", "status", "current_step"],
-        *["failure_code", "parked_reason", "started_at", "finished_at"],
+        *["saga_id", "status", "current_step", "why_parked", "failure_code"],
+        *["name", "pattern", "started_at", "finished_at", "subject"],
     ]
     list_filter = ["status", "name", "current_step", "failure_code", "pattern", ParkedForFilter]
     fieldsets = [

@@ -12,15 +12,15 @@ class SagaOrchestratorConfig(service.CoordinatorConfig):
 
     def worker_components(self, broker: Broker) -> list[Component]:
         """With the runner, whose calls over HTTP need no broker."""
-        from saga_orchestrator.participants import Participants
-        from saga_orchestrator.worker import Runner
+        from coordination.participants import Participants
+        from saga_orchestrator.worker import RunnerComponent
 
-        runner = Runner(participants=Participants(urls=settings.SERVICE_URLS))
+        runner = RunnerComponent(participants=Participants(urls=settings.SERVICE_URLS))
         return [runner, *super().worker_components(broker)]
 
-    def kept(self) -> list[retention.Kept]:
+    def kept(self) -> list[retention.RetentionRule]:
         """With the leases of runners that died."""
-        runners = retention.Kept(
+        runners = retention.RetentionRule(
             "saga_orchestrator_runner", "seen_at", "started_at", retention.DEAD_WORKER_SECONDS
         )
         return [*super().kept(), runners]

@@ -20,11 +20,12 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 from django.db import DatabaseError, InterfaceError
 
-from contracts import refusals
 from contracts.states import SagaStatus
-from participant import failpoints, metrics
-from saga_orchestrator import engine, store
-from saga_orchestrator.engine import CallResult, Fault, Progress, Transition
+from coordination import engine
+from coordination.engine import CallResult, Fault, Progress, Transition
+from coordination.participants import Endpoint, Participants, endpoint_of
+from participant import failpoints, metrics, sql
+from saga_orchestrator import store
 from saga_orchestrator.in_flight import (
     Bulkheads,
     Call,
@@ -34,11 +35,9 @@ from saga_orchestrator.in_flight import (
     call_of,
     database_clock,
 )
-from saga_orchestrator.participants import Endpoint, Participants, endpoint_of
 
 log = logging.getLogger(__name__)
 
-STOPPED = "A stop was asked for."
 Step = tuple[ClaimedSaga, Transition]
 """A saga, and the transition that it makes."""
 
@@ -48,34 +47,19 @@ def turned_back(*, saga: ClaimedSaga, progress: Progress, now: float) -> Transit
 
     `now`: on the clock of the saga's deadline.
     """
-    if saga.stop_requested:
-        return engine.interrupt(progress=progress, code=refusals.STOPPED, detail=STOPPED)
-    if now >= saga.deadline:
-        return engine.interrupt(
-            progress=progress, code=refusals.DEADLINE, detail="It took too long."
-        )
-    return None
+    return engine.turned_back(
+        progress=progress, is_stopped=saga.stop_requested, is_late=now >= saga.deadline
+    )
 
 
 def after(*, saga: ClaimedSaga, answer: CallResult) -> Transition:
-    """The transition that follows from the answer.
-
-    A stop that was asked for before the pivot and came too late becomes the return: who was told
-    that the saga will be undone finds it undone.
-    """
+    """The transition that follows from the answer."""
     if isinstance(answer, Fault):
         step, direction = call_of(progress=saga.progress)
         metrics.count(metrics.FAULTS, saga.name, step, direction, saga.context.pattern)
     draw = random.random()  # noqa: S311 -- spreads retries over time, guards nothing
     transition = engine.after(progress=saga.progress, answer=answer, draw=draw)
-    if saga.stop_requested and transition.status is SagaStatus.COMPLETED:
-        return engine.give_back(
-            progress=transition.progress,
-            code=refusals.STOPPED,
-            detail=STOPPED,
-            record=transition.record,
-        )
-    return transition
+    return engine.after_a_stop(transition=transition) if saga.stop_requested else transition
 
 
 def given_up(*, saga: ClaimedSaga, reason: str) -> Transition:
@@ -183,7 +167,8 @@ class Executor:
             self.rest(sagas=[saga])
             return
         del self._bugs[saga.saga_id]
-        reason = f"its call can't be made here: {error!r}"
+        log.error("its call can't be made: %r", error, extra={"saga_id": saga.saga_id})
+        reason = f"its call can't be made here: {sql.category(error)}"
         try:
             park(UnreadableSaga(saga_id=saga.saga_id, version=saga.version, reason=reason))
         except (DatabaseError, InterfaceError):

@@ -26,7 +26,7 @@ import msgspec
 from contracts import projection
 from contracts.saga import Context
 from contracts.states import SagaStatus
-from saga_orchestrator.engine import Progress, StepRecord, Transition
+from coordination.engine import Progress, StepRecord, Transition
 
 
 class StepTaken(NamedTuple):

@@ -31,10 +31,11 @@ from contracts.events import Event, Facts
 from contracts.outcomes import Done, Outcome, Refused, Waiting
 from contracts.projection import reply_to
 from contracts.states import FINAL, SagaStatus
+from coordination import engine
+from coordination.engine import Fault, Progress, Transition
 from messaging import outbox, wakeups
 from participant import failpoints, tracing
-from saga_orchestrator import engine, store
-from saga_orchestrator.engine import Fault, Progress, Transition
+from saga_orchestrator import store
 from saga_orchestrator.executor import Step, after, end_counter, given_up, turned_back
 from saga_orchestrator.in_flight import ClaimedSaga
 

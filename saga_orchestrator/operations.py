@@ -1,32 +1,23 @@
 """What a person can do to a saga. Each is written down: what, who, when and why."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import transaction
 
 from contracts import refusals
 from contracts.outcomes import Refused
-from contracts.saga import SAGAS, Context, Direction, stand_in
-from contracts.states import FINAL, SagaStatus
+from contracts.saga import SAGAS, Context, stand_in
+from coordination import interventions
+from coordination.interventions import InterventionAction, PlannedIntervention
 from coordination.store import UnknownSaga, unreadable
 from messaging import wakeups
-from participant import failpoints, tracing
-from saga_orchestrator import engine, store
-from saga_orchestrator.engine import Transition
+from participant import failpoints, tracing, trail
+from saga_orchestrator import store
 from saga_orchestrator.in_flight import ClaimedSaga
-from saga_orchestrator.models import Intervention, InterventionAction, Saga
+from saga_orchestrator.models import Intervention, Saga
 
 SERVICE = store.ALIAS
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decision:
-    """What is to be done to a saga. `transition`: None asks its runner to turn it back."""
-
-    action: InterventionAction
-    transition: Transition | None
 
 
 def start(*, contexts: Sequence[Context]) -> None:
@@ -59,24 +50,27 @@ def decided(*, steps: Sequence[tuple[str, str]]) -> None:
         _notify()
 
 
-def compensate(*, saga_id: str, requested_by: str, reason: str = "") -> Refused | None:
-    """Stops a saga that has not passed its pivot and undoes it; undoes a completed one, a return.
+def compensate(
+    *, saga_id: str, requested_by: str, reason: str = "", may_return: bool = True
+) -> Refused | None:
+    """Stops a saga that has not passed its pivot and undoes it; undoes a completed one, a return
+    (`may_return`: whether that is theirs to ask).
 
-    None: it is on its way. Refused: already_undone, past_pivot. Raises UnknownSaga.
+    None: it is on its way. Refused: already_undone, past_pivot, needs_operator. Raises UnknownSaga.
     One whose row can't be read is undone as a whole: the barriers know what of it has happened.
     """
     return _intervene(
         saga_id,
         requested_by,
         reason,
-        lambda saga: decide_compensate(saga, reason),
-        undoes_unreadable=True,
+        lambda saga: interventions.decide_compensate(saga, reason, may_return=may_return),
+        undoes_unreadable=may_return,
     )
 
 
 def retry(*, saga_id: str, requested_by: str, reason: str = "") -> Refused | None:
     """Tries the call of a parked saga again. Refused: nothing_to_retry. Raises UnknownSaga."""
-    return _intervene(saga_id, requested_by, reason, decide_retry)
+    return _intervene(saga_id, requested_by, reason, interventions.decide_retry)
 
 
 def skip(*, saga_id: str, requested_by: str, reason: str) -> Refused | None:
@@ -84,62 +78,16 @@ def skip(*, saga_id: str, requested_by: str, reason: str) -> Refused | None:
 
     Refused: nothing_to_retry. Raises UnknownSaga.
     """
-    return _intervene(saga_id, requested_by, reason, lambda saga: decide_skip(saga, reason))
-
-
-def decide_compensate(saga: ClaimedSaga, reason: str) -> Decision | Refused:
-    """A running saga is its runner's, which is asked; one that rests is moved here."""
-    progress = saga.progress
-    if saga.status is SagaStatus.COMPLETED:
-        transition = engine.give_back(progress=progress, code=refusals.STOPPED, detail=reason)
-        return Decision(action=InterventionAction.RETURN, transition=transition)
-    if saga.status in FINAL or progress.direction is Direction.UNDO:
-        return Refused(refusals.ALREADY_UNDONE, f"This saga is {saga.status} already.")
-    if saga.status is SagaStatus.PARKED and progress.direction is Direction.DO:
-        transition = engine.give_back(progress=progress, code=refusals.STOPPED, detail=reason)
-        return Decision(action=InterventionAction.UNDO, transition=transition)
-    if progress.position > engine.pivot(steps=progress.steps):
-        return Refused(
-            refusals.PAST_PIVOT, "It can only go forward now; once it is completed, return it."
-        )
-    if saga.status is SagaStatus.PARKED:
-        return Refused(
-            refusals.PAST_PIVOT, "It is open whether its pivot has happened: retry that first."
-        )
-    return Decision(action=InterventionAction.STOP, transition=None)
-
-
-def decide_retry(saga: ClaimedSaga) -> Decision | Refused:
-    """The same call, with all its tries again."""
-    if saga.status is not SagaStatus.PARKED:
-        return _not_parked(saga)
-    return Decision(
-        action=InterventionAction.RETRY, transition=engine.retry(progress=saga.progress)
+    return _intervene(
+        saga_id, requested_by, reason, lambda saga: interventions.decide_skip(saga, reason)
     )
-
-
-def decide_skip(saga: ClaimedSaga, reason: str) -> Decision | Refused:
-    """The next call instead, unless it is open what the skipped one would have told."""
-    if saga.status is not SagaStatus.PARKED:
-        return _not_parked(saga)
-    transition = engine.skip(progress=saga.progress, reason=reason)
-    if transition is None:
-        return Refused(
-            refusals.NOTHING_TO_RETRY,
-            "Only the service can tell whether the pivot has happened: retry, or mend it there.",
-        )
-    return Decision(action=InterventionAction.SKIP, transition=transition)
-
-
-def _not_parked(saga: ClaimedSaga) -> Refused:
-    return Refused(refusals.NOTHING_TO_RETRY, f"This saga is {saga.status}, not parked.")
 
 
 def _intervene(
     saga_id: str,
     requested_by: str,
     reason: str,
-    decide: Callable[[ClaimedSaga], Decision | Refused],
+    decide: Callable[[ClaimedSaga], PlannedIntervention | Refused],
     *,
     undoes_unreadable: bool = False,
 ) -> Refused | None:
@@ -179,7 +127,7 @@ def _undo_all(saga_id: str, requested_by: str, reason: str) -> Refused | None:
 
 
 def _decided(
-    saga: ClaimedSaga, decided: Decision | Refused, requested_by: str, reason: str
+    saga: ClaimedSaga, decided: PlannedIntervention | Refused, requested_by: str, reason: str
 ) -> Refused | None:
     if isinstance(decided, Refused):
         return decided
@@ -193,7 +141,12 @@ def _decided(
 
 def _note(saga_id: str, action: str, step: str, requested_by: str, reason: str) -> None:
     Intervention.objects.create(
-        saga_id=saga_id, action=action, step=step, requested_by=requested_by, reason=reason
+        saga_id=saga_id,
+        action=action,
+        step=step,
+        requested_by=requested_by,
+        reason=reason,
+        **trail.told(),
     )
 
 

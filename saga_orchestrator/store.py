@@ -1,15 +1,12 @@
 """All SQL of the hot path: sagas in, claimed, moved and released, a whole batch in one statement.
-
-A batch travels as one JSON parameter: psycopg writes arrays element by element in Python, at ten
-times what msgspec takes for the same values. Times are the database's own, so that runners on
-machines with different clocks agree.
+It travels as one JSON parameter: psycopg writes arrays element by element in Python, at ten
+times what msgspec takes. Times are the database's own: the clocks of runners may differ.
 
 Each statement is a transaction of its own, unless one is open. A version is only compared for
-equality; it starts anew long before its column is full, so that no row, whatever stands in it,
-makes a statement for many fail.
+equality; it starts anew long before its column is full: no row makes a statement for many fail.
 """
 
-import hashlib
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
@@ -23,16 +20,17 @@ from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
 from contracts.outcomes import Failure
-from contracts.saga import SAGAS, Context, Direction, Saga, Step
+from contracts.saga import Context, Direction, Saga, Step
 from contracts.states import FINAL, SagaStatus
+from coordination import engine, saga_log
+from coordination.engine import Progress, StepRecord, Transition
 from participant import sql
-from saga_orchestrator import engine
-from saga_orchestrator.engine import Progress, StepRecord, Transition
 from saga_orchestrator.in_flight import Call, ClaimedSaga, UnreadableSaga
 
+log = logging.getLogger(__name__)
+
 ALIAS = "saga_orchestrator"
-CHANNEL = "runner"
-"""The channel that wakes a runner."""
+CHANNEL = "runner"  # wakes a runner
 OVERDUE_SECONDS = 5.0
 """A service ends its overdue steps by itself; one that it has not told of by then is asked."""
 SILENT_SECONDS = 3.0
@@ -56,7 +54,7 @@ def undo_all(*, saga: Saga, context: Context, detail: str) -> bool:
     """Has a saga whose row can't be read undone, from its last step that can be; whether it was
     not undone already. `context`: stands in for its own.
     """
-    steps, digest = sql.as_json(saga.steps), _digest(saga)
+    steps, digest = sql.as_json(saga.steps), saga_log.digest_of(saga)
     last = max(at for at, step in enumerate(saga.steps) if step.can(Direction.UNDO))
     name = saga.steps[last].name
     row = [saga.name, digest, sql.as_json(context), last, name, name, detail, context.saga_id]
@@ -70,7 +68,7 @@ def start(*, saga: Saga, contexts: Sequence[Context], seconds: float) -> list[st
     """
     if not contexts:
         return []
-    defined = [_digest(saga), saga.name, sql.as_json(saga.steps)]
+    defined = [saga_log.digest_of(saga), saga.name, sql.as_json(saga.steps)]
     first = saga.steps[1].name
     made = _rows(START, [*defined, saga.name, defined[0], first, seconds, sql.as_json(contexts)])
     return [row[0] for row in made]
@@ -155,8 +153,7 @@ def forget_sagas(*, saga_ids: Sequence[str], seconds: float) -> set[str]:
     """Deletes those of these sagas that ended longer ago than that, with their steps; those that
     are left. One of which a person skipped a step stays: it is theirs to answer for.
     """
-    _rows(FORGET, [list(saga_ids), list(FINAL), seconds])
-    return {row[0] for row in _rows(LEFT, [list(saga_ids)])}
+    return saga_log.forget_sagas(service=ALIAS, saga_ids=saga_ids, seconds=seconds)
 
 
 def forget_runner(*, runner_id: int) -> None:
@@ -227,8 +224,10 @@ def _read(*row: Any) -> ClaimedSaga | UnreadableSaga:
     """Whatever a person has typed over it: a row that is no saga any more stops no other."""
     try:
         return _in_flight(*row)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        return UnreadableSaga(saga_id=row[0], version=row[2], reason=f"not readable here: {error}")
+    except (msgspec.MsgspecError, ValueError, RecursionError, sql.Damaged) as error:
+        log.warning("not readable: %r", error, extra={"saga_id": row[0]})
+        reason = f"not readable here: {sql.category(error)}"
+        return UnreadableSaga(saga_id=row[0], version=row[2], reason=reason)
 
 
 def _in_flight(*row: Any) -> ClaimedSaga:
@@ -237,11 +236,13 @@ def _in_flight(*row: Any) -> ClaimedSaga:
     about = _context.decode(context)
     steps = _steps(definition)
     if (about.saga, about.saga_id) != (name, saga_id):
-        raise ValueError(f"its context is that of the {about.saga} {about.saga_id}")
+        raise sql.Damaged(f"its context is that of the {about.saga} {about.saga_id}")
     if not 0 <= position < len(steps):
-        raise ValueError(f"it stands at step {position} of {len(steps)}")
+        raise sql.Damaged(f"it stands at step {position} of {len(steps)}")
+    if direction not in set(Direction):
+        raise sql.Damaged(f"it goes in no direction, {direction!r}")
     if position and not steps[position].can(Direction(direction)):
-        raise ValueError(f"its step {steps[position].name} has no {direction}")
+        raise sql.Damaged(f"its step {steps[position].name} has no {direction}")
     failure = Failure(step, code, detail, undone) if code else None
     progress = Progress(
         steps=steps,
@@ -276,18 +277,6 @@ def _steps(digest: str) -> tuple[Step, ...]:
     return msgspec.json.decode(rows[0][0], type=tuple[Step, ...])
 
 
-@cache
-def _digest_of(name: str) -> str:
-    return hashlib.sha256(sql.as_json(SAGAS[name].steps).encode()).hexdigest()
-
-
-def _digest(saga: Saga) -> str:
-    """Of its steps, as they are now."""
-    if SAGAS.get(saga.name) is saga:
-        return _digest_of(saga.name)
-    return hashlib.sha256(sql.as_json(saga.steps).encode()).hexdigest()
-
-
 def _rows(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     return sql.execute(service=ALIAS, sql=statement, values=values)
 
@@ -312,10 +301,11 @@ START = """
         VALUES (%s, %s, %s::jsonb) ON CONFLICT (digest) DO NOTHING
     )
     INSERT INTO saga_orchestrator_saga
-           (saga_id, name, definition_id, current_step, deadline_at, status,
-            pattern, subject, context)
+           (saga_id, name, definition_id, current_step, deadline_at, status, pattern, subject,
+            user_id, context)
     SELECT context ->> 'saga_id', %s, %s, %s, now() + make_interval(secs => %s), 'pending',
-           context ->> 'pattern', context ->> 'subject', context
+           context ->> 'pattern', context ->> 'subject', coalesce(context ->> 'user_id', ''),
+           context
     FROM jsonb_array_elements(%s::jsonb) AS context
     ORDER BY 1
     ON CONFLICT (saga_id) DO NOTHING
@@ -500,21 +490,3 @@ RELEASE = """
 """
 
 FORGET_RUNNER = "DELETE FROM saga_orchestrator_runner WHERE id = %s"
-
-FORGET = """
-    WITH gone AS (
-        DELETE FROM saga_orchestrator_saga WHERE saga_id IN (
-            SELECT saga_id FROM saga_orchestrator_saga AS saga
-            WHERE saga_id = ANY(%s) AND status = ANY(%s)
-              AND finished_at < now() - make_interval(secs => %s)
-              AND NOT EXISTS (SELECT FROM saga_orchestrator_intervention AS asked
-                              WHERE asked.saga_id = saga.saga_id AND action = 'skip')
-            FOR UPDATE SKIP LOCKED)
-        RETURNING saga_id
-    ), asked AS (
-        DELETE FROM saga_orchestrator_intervention WHERE saga_id IN (SELECT saga_id FROM gone)
-    )
-    DELETE FROM saga_orchestrator_sagastep WHERE saga_id IN (SELECT saga_id FROM gone)
-"""
-
-LEFT = "SELECT saga_id FROM saga_orchestrator_saga WHERE saga_id = ANY(%s)"

@@ -18,12 +18,12 @@ from collections.abc import Callable
 
 from django.db import DatabaseError, InterfaceError
 
+from coordination.participants import Participants
 from messaging import wakeups
 from participant import failpoints
 from saga_orchestrator import messages, store
 from saga_orchestrator.executor import Executor, end_counter, park
 from saga_orchestrator.in_flight import ClaimedSaga, UnreadableSaga, database_clock
-from saga_orchestrator.participants import Participants
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ MOST_IN_A_CLAIM = 200
 STOP_SECONDS = 8.0
 
 
-class Runner:
+class RunnerComponent:
     """A component of the orchestrator's worker."""
 
     name = "runner"

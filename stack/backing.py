@@ -2,7 +2,8 @@
 
 `python -m stack.backing -- COMMAND...` runs a command beside a fresh PostgreSQL and RabbitMQ.
 The command finds them in DATABASE_URL and RABBITMQ_URL (unset where RabbitMQ is not installed;
-an error then with DUETO_REQUIRE_RABBITMQ=1 or CI=true). Both end with it and leave no data.
+an error then with DUETO_REQUIRE_RABBITMQ=1 or CI=true). Both end with it and leave no data, so this
+PostgreSQL does not wait for the disk: nothing that measures may use it.
 What the environment names already is used as it is. The exit code is the command's.
 """
 
@@ -13,13 +14,20 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Literal, cast, get_args
-from urllib.parse import urlsplit
 
 import psycopg
 
-from catalogue.services import ALL, Service
+from catalogue.services import (
+    ADMIN_LOGIN,
+    ALL,
+    AUDIT_LOGIN,
+    BROKER_LOGIN,
+    MONOLITH_LOGIN,
+    Service,
+)
+from contracts import rights
 from stack import folders, postgres, rabbitmq
-from stack.children import bound_to_parent
+from stack.children import ANYBODY, OWN_USER, bound_to_parent
 from stack.console import (
     Announce,
     Interrupted,
@@ -30,11 +38,11 @@ from stack.console import (
     to_terminal,
 )
 from stack.folders import Folder
+from stack.given import check_broker, check_database
 from stack.ports import free_ports
 from stack.processes import Supervisor
 
 BrokerChoice = Literal["auto", "rabbitmq", "postgresql"]
-_GIVEN_TIMEOUT = 5.0
 _SHARED = "DATABASE_URL"
 _USAGE_EXIT, _ERROR_EXIT = 2, 1
 
@@ -53,11 +61,6 @@ def alias_of(service: Service) -> str:
     return service.name if service.has_tables else "default"
 
 
-def database_of(service: Service) -> str:
-    """Its database's name on a server of our own."""
-    return f"dueto_{service.name}" if service.has_tables else "dueto"
-
-
 class Backends:
     """`start()`, then `wait_for_broker()`; after that its URLs are of servers that answer."""
 
@@ -70,21 +73,40 @@ class Backends:
         broker: BrokerChoice,
         use_given: bool = True,
         one_database: bool = False,
+        broker_nodes: int = 1,
+        standby: bool = False,
+        variables: Mapping[str, str] | None = None,
+        is_forgetful: bool = False,
     ) -> None:
         """`use_given`: whether DATABASE_URL, <SERVICE>_DATABASE_URL and RABBITMQ_URL count.
 
         `one_database`: the services share one of our own server, instead of having one each.
+        `broker_nodes`: of our own RabbitMQ. `standby`: whether our own PostgreSQL has one.
+        `variables`: of the processes that will use them. `is_forgetful`: our own database server
+        does not wait for its disk.
         """
         self.database_urls: dict[str, str] = {}
-        """By alias; `default` is the dashboard's."""
+        """By alias, each as its own service logs in; `default` is the dashboard's."""
+        self.admin_urls: dict[str, str] = {}
+        """The same databases, as the dashboard logs in."""
+        self.audit_urls: dict[str, str] = {}
+        """The same, as those log in who only read."""
+        self.superuser_urls: dict[str, str] = {}
+        """The same, for who may do anything: told to no process that goes on running."""
+        self.monolith_url = ""
+        """Of the one database that all share, for who may write in each service's tables."""
         self.rabbitmq_url: str | None = None
         self.database = self.broker = ""
         """What they are, in words for a report."""
         self._folder, self._supervisor, self._announce = folder, supervisor, announce
         self._choice: BrokerChoice = broker
+        self._broker_nodes, self._has_standby = broker_nodes, standby
+        self._variables = variables or {}
         self._one_database = one_database
+        self._settings = postgres.FORGETFUL if is_forgetful else {}
         self._given: Mapping[str, str] = os.environ if use_given else {}
-        self._node: rabbitmq.RabbitMQ | None = None
+        self._rabbitmq: rabbitmq.RabbitMQ | None = None
+        self._server: postgres.Postgres | None = None
         self._watch = Stopwatch()
 
     def start(self) -> None:
@@ -97,19 +119,55 @@ class Backends:
 
     def wait_for_broker(self) -> None:
         """Returns when the broker takes clients. Raises StackError when it doesn't."""
-        if self._node is not None:
-            self._node.wait(check=self._supervisor.check)
+        if self._rabbitmq is not None:
+            self._rabbitmq.wait(check=self._supervisor.check)
             self._announce(f"{self.broker} ready in {self._watch}")
 
+    def broker_environment(self, login: str) -> dict[str, str]:
+        """The variable that names the broker, for this login of `contracts.rights`. A server that
+        was given has one login for all."""
+        if self._rabbitmq is not None:
+            return {"RABBITMQ_URL": self._rabbitmq.url_of(login)}
+        if self._server is not None and not self.rabbitmq_url:
+            owner = BROKER_LOGIN if login == rights.TOPOLOGY else login
+            return {"DUETO_BROKER_DATABASE_URL": self._server.url(BROKER_LOGIN, login=owner)}
+        return self.environment()
+
     def environment(self) -> dict[str, str]:
-        """The variable that names the broker."""
+        """The variable that names the broker, for who may do anything there."""
         if self.rabbitmq_url:
             return {"RABBITMQ_URL": self.rabbitmq_url}
+        if self._server is not None:
+            return self.broker_environment(rights.TOPOLOGY)
         return {"DUETO_BROKER_DATABASE_URL": self.database_urls["default"]}
+
+    def superuser_environment(self) -> dict[str, str]:
+        """The variables by which the logins of our own server are made, for that command alone;
+        none where the server was given."""
+        if self._server is None:
+            return {}
+        named = {
+            "DUETO_SUPERUSER_DATABASE_URL": self._server.url(postgres.MAINTENANCE_DATABASE),
+            "DUETO_AUDIT_DATABASE_URL": self.audit_urls["default"],
+            **({} if self.rabbitmq_url else self.environment()),
+        }
+        return named | (
+            {"DUETO_MONOLITH_DATABASE_URL": self.monolith_url} if self.monolith_url else {}
+        )
 
     def _check_choice(self) -> None:
         """Before anything is started: what was asked for must be there."""
-        is_required = self._choice == "rabbitmq" or (self._choice == "auto" and _is_required())
+        if self._has_standby and self._given.get(_SHARED):
+            raise StackError(f"a standby is of a PostgreSQL of our own: unset {_SHARED}.")
+        wants_nodes = self._broker_nodes > 1
+        if wants_nodes and (self._choice == "postgresql" or self._given.get("RABBITMQ_URL")):
+            raise StackError(
+                f"{self._broker_nodes} nodes are of a RabbitMQ of our own: choose no other broker,"
+                " and unset RABBITMQ_URL."
+            )
+        is_required = (
+            wants_nodes or self._choice == "rabbitmq" or (self._choice == "auto" and _is_required())
+        )
         can_have = self._given.get("RABBITMQ_URL") or rabbitmq.is_installed()
         if is_required and not can_have:
             raise StackError(
@@ -121,11 +179,11 @@ class Backends:
         if self._choice == "postgresql":
             self.broker = "PostgreSQL as the broker (as asked)"
         elif url := self._given.get("RABBITMQ_URL"):
-            self.broker = f"{_check_broker(url)} (RABBITMQ_URL)"
+            self.broker = f"{check_broker(url)} (RABBITMQ_URL)"
             self.rabbitmq_url = url
             self._announce(f"{self.broker} answers")
         elif rabbitmq.is_installed():
-            self._start_node()
+            self._start_rabbitmq()
         else:
             self.broker = "PostgreSQL as the broker (RabbitMQ is not installed)"
             self._announce(
@@ -133,20 +191,35 @@ class Backends:
                 f" To measure RabbitMQ: {rabbitmq.HOW_TO_INSTALL}"
             )
 
-    def _start_node(self) -> None:
-        amqp_port, distribution, epmd = free_ports(3)
-        node = rabbitmq.private_node(folder=self._folder, ports=(amqp_port, distribution, epmd))
-        node.prepare()
-        for program in node.programs:
+    def _start_rabbitmq(self) -> None:
+        count = self._broker_nodes
+        ports = free_ports(1 + 2 * count)
+        own = rabbitmq.private(folder=self._folder, ports=ports, variables=self._variables)
+        own.prepare()
+        for program in own.programs:
             self._supervisor.start(program)
-        self._node, self.rabbitmq_url = node, node.url
-        self.broker = f"RabbitMQ {rabbitmq.version()} (private node)"
+        self._rabbitmq, self.rabbitmq_url = own, own.url
+        nodes = "private node" if count == 1 else f"{count} private nodes"
+        self.broker = f"RabbitMQ {rabbitmq.version()} ({nodes})"
+
+    def _fail_over(self) -> None:
+        """Instead of starting the primary again: it ended, so it takes no writes any more."""
+        server = self._server
+        if server is None or server.standby is None:
+            return
+        try:
+            server.standby.promote()
+        except (StackError, psycopg.Error) as error:
+            self._announce(f"{server.standby.name} can't take over: {error}")
+            return
+        postgres.note_promotion(folder=self._folder)
+        self._announce(f"{server.standby.name} is the primary now; {server.name} stays stopped")
 
     def _check_given_databases(self) -> None:
         known = (service.database_variable for service in ALL)
         variables = [name for name in known if self._given.get(name)]
         versions = {
-            variable: _check_database(variable, self._given[variable]) for variable in variables
+            variable: check_database(variable, self._given[variable]) for variable in variables
         }
         if version := versions.get(_SHARED):
             self.database = f"PostgreSQL {version} ({_SHARED})"
@@ -154,73 +227,68 @@ class Backends:
 
     def _start_database(self) -> None:
         if shared := self._given.get(_SHARED):
-            self.database_urls = {alias_of(service): shared for service in ALL}
+            self._use({alias_of(service): shared for service in ALL})
         else:
             self._start_postgres()
-        for service in ALL:
-            if own := self._given.get(service.database_variable):
-                self.database_urls[alias_of(service)] = own
+        self._use(
+            {
+                alias_of(service): own
+                for service in ALL
+                if (own := self._given.get(service.database_variable))
+            }
+        )
+
+    def _use(self, given: Mapping[str, str]) -> None:
+        """Whoever asks logs in to these as their URLs say."""
+        for urls in (
+            self.database_urls,
+            self.admin_urls,
+            self.audit_urls,
+            self.superuser_urls,
+        ):
+            urls.update(given)
 
     def _start_postgres(self) -> None:
-        (port,) = free_ports(1)
-        server = postgres.embedded(folder=self._folder, port=port)
-        self.database = f"PostgreSQL {server.version} (embedded)"
+        port, standby_port = free_ports(2)
+        logins = [*(service.login for service in ALL), AUDIT_LOGIN, BROKER_LOGIN, MONOLITH_LOGIN]
+        server = postgres.embedded(
+            folder=self._folder,
+            port=port,
+            standby_port=standby_port if self._has_standby else None,
+            logins=logins,
+            settings=self._settings,
+        )
+        with_it = ", with a standby" if server.standby else ""
+        self.database = f"PostgreSQL {server.version} (embedded{with_it})"
         with step(self._announce, f"{self.database} ready"):
             server.prepare(run=self._supervisor.run)
             self._supervisor.start(server.program)
             server.wait(check=self._supervisor.check)
-            server.create_databases([database_of(service) for service in ALL])
-        names = {alias_of(service): database_of(service) for service in ALL}
+            server.create_databases([service.database for service in ALL])
+            if server.standby:
+                server.copy_to_standby(run=self._supervisor.run)
+                self._supervisor.start(server.standby.program)
+                server.wait_for_standby(check=self._supervisor.check)
+                self._supervisor.instead[server.name] = self._fail_over
+        if server.account and server.account.name == ANYBODY:
+            self._announce(
+                f"PostgreSQL runs as {ANYBODY}, so every other program that does can read its data:"
+                f" `useradd --system {OWN_USER}` gives it a user of its own"
+            )
+        self._server = server
+        names = {alias_of(service): service.database for service in ALL}
         if self._one_database:
             names = dict.fromkeys(names, names["default"])
-        self.database_urls = {alias: server.url(name) for alias, name in names.items()}
+            self.monolith_url = server.url(names["default"], login=MONOLITH_LOGIN)
+        own = {alias_of(service): service.login for service in ALL}
+        self.database_urls = {a: server.url(name, login=own[a]) for a, name in names.items()}
+        self.admin_urls = {a: server.url(name, login=ADMIN_LOGIN) for a, name in names.items()}
+        self.audit_urls = {a: server.url(name, login=AUDIT_LOGIN) for a, name in names.items()}
+        self.superuser_urls = {a: server.url(name) for a, name in names.items()}
 
 
 def _is_required() -> bool:
     return os.environ.get("DUETO_REQUIRE_RABBITMQ") == "1" or os.environ.get("CI") == "true"
-
-
-def _check_broker(url: str) -> str:
-    try:
-        return rabbitmq.check_login(url, timeout=_GIVEN_TIMEOUT)
-    except (OSError, ValueError) as error:
-        # Python's words for a wrong port are a part of the password where that has a slash.
-        why = "it can't be read" if isinstance(error, ValueError) else error
-        raise StackError(
-            f"the RabbitMQ that RABBITMQ_URL names ({_without_login(url)}) can't be used: {why}."
-            " Start it, correct the URL, or unset RABBITMQ_URL to get a private one."
-        ) from error
-
-
-def _check_database(variable: str, url: str) -> str:
-    """The server's version. Raises StackError when it can't be used."""
-    if urlsplit(url).scheme not in ("postgresql", "postgres"):
-        raise StackError(f"{variable} must start with postgresql:// ({_without_login(url)})")
-    try:
-        with psycopg.connect(url, connect_timeout=int(_GIVEN_TIMEOUT)) as connection:
-            version = connection.info.parameter_status("server_version") or "?"
-    except psycopg.Error as error:
-        raise StackError(
-            f"the PostgreSQL that {variable} names ({_without_login(url)}) can't be used:"
-            f" {_reason(error)}. Start it, correct the URL,"
-            f" or unset {variable} to get an embedded one."
-        ) from error
-    return version.partition(" ")[0]
-
-
-def _without_login(url: str) -> str:
-    """The part of a URL that may be printed."""
-    parts = urlsplit(url)
-    if "@" in parts.path + parts.query + parts.fragment:  # a password with a slash, or the like
-        return f"{parts.scheme}://..."
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def _reason(error: psycopg.Error) -> str:
-    """In a line; of several hosts the last one's. Where it is the URL, it may quote the login."""
-    if isinstance(error, psycopg.ProgrammingError):
-        return "it can't be read"
-    return str(error).strip().splitlines()[-1].strip("- ")
 
 
 @contextlib.contextmanager
@@ -229,13 +297,20 @@ def backing() -> Iterator[dict[str, str]]:
     folder = folders.temporary()
     supervisor = Supervisor(announce=to_terminal)
     backends = Backends(
-        folder=folder, supervisor=supervisor, announce=to_terminal, broker=chosen_broker()
+        folder=folder,
+        supervisor=supervisor,
+        announce=to_terminal,
+        broker=chosen_broker(),
+        is_forgetful=True,
     )
     try:
         backends.start()
         backends.wait_for_broker()
         supervisor.restarts = True
-        yield {"DATABASE_URL": backends.database_urls["default"], **backends.environment()}
+        # A test runner makes databases of its own, and no roles.
+        url = backends.superuser_urls["default"]
+        broker = backends.environment() if backends.rabbitmq_url else {}
+        yield {"DATABASE_URL": url, **broker}
     finally:
         supervisor.close()
         folder.purge()

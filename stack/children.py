@@ -21,7 +21,7 @@ from stack.pdeathsig import KEEP_USER
 PDEATHSIG = Path(__file__).with_name("pdeathsig.py")
 FIRST_PAUSE = 0.5
 TAIL_LINES, TAIL_BYTES, LONGEST_LINE = 12, 8000, 300
-UNPRIVILEGED = "nobody"
+OWN_USER, ANYBODY = "dueto", "nobody"
 _START_TIME_FIELD = 19  # of /proc/<pid>/stat, counted after the command's closing parenthesis
 _ZOMBIE = "Z"
 
@@ -36,17 +36,18 @@ class Account:
 
 
 def unprivileged() -> Account | None:
-    """Whom PostgreSQL runs as: None (ourselves), or `nobody` when we are root."""
+    """Whom PostgreSQL runs as: None (ourselves), or, when we are root, a user of its own where
+    there is one, else `nobody`."""
     if os.geteuid() != 0:
         return None
-    try:
-        entry = pwd.getpwnam(UNPRIVILEGED)
-    except KeyError:
-        raise StackError(
-            f"PostgreSQL refuses to run as root, and there is no user {UNPRIVILEGED!r} to run it"
-            " as. Run this as an ordinary user, or set DATABASE_URL to a server of your own."
-        ) from None
-    return Account(name=entry.pw_name, uid=entry.pw_uid, gid=entry.pw_gid)
+    for name in (OWN_USER, ANYBODY):
+        with contextlib.suppress(KeyError):
+            entry = pwd.getpwnam(name)
+            return Account(name=entry.pw_name, uid=entry.pw_uid, gid=entry.pw_gid)
+    raise StackError(
+        f"PostgreSQL refuses to run as root, and there is no user {OWN_USER!r} or {ANYBODY!r} to"
+        " run it as. Run this as an ordinary user, or set DATABASE_URL to a server of your own."
+    )
 
 
 def identify(pid: int) -> dict[str, int] | None:

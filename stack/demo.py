@@ -9,6 +9,8 @@ from typing import Any
 
 import urllib3
 
+from accounts.passes import Passes
+from contracts.doors import CATALOGUE_WRITE, OPS_ACT, OPS_READ, PAYMENTS_WRITE, SHOP
 from contracts.patterns import ORCHESTRATED, PATTERNS
 from contracts.refusals import NOT_STARTED
 from stack.console import StackError
@@ -17,14 +19,18 @@ SECONDS = 60.0
 """For a saga to be parked: its refund is tried five times before, ever more rarely."""
 _PAUSE = 0.25
 OPERATOR = "demo"
+_SCOPES = (SHOP, CATALOGUE_WRITE, PAYMENTS_WRITE, OPS_READ, OPS_ACT)
+_SHOWN = ' -H "Authorization: Bearer $TOKEN"'
 Say = Callable[[str], object]
 
 
 class Demo:
     """Calls the services at `urls`, and says what it does and where to look."""
 
-    def __init__(self, *, urls: Mapping[str, str], say: Say) -> None:
+    def __init__(self, *, urls: Mapping[str, str], say: Say, passes: Passes) -> None:
         self._urls, self._say = urls, say
+        self._passes = passes
+        self._token = _SHOWN if passes.person(OPERATOR) else ""
         self._http = urllib3.PoolManager(retries=False, timeout=35.0)
         self._product = ""
 
@@ -67,7 +73,8 @@ class Demo:
         self._say(
             f"     curl {self._urls[PATTERNS[pattern].coordinator]}"
             f"{PATTERNS[pattern].state.format(saga_id=saga_id)}/retry"
-            ' -H "Content-Type: application/json" -d \'{"requested_by": "eva", "reason": "..."}\''
+            f' -H "Content-Type: application/json"{self._token}'
+            f' -d \'{{"requested_by": "{OPERATOR}", "reason": "..."}}\''
         )
         self._when(saga_id, pattern, "compensated")
         refunded = self._call("GET", "pagos", path)
@@ -145,6 +152,7 @@ class Demo:
         url = f"{self._urls[service]}{path}"
         extra: dict[str, Any] = {} if body is None else {"json": body}
         try:
+            headers |= self._passes.person(OPERATOR, *_SCOPES)
             return self._http.request(method, url, headers=headers, **extra)
         except urllib3.exceptions.HTTPError as error:
             raise StackError(f"{service} gives no answer at {url}: {error}") from error

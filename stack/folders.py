@@ -15,9 +15,10 @@ from typing import Any
 from stack.children import Account
 from stack.console import StackError
 
-STATE_FOLDER = Path(__file__).resolve().parent.parent / ".dueto"
+BASE_FOLDER = Path(__file__).resolve().parent.parent
+STATE_FOLDER = BASE_FOLDER / ".dueto"
 _PLAIN = re.compile(r"[\w@%+=:,./-]+")
-_ON_DISK = Path("/var/tmp")  # noqa: S108 - kept over a restart and, unlike /tmp, never in memory
+_ON_DISK = Path("/var/tmp")  # noqa: S108 -- kept over a restart; not in memory  # nosec B108
 _KEPT_LOGS = 3
 _SOCKETS = "sockets.elsewhere.json"
 _SOCKET_PATH_LIMIT = 107
@@ -76,6 +77,11 @@ class Folder:
 
     def remove(self, name: str) -> None:
         (self.path / name).unlink(missing_ok=True)
+
+    @property
+    def keys(self) -> Path:
+        """The folder with the keys by which services and people are known."""
+        return self.path / "keys"
 
     def log(self, name: str) -> Path:
         """The log file of a process; the one of the run before is kept beside it."""
@@ -172,7 +178,7 @@ def _only_one(path: Path) -> Iterator[None]:
 def _short_folder(*, account: Account | None) -> Path:
     parent = tempfile.gettempdir()
     if len(parent) + len("/dueto-12345678") + _LONGEST_SOCKET_NAME > _SOCKET_PATH_LIMIT:
-        parent = "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it
+        parent = "/tmp"  # noqa: S108 -- mkdtemp makes a private folder in it  # nosec B108
     folder = Path(tempfile.mkdtemp(prefix="dueto-", dir=parent))
     if not is_reachable(folder.parent, account=account):
         folder.rmdir()

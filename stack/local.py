@@ -10,8 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from accounts.passes import Passes
 from catalogue.services import Service
-from stack import folders, record, services, status
+from contracts import rights
+from stack import access, folders, record, replicas, services, status, temporal
 from stack.backing import Backends
 from stack.children import Program, wait_until_ready
 from stack.console import Interruption, StackError, Stopwatch, step
@@ -39,6 +41,8 @@ class LocalStack:
     folder: Folder
     urls: dict[str, str]
     """Base URL by service name."""
+    passes: Passes
+    """With what a person, or a service, asks it."""
     admin: dict[str, str] | None
     """`user` and `password` of the superuser, where one was asked for."""
 
@@ -50,13 +54,28 @@ class LocalStack:
 
     @property
     def database_urls(self) -> dict[str, str]:
-        """By alias."""
+        """By alias, each as its own service logs in."""
         return dict(self._backends.database_urls)
+
+    @property
+    def audit_urls(self) -> dict[str, str]:
+        """By alias, for who only reads."""
+        return dict(self._backends.audit_urls)
+
+    @property
+    def superuser_urls(self) -> dict[str, str]:
+        """By alias, for who is to break or to mend something; told to no process of the stack."""
+        return dict(self._backends.superuser_urls)
 
     @property
     def rabbitmq_url(self) -> str | None:
         """None: PostgreSQL is the broker."""
         return self._backends.rabbitmq_url
+
+    @property
+    def broker_url(self) -> str:
+        """RabbitMQ's, or of the database that is the broker, for who only counts."""
+        return next(iter(self._backends.broker_environment(rights.AUDIT).values()))
 
     @property
     def broker(self) -> str:
@@ -74,6 +93,11 @@ class LocalStack:
         return self._programs.environment()
 
     @property
+    def audit_environment(self) -> dict[str, str]:
+        """The same, for a command that only reads."""
+        return self._programs.audit_environment()
+
+    @property
     def logs(self) -> Path:
         """The folder with a log a process."""
         return self.folder.logs
@@ -87,6 +111,11 @@ class LocalStack:
         """Runs a command (`python`, `manage.py`, ...) with this stack's environment, and with these
         `variables`, to its end and returns its last lines. Raises StackError when it fails."""
         return self._supervisor.run(self._programs.task(command, **variables))
+
+    def make_topology(self) -> None:
+        """Makes the broker's queues, as they are to be, where they are not."""
+        login = self._backends.broker_environment(rights.TOPOLOGY)
+        self.run(*services.TOPOLOGY_COMMAND, **login)
 
     def start_beside(
         self, program: Program, *, attempt: Callable[[], object], failing: type[Exception]
@@ -194,7 +223,12 @@ class LocalStack:
         """All that a run has; nothing is started yet."""
         options = self.options
         self.folder, self.admin = folder, None
+        self.passes = Passes(folder.keys if options.needs_tokens else None)
         self._ports = options.choose_ports()
+        self._temporal_port = options.temporal_port()
+        if self._temporal_port:
+            where = {temporal.VARIABLE: f"{temporal.HOST}:{self._temporal_port}"}
+            options = replace(options, environment={**where, **options.environment})
         self._second: dict[str, Proxy] = {}
         self._supervisor = Supervisor(
             announce=options.announce,
@@ -208,9 +242,23 @@ class LocalStack:
             broker=options.broker,
             use_given=options.use_given,
             one_database=options.one_database,
+            broker_nodes=options.broker_nodes,
+            standby=options.standby,
+            variables=options.environment,
+        )
+        ports = options.choose_replica_ports()
+        self._nginx = (
+            replicas.nginx(folder=folder, host=options.host, listens=self._ports, ports=ports)
+            if ports
+            else None
         )
         self._programs = Programs(
-            options=options, folder=folder, ports=self._ports, backends=self._backends
+            options=options,
+            folder=folder,
+            ports=self._ports,
+            replica_ports=ports,
+            backends=self._backends,
+            nginx=self._nginx,
         )
         self.urls = self._programs.urls
         self._is_set_up = True
@@ -221,11 +269,17 @@ class LocalStack:
             require_same_length(self.folder)
         chosen = {service.name: self._ports[service.name] for service in options.services}
         require_free(chosen, host=options.host)
+        if self._nginx:
+            self._nginx.prepare()
         self._backends.start()
+        self._start_temporal()
         with step(options.announce, "databases migrated and seeded"):
             self._prepare_databases()
         self._backends.wait_for_broker()
+        self.make_topology()
         with step(options.announce, f"{len(chosen)} services ready"):
+            if self._nginx:
+                self._supervisor.start(self._nginx.program)
             for program in self._programs.all():
                 self._supervisor.start(program)
             self.wait_ready()
@@ -237,9 +291,23 @@ class LocalStack:
         self._write_record()
         options.announce(f"everything is up in {watch}")
 
+    def _start_temporal(self) -> None:
+        if port := self._temporal_port:
+            require_free({temporal.NAME: port}, host=temporal.HOST)
+            with step(self.options.announce, f"Temporal's server on {port}"):
+                self.start_beside(
+                    temporal.program(folder=self.folder, port=port),
+                    attempt=lambda: temporal.knock(port),
+                    failing=OSError,
+                )
+
     def _prepare_databases(self) -> None:
         names = [service.name for service in self.options.services]
-        self.run(*services.MIGRATE_COMMAND, *(["--seed", *names] if self.options.seed else []))
+        if self.options.needs_tokens:
+            self.run(*services.KEYS_COMMAND)
+        seed = ["--seed", *names] if self.options.seed else []
+        makes_roles = self._backends.superuser_environment()
+        self.run(*services.MIGRATE_COMMAND, *seed, **makes_roles)
         if self.options.with_admin:
             password = self._admin_password()
             task = self._programs.task(services.ADMIN_COMMAND, DUETO_ADMIN_PASSWORD=password)
@@ -255,22 +323,39 @@ class LocalStack:
         return str(known["password"])
 
     def _complaint(self, service: Service) -> str | None:
-        pids = self._supervisor.pids()
-        missing = [name for name in services.processes_of(service) if name not in pids]
+        """The first of its processes, or of those that each of its web processes asks for."""
+        pids, names = self._supervisor.pids(), self.options.processes_of(service)
+        missing = [name for name in names if name not in pids]
         if missing:
             return f"{missing[0]} does not run"
-        worker_pid = pids.get(f"{service.name}.worker")
-        return status.complaint(self.urls[service.name], worker_pid=worker_pid)
+        known = self._programs.replica_urls
+        urls = [known[name] for name in names if name in known] or [self.urls[service.name]]
+        workers = [pids[name] for name in names if replicas.kind_of(name)[1] == replicas.WORKER]
+        complaints = (
+            status.complaint(url, worker_pids=workers, passes=self.passes) for url in urls
+        )
+        return next(filter(None, complaints), None)
+
+    def _access(self) -> dict[str, Any]:
+        """Whether it asks who comes, and which variables are why, where nobody said so."""
+        options = self.options
+        why = [] if options.auth or os.environ.get(access.VARIABLE) else options.beyond
+        return {"asks": options.needs_tokens, "why": why, "keys": str(self.folder.keys)}
 
     def _write_record(self) -> None:
+        chosen = self.options.services
         facts = {
-            "urls": {service.name: self.urls[service.name] for service in self.options.services},
+            "urls": {service.name: self.urls[service.name] for service in chosen},
+            "names": {service.name: self.options.processes_of(service) for service in chosen},
+            "replicas": self._programs.replica_urls,
             "also": {name: proxy.port for name, proxy in self._second.items()},
             "database": self.database,
             "broker": self.broker,
             "logs": str(self.logs),
             "admin": self.admin,
+            "access": self._access(),
             "environment": self.environment if self.database_urls else {},
+            "audit": self.audit_environment if self.database_urls else {},
         }
         record.write(
             self.folder, is_ready=self._is_ready, processes=self._supervisor.pids(), facts=facts

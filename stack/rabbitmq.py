@@ -1,22 +1,29 @@
-"""A private RabbitMQ node from Debian's package, as child processes of ours.
+"""A private RabbitMQ from Debian's package, of one node or of several, as child processes of ours.
 
 It shares nothing with a node of the system: own home, cookie, name, ports, name server, data.
 """
 
+import json
 import logging
 import os
 import secrets
 import signal
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pika
 import pika.exceptions
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
+from contracts import rights
+from contracts.nearness import each_host
 from stack.children import Program, wait_until_ready
-from stack.folders import Folder
+from stack.console import StackError
+from stack.folders import BASE_FOLDER, Folder
 
 # What it has to say reaches the caller of `check` as an exception.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
@@ -27,10 +34,22 @@ _RELEASES = Path("/usr/lib/rabbitmq/lib")
 USER = "dueto"
 HOW_TO_INSTALL = "apt-get install rabbitmq-server"
 
+_DEFINITIONS = "definitions.json"
+_RIGHTS = """
+import json, sys
+import catalogue
+from contracts import rights
+print(json.dumps(rights.definitions(**json.load(sys.stdin))))
+"""
+_CLUSTER = """\
+cluster_formation.peer_discovery_backend = classic_config
+cluster_formation.discovery_retry_limit = 1
+cluster_formation.discovery_retry_interval = 100
+cluster_partition_handling = pause_minority
+"""
 _CONFIGURATION = """\
 listeners.tcp.1 = 127.0.0.1:{port}
-default_user = {user}
-default_pass = {password}
+load_definitions = {definitions}
 disk_free_limit.absolute = 50MB
 log.console = true
 log.console.level = info
@@ -57,13 +76,25 @@ def version() -> str:
 
 
 def check_login(url: str, *, timeout: float) -> str:
-    """Logs in and out; returns the broker's product and version. A port that is open says nothing:
-    RabbitMQ may listen before it lets anybody in.
+    """Logs in and out at the first host that answers; returns the broker's product and version. A
+    port that is open says nothing: RabbitMQ may listen before it lets anybody in.
 
-    Raises OSError, with the reason, and ValueError when the URL can't be read.
+    Raises OSError, with the reason of each host, and ValueError when the URL can't be read.
     """
     if not url.startswith(("amqp://", "amqps://")):
         raise ConnectionError("a URL of RabbitMQ starts with amqp://")
+    reasons = []
+    for each in each_host(url):
+        try:
+            return _check_host(each, timeout=timeout)
+        except OSError as error:
+            reasons.append(error)
+    if len(reasons) == 1:
+        raise reasons[0]
+    raise ConnectionError("; ".join(str(error) for error in reasons))
+
+
+def _check_host(url: str, *, timeout: float) -> str:
     parameters = pika.URLParameters(url)
     parameters.connection_attempts = 1
     parameters.socket_timeout = parameters.stack_timeout = timeout
@@ -80,80 +111,145 @@ def check_login(url: str, *, timeout: float) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RabbitMQ:
-    """One node: `prepare`, start `programs`, `wait`, and use its URL."""
+class Node:
+    """One of them. Its process has the name `name`."""
 
+    name: str
     home: Path
     node: str
+    """Its name among nodes."""
     port: int
     distribution_port: int
-    epmd_port: int
     log: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class RabbitMQ:
+    """All of its nodes: `prepare`, start `programs`, `wait`, and use its URL."""
+
+    nodes: tuple[Node, ...]
+    epmd_port: int
     epmd_log: Path
-    password: str = field(repr=False)
+    passwords: Mapping[str, str] = field(repr=False)
+    """By login."""
     cookie: str = field(repr=False)
     is_temporary: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Of the processes that will log in."""
 
     @property
     def url(self) -> str:
-        return f"amqp://{USER}:{self.password}@127.0.0.1:{self.port}/%2F"
+        """For who may do anything."""
+        return self.url_of(USER)
+
+    def url_of(self, login: str) -> str:
+        """With each node as a host."""
+        return self._url(login, *self.nodes)
 
     @property
-    def programs(self) -> tuple[Program, Program]:
+    def programs(self) -> tuple[Program, ...]:
         """Erlang's name server, in the foreground as our own child so that it ends with us (by
-        itself Erlang would leave a daemon behind), and the node."""
+        itself Erlang would leave a daemon behind), and each node."""
         epmd = Program(
             name="epmd",
             argv=("epmd", "-address", "127.0.0.1", "-port", str(self.epmd_port)),
-            environment=self._environment,
-            folder=self.home,
+            environment=self._environment(self.nodes[0]),
+            folder=self.nodes[0].home,
             log=self.epmd_log,
         )
-        node = Program(
-            name="rabbitmq",
+        return epmd, *(self._program(node) for node in self.nodes)
+
+    def prepare(self) -> None:
+        """Writes the nodes' files."""
+        definitions = self._definitions()
+        for node in self.nodes:
+            for name in ("data", "generated", "plugins"):
+                (node.home / name).mkdir(exist_ok=True)
+            _write(node.home / "environment.conf", "")
+            _write(node.home / "enabled_plugins", "[].\n")
+            _write(node.home / _DEFINITIONS, definitions)
+            _write(node.home / "rabbitmq.conf", self._configuration(node))
+            _write(node.home / ".erlang.cookie", self.cookie)
+            (node.home / ".erlang.cookie").chmod(0o400)
+
+    def _program(self, node: Node) -> Program:
+        return Program(
+            name=node.name,
             argv=(str(SERVER),),
-            environment=self._environment,
-            folder=self.home,
-            log=self.log,
+            environment=self._environment(node),
+            folder=node.home,
+            log=node.log,
             # Data that is thrown away need not be brought in order first.
             stop_signals=() if self.is_temporary else (signal.SIGTERM,),
             patience=15.0,
         )
-        return epmd, node
 
-    def prepare(self) -> None:
-        """Writes the node's files."""
-        for name in ("data", "generated", "plugins"):
-            (self.home / name).mkdir(exist_ok=True)
-        self._write("environment.conf", "")
-        self._write("enabled_plugins", "[].\n")
-        self._write(
-            "rabbitmq.conf",
-            _CONFIGURATION.format(port=self.port, user=USER, password=self.password),
+    def _configuration(self, node: Node) -> str:
+        own = _CONFIGURATION.format(port=node.port, definitions=node.home / _DEFINITIONS)
+        if len(self.nodes) == 1:
+            return own
+        peers = [
+            f"cluster_formation.classic_config.nodes.{at} = {peer.node}\n"
+            for at, peer in enumerate(self.nodes, start=1)
+        ]
+        return own + _CLUSTER + "".join(peers)
+
+    def _url(self, login: str, *nodes: Node) -> str:
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+        return f"amqp://{login}:{self.passwords[login]}@{hosts}/%2F"
+
+    def _definitions(self) -> str:
+        """The logins and their rights, by the pages as the stack's processes have them: their
+        variables may lengthen one.
+        """
+        told = subprocess.run(  # noqa: S603 -- our own program
+            [sys.executable, "-c", _RIGHTS],
+            input=json.dumps({"passwords": self.passwords, "administrator": USER}),
+            env={**os.environ, **self.variables},
+            cwd=BASE_FOLDER,
+            capture_output=True,
+            text=True,
+            check=False,
         )
-        self._write(".erlang.cookie", self.cookie)
-        (self.home / ".erlang.cookie").chmod(0o400)
+        if told.returncode:
+            raise StackError(f"RabbitMQ's logins can't be made: {told.stderr.strip()[-500:]}")
+        return told.stdout
 
     def wait(self, *, check: Callable[[], None], seconds: float = 90.0) -> None:
-        """Returns when a client can log in. Raises StackError when none can in time."""
-        wait_until_ready(
-            self.programs[1],
-            attempt=lambda: check_login(self.url, timeout=5),
-            failing=OSError,
-            check=check,
-            seconds=seconds,
-        )
+        """Returns when a client can log in at each node, and they are one broker: a queue that is
+        made earlier has no copy at those that come later. Raises StackError otherwise."""
+        for node in self.nodes:
+            wait_until_ready(
+                self._program(node),
+                attempt=partial(check_login, self._url(USER, node), timeout=5),
+                failing=OSError,
+                check=check,
+                seconds=seconds,
+            )
+        self._require_joined()
 
-    def _write(self, name: str, content: str) -> None:
-        path = self.home / name
-        path.unlink(missing_ok=True)
-        path.touch(0o600)
-        path.write_text(content)
+    def _require_joined(self) -> None:
+        """What is made at one node is seen at each other."""
+        first, *others = (pika.URLParameters(self._url(USER, node)) for node in self.nodes)
+        if not others:
+            return
+        mark = f"dueto.joined.{secrets.token_hex(4)}"
+        with pika.BlockingConnection(first) as connection:
+            channel = connection.channel()
+            channel.exchange_declare(mark)
+            for node, other in zip(self.nodes[1:], others, strict=True):
+                try:
+                    with pika.BlockingConnection(other) as there:
+                        there.channel().exchange_declare(mark, passive=True)
+                except pika.exceptions.ChannelClosedByBroker as error:
+                    raise StackError(
+                        f"{node.name} has not joined {self.nodes[0].name}; its log: {node.log}"
+                    ) from error
+            channel.exchange_delete(mark)
 
-    @property
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, node: Node) -> dict[str, str]:
         """All of it: a variable of the user's own RabbitMQ must not leak in."""
-        home = self.home
+        home = node.home
         return {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "LANG": "C.UTF-8",
@@ -162,8 +258,8 @@ class RabbitMQ:
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             # Makes the script become the server instead of starting it below itself.
             "RUNNING_UNDER_SYSTEMD": "true",
-            "RABBITMQ_NODENAME": self.node,
-            "RABBITMQ_DIST_PORT": str(self.distribution_port),
+            "RABBITMQ_NODENAME": node.node,
+            "RABBITMQ_DIST_PORT": str(node.distribution_port),
             "RABBITMQ_CONF_ENV_FILE": str(home / "environment.conf"),
             "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
             "RABBITMQ_ADVANCED_CONFIG_FILE": str(home / "advanced.config"),
@@ -178,26 +274,60 @@ class RabbitMQ:
         }
 
 
-def private_node(*, folder: Folder, ports: tuple[int, int, int]) -> RabbitMQ:
-    """The node of a state folder, not started yet. Its name, cookie and password are made with
-    its data: a node's data can only be opened under the name that wrote it."""
-    # Its disk monitor hands the path to a shell without quotes.
-    home = folder.data("rabbitmq", plain=True)
-    known = folder.read("rabbitmq.json")
-    if known is None:
-        known = {
-            "node": f"dueto-{secrets.token_hex(4)}@localhost",
-            "cookie": secrets.token_hex(16),
-            "password": secrets.token_hex(24),
-        }
-        folder.write("rabbitmq.json", known)
+def _write(path: Path, content: str) -> None:
+    path.unlink(missing_ok=True)
+    path.touch(0o600)
+    path.write_text(content)
+
+
+def private(
+    *,
+    folder: Folder,
+    ports: Sequence[int],
+    variables: Mapping[str, str] | None = None,
+) -> RabbitMQ:
+    """The broker of a state folder, not started yet. Nodes' names, cookie and passwords are made
+    with their data: a node's data can only be opened under the name that wrote it.
+
+    `ports`: of the name server, and two for each node. Raises StackError where the data are of
+    another number of nodes.
+    """
+    epmd, *own = ports
+    count = len(own) // 2
+    known = folder.read("rabbitmq.json") or {
+        "node": f"dueto-{secrets.token_hex(4)}@localhost",
+        "cookie": secrets.token_hex(16),
+        "passwords": {},
+        "count": count,
+    }
+    if (there := known.setdefault("count", 1)) != count:
+        raise StackError(
+            f"the data in {folder.path} are of a broker of {there} node(s): start it with"
+            f" `--broker-nodes {there}`, or remove the data with `python manage.py down --purge`."
+        )
+    logins = [USER, *(login.name for login in rights.logins())]
+    known["passwords"] |= {
+        login: secrets.token_hex(24) for login in logins if login not in known["passwords"]
+    }
+    folder.write("rabbitmq.json", known)
+    names = ["rabbitmq", *(f"rabbitmq-{number}" for number in range(2, count + 1))]
     return RabbitMQ(
-        home=home,
-        port=ports[0],
-        distribution_port=ports[1],
-        epmd_port=ports[2],
-        log=folder.log("rabbitmq"),
+        nodes=tuple(
+            Node(
+                name=name,
+                # Its disk monitor hands the path to a shell without quotes.
+                home=folder.data(name, plain=True),
+                node=known["node"].replace("@", f"{name.removeprefix('rabbitmq')}@"),
+                port=own[2 * at],
+                distribution_port=own[2 * at + 1],
+                log=folder.log(name),
+            )
+            for at, name in enumerate(names)
+        ),
+        epmd_port=epmd,
         epmd_log=folder.log("epmd"),
         is_temporary=folder.is_temporary,
-        **known,
+        variables=variables or {},
+        passwords=known["passwords"],
+        cookie=known["cookie"],
     )

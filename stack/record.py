@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from stack import children
 from stack.console import Announce, Interruption, StackError
 from stack.folders import Folder
+from stack.replicas import written
 from stack.services import RECORD, Options
 
 FILE = RECORD
@@ -111,8 +112,10 @@ def stop(*, folder: Folder, announce: Announce) -> bool:
 
 
 def _spawn(options: Options, log: Path) -> subprocess.Popen[bytes]:
-    chosen = ["--broker", options.broker]
+    chosen = ["--broker", options.broker, "--broker-nodes", str(options.broker_nodes)]
     chosen += ["--saga", options.saga] if options.saga else []
+    chosen += ["--replicas", written(options.replicas)] if options.replicas else []
+    chosen += ["--standby"] if options.standby else []
     chosen += [] if options.restarts else ["--fixed"]
     with open(log, "ab") as output:
         return subprocess.Popen(  # noqa: S603 - our own command

@@ -13,16 +13,19 @@ from pathlib import Path
 
 from catalogue import SAGAS, services
 from catalogue.services import ALL, COORDINATORS, Role, Service
-from stack import folders
+from contracts import rights
+from contracts.patterns import TEMPORAL_VARIABLE
+from stack import access, folders, temporal
+from stack import replicas as replicated
 from stack.backing import Backends, BrokerChoice, alias_of, chosen_broker
 from stack.children import Program
 from stack.console import Announce, to_terminal
-from stack.folders import Folder
+from stack.folders import BASE_FOLDER, Folder
 from stack.ports import free_ports, port_base, usual_ports
 from stack.processes import LONGEST_PAUSE
+from stack.replicas import NONE, Nginx, Replicas
 
 NAMES = tuple(service.name for service in ALL)
-BASE_FOLDER = Path(__file__).resolve().parent.parent
 
 LENGTH_VARIABLE = "DUETO_EXTRA_STEPS"
 """Which steps a checkout has: the audit of a run needs it, too."""
@@ -39,18 +42,25 @@ PARENT_DEATH_SIGNAL = {"web": signal.SIGTERM, "worker": signal.SIGKILL}
 """What each kind of process gets from the kernel when its supervisor is killed. A web process is
 asked, because it has to end the process below it; a worker is safe to kill at any moment."""
 
+MONOLITH_SERVICE = "carrito"
+"""Whose processes write in others' tables where DUETO_MONOLITH=1 asks for it."""
+
 RECORD, RECORD_VARIABLE = "run.json", "DUETO_RUN_RECORD"
 """Where it is noted which process is whose."""
 
 MIGRATE_COMMAND = ("python", "manage.py", "migrate_all")
+TOPOLOGY_COMMAND = ("python", "manage.py", "topology")
 ADMIN_COMMAND = ("python", "manage.py", "admin_login")
 ADMIN_USER = "admin"
+KEYS_COMMAND = ("python", "manage.py", "keys", "missing")
 WORKER_COMMAND = ("python", "manage.py", "worker")
 
 
-def processes_of(service: Service) -> tuple[str, ...]:
-    """The names of its processes: `carrito.web`, `carrito.worker`."""
-    return (f"{service.name}.web", f"{service.name}.worker")[: 1 + service.has_worker]
+def processes_of(service: Service, *, replicas: Replicas = NONE) -> tuple[str, ...]:
+    """The names of its processes: `carrito.web`, `carrito.worker`; of several of a kind
+    `carrito.worker.1`, `carrito.worker.2` and so on."""
+    kinds = replicated.kinds_of(service)
+    return tuple(name for kind in kinds for name in replicated.names_of(kind, replicas))
 
 
 def needed_by(saga: str) -> tuple[str, ...]:
@@ -66,8 +76,10 @@ def needed_by(saga: str) -> tuple[str, ...]:
 def web_command(*, host: str, port: int) -> tuple[str, ...]:
     """How a web process is started; DUETO_SERVICE in its environment says which."""
     return (
-        *("granian", "--interface", "wsgi", "--host", host, "--port", str(port)),
-        *("--workers", "1", "--blocking-threads", str(WEB_THREADS)),
+        # Granian's own command line, but for what happens at SIGTERM.
+        *("python", "-m", "httpapi.serving", "--interface", "wsgi"),
+        *("--host", host, "--port", str(port)),
+        *("--http", "1", "--workers", "1", "--blocking-threads", str(WEB_THREADS)),
         *("--backpressure", str(WEB_CONNECTIONS)),
         # Without it a request that hangs would keep a stopping process alive for ever.
         *("--workers-kill-timeout", "5"),
@@ -91,9 +103,7 @@ def database_environment(*, urls: Mapping[str, str]) -> dict[str, str]:
 
 
 LOOPBACK = "127.0.0.1"
-_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - recognised, not bound to
-
-_INTERPRETED = {"python": (sys.executable,), "granian": (sys.executable, "-m", "granian")}
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 -- recognised, not bound to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,14 +124,24 @@ class Options:
     """More variables for their processes."""
     detour: Callable[[str], str] = str
     """What services are told for the URL of a server: the way through a proxy, say."""
+    replicas: Replicas = field(default_factory=dict)
+    """How many of a process there are, by its name, where it is more than one."""
     restarts: bool = True
     """Whether a process that crashes is started again."""
     longest_pause: float = LONGEST_PAUSE
     """Seconds before one that crashes again and again is; less where it is killed on purpose."""
     broker: BrokerChoice = field(default_factory=chosen_broker)
     """`auto`: RabbitMQ if it can be had, else PostgreSQL."""
+    broker_nodes: int = 1
+    """Of our own RabbitMQ: its processes are `rabbitmq`, `rabbitmq-2` and so on. Of three, one may
+    be away."""
+    standby: bool = False
+    """Whether our own PostgreSQL, the process `postgres`, has a synchronous standby, the process
+    `postgres-standby`, which takes over when it crashes."""
     use_given: bool = True
     """Whether DATABASE_URL, <SERVICE>_DATABASE_URL and RABBITMQ_URL of our environment count."""
+    auth: str = ""
+    """`required` or `demo`; empty: as DUETO_AUTH says; else demo, if all stays on this machine."""
     one_database: bool = False
     """Whether all services' tables are in one database, instead of one each."""
     seed: bool = True
@@ -142,12 +162,48 @@ class Options:
         """Where a client on this machine finds the services."""
         return LOOPBACK if self.host in _EVERYWHERE else self.host
 
+    @property
+    def needs_tokens(self) -> bool:
+        """Whether each door asks who comes. Raises StackError where `demo` can't be."""
+        return access.mode(chosen=self.auth, beyond=self.beyond) == access.REQUIRED
+
+    @property
+    def beyond(self) -> list[str]:
+        """The variables by which this run is for more than this machine."""
+        given = os.environ if self.use_given else {}
+        return access.leading_beyond(host=self.host, given=given)
+
     def choose_ports(self) -> dict[str, int]:
         """Port by service name. Raises StackError when DUETO_PORT_BASE is no port."""
         if self.free_ports:
             numbers = free_ports(len(ALL))
             return dict(zip(NAMES, numbers, strict=True))
         return usual_ports(base=port_base())
+
+    def choose_replica_ports(self) -> dict[str, int]:
+        """Port by name, of web processes that share a service's port through nginx."""
+        kinds = [f"{service.name}.{replicated.WEB}" for service in self.services]
+        named = [
+            name
+            for kind in kinds
+            if kind in self.replicas
+            for name in replicated.names_of(kind, self.replicas)
+        ]
+        return dict(zip(named, free_ports(len(named)), strict=True))
+
+    def processes_of(self, service: Service) -> tuple[str, ...]:
+        """The names of its processes in this run."""
+        return processes_of(service, replicas=self.replicas)
+
+    def temporal_port(self) -> int | None:
+        """Of the Temporal server that this run brings; None where it needs none, or has one."""
+        names = tuple(service.name for service in self.services)
+        if not temporal.is_needed(services=names, use_given=self.use_given):
+            return None
+        if self.free_ports:
+            return free_ports(1)[0]
+        base = port_base()
+        return temporal.USUAL_PORT if base is None else base + len(ALL)
 
     def second_ports(self) -> dict[str, int]:
         """By service name, where one has a second address; none where ports are not the usual."""
@@ -160,20 +216,40 @@ class Programs:
     """Commands, variables and logs of every process of one run."""
 
     def __init__(
-        self, *, options: Options, folder: Folder, ports: Mapping[str, int], backends: Backends
+        self,
+        *,
+        options: Options,
+        folder: Folder,
+        ports: Mapping[str, int],
+        replica_ports: Mapping[str, int],
+        backends: Backends,
+        nginx: Nginx | None,
     ) -> None:
         self.urls = service_urls(host=options.reachable_host, ports=ports)
+        self.replica_urls = {
+            name: f"http://{LOOPBACK}:{port}" for name, port in replica_ports.items()
+        }
+        """Base URL of each of several web processes, by its name."""
+        self._replica_ports, self._nginx = replica_ports, nginx
         self._options, self._folder, self._ports = options, folder, ports
         self._backends = backends
         self._secret = os.environ.get("DUETO_SECRET_KEY") or secrets.token_urlsafe(48)
 
     def environment(self) -> dict[str, str]:
         """The variables that lead a command to every database and service of this run."""
-        length = os.environ.get(LENGTH_VARIABLE, "")
+        chosen = (LENGTH_VARIABLE, TEMPORAL_VARIABLE)
         return {
-            **({LENGTH_VARIABLE: length} if length else {}),
+            **{name: os.environ[name] for name in chosen if os.environ.get(name)},
             **self._common(),
+            **self._backends.broker_environment(rights.AUDIT),
             **database_environment(urls=self._backends.database_urls),
+        }
+
+    def audit_environment(self) -> dict[str, str]:
+        """The same, for who only reads."""
+        return {
+            **self.environment(),
+            **database_environment(urls=self._backends.audit_urls),
         }
 
     def all(self) -> list[Program]:
@@ -181,7 +257,7 @@ class Programs:
         return [
             self._process(name, service)
             for service in self._options.services
-            for name in processes_of(service)
+            for name in self._options.processes_of(service)
         ]
 
     def task(self, command: tuple[str, ...], **variables: str) -> Program:
@@ -197,35 +273,82 @@ class Programs:
         )
 
     def _process(self, name: str, service: Service) -> Program:
-        kind = name.rpartition(".")[2]
-        web = web_command(host=self._options.host, port=self._ports[service.name])
+        _, kind = replicated.kind_of(name)
+        is_web = kind == replicated.WEB
         return Program(
             name=name,
-            argv=_runnable(web if kind == "web" else WORKER_COMMAND),
-            environment={**_inherited(), **self._environment_of(service)},
+            argv=_runnable(self._web_command(name, service) if is_web else WORKER_COMMAND),
+            environment={
+                **_inherited(),
+                **self._environment_of(service),
+                **self._draining(name),
+            },
             folder=BASE_FOLDER,
             log=self._folder.log(name),
             on_parent_death=PARENT_DEATH_SIGNAL[kind],
         )
 
+    def _web_command(self, name: str, service: Service) -> tuple[str, ...]:
+        if name in self._replica_ports:
+            return web_command(host=LOOPBACK, port=self._replica_ports[name])
+        return web_command(host=self._options.host, port=self._ports[service.name])
+
+    def _draining(self, name: str) -> dict[str, str]:
+        """How nginx, and it alone, is told that a web process wants nothing new."""
+        if self._nginx is None or name not in self._replica_ports:
+            return {}
+        return {
+            "DUETO_DRAIN_FILE": str(self._nginx.drain_file(name)),
+            "DUETO_DRAIN_SECONDS": str(replicated.DRAIN_SECONDS),
+        }
+
     def _environment_of(self, service: Service) -> dict[str, str]:
-        """A service is told of its own database alone; the dashboard of all."""
-        urls = self._backends.database_urls
-        own = {service.database_variable: urls[alias_of(service)]}
+        """A service is told of its own database alone, and of its own login; the dashboard of all
+        databases, with a login of its own."""
+        own = {service.database_variable: self._backends.database_urls[alias_of(service)]}
         if not service.has_tables:
-            own = database_environment(urls=urls)
-        servers = {**own, **self._backends.environment()}
+            own = database_environment(urls=self._backends.admin_urls)
+        elif service.name == MONOLITH_SERVICE and self._is_monolith():
+            own = {service.database_variable: self._backends.monolith_url}
+        servers = {**own, **self._backends.broker_environment(service.broker_login)}
         led = {name: self._options.detour(url) for name, url in servers.items()}
-        # The dashboard may stop and kill processes, for who teaches: those that are noted there.
-        noted = {} if service.has_tables else {RECORD_VARIABLE: str(self._folder.path / RECORD)}
-        return {**self._common(), **led, **noted, "DUETO_SERVICE": service.name}
+        return {
+            **self._common(),
+            **led,
+            **({} if service.has_tables else self._of_dashboard()),
+            **self._own_keys(service),
+            "DUETO_SERVICE": service.name,
+        }
+
+    def _of_dashboard(self) -> dict[str, str]:
+        """It may stop and kill processes, for who teaches: those that are noted there."""
+        return {
+            RECORD_VARIABLE: str(self._folder.path / RECORD),
+            "DUETO_SECRET_KEY": self._secret,
+        }
+
+    def _own_keys(self, service: Service) -> dict[str, str]:
+        """By which others know who asks."""
+        if not self._options.needs_tokens:
+            return {}
+        own = {"DUETO_SIGNING_KEY": str(self._folder.keys / f"{service.name}.json")}
+        if not service.has_tables:
+            own["DUETO_ACCOUNTS_KEY"] = str(self._folder.keys / "dueto-accounts.json")
+        return own
+
+    def _is_monolith(self) -> bool:
+        asked = self._options.environment.get("DUETO_MONOLITH") == "1"
+        return asked and bool(self._backends.monolith_url)
 
     def _common(self) -> dict[str, str]:
         return {
             **url_environment(urls=self.urls),
-            **self._backends.environment(),
-            "DUETO_SECRET_KEY": self._secret,
             "DUETO_SAGA": self._options.saga,
+            "DUETO_HOST": self._options.host,
+            access.VARIABLE: access.REQUIRED if self._options.needs_tokens else access.DEMO,
+            "DUETO_KEYS": str(self._folder.keys),
+            "DUETO_JWKS": str(self._folder.keys / "public" / "people.json"),
+            "DUETO_SERVICE_KEYS": str(self._folder.keys / "public" / "services.json"),
             **self._options.environment,
         }
 
@@ -234,11 +357,12 @@ def _inherited() -> dict[str, str]:
     """Our own variables without those that say where things are: those are of this run."""
     places = {service.database_variable for service in ALL}
     places |= {service.url_variable for service in ALL if service.url_variable}
-    places |= {"RABBITMQ_URL", "DUETO_BROKER_DATABASE_URL", "DUETO_SERVICE"}
+    places |= {"RABBITMQ_URL", "DUETO_BROKER_DATABASE_URL", "DUETO_SERVICE", "DUETO_SECRET_KEY"}
+    places |= {f"DUETO_{who}_DATABASE_URL" for who in ("SUPERUSER", "AUDIT", "MONOLITH")}
     kept = {name: value for name, value in os.environ.items() if name not in places}
     return {**kept, "PYTHONUNBUFFERED": "1"}
 
 
 def _runnable(command: tuple[str, ...]) -> tuple[str, ...]:
     """With the interpreter that runs us, whatever PATH says."""
-    return (*_INTERPRETED.get(command[0], command[:1]), *command[1:])
+    return (sys.executable, *command[1:]) if command[0] == "python" else command

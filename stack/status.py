@@ -7,7 +7,7 @@ stopped answers nothing, and the kernel says so; a server is asked for a login, 
 
 import json
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -18,9 +18,13 @@ import msgspec
 import psycopg
 import urllib3
 
+from accounts import passes
+from accounts.passes import Passes
 from catalogue.services import BY_NAME
-from stack import children, rabbitmq
-from stack.folders import Folder
+from contracts.doors import OPS_READ
+from contracts.nearness import each_host
+from stack import children, rabbitmq, replicas
+from stack.folders import STATE_FOLDER, Folder
 
 OK = 200
 ASK_SECONDS = 3.0
@@ -29,6 +33,8 @@ STARTING_SECONDS = 5.0
 PARTS = ("database", "worker", "broker")
 """What a service can't start without, as its health page names it."""
 SUPERVISOR = "supervisor"
+OPERATOR = "stack"
+"""Who asks."""
 _COLUMNS = ("process", "pid", "address", "health")
 _WIDTH = 79
 _NOTICED = "noticed.json"
@@ -37,32 +43,38 @@ Page = tuple[int, dict[str, Any]]
 """Status and body of a health page; status 0 and the reason when no such page answers."""
 
 
-def ask(url: str, path: str, *, seconds: float = STARTING_SECONDS) -> Page:
+def ask(
+    url: str, path: str, *, passes: Passes | None = None, seconds: float = STARTING_SECONDS
+) -> Page:
     """A health page, as it answers within that time."""
+    own = passes.person(OPERATOR, OPS_READ) if passes else {}
+    headers = {"Connection": "close", **own}
     try:
-        answer = urllib3.request(
-            "GET", url + path, headers={"Connection": "close"}, timeout=seconds, retries=False
-        )
+        answer = urllib3.request("GET", url + path, headers=headers, timeout=seconds, retries=False)
         return answer.status, msgspec.json.decode(answer.data, type=dict[str, Any])
     except (urllib3.exceptions.HTTPError, msgspec.DecodeError) as error:
         return 0, {"error": str(error)}
 
 
-def complaint(url: str, *, worker_pid: int | None) -> str | None:
-    """Why a service is not ready yet, or None when it and its worker are.
+def complaint(
+    url: str, *, worker_pids: Collection[int] = (), passes: Passes | None = None
+) -> str | None:
+    """Why a service is not ready yet, or None when it and its workers are.
 
     Sagas that stand are no reason: they may have stood before it was started, and need it to go on.
     """
     status, body = ask(url, "/health/ready")
     if status != OK:
         return _answered("/health/ready", status, body)
-    status, body = ask(url, "/health")
+    status, body = ask(url, "/health", passes=passes)
     down = [name for name in PARTS if body.get(name, {}).get("status", "up") != "up"]
     if status == 0 or down or "database" not in body:
         return _answered("/health", status, body)
     # For some seconds after a crash the last sign of life of the one before still looks fresh.
-    if worker_pid is not None and body.get("worker", {}).get("pid") != worker_pid:
-        return f"its worker {worker_pid} has given no sign of life yet"
+    alive = {worker["pid"] for worker in body.get("workers", []) if worker["status"] == "up"}
+    for pid in worker_pids:
+        if pid not in alive:
+            return f"its worker {pid} has given no sign of life yet"
     return None
 
 
@@ -74,7 +86,7 @@ def _answered(path: str, status: int, body: dict[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Row:
+class ProcessRow:
     """One process: where it is, and in a word what is wrong with it, if anything."""
 
     process: str
@@ -88,7 +100,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Attention:
+class AttentionRow:
     """What does not move: whose it is, since when and what to do about it.
 
     `is_noticed`: `since` is when a status saw it first, and it may stand for longer.
@@ -107,8 +119,8 @@ class Attention:
 class Status:
     """All of it."""
 
-    rows: list[Row]
-    attention: list[Attention]
+    rows: list[ProcessRow]
+    attention: list[AttentionRow]
 
     @property
     def is_healthy(self) -> bool:
@@ -124,29 +136,35 @@ def read(record: dict[str, Any], folder: Folder) -> Status:
     """
     known, urls, environment = record["processes"], record["urls"], record["environment"]
     servers = [name for name in known if "." not in name]
-    with ThreadPoolExecutor(len(urls) + len(servers)) as threads:
+    asked = {**urls, **record["replicas"]}
+    with ThreadPoolExecutor(len(asked) + len(servers)) as threads:
         refusals = threads.map(partial(_refusal, environment=environment), servers)
-        pages = dict(zip(urls, threads.map(_health, urls.values()), strict=True))
+        asking = partial(_health, passes=passes.of(environment))
+        pages = dict(zip(asked, threads.map(asking, asked.values()), strict=True))
     looks = [
         _process(SUPERVISOR, record["supervisor"]),
         *map(_server, servers, map(known.get, servers), refusals),
     ]
     for service in (BY_NAME[name] for name in urls):
-        name, page = service.name, pages[service.name]
-        looks.append(_web(name, known.get(f"{name}.web"), urls[name], page))
-        if service.has_worker:
-            looks.append(_worker(name, known.get(f"{name}.worker"), page))
+        page = pages[service.name]
+        for name in record["names"][service.name]:
+            if replicas.kind_of(name)[1] == replicas.WORKER:
+                looks.append(_worker(name, known.get(name), page))
+            else:
+                place = name if name in record["replicas"] else service.name
+                looks.append(_web(name, known.get(name), asked[place], pages[place]))
     notes = _noticed([note for _, own in looks for note in own], folder)
     # The supervisor is shown when it is stopped: its processes go on, but none is started again.
     rows = [row for row, _ in looks if row.process != SUPERVISOR or not row.is_healthy]
-    return Status(rows=rows, attention=[*notes, *_told(pages)])
+    told = {service: pages[service] for service in urls}
+    return Status(rows=rows, attention=[*notes, *_told(told)])
 
 
-def _health(url: str) -> Page:
-    return ask(url, "/health", seconds=ASK_SECONDS)
+def _health(url: str, *, passes: Passes) -> Page:
+    return ask(url, "/health", passes=passes, seconds=ASK_SECONDS)
 
 
-def _noticed(notes: list[Attention], folder: Folder) -> list[Attention]:
+def _noticed(notes: list[AttentionRow], folder: Folder) -> list[AttentionRow]:
     before, now = folder.read(_NOTICED) or {}, datetime.now(UTC).isoformat()
     since = {f"{note.source}: {note.what}": now for note in notes}
     since |= {what: at for what, at in before.items() if what in since}
@@ -167,12 +185,14 @@ def as_table(record: dict[str, Any], status: Status) -> str:
     servers = f"{record['database']}, {record['broker']}"
     top = f"{state} (process {record['supervisor']['pid']}) on {servers}"
     login = admin_login(record)
-    return "\n".join([top, "", *lines, "", *login, *_needs_attention(status.attention)])
+    return "\n".join(
+        [top, "", *lines, "", *who_gets_in(record), *login, *_needs_attention(status.attention)]
+    )
 
 
 def as_json(record: dict[str, Any], status: Status) -> dict[str, Any]:
     """For scripts; without the secrets."""
-    kept = ("ready", "urls", "also", "database", "broker", "logs")
+    kept = ("ready", "urls", "replicas", "also", "database", "broker", "logs", "access")
     return {
         "supervisor": record["supervisor"]["pid"],
         **{name: record[name] for name in kept},
@@ -182,7 +202,7 @@ def as_json(record: dict[str, Any], status: Status) -> dict[str, Any]:
     }
 
 
-def _needs_attention(notes: list[Attention]) -> Iterator[str]:
+def _needs_attention(notes: list[AttentionRow]) -> Iterator[str]:
     if not notes:
         yield "Nothing needs attention."
         return
@@ -203,6 +223,25 @@ def admin_login(record: dict[str, Any]) -> list[str]:
     return [f"Admin: {url}/admin/ as {admin['user']}, password {admin['password']}", ""]
 
 
+def who_gets_in(record: dict[str, Any]) -> list[str]:
+    """Whether it asks who comes, and what to do about it, as lines."""
+    found = record["access"]
+    if not found["asks"]:
+        lines = [
+            "Mode demo: nobody is asked who they are. Every user of this machine gets in, no other"
+            " machine does. `make up AUTH=required` asks everybody."
+        ]
+    else:
+        why = f" (because of {', '.join(found['why'])})" if found["why"] else ""
+        folder = "" if found["keys"] == str(STATE_FOLDER / "keys") else f" --folder {found['keys']}"
+        lines = [
+            f"Mode required{why}: each door asks for a token. To get one:",
+            f'  eval "$(python manage.py token --env --user ana{folder})"',
+            '  curl -H "Authorization: Bearer $TOKEN" ...   (--scope for more than shopping)',
+        ]
+    return [part for line in lines for part in _wrapped(line, indent="")] + [""]
+
+
 def _wrapped(text: str, *, indent: str) -> list[str]:
     return textwrap.wrap(
         text,
@@ -220,20 +259,20 @@ def _age(since: str) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S %Z} ({max(seconds, 0):.0f} s)"
 
 
-Look = tuple[Row, list[Attention]]
+Look = tuple[ProcessRow, list[AttentionRow]]
 
 
-def _ill(row: Row, health: str, what: str, do: str) -> Look:
-    return replace(row, health=health), [Attention(row.process, what, None, do)]
+def _ill(row: ProcessRow, health: str, what: str, do: str) -> Look:
+    return replace(row, health=health), [AttentionRow(row.process, what, None, do)]
 
 
 def _process(name: str, known: dict[str, int] | None, address: str = "") -> Look:
     """As the kernel sees it."""
     if known is None or not children.is_alive(known):
         do = "`manage.py up` starts it again by itself; its log says why it ended"
-        return _ill(Row(name, None, address, ""), "not running", "it does not run", do)
+        return _ill(ProcessRow(name, None, address, ""), "not running", "it does not run", do)
     pid = known["pid"]
-    row = Row(name, pid, address, "ok")
+    row = ProcessRow(name, pid, address, "ok")
     family = [pid] if name == SUPERVISOR else children.family(pid)
     if not any(children.is_stopped(member) for member in family):
         return row, []
@@ -251,8 +290,8 @@ def _server(name: str, known: dict[str, int] | None, refusal: str | None) -> Loo
     return _ill(row, "no answer", f"it takes no login: {refusal}", do)
 
 
-def _web(service: str, known: dict[str, int] | None, url: str, page: Page) -> Look:
-    row, notes = _process(f"{service}.web", known, url)
+def _web(name: str, known: dict[str, int] | None, url: str, page: Page) -> Look:
+    row, notes = _process(name, known, url)
     if notes:
         return row, notes
     status, body = page
@@ -264,9 +303,9 @@ def _web(service: str, known: dict[str, int] | None, url: str, page: Page) -> Lo
     return (row if has_database else replace(row, health="no database")), []
 
 
-def _worker(service: str, known: dict[str, int] | None, page: Page) -> Look:
+def _worker(name: str, known: dict[str, int] | None, page: Page) -> Look:
     """As its web process sees it in the table of heartbeats."""
-    row, notes = _process(f"{service}.worker", known)
+    row, notes = _process(name, known)
     if notes:
         return row, notes
     status, body = page
@@ -280,21 +319,23 @@ def _worker(service: str, known: dict[str, int] | None, page: Page) -> Look:
     return _ill(row, "silent", what, do)
 
 
-def _told(pages: Mapping[str, Page]) -> Iterator[Attention]:
+def _told(pages: Mapping[str, Page]) -> Iterator[AttentionRow]:
     """What the services tell themselves."""
     for service, (status, body) in pages.items():
         for note in body.get("attention", []) if status else []:
-            yield Attention(service, note["what"], note["since"], note["do"], note["level"])
+            yield AttentionRow(service, note["what"], note["since"], note["do"], note["level"])
 
 
 def _refusal(server: str, environment: Mapping[str, str]) -> str | None:
     """Why it takes no login, or None: also of what has none, or is not known yet."""
     try:
-        if server == "postgres" and environment:
+        if server.startswith("postgres") and environment:
             url = environment["DATABASE_URL"]
             psycopg.connect(url, connect_timeout=int(ASK_SECONDS)).close()
-        if server == "rabbitmq" and environment:
-            rabbitmq.check_login(environment["RABBITMQ_URL"], timeout=ASK_SECONDS)
+        if server.startswith("rabbitmq") and environment:
+            hosts = each_host(environment["RABBITMQ_URL"])
+            number = server.partition("-")[2] or "1"
+            rabbitmq.check_login(hosts[int(number) - 1], timeout=ASK_SECONDS)
     except (psycopg.Error, OSError) as error:
         return str(error).strip().partition("\n")[0]
     return None

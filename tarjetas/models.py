@@ -24,6 +24,8 @@ class Charge(models.Model):
     this charge, afterwards the charge's own id.
     """
 
+    granted = "SELECT, INSERT, UPDATE (status, past, refunded_at)"
+
     id = models.BigAutoField(primary_key=True)
     key = TextId(max_length=bounds.MOST_KEY)
     past = models.BigIntegerField(default=0, db_default=0)

@@ -35,7 +35,7 @@ ERROR = "error"
 Status = ChargeStatus
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class ChargeRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A charge that is asked for. `saga_id` is empty where it is of no saga."""
 
     key: str
@@ -75,7 +75,7 @@ class GivenBack(msgspec.Struct, frozen=True, kw_only=True):
     amount: Decimal
 
 
-def charge(*, asked: Sequence[Asked]) -> list[Answer]:
+def charge(*, asked: Sequence[ChargeRequest]) -> list[Answer]:
     """Takes the money. One answer for each, in order; those that share a key are one charge.
 
     Opens the transaction: what it answers is durable.
@@ -99,7 +99,7 @@ def refund(*, keys: Sequence[str]) -> list[GivenBack]:
     return [_told(key, back.get(key, [])) for key in keys]
 
 
-def _charged(asked: Sequence[Asked]) -> dict[str, LockedCharge]:
+def _charged(asked: Sequence[ChargeRequest]) -> dict[str, LockedCharge]:
     """By key, the charge that it stands for now."""
     first = {charge.key: charge for charge in reversed(asked)}
     found: dict[str, LockedCharge] = {}
@@ -147,7 +147,7 @@ def _captured(charge: LockedCharge) -> LockedCharge:
     return dataclasses.replace(charge, status=Status.CAPTURED)
 
 
-def _row(asked: Asked) -> dict[str, object]:
+def _row(asked: ChargeRequest) -> dict[str, object]:
     """What was asked for goes in as it came where it can be stored; `detail` tells the rest."""
     refused = rules.refusal(
         saga_id=asked.saga_id,
@@ -184,7 +184,7 @@ def _tombstone(key: str) -> dict[str, object]:
     return {"key": key, **texts, "amount": 0, "status": status, "seconds": 0, "key_seconds": 0}
 
 
-def _answer(asked: Asked, charge: LockedCharge) -> Answer:
+def _answer(asked: ChargeRequest, charge: LockedCharge) -> Answer:
     if charge.status is Status.VOIDED:
         return _no(charge, Status.REFUSED, _VOIDED)
     if charge.fingerprint != asked.fingerprint:

@@ -6,16 +6,18 @@ import msgspec
 from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 
-from contracts.bounds import MOST_IN_A_BATCH
-from contracts.doors import OPERATOR, SERVICE, door
+from catalogue import services
+from contracts.bounds import MOST_BYTES, MOST_IN_A_BATCH
+from contracts.doors import OPS_READ, door
 from httpapi import pages, problems
 from httpapi.json import answer, decode
 from httpapi.steps import PlainView
 from tarjetas import operations, serializers, store
-from tarjetas.operations import ERROR, REUSED, Answer, Asked, GivenBack
+from tarjetas.operations import ERROR, REUSED, Answer, ChargeRequest, GivenBack
 from tarjetas.serializers import ChargeFilter, NewCharge, NewRefund
 
 T = TypeVar("T", bound=msgspec.Struct)
+_CALLERS = services.callers_of(operations.SERVICE)
 
 
 class ChargesView(PlainView):
@@ -23,9 +25,7 @@ class ChargesView(PlainView):
     POST a list: 207 with an answer for each, in order. GET lists, newest first, in pages.
     """
 
-    methods = ("GET", "POST")
-
-    @door(OPERATOR, takes=ChargeFilter, gives={200: pages.Page[serializers.ChargeShown]})
+    @door(OPS_READ, takes=ChargeFilter, gives={200: pages.Page[serializers.ChargeShown]})
     def get(self, request: HttpRequest) -> HttpResponse:
         asked = problems.read_query(request.GET, ChargeFilter)
         found = store.charges(saga_id=asked.saga_id or "")
@@ -33,14 +33,15 @@ class ChargesView(PlainView):
         return answer(page.answer(results=[serializers.charge(row) for row in page.rows]))
 
     @door(
-        SERVICE,
+        callers=_CALLERS,
         takes=(NewCharge, list[NewCharge]),
+        most_bytes=MOST_BYTES,
         gives={200: Answer, 207: list[Answer]},
         refuses={409: (operations.KEY_REUSED,)},
     )
     def post(self, request: HttpRequest) -> HttpResponse:
         given, is_list = _read(request, NewCharge)
-        asked = [Asked(**msgspec.structs.asdict(charge)) for charge in given]
+        asked = [ChargeRequest(**msgspec.structs.asdict(charge)) for charge in given]
         found = operations.charge(asked=asked)
         if is_list:
             return answer(found, status=207)
@@ -52,9 +53,7 @@ class ChargesView(PlainView):
 class ChargeView(PlainView):
     """GET: the charge that a key stands for."""
 
-    methods = ("GET",)
-
-    @door(SERVICE, gives={200: serializers.ChargeShown})
+    @door(OPS_READ, callers=_CALLERS, gives={200: serializers.ChargeShown})
     def get(self, request: HttpRequest, key: str) -> HttpResponse:
         found = store.charge(key=key)
         if found is None:
@@ -65,7 +64,12 @@ class ChargeView(PlainView):
 class RefundsView(PlainView):
     """POST a key, or a list of them: 200 (207) with what was given back under it."""
 
-    @door(SERVICE, takes=(NewRefund, list[NewRefund]), gives={200: GivenBack, 207: list[GivenBack]})
+    @door(
+        callers=_CALLERS,
+        takes=(NewRefund, list[NewRefund]),
+        most_bytes=MOST_BYTES,
+        gives={200: GivenBack, 207: list[GivenBack]},
+    )
     def post(self, request: HttpRequest) -> HttpResponse:
         given, is_list = _read(request, NewRefund)
         found = operations.refund(keys=[refund.key for refund in given])

@@ -6,11 +6,12 @@ lanes those that start a stack of their own. Those that only compute need no ser
 so they run at the lowest priority, in the time that the others leave. The first lane is seen as it
 goes; what the others say comes at the end.
 
-`python -m tests.lanes prove` runs the long proofs in the same way: the crash points; random
-requests, seeded bugs, a soak, growth, the tutorials and a comparison; what breaks whole stacks
-(BROKEN); and the schedules, which only compute. What measures how the shop stands a rush (ALONE)
-comes last, and waits for the other lanes to end: it has the machine to itself. Both together are
-all tests. With other arguments it is plain pytest.
+`python -m tests.lanes prove` runs the long proofs in the same way: the crash points; what starts
+stacks of its own; a comparison, the tutorials, and what breaks a whole stack (BROKEN); random
+requests, seeded bugs, a soak and growth, which share the databases given; the pattern `temporal`,
+which is there for who asks; and the schedules, which only compute. What measures how the shop
+stands a rush (ALONE) comes last, and waits for the other lanes to end: it has the machine to
+itself. Both together are all tests. With other arguments it is plain pytest.
 """
 
 import contextlib
@@ -23,16 +24,21 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import IO
 
+from contracts.patterns import TEMPORAL_VARIABLE
 from stack.children import bound_to_parent
 
-OWN_STACK = ("tests/checkout",)
-OWN_STACK_TOO = ("tests/dashboard", "tests/sagas", "tests/integration/test_monolith.py")
+OWN_STACK = ("tests/dashboard", "tests/sagas", "tests/checkout")
+"""They share a stack: to start one takes a minute of CPU, to keep it a tenth of a core."""
+OWN_STACK_TOO = ("tests/integration/test_monolith.py", "tests/security/test_matrix.py")
 SHARING_TOO = (
     *("tests/broker", "tests/kit", "tests/integration/test_damaged_rows.py"),
     *("tests/integration/choreography", "tests/integration/lost_replies"),
-    *("tests/integration/messaging", "tests/integration/loadtests"),
+    "tests/integration/loadtests",
 )
-SHARING_THIRD = ("tests/integration/orchestrator", "tests/integration/audit")
+SHARING_THIRD = (
+    *("tests/integration/orchestrator", "tests/integration/audit"),
+    "tests/integration/messaging",
+)
 ALONE = (
     "tests/checkout/test_participant_away.py",
     "tests/checkout/test_surveying.py",
@@ -40,9 +46,17 @@ ALONE = (
     "tests/checkout/test_waiting_shoppers.py",
 )
 COMPUTING = ("tests/unit", "tests/architecture")
-LONG_OWN_STACK = ("tests/chaos",)
+COMPARISON = "tests/integration/loadtests/test_compare.py"
+CRASH_POINTS = "tests/chaos"
+TUTORIALS = "tests/tutorials"
+MANY_STACKS = "tests/stack"
+"""Each starts one of its own."""
+FAILING_OVER = (
+    *("tests/stack/test_broker_cluster.py", "tests/stack/test_failover.py"),
+    *("tests/stack/test_pools.py", "tests/stack/test_replicas.py"),
+)
 BROKEN = (
-    *("tests/stack", "tests/sagas/test_rush.py", "tests/checkout/test_crashes.py"),
+    *("tests/sagas/test_rush.py", "tests/checkout/test_crashes.py"),
     *("tests/checkout/test_servers_away.py", "tests/checkout/test_lights.py"),
     *("tests/checkout/test_compensating_at_odd_moments.py", "tests/checkout/test_parked.py"),
     *("tests/checkout/test_distributed_load.py", "tests/checkout/test_interrupted_load.py"),
@@ -50,13 +64,18 @@ BROKEN = (
 """What is started, killed, stopped and loaded again and again: proofs, too."""
 LONG_SHARING = (
     *("tests/fuzz", "tests/seeded", "tests/integration/explorer", "tests/integration/soak"),
-    *("tests/growth", "tests/tutorials", "tests/integration/loadtests/test_compare.py"),
+    *("tests/growth", "tests/integration/messaging/test_several_relays.py"),
 )
 LONG_COMPUTING = ("tests/unit/explorer",)
 FUZZ = "--fuzz=2000"
 """Requests and messages of a proof; `make fuzz` sends more."""
 PROVE = "prove"
 PYTEST = (sys.executable, "-m", "pytest")
+ON_TEMPORAL = (
+    *("tests/temporal", "tests/sagas/test_endings.py", "tests/checkout/test_crashes.py"),
+    *("-k", "temporal"),
+)
+"""What is true of every pattern, and of this one alone, where it is asked for."""
 OTHER_SERVERS = (
     *("env", "-u", "DATABASE_URL", "-u", "RABBITMQ_URL"),
     *(sys.executable, "-m", "stack.backing", "--"),
@@ -76,6 +95,8 @@ def _command(lane: Sequence[str]) -> list[str]:
     first: tuple[str, ...] = ()
     if lane[0] in (*COMPUTING, *LONG_COMPUTING):
         first = ("nice", "-n", "19")
+    elif lane[0] == ON_TEMPORAL[0]:
+        first = ("env", f"{TEMPORAL_VARIABLE}=1")
     elif lane[0] in (*SHARING_TOO, *SHARING_THIRD):
         first = OTHER_SERVERS
     return [*first, *PYTEST, "-p", "no:cacheprovider", *lane]
@@ -84,16 +105,25 @@ def _command(lane: Sequence[str]) -> list[str]:
 def lanes(*, is_proof: bool) -> list[list[str]]:
     """What pytest is given for each lane; the last one may wait for the others to end."""
     if is_proof:
-        return [[*LONG_OWN_STACK], [*LONG_COMPUTING], [*BROKEN], [*LONG_SHARING, FUZZ, *ALONE]]
+        return [
+            [CRASH_POINTS],
+            [*LONG_COMPUTING],
+            [*ON_TEMPORAL],
+            [MANY_STACKS, *_without(*FAILING_OVER)],
+            [*FAILING_OVER],
+            # Last those that share a stack, which lives until the end.
+            [COMPARISON, TUTORIALS, *BROKEN],
+            [*LONG_SHARING, FUZZ, *ALONE],
+        ]
     sharing = (*SHARING_TOO, *SHARING_THIRD)
-    elsewhere = (*sharing, *OWN_STACK, *OWN_STACK_TOO, *COMPUTING, *LONG_OWN_STACK)
-    comparison = tuple(name for name in LONG_SHARING if "loadtests" in name)
+    elsewhere = (*sharing, *OWN_STACK, *OWN_STACK_TOO, *COMPUTING)
+    proofs = (CRASH_POINTS, MANY_STACKS, COMPARISON, TUTORIALS, *BROKEN, *LONG_SHARING)
     return [
-        _without(*elsewhere, *BROKEN, *LONG_SHARING),
-        [*SHARING_TOO, *_without(*comparison)],
-        [*SHARING_THIRD],
+        _without(*elsewhere, *proofs),
+        [*SHARING_TOO, *_without(COMPARISON, *LONG_SHARING)],
+        [*SHARING_THIRD, *_without(*LONG_SHARING)],
         [*COMPUTING, *_without(*LONG_COMPUTING)],
-        [*OWN_STACK_TOO, *_without(*BROKEN)],
+        [*OWN_STACK_TOO],
         [*OWN_STACK, *_without(*ALONE, *BROKEN)],
     ]
 

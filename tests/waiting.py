@@ -9,7 +9,7 @@ T = TypeVar("T")
 PAUSE_SECONDS = 0.02
 
 
-def eventually(condition: Callable[[], T], *, seconds: float = 30, what: str = "") -> T:
+def eventually(condition: Callable[[], T], *, seconds: float = 60, what: str = "") -> T:
     """The condition's first true value; fails once the time is over."""
     deadline = monotonic() + seconds
     pause = threading.Event()

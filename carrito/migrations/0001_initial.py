@@ -15,6 +15,16 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name='Address',
+            fields=[
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
+                ('address', models.JSONField()),
+            ],
+            options={
+                'verbose_name_plural': 'addresses',
+            },
+        ),
+        migrations.CreateModel(
             name='Cart',
             fields=[
                 ('id', participant.models.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
@@ -65,6 +75,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('saga_id', participant.models.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
                 ('saga', participant.models.TextId(db_collation='C', help_text='The name of its page in the catalogue.', max_length=64)),
+                ('user_id', models.CharField(db_collation='C', help_text='Whose it is.', max_length=64)),
                 ('saga_pattern', models.CharField(max_length=32)),
                 ('context', models.JSONField(default=dict, help_text='What its steps see of it.')),
                 ('total_amount', models.DecimalField(blank=True, decimal_places=2, max_digits=14, null=True)),
@@ -79,10 +90,8 @@ class Migration(migrations.Migration):
                 ('dead_lettered_at', models.DateTimeField(blank=True, null=True)),
                 ('dead_letter_reason', models.TextField(blank=True, db_default='', default='')),
                 ('cart_version', models.PositiveIntegerField()),
-                ('user_id', models.CharField(max_length=64)),
                 ('items', models.JSONField(help_text='The lines as they were frozen.')),
                 ('price_changes', models.JSONField(db_default=[], default=list, help_text='What had become cheaper since the cart showed it.')),
-                ('billing_address', models.JSONField(db_default={}, default=dict)),
                 ('cart', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='checkouts', to='carrito.cart')),
             ],
             options={
@@ -185,6 +194,10 @@ class Migration(migrations.Migration):
             index=models.Index(condition=models.Q(('closed_at', None)), fields=['accepted_at', 'saga_id'], name='checkout_not_closed'),
         ),
         migrations.AddIndex(
+            model_name='checkout',
+            index=models.Index(condition=models.Q(('ended_at', None)), fields=['user_id'], name='checkout_under_way'),
+        ),
+        migrations.AddIndex(
             model_name='cart',
             index=models.Index(fields=['created_at', 'id'], name='cart_newest'),
         ),
@@ -232,6 +245,25 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'constraints': [models.UniqueConstraint(condition=models.Q(('resumed_at', None)), fields=('saga', 'saga_pattern'), name='carrito_paused_once')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Intervention',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('action', models.CharField(max_length=32)),
+                ('subject', models.CharField(blank=True, db_default='', default='', max_length=150)),
+                ('detail', models.TextField(blank=True, db_default='', default='')),
+                ('requested_by', models.CharField(max_length=150)),
+                ('reason', models.TextField(blank=True, db_default='', default='')),
+                ('requested_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('via', models.CharField(blank=True, db_default='', default='', max_length=16)),
+                ('jti', models.CharField(blank=True, db_default='', default='', max_length=64)),
+                ('trace_id', models.CharField(blank=True, db_default='', default='', max_length=32)),
+            ],
+            options={
+                'ordering': ['id'],
+                'abstract': False,
             },
         ),
     ]

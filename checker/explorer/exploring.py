@@ -81,7 +81,7 @@ class _Broken(Exception):
 class Explorer:
     """Explores the environments one after the other, and ends at the first failure.
 
-    `schedules`: how many different ones in all environments and shares. `tell`: hears once a
+    `schedules`: how many different ones in all environments and shares. `tell`: called once a
     second.
     """
 
@@ -233,7 +233,7 @@ def explore_in_processes(
 ) -> Explored:
     """Explores in `workers` processes; ends at the first failure that any of them finds.
 
-    `tell`: hears about once a second how far each is. Raises WorkerDied.
+    `tell`: called about once a second how far each is. Raises WorkerDied.
     """
     context = multiprocessing.get_context("spawn")
     pipes: list[Connection] = []

@@ -127,7 +127,7 @@ class Played(NamedTuple):
 
 
 class Player:
-    """Plays one schedule. `tell`: hears of every step, for a story."""
+    """Plays one schedule. `tell`: called with every step, for a story."""
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ from textwrap import wrap
 from typing import Any, NamedTuple
 
 from checker.protocol import orchestrating, page, paths, walking, wiring
-from checker.protocol.description import Choreography, Definition, Orchestration, Protocol, Rule
+from checker.protocol.description import Choreography, DescribedSaga, Orchestration, Protocol, Rule
 from checker.protocol.journeys import Walked
 from checker.protocol.paths import Walk
 
@@ -120,7 +120,7 @@ def check(*, protocols: Sequence[Protocol]) -> ProtocolReport:
         name, walked = first.get(protocol.saga.name, ("", None))
         found, mine = _check(protocol, name, walked)
         checked.append(found)
-        if isinstance(protocol, Definition) and found.breaches:
+        if isinstance(protocol, DescribedSaga) and found.breaches:
             waiting.add(protocol.saga.name)
         if mine:
             first.setdefault(protocol.saga.name, (protocol.name, mine))
@@ -144,7 +144,7 @@ def _check(
     counts = _counts(protocol)
     proven, breaches = _try(_rules(protocol), protocol)
     walked = None
-    while groups and not breaches and not isinstance(protocol, Definition):
+    while groups and not breaches and not isinstance(protocol, DescribedSaga):
         walked = walked or _walk(protocol)
         journeys = walked.journeys
         walk = Walk(protocol.saga, journeys, other.journeys if other else {}, other_name)
@@ -154,7 +154,7 @@ def _check(
         journeys = walked.journeys
         counts |= {"scenarios": len(journeys), "states walked": walked.states}
     unchecked = (
-        [] if isinstance(protocol, Definition) else [rule for group in groups for rule in group]
+        [] if isinstance(protocol, DescribedSaga) else [rule for group in groups for rule in group]
     )
     return (
         Checked(
@@ -178,7 +178,7 @@ def _try(rules: Sequence[Rule], evidence: object) -> tuple[list[Rule], list[Viol
 
 
 def _rules(protocol: Protocol) -> Sequence[Rule]:
-    return page.RULES if isinstance(protocol, Definition) else wiring.rules_for(protocol)
+    return page.RULES if isinstance(protocol, DescribedSaga) else wiring.rules_for(protocol)
 
 
 def _walk(protocol: Choreography | Orchestration) -> Walked:
@@ -189,7 +189,7 @@ def _walk(protocol: Choreography | Orchestration) -> Walked:
 
 def _counts(protocol: Protocol) -> dict[str, int]:
     steps = {"steps": len(protocol.saga.steps)}
-    if isinstance(protocol, Definition):
+    if isinstance(protocol, DescribedSaga):
         return {**steps, "services": len({step.service for step in protocol.saga.steps})}
     if isinstance(protocol, Choreography):
         return {

@@ -20,7 +20,7 @@ class Ending(StrEnum):
     UNDONE = "undone"
 
 
-class Reaction(NamedTuple):
+class DescribedReaction(NamedTuple):
     """On the event `on`, `service` does (undoes, blocks) `step`, and emits what came of it.
 
     `emits`: it is done, or undone; `emits_on_refusal`: it is refused, or blocked. An empty name:
@@ -59,7 +59,7 @@ class Choreography:
 
     name: str
     saga: Saga
-    reactions: Sequence[Reaction]
+    reactions: Sequence[DescribedReaction]
     asked: Mapping[str, str]
     start: str
     ends: Mapping[str, Ending]
@@ -93,13 +93,13 @@ class Orchestration:
     saga: Saga
     orchestrator: str
     calls: Sequence[Call]
-    reactions: Sequence[Reaction]
+    reactions: Sequence[DescribedReaction]
     replies: Collection[str] | None = None
     notices: Mapping[str, Notice] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Definition:
+class DescribedSaga:
     """A saga's page, and what there is to do it with.
 
     `operations`: what each declared one takes, by its name (`inventario.reserve`) and direction;
@@ -124,7 +124,7 @@ class Definition:
     inboxes: Collection[str] = ()
 
 
-Protocol = Choreography | Orchestration | Definition
+Protocol = Choreography | Orchestration | DescribedSaga
 
 
 def pivot_of(saga: Saga) -> Step | None:

@@ -27,8 +27,8 @@ from contracts import refusals
 from contracts.outcomes import Done, Refused, Waiting
 from contracts.saga import Direction
 from contracts.states import FINAL, SagaStatus
-from saga_orchestrator import engine
-from saga_orchestrator.engine import CallResult, Fault, Progress, Transition
+from coordination import engine
+from coordination.engine import CallResult, Fault, Progress, Transition
 
 MOST_CALLS = 200
 SOME_TIME = datetime(2100, 1, 1, tzinfo=UTC)

@@ -11,14 +11,14 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from catalogue.services import Role
-from checker.protocol.description import Definition, Found, Rule
+from checker.protocol.description import DescribedSaga, Found, Rule
 from contracts import projection
 from contracts.saga import Command, Direction, Step, StepClass, Undo
 
 _ENVELOPE = frozenset(Command.__struct_fields__)
 
 
-def _undeclared(page: Definition) -> Iterator[Found]:
+def _undeclared(page: DescribedSaga) -> Iterator[Found]:
     """Where the operation itself is not there, its undo can't be either."""
     for step in page.saga.steps:
         missing = [
@@ -31,7 +31,7 @@ def _undeclared(page: Definition) -> Iterator[Found]:
             yield Found(step.name, f"{what} {step.operation}.")
 
 
-def _other_commands(page: Definition) -> Iterator[Found]:
+def _other_commands(page: DescribedSaga) -> Iterator[Found]:
     for position, step in enumerate(page.saga.steps):
         wanted = page.commands.get(step.operation, Command)
         for direction in Direction:
@@ -43,7 +43,7 @@ def _other_commands(page: Definition) -> Iterator[Found]:
                 yield Found(step.name, f"{what}, and is sent {needed.__name__}.")
 
 
-def _not_to_be_had(page: Definition) -> Iterator[Found]:
+def _not_to_be_had(page: DescribedSaga) -> Iterator[Found]:
     types: dict[str, tuple[str, object]] = {}
     for step in page.saga.steps[1:]:
         fields = {
@@ -61,7 +61,7 @@ def _not_to_be_had(page: Definition) -> Iterator[Found]:
 
 
 def _wrong_need(
-    page: Definition, step: Step, field: str, source: str, fields: Iterable[str]
+    page: DescribedSaga, step: Step, field: str, source: str, fields: Iterable[str]
 ) -> Iterator[Found]:
     if field not in fields:
         has = ", ".join(fields) or "no fields"
@@ -75,7 +75,7 @@ def _wrong_need(
         yield Found(step.name, f"{step.name} needs {source}, which has not been answered by then.")
 
 
-def _unregistered(page: Definition) -> Iterator[Found]:
+def _unregistered(page: DescribedSaga) -> Iterator[Found]:
     for service in projection.services_of(page.saga):
         known = page.services.get(service)
         if known is None:
@@ -86,7 +86,7 @@ def _unregistered(page: Definition) -> Iterator[Found]:
         yield from _without_process(page, service)
 
 
-def _without_process(page: Definition, service: str) -> Iterator[Found]:
+def _without_process(page: DescribedSaga, service: str) -> Iterator[Found]:
     if service not in page.databases:
         yield Found(service, f"{service} has no database.")
     if service in page.broken:
@@ -95,7 +95,7 @@ def _without_process(page: Definition, service: str) -> Iterator[Found]:
         yield Found(service, f"{service} has no worker that consumes messages.")
 
 
-def _unaccepted(page: Definition) -> Iterator[Found]:
+def _unaccepted(page: DescribedSaga) -> Iterator[Found]:
     first, last, owner = page.saga.steps[0], page.saga.steps[-1], page.saga.owner
     if first.operation != f"{owner}.accept":
         yield Found(first.name, f"its first step is {first.operation}, which accepts nothing.")
@@ -106,7 +106,7 @@ def _unaccepted(page: Definition) -> Iterator[Found]:
         yield Found(last.name, f"{what}: {owner}, its owner, would not know when it ended.")
 
 
-def _ambiguous(page: Definition) -> Iterator[Found]:
+def _ambiguous(page: DescribedSaga) -> Iterator[Found]:
     saga = page.saga
     declared = [event for step in saga.steps for event in (step.done, step.refused, step.undone)]
     asked = [
@@ -125,14 +125,14 @@ def _ambiguous(page: Definition) -> Iterator[Found]:
                 yield Found(name, f"{count} of its {what}s have the name {name}.")
 
 
-def _pivots(page: Definition) -> Iterator[Found]:
+def _pivots(page: DescribedSaga) -> Iterator[Found]:
     pivots = [step.name for step in page.saga.steps if step.step_class is StepClass.PIVOT]
     if len(pivots) != 1:
         found = " and ".join(pivots) or "none"
         yield Found(page.saga.name, f"its pivot: {found}; there is one in every saga.")
 
 
-def _undecidable(page: Definition) -> Iterator[Found]:
+def _undecidable(page: DescribedSaga) -> Iterator[Found]:
     for step in page.saga.steps:
         if not step.decided_by:
             continue
@@ -149,7 +149,7 @@ def _undecidable(page: Definition) -> Iterator[Found]:
             yield Found(step.name, f"{who}, and {step.service} has no path /decisions.")
 
 
-def _uncoordinated(page: Definition) -> Iterator[Found]:
+def _uncoordinated(page: DescribedSaga) -> Iterator[Found]:
     if page.saga.pattern not in page.patterns:
         yield Found(page.saga.name, f"there is no pattern {page.saga.pattern}.")
     for pattern in page.patterns.values():

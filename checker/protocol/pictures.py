@@ -11,17 +11,17 @@ from typing import NamedTuple
 
 from checker.protocol.description import (
     Choreography,
+    DescribedReaction,
     Ending,
     Orchestration,
-    Reaction,
     may_be_refused,
 )
 from contracts import projection
 from contracts.outcomes import Done, Refused
 from contracts.saga import Direction, Saga
 from contracts.states import FINAL, SagaStatus
-from saga_orchestrator import engine
-from saga_orchestrator.engine import CallResult, Fault, Progress, Transition
+from coordination import engine
+from coordination.engine import CallResult, Fault, Progress, Transition
 
 OK, ERROR, END = "ok", "error", "end"
 _VERBS = {Direction.DO: "does", Direction.UNDO: "undoes", Direction.BLOCK: "blocks"}
@@ -66,7 +66,7 @@ def _asks(protocol: Choreography, event: str) -> str:
     return asked.get(event, "ask")
 
 
-def _reacting(protocol: Choreography, reaction: Reaction) -> Box:
+def _reacting(protocol: Choreography, reaction: DescribedReaction) -> Box:
     """All reactions that do the same thing publish the same events, whatever they react to."""
     outcomes = [_event(protocol, reaction.emits)] if reaction.emits else []
     if reaction.emits_on_refusal:
@@ -83,7 +83,7 @@ def _event(protocol: Choreography, event: str) -> Branch:
     return Branch(event, tuple(dict.fromkeys(to)))
 
 
-def _name(reaction: Reaction) -> str:
+def _name(reaction: DescribedReaction) -> str:
     return f"{reaction.service} {reaction.direction} {reaction.step}"
 
 

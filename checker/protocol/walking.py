@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from checker.protocol.description import Choreography, Ending, Reaction
+from checker.protocol.description import Choreography, DescribedReaction, Ending
 from checker.protocol.journeys import (
     Act,
     BarrierAnswer,
@@ -38,7 +38,7 @@ class WalkState(NamedTuple):
 
 
 Came = dict[WalkState, tuple[WalkState, str] | None]
-"""How each state was come to first: from which, on hearing what (nothing: it was asked for)."""
+"""How each state was come to first: from which, on what (nothing: it was asked for)."""
 
 
 def walk(protocol: Choreography) -> Walked:
@@ -121,13 +121,13 @@ def _consume(
     return message, _answered(protocol, then, reaction, answer)
 
 
-def _is_asked(protocol: Choreography, reaction: Reaction) -> bool:
+def _is_asked(protocol: Choreography, reaction: DescribedReaction) -> bool:
     """Whether a person decides it; a reaction may name a step that there is not."""
     return any(step.name == reaction.step and step.decided_by for step in protocol.saga.steps)
 
 
 def _decided(
-    protocol: Choreography, state: WalkState, reaction: Reaction, *, is_refused: bool
+    protocol: Choreography, state: WalkState, reaction: DescribedReaction, *, is_refused: bool
 ) -> tuple[str, WalkState]:
     """Published in the transaction of the decision, as if the request came now."""
     answer = decide(book=state.book, step=reaction.step, is_refused=is_refused)
@@ -138,7 +138,7 @@ def _decided(
 
 
 def _answered(
-    protocol: Choreography, state: WalkState, reaction: Reaction, answer: BarrierAnswer
+    protocol: Choreography, state: WalkState, reaction: DescribedReaction, answer: BarrierAnswer
 ) -> WalkState:
     """What waits publishes nothing."""
     then = state._replace(book=answer.book)

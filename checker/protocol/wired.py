@@ -18,12 +18,12 @@ from catalogue.commands import COMMANDS
 from checker.protocol.description import (
     Call,
     Choreography,
-    Definition,
+    DescribedReaction,
+    DescribedSaga,
     Ending,
     Notice,
     Orchestration,
     Protocol,
-    Reaction,
 )
 from contracts import patterns, projection
 from contracts.saga import Direction, Saga, Step
@@ -50,11 +50,11 @@ def protocols(*, saga: Saga) -> list[Protocol]:
     return [page(saga=saga), *(make(saga=saga) for make in PROTOCOLS.values())]
 
 
-def page(*, saga: Saga) -> Definition:
+def page(*, saga: Saga) -> DescribedSaga:
     """The page, and what there is to do it with."""
     found = _workers()
     taking = projection.services_of(saga)
-    return Definition(
+    return DescribedSaga(
         name=f"{saga.name}, its page",
         saga=saga,
         operations={key: kind for service in taking for key, kind in _operations(service)},
@@ -167,19 +167,21 @@ def _deciding(service: str) -> Iterator[str]:
 
 def _reactions(
     consumers: Sequence[Consumer], saga: Saga, kind: type[EventHandler] | type[CommandHandler]
-) -> Iterator[Reaction]:
+) -> Iterator[DescribedReaction]:
     for consumer in consumers:
         for reaction in consumer.reactions.values():
             if isinstance(reaction, kind) and reaction.saga == saga.name:
                 yield _reaction(consumer.service, saga.step(reaction.step), reaction)
 
 
-def _reaction(service: str, step: Step, handler: EventHandler | CommandHandler) -> Reaction:
+def _reaction(
+    service: str, step: Step, handler: EventHandler | CommandHandler
+) -> DescribedReaction:
     """A reply is called the same whether it was done or refused."""
     emits = (
         (handler.emits, handler.emits) if isinstance(handler, CommandHandler) else handler.row[4:]
     )
-    return Reaction(
+    return DescribedReaction(
         handler.on, service, handler.operation.direction, _done(handler.operation, step), *emits
     )
 
@@ -227,13 +229,13 @@ def _call(saga: Saga, call: projection.StepCall) -> str:
     return f"{path} {call.step.name}" if is_shared else path
 
 
-def _routed(saga: Saga, call: Call) -> Iterator[Reaction]:
+def _routed(saga: Saga, call: Call) -> Iterator[DescribedReaction]:
     """The operation behind the path at the service, if there is one."""
     view = _view(call.service, call.message.partition(" ")[0])
     operation = getattr(getattr(view, "view_class", None), "operation", None)
     if isinstance(operation, Operation):
         step = _done(operation, saga.step(call.step))
-        yield Reaction(call.message, operation.service, operation.direction, step)
+        yield DescribedReaction(call.message, operation.service, operation.direction, step)
 
 
 def _view(service: str, path: str) -> Any:

@@ -8,10 +8,10 @@ from itertools import pairwise
 from checker.protocol.description import (
     Call,
     Choreography,
+    DescribedReaction,
     Found,
     Orchestration,
     Protocol,
-    Reaction,
     Rule,
     may_be_refused,
     pivot_of,
@@ -58,15 +58,15 @@ def publishers(protocol: Choreography) -> Mapping[str, Sequence[str]]:
     return published
 
 
-def consumers(protocol: Choreography) -> Mapping[str, Sequence[Reaction]]:
+def consumers(protocol: Choreography) -> Mapping[str, Sequence[DescribedReaction]]:
     """Who does something on each event; the watcher does nothing, and is not among them."""
-    received: dict[str, list[Reaction]] = defaultdict(list)
+    received: dict[str, list[DescribedReaction]] = defaultdict(list)
     for reaction in protocol.reactions:
         received[reaction.on].append(reaction)
     return received
 
 
-def _emits(reaction: Reaction) -> list[str]:
+def _emits(reaction: DescribedReaction) -> list[str]:
     return [event for event in (reaction.emits, reaction.emits_on_refusal) if event]
 
 
@@ -319,7 +319,7 @@ def _astray(protocol: Orchestration) -> Iterator[Found]:
             )
 
 
-def _answering(protocol: Orchestration, call: Call) -> Sequence[Reaction]:
+def _answering(protocol: Orchestration, call: Call) -> Sequence[DescribedReaction]:
     return [
         reaction
         for reaction in protocol.reactions

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from checker.soak.shoppers import SagaRequest
-from checker.soak.watching import AcceptedSaga, MemoryUse
+from checker.soak.watching import MemoryUse, WatchedSaga
 from contracts.saga import Saga
 from loadtests.faults.injector import Made
 from loadtests.faults.plan import FaultKind
@@ -92,7 +92,7 @@ class Round:
     repeated: int
     decided: Counter[str]
     drained_in: float
-    accepted: Sequence[AcceptedSaga]
+    accepted: Sequence[WatchedSaga]
     memory: Mapping[str, MemoryUse]
     ended_by_themselves: Sequence[str]
     breaches: Sequence[str]

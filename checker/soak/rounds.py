@@ -15,16 +15,17 @@ import psycopg
 from catalogue.services import COORDINATORS, needed_by
 from checker.soak.results import Round, SoakSettings
 from checker.soak.shoppers import People, PlannedRequest, Shoppers, patience
-from checker.soak.watching import AcceptedSaga, Watch, breaches, read_accepted, reader
+from checker.soak.watching import Watch, WatchedSaga, breaches, read_accepted, reader
 from loadtests.evaluating.results import Audit
 from loadtests.faults import plan
 from loadtests.faults.injector import Detours, FaultInjector
 from loadtests.faults.outsider import Echo
 from loadtests.faults.plan import FaultKind, PlannedFault
-from loadtests.load.windows import Arrivals, Mix, Phase, Window, offsets
+from loadtests.load.windows import Arrivals, Mix, Window, WindowPhase, offsets
 from loadtests.load.workload import Supplier, Workload
-from loadtests.running.bench import run_audit
+from loadtests.running.bench import UNLIMITED, run_audit
 from loadtests.shop import shop_of
+from stack import access
 from stack.console import StackError
 from stack.folders import STATE_FOLDER
 from stack.local import LocalStack
@@ -72,7 +73,8 @@ def soak(*, pattern: str, settings: SoakSettings, say: Say) -> Round:
                 use_given=False,
                 names=services,
                 broker="rabbitmq",
-                environment=patience(saga=settings.saga),
+                auth=access.REQUIRED,
+                environment={**UNLIMITED, **patience(saga=settings.saga)},
                 detour=detours.through,
                 announce=lambda line: _note_crash(line, services, crashes),
             )
@@ -113,7 +115,7 @@ class _Soaking:
     ) -> None:
         self._stack, self._pattern, self._settings, self._say = stack, pattern, settings, say
         self._faults, self._crashes = faults, crashes
-        self._read = reader(databases=stack.database_urls)
+        self._read = reader(databases=stack.audit_urls)
         self._watch = Watch(read=self._read, saga=settings.saga, processes=lambda: stack.processes)
         self._injector = FaultInjector(stack=stack, detours=detours, say=say)
         self._has_duplicates = FaultKind.DUPLICATE in settings.kinds
@@ -125,7 +127,7 @@ class _Soaking:
         self._shoppers = Shoppers(
             url=stack.urls[settings.saga.owner] + settings.saga.door, wanted=self._wanted()
         )
-        self._people = People(saga=settings.saga, urls=stack.urls)
+        self._people = People(saga=settings.saga, urls=stack.urls, passes=stack.passes)
         self._is_interrupted = False
 
     def run(self) -> Round:
@@ -163,7 +165,7 @@ class _Soaking:
         window = Window(
             number=1,
             block=1,
-            phase=Phase.FAILURES,
+            phase=WindowPhase.FAILURES,
             pattern=self._pattern,
             arrivals=Arrivals.POISSON,
             rate=self._settings.rate,
@@ -175,7 +177,7 @@ class _Soaking:
         shop = shop_of(stack=self._stack, saga=saga.name)
         supplier = Supplier(shop=shop, run=str(self._settings.seed))
         workload = Workload(supplier=supplier, saga=saga, asks_people=True)
-        bodies = workload.requests(window=window)
+        planned = workload.requests(window=window)
         starts = offsets(
             arrivals=window.arrivals, rate=window.rate, seconds=window.seconds, seed=seed
         )
@@ -184,11 +186,12 @@ class _Soaking:
             PlannedRequest(
                 at=at,
                 key=f"soak {seed} {n}",
-                body=body,
+                body=start.body,
+                token=start.token,
                 is_repeated=n % repeated == 0,
                 waits=n % WAITING == 0,
             )
-            for n, (at, body) in enumerate(zip(starts, bodies, strict=True), start=1)
+            for n, (at, start) in enumerate(zip(starts, planned, strict=True), start=1)
         ]
 
     def _load(self) -> None:
@@ -241,11 +244,11 @@ class _Soaking:
         self._say(f"{self._pattern}: auditing")
         try:
             self._stack.wait_ready(seconds=READY_SECONDS)
-            return run_audit(environment=self._stack.environment, wait_seconds=REST_SECONDS)
+            return run_audit(environment=self._stack.audit_environment, wait_seconds=REST_SECONDS)
         except (StackError, subprocess.TimeoutExpired) as error:
             return Audit(is_clean=False, output=str(error))
 
-    def _breaches(self, drained_in: float, accepted: Sequence[AcceptedSaga]) -> list[str]:
+    def _breaches(self, drained_in: float, accepted: Sequence[WatchedSaga]) -> list[str]:
         answers = {request.wanted.key: request.answers for request in self._shoppers.asked}
         found = list(breaches(accepted=accepted, answers=answers))
         if drained_in > DRAIN_SECONDS:

@@ -17,7 +17,9 @@ from typing import Any
 
 import urllib3
 
-from contracts.saga import Saga
+from accounts.passes import Passes
+from contracts.doors import OPS_ACT, OPS_READ, SHOP
+from contracts.saga import CUSTOMER, Saga
 
 BEGUN, ENDED = (201, 202), 200
 FAULTS = range(500, 600)
@@ -36,6 +38,7 @@ class PlannedRequest:
     at: float
     key: str
     body: bytes
+    token: str = ""
     is_repeated: bool = False
     waits: bool = False
 
@@ -147,6 +150,8 @@ class Shoppers:
     def _post(self, wanted: PlannedRequest) -> str | None:
         """The saga's id, or an answer that should not be; None where it is in doubt."""
         headers = {"Content-Type": "application/json", "Idempotency-Key": wanted.key}
+        if wanted.token:
+            headers["Authorization"] = f"Bearer {wanted.token}"
         if wanted.waits:
             headers["Prefer"] = f"wait={WAIT_SECONDS}"
         try:
@@ -182,11 +187,13 @@ def patience(*, saga: Saga) -> dict[str, str]:
 class People:
     """Decide between `start` and `finish`, on a thread of their own."""
 
-    def __init__(self, *, saga: Saga, urls: Mapping[str, str]) -> None:
+    def __init__(self, *, saga: Saga, urls: Mapping[str, str], passes: Passes) -> None:
+        """`passes`: with what they show who they are."""
         self.given: dict[tuple[str, str], str] = {}
         """What was done of each decision that was seen, by saga and step."""
         self._inboxes = sorted({urls[step.service] for step in saga.steps if step.decided_by})
         self._http = urllib3.PoolManager(retries=False, timeout=5.0)
+        self._passes = passes
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="people", daemon=True)
 
@@ -207,7 +214,9 @@ class People:
     def _open(self, url: str) -> list[dict[str, Any]]:
         """The open decisions there, the newest first; none where there is no answer."""
         try:
-            answer = self._http.request("GET", f"{url}/decisions?status=open&page_size={MOST}")
+            answer = self._http.request(
+                "GET", f"{url}/decisions?status=open&page_size={MOST}", headers=self._who()
+            )
         except urllib3.exceptions.HTTPError:
             return []
         found: list[dict[str, Any]] = (
@@ -221,18 +230,26 @@ class People:
         if word == PASS:
             self.given[key] = PASS
             return
-        body = {"verdict": word, "by": "soak", "reason": "" if word == YES else "I'd rather not."}
+        who = self._who(asked)
+        body = {"verdict": word, "reason": "" if word == YES else "I'd rather not."}
+        body |= {} if who else {"by": "soak"}
         try:
             answer = self._http.request(
                 "POST",
                 asked["url"],
                 body=json.dumps(body),
-                headers={"Content-Type": "application/json"},
+                headers={"Content-Type": "application/json", **who},
             )
         except urllib3.exceptions.HTTPError:
             return
         if answer.status in _KNOWN:
             self.given[key] = word
+
+    def _who(self, asked: Mapping[str, Any] | None = None) -> dict[str, str]:
+        """Who runs the shop; of what is a customer's to decide, that customer."""
+        if asked and asked["decided_by"] == CUSTOMER:
+            return self._passes.person(asked["command"]["user_id"], SHOP)
+        return self._passes.person("soak", OPS_READ, OPS_ACT)
 
 
 def _word(saga_id: str, step: str) -> str:

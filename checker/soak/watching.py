@@ -98,7 +98,7 @@ def megabytes(*, pid: int) -> float:
     return float(total) / 1e6
 
 
-class AcceptedSaga(NamedTuple):
+class WatchedSaga(NamedTuple):
     """A saga, as its owner has it. Times in seconds since 1970."""
 
     saga_id: str
@@ -108,7 +108,7 @@ class AcceptedSaga(NamedTuple):
     ended_at: float | None
 
 
-def read_accepted(*, read: Read, saga: Saga) -> list[AcceptedSaga]:
+def read_accepted(*, read: Read, saga: Saga) -> list[WatchedSaga]:
     """All of them, as they are now."""
     keys = apps.get_model(saga.owner, "IdempotencyKey")._meta.db_table
     statement = f"""
@@ -119,7 +119,7 @@ def read_accepted(*, read: Read, saga: Saga) -> list[AcceptedSaga]:
                extract(epoch FROM accepted_at)::float8, extract(epoch FROM ended_at)::float8
         FROM {accepted_table(service=saga.owner)} AS accepted WHERE saga = '{saga.name}'
     """
-    return [AcceptedSaga._make(row) for row in read(saga.owner, statement)]
+    return [WatchedSaga._make(row) for row in read(saga.owner, statement)]
 
 
 def reader(*, databases: Mapping[str, str]) -> Read:
@@ -132,7 +132,7 @@ def reader(*, databases: Mapping[str, str]) -> Read:
     return read
 
 
-def breaches(*, accepted: Sequence[AcceptedSaga], answers: Answers) -> Iterator[str]:
+def breaches(*, accepted: Sequence[WatchedSaga], answers: Answers) -> Iterator[str]:
     """What is wrong with what shoppers were told, a sentence each: each was told of one saga, and
     finds it under the key; and no saga is there that was not asked for.
 

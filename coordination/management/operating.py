@@ -1,8 +1,10 @@
 """What an operator's commands have alike: they ask the services over HTTP, as anybody may, so they
-need no database, and work from wherever the services can be reached.
+need no database, and work from wherever the services can be reached. Who asks is told by a token:
+TOKEN, or one that is made here for who is named, where the key for that can be read.
 """
 
 import getpass
+import os
 import re
 import sys
 import time
@@ -10,6 +12,7 @@ from argparse import ArgumentTypeError
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -17,7 +20,13 @@ import urllib3
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
+from contracts.bounds import MOST_ID
+from contracts.doors import OPS_ACT, OPS_READ
+from httpapi import keys
+
 SECONDS = 10.0
+TOKEN_SECONDS = 3600.0
+"""A command may have thousands of sagas to ask for."""
 TELL_SECONDS = 1.0
 """Between two lines that say how far it has come."""
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -49,8 +58,11 @@ def call(
         raise CommandError(f"No service {service!r} is in this installation, but {known}.")
     url = f"{settings.SERVICE_URLS[service]}{path}{'?' + urlencode(query) if query else ''}"
     more: dict[str, Any] = {} if body is None else {"json": body}
+    headers = _credentials((body or query or {}).get("requested_by") or getpass.getuser())
     try:
-        given = urllib3.request(method, url, timeout=SECONDS, retries=False, **more)
+        given = urllib3.request(
+            method, url, headers=headers, timeout=SECONDS, retries=False, **more
+        )
         return Reply(given.status, given.json())
     except (urllib3.exceptions.HTTPError, ValueError) as error:
         raise CommandError(
@@ -58,6 +70,21 @@ def call(
             f" from {service.upper()}_SERVICE_URL and the like; for a stack on other ports:"
             ' eval "$(python manage.py status --env)"'
         ) from error
+
+
+TOKEN = "DUETO_TOKEN"  # noqa: S105 -- the name of a variable  # nosec B105
+
+
+@cache
+def _credentials(by: str) -> dict[str, str]:
+    """The header that says who asks; none where there is no key, as in the mode `demo`."""
+    token = os.environ.get(TOKEN, "")
+    signer = None if token else keys.signer_of_people()
+    if signer:
+        token = signer.for_person(
+            by[:MOST_ID], scopes=(OPS_READ, OPS_ACT), seconds=TOKEN_SECONDS, via="command"
+        )
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def done(reply: Reply) -> Any:
@@ -95,8 +122,9 @@ def add_who_and_why(parser: CommandParser) -> None:
 
 
 def who_and_why(options: Mapping[str, Any]) -> dict[str, str]:
-    """As the services take it."""
-    return {"requested_by": options["by"], "reason": options["reason"]}
+    """As the services take it; who asks is told by a token alone, where one is given."""
+    named = {} if os.environ.get(TOKEN) else {"requested_by": options["by"]}
+    return {**named, "reason": options["reason"]}
 
 
 def age(text: str) -> timedelta:

@@ -111,6 +111,7 @@ class Migration(migrations.Migration):
                 ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
                 ('step', participant.models.TextId(db_collation='C', max_length=64)),
                 ('subject', participant.models.TextId(db_collation='C', db_index=True, max_length=64)),
+                ('user_id', participant.models.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
                 ('destination', models.JSONField(default=dict)),
                 ('status', models.CharField(choices=[('scheduled', 'Scheduled'), ('in_transit', 'In Transit'), ('delivered', 'Delivered'), ('cancelled', 'Cancelled')], default='scheduled', max_length=10)),
                 ('cancelled_because', models.CharField(blank=True, db_default='', default='', max_length=64)),
@@ -122,6 +123,25 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name_plural': 'deliveries',
                 'constraints': [models.UniqueConstraint(fields=('saga_id', 'step'), name='delivery_once_a_step'), models.CheckConstraint(condition=models.Q(models.Q(('status', 'delivered'), _negated=True), ('delivered_at__isnull', False), _connector='OR'), name='delivery_delivered_has_time'), models.CheckConstraint(condition=models.Q(models.Q(('status', 'cancelled'), _negated=True), ('cancelled_at__isnull', False), _connector='OR'), name='delivery_cancelled_has_time')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Intervention',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('action', models.CharField(max_length=32)),
+                ('subject', models.CharField(blank=True, db_default='', default='', max_length=150)),
+                ('detail', models.TextField(blank=True, db_default='', default='')),
+                ('requested_by', models.CharField(max_length=150)),
+                ('reason', models.TextField(blank=True, db_default='', default='')),
+                ('requested_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('via', models.CharField(blank=True, db_default='', default='', max_length=16)),
+                ('jti', models.CharField(blank=True, db_default='', default='', max_length=64)),
+                ('trace_id', models.CharField(blank=True, db_default='', default='', max_length=32)),
+            ],
+            options={
+                'ordering': ['id'],
+                'abstract': False,
             },
         ),
     ]

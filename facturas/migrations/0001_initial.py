@@ -128,4 +128,23 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('bill', 'kind'), name='invoice_once_a_bill_and_kind'), models.CheckConstraint(condition=models.Q(('amount__range', (0, Decimal('999999999999.99')))), name='invoice_amount_is_money')],
             },
         ),
+        migrations.CreateModel(
+            name='Intervention',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('action', models.CharField(max_length=32)),
+                ('subject', models.CharField(blank=True, db_default='', default='', max_length=150)),
+                ('detail', models.TextField(blank=True, db_default='', default='')),
+                ('requested_by', models.CharField(max_length=150)),
+                ('reason', models.TextField(blank=True, db_default='', default='')),
+                ('requested_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('via', models.CharField(blank=True, db_default='', default='', max_length=16)),
+                ('jti', models.CharField(blank=True, db_default='', default='', max_length=64)),
+                ('trace_id', models.CharField(blank=True, db_default='', default='', max_length=32)),
+            ],
+            options={
+                'ordering': ['id'],
+                'abstract': False,
+            },
+        ),
     ]

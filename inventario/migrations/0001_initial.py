@@ -116,13 +116,14 @@ class Migration(migrations.Migration):
                 ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
                 ('step', participant.models.TextId(db_collation='C', max_length=64)),
                 ('subject', participant.models.TextId(db_collation='C', db_index=True, max_length=64)),
+                ('user_id', participant.models.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
                 ('status', models.CharField(choices=[('reserved', 'Reserved'), ('released', 'Released'), ('expired', 'Expired'), ('committed', 'Committed'), ('restored', 'Restored')], default='reserved', max_length=9)),
                 ('expires_at', models.DateTimeField()),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('changed_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('status', 'reserved')), fields=['expires_at'], name='reservation_due')],
+                'indexes': [models.Index(condition=models.Q(('status', 'reserved')), fields=['expires_at'], name='reservation_due'), models.Index(condition=models.Q(('status', 'reserved')), fields=['user_id'], name='reservation_of_user')],
                 'constraints': [models.UniqueConstraint(fields=('saga_id', 'step'), name='reservation_once_a_step')],
             },
         ),
@@ -136,6 +137,25 @@ class Migration(migrations.Migration):
             ],
             options={
                 'constraints': [models.UniqueConstraint(fields=('reservation', 'product'), name='reservation_line_once_a_product'), models.CheckConstraint(condition=models.Q(('quantity__gt', 0)), name='reservation_line_quantity_positive')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Intervention',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('action', models.CharField(max_length=32)),
+                ('subject', models.CharField(blank=True, db_default='', default='', max_length=150)),
+                ('detail', models.TextField(blank=True, db_default='', default='')),
+                ('requested_by', models.CharField(max_length=150)),
+                ('reason', models.TextField(blank=True, db_default='', default='')),
+                ('requested_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('via', models.CharField(blank=True, db_default='', default='', max_length=16)),
+                ('jti', models.CharField(blank=True, db_default='', default='', max_length=64)),
+                ('trace_id', models.CharField(blank=True, db_default='', default='', max_length=32)),
+            ],
+            options={
+                'ordering': ['id'],
+                'abstract': False,
             },
         ),
     ]

@@ -23,6 +23,7 @@ from django.conf import settings
 from catalogue import SAGAS
 from catalogue.services import COORDINATORS, PARTICIPANTS
 from contracts import projection
+from contracts.patterns import CONDUCTORS
 from contracts.saga import Direction, Saga, Step
 from contracts.states import FINAL
 from loadtests.audit import reading
@@ -135,7 +136,7 @@ _RUNS = """
     FROM {service}_saga AS saga
 """
 _COLUMNS = {
-    "saga_orchestrator": {"name": "name", "step": "current_step"},
+    **{service: {"name": "name", "step": "current_step"} for service in CONDUCTORS},
     "saga_choreography": {"name": "saga", "step": "parked_step"},
 }
 """What each coordinator calls the saga's name, and where it stands."""

@@ -256,7 +256,7 @@ def _effects(saga: Evidence, effects: Effects) -> Iterator[str]:
             is_there = effect.is_there(saga, step.name)
             if is_there and entry is None:
                 yield f"there is a {effect.name}, but {named} was never done"
-            elif entry is not None and not is_there:
+            elif entry is not None and not is_there and not saga.is_skipped:
                 yield f"{named} was done, but there is no {effect.name}"
 
 

@@ -9,12 +9,12 @@ import msgspec
 
 from catalogue.services import COORDINATORS, WITH_WORKER
 from contracts import projection
+from contracts.topology import queue_of
 from loadtests.audit import waiting
 from loadtests.audit.reading import everywhere
 from loadtests.audit.services import pagos
 from loadtests.shop import owners
 from messaging.brokers import Broker, BrokerUnavailable
-from messaging.consumer import queue_of
 
 # A service publishes once that it has dead-lettered messages, whatever they were.
 _EVENTS = """
@@ -141,13 +141,13 @@ def idempotency_keys() -> Iterator[str]:
 
 
 def events() -> Iterator[tuple[str, str]]:
-    """An event is the same one whenever it is said; a notice is of its moment. Gives (saga id,
-    what).
+    """An event is the same one whenever it is published; a notice or an appeal is of its moment.
+    Gives (saga id, what).
     """
     for service, saga_id, event, ids in everywhere(
         services=WITH_WORKER,
         statement=_EVENTS,
-        values=[[f"%{notice}" for notice in projection.NOTICES]],
+        values=[[f"%{name}" for name in (*projection.NOTICES, *projection.APPEALS)]],
     ):
         yield saga_id, f"{service} has published {event} under {ids} ids"
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from catalogue.services import COORDINATORS, WITH_WORKER
+from contracts.patterns import CONDUCTORS
 from loadtests.audit.evidence import (
     AcceptedRow,
     CoordinatorRow,
@@ -25,7 +26,7 @@ _INTERVENTIONS = """
 # A call that was answered at once is told by the barrier's entry.
 _CALLS = """
     SELECT extract(epoch FROM started_at)::float8, name, do_attempts, undo_attempts, error
-    FROM saga_orchestrator_sagastep
+    FROM {service}_sagastep
     WHERE saga_id = %s AND (error <> '' OR do_attempts > 1 OR undo_attempts > 1)
 """
 _DEAD_LETTERED = """
@@ -44,7 +45,7 @@ class Moment(NamedTuple):
     what: str
 
 
-class Intervention(NamedTuple):
+class InterventionEntry(NamedTuple):
     """What a person asked. `step`: where the coordinator notes it."""
 
     at: float
@@ -54,12 +55,12 @@ class Intervention(NamedTuple):
     reason: str
 
 
-def interventions(saga: Evidence) -> Iterator[tuple[str, Intervention]]:
+def interventions(saga: Evidence) -> Iterator[tuple[str, InterventionEntry]]:
     """All that people asked of it, by the coordinator that they asked."""
     for service in COORDINATORS:
         statement = _INTERVENTIONS.format(service=service)
         for row in rows(service=service, statement=statement, values=[saga.saga_id]):
-            yield service, Intervention._make(row)
+            yield service, InterventionEntry._make(row)
 
 
 def skipped(saga: Evidence) -> Iterator[str]:
@@ -122,13 +123,12 @@ def _moments(saga: Evidence) -> Iterator[Moment]:
 
 def _faults(saga: Evidence) -> Iterator[Moment]:
     """Calls that were made more than once, or failed, and messages that failed."""
-    for at, name, done, undone, error in rows(
-        service="saga_orchestrator", statement=_CALLS, values=[saga.saga_id]
-    ):
-        again = f"called {done} times, its undo {undone} times"
-        yield Moment(
-            at or 0.0, "saga_orchestrator", f"begins {name}, {again}: {error}".rstrip(": ")
-        )
+    for service in sorted(CONDUCTORS):
+        for at, name, done, undone, error in rows(
+            service=service, statement=_CALLS.format(service=service), values=[saga.saga_id]
+        ):
+            again = f"called {done} times, its undo {undone} times"
+            yield Moment(at or 0.0, service, f"begins {name}, {again}: {error}".rstrip(": "))
     for service in WITH_WORKER:
         for at, event, status, attempts, reason in rows(
             service=service, statement=_DEAD_LETTERED.format(service=service), values=[saga.saga_id]

@@ -21,7 +21,7 @@ GRACE_SECONDS = 10.0
 """A sweep ends what is overdue once a second, a hundred at a time."""
 
 
-class DecisionRow(NamedTuple):
+class StepDecision(NamedTuple):
     """`decided_by`: who is asked now, or was asked last; `left`: seconds until it is overdue, as
     of now. `verdict`: the first that was given, or empty; `is_untold`: it is closed, and a
     coordinator rests that does not know.
@@ -68,28 +68,28 @@ def deciding() -> list[str]:
 def sources() -> list[RowSource]:
     """The tables of decisions."""
     return [
-        RowSource(service, DecisionRow, _DECISIONS.format(service=service))
+        RowSource(service, StepDecision, _DECISIONS.format(service=service))
         for service in deciding()
     ]
 
 
-def of(saga: Evidence) -> DecisionRow | None:
+def of(saga: Evidence) -> StepDecision | None:
     """What a saga waits for a person for, if it does."""
     return next(
-        (decision for decision in saga.of(DecisionRow) if decision.waits_for_a_person), None
+        (decision for decision in saga.of(StepDecision) if decision.waits_for_a_person), None
     )
 
 
 def sagas() -> set[str]:
     """All that wait for a person now."""
-    found = [DecisionRow(*row[1:]) for row in everywhere(services=deciding(), statement=_OPEN)]
+    found = [StepDecision(*row[1:]) for row in everywhere(services=deciding(), statement=_OPEN)]
     return {decision.saga_id for decision in found if decision.waits_for_a_person}
 
 
 def untold() -> Iterator[tuple[str, str]]:
     """7: what is decided, and the coordinator that rests does not know. Gives (saga id, what)."""
     for row in everywhere(services=deciding(), statement=_UNTOLD):
-        decision = DecisionRow(*row[1:])
+        decision = StepDecision(*row[1:])
         yield (
             decision.saga_id,
             f"no coordinator was told that {decision.step} is decided ({decision.service})",
@@ -98,7 +98,7 @@ def untold() -> Iterator[tuple[str, str]]:
 
 def overdue(saga: Evidence) -> Iterator[str]:
     """3: what was not decided in time is over."""
-    for decision in saga.of(DecisionRow):
+    for decision in saga.of(StepDecision):
         if not decision.is_closed and decision.left < -GRACE_SECONDS:
             seconds = f"{-decision.left:.0f} s"
             yield f"{decision.step} asks the {decision.decided_by}, overdue for {seconds}"
@@ -106,7 +106,7 @@ def overdue(saga: Evidence) -> Iterator[str]:
 
 def decided(saga: Evidence) -> Iterator[str]:
     """6: the barrier and the decisions tell the same of each step."""
-    asked = {decision.step: decision for decision in saga.of(DecisionRow)}
+    asked = {decision.step: decision for decision in saga.of(StepDecision)}
     entries = {entry.step: entry for entry in saga.entries if entry.direction == "do"}
     for step, entry in entries.items():
         if entry.status == "waiting" and step not in asked:
@@ -118,7 +118,7 @@ def decided(saga: Evidence) -> Iterator[str]:
             yield from _disagreeing(decision, entries[step])
 
 
-def _disagreeing(asked: DecisionRow, entry: EntryRow) -> Iterator[str]:
+def _disagreeing(asked: StepDecision, entry: EntryRow) -> Iterator[str]:
     is_waiting = entry.status == "waiting"
     if asked.is_closed and is_waiting:
         yield f"{asked.step} is decided ({asked.verdict or 'nothing'}), and still waits"

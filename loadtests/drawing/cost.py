@@ -8,7 +8,7 @@ from loadtests.drawing import bars, html, words
 from loadtests.drawing.bars import Segment, StackedBar
 from loadtests.evaluating.comparison import Comparison
 from loadtests.evaluating.results import CostPerCheckout, Figures
-from loadtests.load.windows import Phase
+from loadtests.load.windows import WindowPhase
 from loadtests.measuring.cost import OURS
 
 GROUPS = {
@@ -29,7 +29,7 @@ COUNTED: Mapping[str, Callable[[CostPerCheckout], float]] = {
 
 def cost(*, run: Comparison) -> str:
     """CPU by process and all that is counted, at full load and at light load."""
-    full, light = run.of(Phase.FULL), run.of(Phase.LIGHT)
+    full, light = run.of(WindowPhase.FULL), run.of(WindowPhase.LIGHT)
     if not full:
         return ""
     colours = [

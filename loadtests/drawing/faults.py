@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from loadtests.drawing import html, latency, plot, words
 from loadtests.drawing.plot import Drawing, Frame
 from loadtests.evaluating.comparison import Comparison
-from loadtests.load.windows import Phase
+from loadtests.load.windows import WindowPhase
 from loadtests.measuring.samples import Sample
 from loadtests.outages import Outage
 
@@ -53,8 +53,8 @@ class Paused:
 
 def outage(*, run: Comparison, samples: Sequence[Sample]) -> str:
     """Of a run that had a participant stand still; nothing else."""
-    paused = next((w.window for w in run.windows if w.window.phase == Phase.PAUSE), None)
-    windows = latency.windows_of(run, samples, Phase.PAUSE)
+    paused = next((w.window for w in run.windows if w.window.phase == WindowPhase.PAUSE), None)
+    windows = latency.windows_of(run, samples, WindowPhase.PAUSE)
     if paused is None or not windows:
         return ""
     began = paused.seconds / 4

@@ -9,7 +9,7 @@ from loadtests.drawing import html, plot, verdicts, words
 from loadtests.drawing.plot import LINE, Drawing, Frame, Linear
 from loadtests.drawing.verdicts import QUESTIONS, Question
 from loadtests.evaluating.comparison import Comparison
-from loadtests.evaluating.verdicts import SMALLEST_OF_INTEREST, Verdict
+from loadtests.evaluating.verdicts import SMALLEST_OF_INTEREST, FigureVerdict
 
 ROW = 42.0
 LEAST, MOST = 0.1, 2.0
@@ -79,7 +79,7 @@ def _bars(found: Mapping[str, float | None], unit: str) -> str:
 
 def certainty(*, run: Comparison) -> str:
     """Every decision with its bounds, a chart for each pair of patterns that has any."""
-    pairs: dict[tuple[str, str], list[Verdict]] = {}
+    pairs: dict[tuple[str, str], list[FigureVerdict]] = {}
     for verdict in run.verdicts:
         pairs.setdefault((verdict.first, verdict.second), []).append(verdict)
     drawn = [
@@ -100,7 +100,7 @@ def certainty(*, run: Comparison) -> str:
     )
 
 
-def _pair(place: int, first: str, second: str, found: Sequence[Verdict]) -> str:
+def _pair(place: int, first: str, second: str, found: Sequence[FigureVerdict]) -> str:
     title = f"{words.sentence_name_of(first)} and {words.name_of(second)}"
     head = f"<h3>{escape(title)}</h3>"
     if all(verdict.lead is None for verdict in found):
@@ -119,13 +119,13 @@ def _pair(place: int, first: str, second: str, found: Sequence[Verdict]) -> str:
     )
 
 
-def _pairs(found: Sequence[Verdict]) -> str:
+def _pairs(found: Sequence[FigureVerdict]) -> str:
     """How many a figure has: `8 to 12` where not all have as many."""
     counts = sorted({verdict.blocks for verdict in found})
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
-def _cells(verdict: Verdict) -> list[str]:
+def _cells(verdict: FigureVerdict) -> list[str]:
     named = f"{verdict.figure}, {verdict.unit}" if verdict.unit else verdict.figure
     values = [
         words.number(verdict.values.get(pattern)) for pattern in (verdict.first, verdict.second)
@@ -133,7 +133,7 @@ def _cells(verdict: Verdict) -> list[str]:
     return [named, *values, words.begun(verdicts.sentence(verdict))]
 
 
-def chart(*, found: Sequence[Verdict], width: float) -> Drawing:
+def chart(*, found: Sequence[FigureVerdict], width: float) -> Drawing:
     """One pair of patterns: a row a figure; left of the middle the first is better, right of it
     the second. `found` must not be empty."""
     first, second = found[0].first, found[0].second
@@ -159,7 +159,7 @@ def chart(*, found: Sequence[Verdict], width: float) -> Drawing:
     return Drawing(height=frame.height, elements=drawn, description=description)
 
 
-def _row(verdict: Verdict, top: float, across: Linear) -> str:
+def _row(verdict: FigureVerdict, top: float, across: Linear) -> str:
     named = plot.text(verdict.figure, across.start, top + LINE, kind="mark")
     lead = verdict.lead
     if lead is None:

@@ -115,9 +115,11 @@ def figure(
 
 
 def document(*, title: str, body_html: str) -> str:
-    """A page that needs no other file."""
+    """A page that needs no other file, and may load none."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta http-equiv="Content-Security-Policy"'
+        " content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         f"<title>{escape(title)}</title><style>{STYLE.read_text()}</style></head>\n"

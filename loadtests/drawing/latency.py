@@ -11,7 +11,7 @@ from loadtests.drawing import html, plot, words
 from loadtests.drawing.plot import Drawing, Frame, Linear, Log, Point, Tail
 from loadtests.evaluating.comparison import Comparison
 from loadtests.evaluating.results import Figures, Times, until_completed
-from loadtests.load.windows import Phase
+from loadtests.load.windows import WindowPhase
 from loadtests.measuring.samples import Sample, percentile
 
 GRID = 140
@@ -24,7 +24,7 @@ Windows = Mapping[str, Sequence[Sequence[float]]]
 
 def latency(*, run: Comparison, samples: Sequence[Sample]) -> str:
     """Until the outcome, at light load."""
-    found = _outcomes(run, samples, Phase.LIGHT)
+    found = _outcomes(run, samples, WindowPhase.LIGHT)
     if not found:
         return ""
     return html.section(
@@ -38,7 +38,7 @@ def latency(*, run: Comparison, samples: Sequence[Sample]) -> str:
             title="Latency until the outcome",
             caption="Thick: all checkouts of a pattern. Thin: each window alone; where they lie"
             " apart, the machine was not always the same, or few checkouts make a point.",
-            table_html=_outcomes_table(run, Phase.LIGHT),
+            table_html=_outcomes_table(run, WindowPhase.LIGHT),
         ),
         name="latency",
         title="How long a checkout takes",
@@ -49,7 +49,7 @@ def acceptance(*, run: Comparison, samples: Sequence[Sample]) -> str:
     """Until the 202: apart, because it says nothing of the outcome."""
     found = {
         pattern: [[sample.acceptance_ms for sample in window] for window in windows.values()]
-        for pattern, windows in windows_of(run, samples, Phase.LIGHT).items()
+        for pattern, windows in windows_of(run, samples, WindowPhase.LIGHT).items()
     }
     if not found:
         return ""
@@ -62,7 +62,7 @@ def acceptance(*, run: Comparison, samples: Sequence[Sample]) -> str:
             title="Time until the acceptance",
             caption="Acceptance only, at light load.",
             table_html=times_table(
-                run.of(Phase.LIGHT),
+                run.of(WindowPhase.LIGHT),
                 lambda figures: figures.acceptance,
                 "ms from intended start to the 202",
             ),
@@ -75,12 +75,17 @@ def acceptance(*, run: Comparison, samples: Sequence[Sample]) -> str:
 def hot(*, run: Comparison, samples: Sequence[Sample]) -> str:
     """Of a run in which all or many wanted the same product; nothing else."""
     exponent = next(
-        (window.window.mix.zipf for window in run.windows if window.window.phase == Phase.ZIPF), 0.0
+        (
+            window.window.mix.zipf
+            for window in run.windows
+            if window.window.phase == WindowPhase.ZIPF
+        ),
+        0.0,
     )
     wanted = {
-        Phase.HOT: "One product in every cart: they queue for its one row.",
-        Phase.ZIPF: "Some products are popular: the n-th is wanted as often as 1 / n to the power"
-        f" of {exponent:g} (Zipf's law).",
+        WindowPhase.HOT: "One product in every cart: they queue for its one row.",
+        WindowPhase.ZIPF: "Some products are popular: the n-th is wanted as often as 1 / n to the"
+        f" power of {exponent:g} (Zipf's law).",
     }
     drawn = [
         html.figure(
@@ -105,7 +110,7 @@ def hot(*, run: Comparison, samples: Sequence[Sample]) -> str:
 
 
 def windows_of(
-    run: Comparison, samples: Sequence[Sample], phase: Phase
+    run: Comparison, samples: Sequence[Sample], phase: WindowPhase
 ) -> dict[str, dict[int, list[Sample]]]:
     """The samples of a phase by pattern, in the run's order, and window; no pattern without any."""
     found: dict[str, dict[int, list[Sample]]] = {pattern: {} for pattern in run.patterns}
@@ -115,14 +120,14 @@ def windows_of(
     return {pattern: windows for pattern, windows in found.items() if windows}
 
 
-def _outcomes(run: Comparison, samples: Sequence[Sample], phase: Phase) -> Windows:
+def _outcomes(run: Comparison, samples: Sequence[Sample], phase: WindowPhase) -> Windows:
     return {
         pattern: [[until_completed(sample) for sample in window] for window in windows.values()]
         for pattern, windows in windows_of(run, samples, phase).items()
     }
 
 
-def _outcomes_table(run: Comparison, phase: Phase) -> str:
+def _outcomes_table(run: Comparison, phase: WindowPhase) -> str:
     return times_table(
         run.of(phase), lambda figures: figures.outcome, "ms from intended start to outcome"
     )

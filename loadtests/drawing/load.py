@@ -8,7 +8,7 @@ from loadtests.drawing import html, latency, plot, words
 from loadtests.drawing.plot import Drawing, Frame, Linear, Log, Point
 from loadtests.evaluating.comparison import Capacity, Comparison
 from loadtests.evaluating.knee import Bounds, Level, level_of
-from loadtests.load.windows import Phase
+from loadtests.load.windows import WindowPhase
 from loadtests.measuring.samples import COMPLETED, Sample
 
 MEANS = ("offered", "completed", "in_flight", "p50_ms", "p99_ms")
@@ -121,7 +121,7 @@ def levels_of(*, run: Comparison, samples: Sequence[Sample], pattern: str) -> li
         for level in capacity.levels
     ]
     rates = {window.window.number: window.window.rate for window in run.windows}
-    for phase in (Phase.LIGHT, Phase.LEVELS):
+    for phase in (WindowPhase.LIGHT, WindowPhase.LEVELS):
         windows = latency.windows_of(run, samples, phase).get(pattern, {})
         for number, window in windows.items():
             if number in rates and any(sample.outcome == COMPLETED for sample in window):

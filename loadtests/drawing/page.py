@@ -35,13 +35,14 @@ LIMITS = (
 def draw(*, folder: Path) -> Path:
     """Draws the run that is stored in this folder, beside it. Raises NotARun."""
     path = folder / PAGE
-    path.write_text(
-        page(
-            run=stored.read(folder=folder),
-            samples=stored.read_samples(folder=folder),
-            outages=stored.read_outage(folder=folder),
-        )
+    text = page(
+        run=stored.read(folder=folder),
+        samples=stored.read_samples(folder=folder),
+        outages=stored.read_outage(folder=folder),
     )
+    path.unlink(missing_ok=True)
+    with path.open("x") as file:  # a link that somebody has put there is not followed
+        file.write(text)
     return path
 
 

@@ -9,7 +9,7 @@ from loadtests.drawing.bars import Segment, StackedBar
 from loadtests.drawing.plot import Drawing, Frame, Linear
 from loadtests.evaluating.comparison import Comparison
 from loadtests.evaluating.results import Figures
-from loadtests.load.windows import Phase
+from loadtests.load.windows import WindowPhase
 from loadtests.measuring import samples as raw
 from loadtests.measuring.samples import Sample
 
@@ -27,7 +27,7 @@ ROW = 52.0
 
 def failures(*, run: Comparison, samples: Sequence[Sample]) -> str:
     """The mix of outcomes, and how long the undoing took."""
-    figures = run.of(Phase.FAILURES)
+    figures = run.of(WindowPhase.FAILURES)
     if not figures:
         return ""
     settings = run.settings
@@ -89,7 +89,11 @@ def _of(run: Comparison, samples: Sequence[Sample], outcome: str) -> dict[str, l
     """Milliseconds of those that ended so, by pattern."""
     found: dict[str, list[float]] = {pattern: [] for pattern in run.patterns}
     for sample in samples:
-        if sample.phase == Phase.FAILURES and sample.outcome == outcome and sample.pattern in found:
+        if (
+            sample.phase == WindowPhase.FAILURES
+            and sample.outcome == outcome
+            and sample.pattern in found
+        ):
             found[sample.pattern].append(sample.latency_ms)
     return found
 

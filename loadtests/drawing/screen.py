@@ -7,8 +7,8 @@ from itertools import groupby
 from loadtests.drawing import cost, latency, throughput, verdicts, words
 from loadtests.evaluating.comparison import Capacity, Comparison
 from loadtests.evaluating.results import CostPerCheckout, Counts, Figures, Times
-from loadtests.evaluating.verdicts import Verdict
-from loadtests.load.windows import Phase
+from loadtests.evaluating.verdicts import FigureVerdict
+from loadtests.load.windows import WindowPhase
 
 WIDTH, LABEL, LEAST_COLUMN = 79, 32, 15
 FOREMOST = ("p50", "completed/s", "CPU")
@@ -49,7 +49,7 @@ def audit(*, run: Comparison) -> list[str]:
 
 
 def _light(run: Comparison) -> list[str]:
-    found = run.of(Phase.LIGHT)
+    found = run.of(WindowPhase.LIGHT)
     if not found:
         return []
     return [
@@ -63,7 +63,7 @@ def _light(run: Comparison) -> list[str]:
 
 
 def _full(run: Comparison) -> list[str]:
-    found, light = run.of(Phase.FULL), run.of(Phase.LIGHT)
+    found, light = run.of(WindowPhase.FULL), run.of(WindowPhase.LIGHT)
     if not found:
         return []
     return [
@@ -123,7 +123,7 @@ def _knee(capacity: Capacity) -> str:
 
 
 def _failures(run: Comparison) -> list[str]:
-    found = run.of(Phase.FAILURES)
+    found = run.of(WindowPhase.FAILURES)
     if not found:
         return []
     return [
@@ -154,7 +154,7 @@ def _decided(run: Comparison) -> list[str]:
     )
 
 
-def _foremost(every: Sequence[Verdict]) -> list[Verdict]:
+def _foremost(every: Sequence[FigureVerdict]) -> list[FigureVerdict]:
     """Of several pairs: the figures asked for first, and only between patterns."""
     return [
         verdict

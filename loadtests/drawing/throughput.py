@@ -8,7 +8,7 @@ from loadtests.drawing import html, latency, plot, words
 from loadtests.drawing.plot import Drawing, Frame, Linear, Point
 from loadtests.evaluating.comparison import Comparison, Pressure
 from loadtests.evaluating.results import Figures
-from loadtests.load.windows import Phase
+from loadtests.load.windows import WindowPhase
 from loadtests.measuring.samples import COMPLETED, Sample
 
 BIN_SECONDS, MOST_BINS = 0.5, 60
@@ -21,12 +21,12 @@ start."""
 
 def throughput(*, run: Comparison, samples: Sequence[Sample]) -> str:
     """What came out at full load."""
-    figures = run.of(Phase.FULL)
+    figures = run.of(WindowPhase.FULL)
     if not figures:
         return ""
     seconds = max(figure.seconds for figure in figures)
     length = max(BIN_SECONDS, seconds / MOST_BINS)
-    found = latency.windows_of(run, samples, Phase.FULL)
+    found = latency.windows_of(run, samples, WindowPhase.FULL)
     courses = {
         pattern: [
             course_of(samples=window, bin_seconds=length)
@@ -67,9 +67,9 @@ def _table(figures: Sequence[Figures]) -> str:
 
 
 HARDER = {
-    Phase.BEYOND: "twice as much is offered",
-    Phase.HOT_FULL: "all want one product",
-    Phase.ZIPF_FULL: "some are popular (Zipf)",
+    WindowPhase.BEYOND: "twice as much is offered",
+    WindowPhase.HOT_FULL: "all want one product",
+    WindowPhase.ZIPF_FULL: "some are popular (Zipf)",
 }
 """How full load is made harder, in a few words."""
 
@@ -88,7 +88,7 @@ def _pressures_table(run: Comparison) -> str:
     )
 
 
-def pressures_of(run: Comparison, phase: Phase) -> list[str]:
+def pressures_of(run: Comparison, phase: WindowPhase) -> list[str]:
     """In words, in the order of the patterns."""
     known = {pressure.pattern: pressure for pressure in run.pressures if pressure.phase == phase}
     return [_pressure(known[pattern]) if pattern in known else "-" for pattern in run.patterns]

@@ -12,8 +12,8 @@ from statistics import median
 from loadtests.drawing import words
 from loadtests.evaluating.comparison import Comparison
 from loadtests.evaluating.results import Figures
-from loadtests.evaluating.verdicts import SMALLEST_OF_INTEREST, Decision, Verdict
-from loadtests.load.windows import Phase
+from loadtests.evaluating.verdicts import SMALLEST_OF_INTEREST, Conclusion, FigureVerdict
+from loadtests.load.windows import WindowPhase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Question:
 
     asks: str
     explains: str
-    phase: Phase
+    phase: WindowPhase
     key: str
     value: Callable[[Figures], float | None]
     unit: str
@@ -37,7 +37,7 @@ QUESTIONS = (
     Question(
         asks="How long does a shopper wait?",
         explains="half of all checkouts finish within this, at light load",
-        phase=Phase.LIGHT,
+        phase=WindowPhase.LIGHT,
         key="p50",
         value=lambda figures: figures.outcome.p50 if figures.outcome else None,
         unit="ms",
@@ -47,7 +47,7 @@ QUESTIONS = (
     Question(
         asks="How long do the unlucky wait?",
         explains="1 in 100 checkouts takes longer than this, at light load",
-        phase=Phase.LIGHT,
+        phase=WindowPhase.LIGHT,
         key="p99",
         value=lambda figures: figures.outcome.p99 if figures.outcome else None,
         unit="ms",
@@ -57,7 +57,7 @@ QUESTIONS = (
     Question(
         asks="How much can it take?",
         explains="checkouts completed a second, under overload",
-        phase=Phase.FULL,
+        phase=WindowPhase.FULL,
         key="completed/s",
         value=lambda figures: median(figures.capacities or figures.completed_per_second or [0.0]),
         unit="/s",
@@ -67,7 +67,7 @@ QUESTIONS = (
     Question(
         asks="What does a checkout cost?",
         explains="CPU time of the whole shop for a checkout, at full load",
-        phase=Phase.FULL,
+        phase=WindowPhase.FULL,
         key="CPU",
         value=lambda figures: figures.cost.shop_cpu_ms,
         unit="ms",
@@ -105,16 +105,16 @@ def headline(*, run: Comparison) -> str:
     is_open = [
         question.subject
         for question, found in answers.items()
-        if len(found) == 1 and found[0].decision == Decision.UNDECIDED
+        if len(found) == 1 and found[0].decision == Conclusion.UNDECIDED
     ]
     verb = "is" if len(is_open) == 1 else "are"
     left = f"; {words.listed(is_open)} {verb} not decided" if is_open else ""
     return words.begun(", ".join(sentences)) + left
 
 
-def _without_a_winner(answers: Sequence[Sequence[Verdict]]) -> str:
+def _without_a_winner(answers: Sequence[Sequence[FigureVerdict]]) -> str:
     decided = [verdict for found in answers for verdict in found]
-    if decided and all(verdict.decision == Decision.SAME for verdict in decided):
+    if decided and all(verdict.decision == Conclusion.SAME for verdict in decided):
         return f"The patterns differ by less than {words.share(SMALLEST_OF_INTEREST)} in everything"
     behind = Counter(loser for found in answers if (loser := worst(found)))
     if not behind:
@@ -126,7 +126,7 @@ def _without_a_winner(answers: Sequence[Sequence[Verdict]]) -> str:
     return f"No pattern is ahead of all others in the questions below; {words.listed(sentences)}"
 
 
-def of_question(*, run: Comparison, question: Question) -> list[Verdict]:
+def of_question(*, run: Comparison, question: Question) -> list[FigureVerdict]:
     """The decisions on it; the floor is no choice, so not those against it."""
     return [
         verdict
@@ -142,25 +142,25 @@ def warnings(*, run: Comparison) -> list[str]:
     return [*stopped * run.was_stopped, *run.caveats]
 
 
-def sentence(verdict: Verdict) -> str:
+def sentence(verdict: FigureVerdict) -> str:
     """One of three: better by so much; too small to matter; not decided. It begins with a name."""
     first, second = words.short_name_of(verdict.first), words.short_name_of(verdict.second)
     lead, ratio = verdict.lead, verdict.ratio
     if lead is None or ratio is None:
         return f"{first} and {second}: not decided ({verdict.why or 'run longer'})"
-    if verdict.decision == Decision.DIFFERS:
+    if verdict.decision == Conclusion.DIFFERS:
         much = VERBS[verdict.figure[0]].format(words.share(lead.estimate))
         between = f"[{words.share(lead.low)} to {words.share(lead.high)}]"
         better, worse = words.short_name_of(verdict.better), words.short_name_of(verdict.worse)
         return f"{better} {much} {worse} {between}"
     between = f"[{words.signed(ratio.low - 1)} to {words.signed(ratio.high - 1)}]"
-    if verdict.decision == Decision.SAME:
+    if verdict.decision == Conclusion.SAME:
         most = words.share(SMALLEST_OF_INTEREST)
         return f"{second} and {first} differ by less than {most} {between}"
     return f"{second} against {first} {between}: not decided"
 
 
-def best(found: Sequence[Verdict]) -> str:
+def best(found: Sequence[FigureVerdict]) -> str:
     """The pattern that is better than every other by a decision; empty where none is."""
     patterns = {name for verdict in found for name in (verdict.first, verdict.second)}
     wins = [verdict.better for verdict in found if verdict.better]
@@ -169,7 +169,7 @@ def best(found: Sequence[Verdict]) -> str:
     )
 
 
-def worst(found: Sequence[Verdict]) -> str:
+def worst(found: Sequence[FigureVerdict]) -> str:
     """The pattern, of three or more, that every other is better than; empty where none is."""
     patterns = {name for verdict in found for name in (verdict.first, verdict.second)}
     losses = [verdict.worse for verdict in found if verdict.better]

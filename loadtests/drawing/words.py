@@ -10,12 +10,13 @@ NAMES = {
     "orchestrated": "orchestrated",
     "choreographed": "choreographed",
     "orchestrated_messaging": "orchestrated over messages",
+    "temporal": "on Temporal",
     FLOOR: "monolith (no saga)",
 }
 NEVER = "never"
 RIVALS = {
     "dbos": "DBOS",
-    "temporal": "Temporal in memory",
+    "temporal_memory": "Temporal in memory",
     "temporal_sqlite": "Temporal on SQLite",
     "floor": "the floor",
 }
@@ -27,7 +28,8 @@ PLAIN = str.maketrans("\u202f\u2212", " -")
 SHORT = {
     "orchestrated_messaging": "over messages",
     FLOOR: FLOOR,
-    "temporal": "Temporal",
+    "temporal": "on Temporal",
+    "temporal_memory": "Temporal",
     "temporal_sqlite": "Temporal/file",
 }
 

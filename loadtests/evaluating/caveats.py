@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from loadtests.evaluating.results import Figures, Measured
-from loadtests.load.windows import PRESSURES, Phase
+from loadtests.load.windows import PRESSURES, WindowPhase
 
 LAG_MS = 5.0
 GENERATOR_SHARE = 0.8
@@ -24,19 +24,19 @@ class _Rule:
     text: str
 
 
-_SEARCH = frozenset({Phase.FULL, *PRESSURES, Phase.KNEE})
+_SEARCH = frozenset({WindowPhase.FULL, *PRESSURES, WindowPhase.KNEE})
 """What comes out is measured there, not how long one checkout takes."""
 
 _RULES = (
     _Rule(
-        measure=lambda figures: figures.lag_p99_ms if figures.phase == Phase.LIGHT else 0.0,
+        measure=lambda figures: figures.lag_p99_ms if figures.phase == WindowPhase.LIGHT else 0.0,
         most=LAG_MS,
         text=INVALID + " latencies: the generator itself was late (p99 of the send lag {:.1f} ms,"
         f" allowed {LAG_MS:.0f} ms)",
     ),
     _Rule(
         measure=lambda figures: (
-            0.0 if figures.phase in {Phase.LIGHT, *_SEARCH} else figures.lag_p99_ms
+            0.0 if figures.phase in {WindowPhase.LIGHT, *_SEARCH} else figures.lag_p99_ms
         ),
         most=LAG_MS,
         text="latencies not to be used, because the generator itself was late (p99 of the send lag"
@@ -48,7 +48,9 @@ _RULES = (
         text="the generator was saturated ({:.0%} of a core), so the shop may be able to do more",
     ),
     _Rule(
-        measure=lambda figures: figures.harness_share if figures.phase == Phase.LIGHT else 0.0,
+        measure=lambda figures: (
+            figures.harness_share if figures.phase == WindowPhase.LIGHT else 0.0
+        ),
         most=HARNESS_SHARE,
         text="the generator and the measuring used {:.0%} of the CPU, which the shop did not have"
         f" (allowed {HARNESS_SHARE:.0%})",
@@ -59,7 +61,9 @@ _RULES = (
         text="other programs used {:.0%} of the CPU (close them and run again)",
     ),
     _Rule(
-        measure=lambda figures: figures.counts.not_accepted if figures.phase != Phase.BEYOND else 0,
+        measure=lambda figures: (
+            figures.counts.not_accepted if figures.phase != WindowPhase.BEYOND else 0
+        ),
         most=0,
         text="{} checkouts were not accepted (above what it can do, some are turned away)",
     ),
@@ -69,7 +73,7 @@ _RULES = (
         text="{} checkouts did not end in time",
     ),
     _Rule(
-        measure=lambda figures: figures.phase == Phase.FULL and not any(figures.is_saturated),
+        measure=lambda figures: figures.phase == WindowPhase.FULL and not any(figures.is_saturated),
         most=0,
         text="never saturated: completed/s is what was asked, not the most that it can do",
     ),

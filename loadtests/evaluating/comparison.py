@@ -18,10 +18,10 @@ from loadtests.evaluating.results import (
     figures,
     until_completed,
 )
-from loadtests.evaluating.verdicts import Figure, Interval, Verdict
+from loadtests.evaluating.verdicts import Figure, FigureVerdict, Interval
 from loadtests.evaluating.waterfall import Waterfall
 from loadtests.load.plan import FULL_BEFORE, RunSettings
-from loadtests.load.windows import PRESSURES, Phase, Window
+from loadtests.load.windows import PRESSURES, Window, WindowPhase
 from loadtests.measuring.cost import Cost
 from loadtests.measuring.samples import completed_while_offered, percentile
 
@@ -64,7 +64,7 @@ class Pressure:
     """
 
     pattern: str
-    phase: Phase
+    phase: WindowPhase
     completed: float
     ratio: Interval | None
 
@@ -83,7 +83,7 @@ class Comparison:
     windows: list[WindowFacts]
     at_rest_ms_per_second: float
     """CPU that the idle shop uses."""
-    verdicts: list[Verdict]
+    verdicts: list[FigureVerdict]
     caveats: list[str]
     audit: Audit
     was_stopped: bool
@@ -96,7 +96,7 @@ class Comparison:
     def patterns(self) -> Sequence[str]:
         return self.settings.patterns
 
-    def of(self, phase: Phase) -> list[Figures]:
+    def of(self, phase: WindowPhase) -> list[Figures]:
         """One phase's figures, in the order of the patterns; empty where the run had none."""
         found = {figure.pattern: figure for figure in self.figures if figure.phase == phase}
         return [found[pattern] for pattern in self.patterns if pattern in found]
@@ -125,11 +125,13 @@ def compare(
 ) -> Comparison:
     """The comparison that these windows make, the warm-up dropped, and those in which by chance
     nobody came."""
-    kept = [window for window in measured if window.phase is not Phase.WARM_UP and window.samples]
+    kept = [
+        window for window in measured if window.phase is not WindowPhase.WARM_UP and window.samples
+    ]
     there = {(measured.phase, measured.pattern) for measured in kept}
     every = [
         figures(measured=kept, phase=phase, pattern=pattern, cores=cores)
-        for phase in Phase
+        for phase in WindowPhase
         for pattern in settings.patterns
         if (phase, pattern) in there
     ]
@@ -179,7 +181,7 @@ def _capacity(kept: Sequence[Measured], pattern: str) -> Capacity:
     )
 
 
-def _pressure(kept: Sequence[Measured], pattern: str, phase: Phase) -> Pressure:
+def _pressure(kept: Sequence[Measured], pattern: str, phase: WindowPhase) -> Pressure:
     """Window by window as they were planned, beside those of plain full load."""
     hard, full = (
         [
@@ -187,7 +189,7 @@ def _pressure(kept: Sequence[Measured], pattern: str, phase: Phase) -> Pressure:
             for measured in kept
             if (measured.phase, measured.pattern) == (each, pattern)
         ]
-        for each in (phase, Phase.FULL)
+        for each in (phase, WindowPhase.FULL)
     )
     pairs = list(zip(full[FULL_BEFORE:], hard, strict=False))
     figure = Figure(
@@ -195,25 +197,25 @@ def _pressure(kept: Sequence[Measured], pattern: str, phase: Phase) -> Pressure:
         unit="/s",
         lower_is_better=False,
         blocks={
-            Phase.FULL.value: [plain for plain, _ in pairs],
+            WindowPhase.FULL.value: [plain for plain, _ in pairs],
             phase.value: [harder for _, harder in pairs],
         },
     )
-    verdict = verdicts.verdict_of(figure, Phase.FULL.value, phase.value, PRESSURE_CONFIDENCE)
+    verdict = verdicts.verdict_of(figure, WindowPhase.FULL.value, phase.value, PRESSURE_CONFIDENCE)
     return Pressure(pattern=pattern, phase=phase, completed=fmean(hard), ratio=verdict.ratio)
 
 
-def _completed(window: Measured, phase: Phase) -> float:
-    if phase is Phase.BEYOND:
+def _completed(window: Measured, phase: WindowPhase) -> float:
+    if phase is WindowPhase.BEYOND:
         return completed_while_offered(window.samples, seconds=window.window.seconds)
     return window.level.completed
 
 
-def _verdicts(kept: Sequence[Measured], patterns: Sequence[str]) -> list[Verdict]:
+def _verdicts(kept: Sequence[Measured], patterns: Sequence[str]) -> list[FigureVerdict]:
     """Of each figure; a window whose generator was late is no measure of latency."""
-    light = [measured for measured in kept if measured.phase is Phase.LIGHT]
+    light = [measured for measured in kept if measured.phase is WindowPhase.LIGHT]
     on_time = [measured for measured in light if measured.lag_p99_ms <= caveats.LAG_MS]
-    full = [measured for measured in kept if measured.phase is Phase.FULL]
+    full = [measured for measured in kept if measured.phase is WindowPhase.FULL]
     latencies = [
         figure_of(f"p{share * 100:.0f} at light load", "ms", on_time, patterns, _percentile(share))
         for share in SHARES

@@ -92,11 +92,19 @@ def _error(rows: Matrix, terms: Sequence[float]) -> float:
     return float(numpy.sqrt(numpy.mean((rows @ numpy.array(terms) - 1) ** 2)))
 
 
-def fitted(*, law: Predict, measured: Sequence[float], start: Sequence[float]) -> list[float]:
+def fitted(
+    *,
+    law: Predict,
+    measured: Sequence[float],
+    start: Sequence[float],
+    step: float | None = None,
+    most: int | None = None,
+) -> list[float]:
     """The parameters, all above 0, with which the law comes nearest to what was measured.
 
     Least squares of the relative errors, the large ones tempered, on the parameters' logarithms.
-    `start`: guesses of the right size. A parameter that changes nothing stays as guessed.
+    `start`: guesses of the right size. A parameter that changes nothing stays as guessed. `step`:
+    of a logarithm, where the law is a simulation, which smaller ones only shake; `most`: rounds.
     """
     real: Matrix = numpy.array(measured)
 
@@ -104,5 +112,12 @@ def fitted(*, law: Predict, measured: Sequence[float], start: Sequence[float]) -
         predicted: Matrix = numpy.array(law(numpy.exp(numpy.minimum(place, MOST)).tolist()))
         return predicted / real - 1
 
-    found = least_squares(errors, numpy.log(start), loss="huber", f_scale=TOLERATED)
+    found = least_squares(
+        errors,
+        numpy.log(start),
+        loss="huber",
+        f_scale=TOLERATED,
+        diff_step=step and step / numpy.maximum(abs(numpy.log(start)), step),
+        max_nfev=most,
+    )
     return [float(value) for value in numpy.exp(found.x)]

@@ -15,7 +15,7 @@ from statistics import median
 from loadtests.evaluating.comparison import Comparison
 from loadtests.evaluating.results import CostPerCheckout, Counts, Figures, Times
 from loadtests.evaluating.verdicts import LEAST_BLOCKS, Interval, interval_of_mean
-from loadtests.load.windows import Phase
+from loadtests.load.windows import WindowPhase
 from loadtests.measuring.cost import Cost
 
 CONFIDENCE = 0.95
@@ -45,7 +45,7 @@ class Quantity:
 
 
 def _latencies(
-    prefix: str, about: str, phase: Phase, of: Callable[[Figures], Times | None]
+    prefix: str, about: str, phase: WindowPhase, of: Callable[[Figures], Times | None]
 ) -> dict[str, Quantity]:
     return {
         f"{prefix}{name}": Quantity(
@@ -56,7 +56,7 @@ def _latencies(
 
 
 def _percentile(
-    phase: Phase, of: Callable[[Figures], Times | None], place: int
+    phase: WindowPhase, of: Callable[[Figures], Times | None], place: int
 ) -> Callable[[Comparison, str], Measurement | None]:
     def read(run: Comparison, pattern: str) -> Measurement | None:
         figures = _figures(run, phase, pattern)
@@ -69,7 +69,7 @@ def _percentile(
     return read
 
 
-def _completed_at(phase: Phase, about: str) -> Quantity:
+def _completed_at(phase: WindowPhase, about: str) -> Quantity:
     def read(run: Comparison, pattern: str) -> Measurement | None:
         found = next(
             (
@@ -85,7 +85,7 @@ def _completed_at(phase: Phase, about: str) -> Quantity:
 
 
 def _completed(run: Comparison, pattern: str) -> Measurement | None:
-    figures = _figures(run, Phase.FULL, pattern)
+    figures = _figures(run, WindowPhase.FULL, pattern)
     if figures is None:
         return None
     if not figures.capacities:
@@ -112,7 +112,10 @@ def _knee(run: Comparison, pattern: str) -> Measurement | None:
 
 
 def _cost(
-    unit: str, about: str, of: Callable[[Cost | CostPerCheckout], float], phase: Phase = Phase.FULL
+    unit: str,
+    about: str,
+    of: Callable[[Cost | CostPerCheckout], float],
+    phase: WindowPhase = WindowPhase.FULL,
 ) -> Quantity:
     def read(run: Comparison, pattern: str) -> Measurement | None:
         figures = _figures(run, phase, pattern)
@@ -130,7 +133,7 @@ def _cost(
 
 def _count(about: str, of: Callable[[Counts], int]) -> Quantity:
     def read(run: Comparison, pattern: str) -> Measurement | None:
-        figures = _figures(run, Phase.LIGHT, pattern)
+        figures = _figures(run, WindowPhase.LIGHT, pattern)
         return Measurement(value=float(of(figures.counts))) if figures else None
 
     return Quantity(unit="", about=f"checkouts {about}, light load", read=read)
@@ -155,32 +158,43 @@ def _or_never(time: float | None) -> float:
     return inf if time is None else time
 
 
-def _figures(run: Comparison, phase: Phase, pattern: str) -> Figures | None:
+def _figures(run: Comparison, phase: WindowPhase, pattern: str) -> Figures | None:
     return next((figures for figures in run.of(phase) if figures.pattern == pattern), None)
 
 
 _TIMES = {
-    **_latencies("", "until the outcome, light load", Phase.LIGHT, lambda figures: figures.outcome),
     **_latencies(
-        "accepted_", "until the 202, light load", Phase.LIGHT, lambda figures: figures.acceptance
+        "", "until the outcome, light load", WindowPhase.LIGHT, lambda figures: figures.outcome
     ),
     **_latencies(
-        "undone_", "until it was undone", Phase.FAILURES, lambda figures: figures.compensated
+        "accepted_",
+        "until the 202, light load",
+        WindowPhase.LIGHT,
+        lambda figures: figures.acceptance,
     ),
     **_latencies(
-        "refused_", "until it was refused", Phase.FAILURES, lambda figures: figures.refused
+        "undone_", "until it was undone", WindowPhase.FAILURES, lambda figures: figures.compensated
     ),
-    **_latencies("hot_", "where all want one product", Phase.HOT, lambda figures: figures.outcome),
-    **_latencies("zipf_", "where some are popular", Phase.ZIPF, lambda figures: figures.outcome),
+    **_latencies(
+        "refused_", "until it was refused", WindowPhase.FAILURES, lambda figures: figures.refused
+    ),
+    **_latencies(
+        "hot_", "where all want one product", WindowPhase.HOT, lambda figures: figures.outcome
+    ),
+    **_latencies(
+        "zipf_", "where some are popular", WindowPhase.ZIPF, lambda figures: figures.outcome
+    ),
 }
 _OTHERS = {
     "completed/s": Quantity(unit="/s", about="completed, full load", read=_completed),
-    "beyond/s": _completed_at(Phase.BEYOND, "twice as much offered"),
-    "hot/s": _completed_at(Phase.HOT_FULL, "full load, all want one product"),
-    "zipf/s": _completed_at(Phase.ZIPF_FULL, "full load, some are popular"),
+    "beyond/s": _completed_at(WindowPhase.BEYOND, "twice as much offered"),
+    "hot/s": _completed_at(WindowPhase.HOT_FULL, "full load, all want one product"),
+    "zipf/s": _completed_at(WindowPhase.ZIPF_FULL, "full load, some are popular"),
     "knee/s": Quantity(unit="/s", about="sustained", read=_knee),
     "cpu": _cost("ms", "CPU of the whole shop", lambda cost: cost.shop_cpu_ms),
-    "cpu_light": _cost("ms", "CPU of the whole shop", lambda cost: cost.shop_cpu_ms, Phase.LIGHT),
+    "cpu_light": _cost(
+        "ms", "CPU of the whole shop", lambda cost: cost.shop_cpu_ms, WindowPhase.LIGHT
+    ),
     "writes": _cost("", "writing transactions", lambda cost: cost.writes),
     "wal": _cost("kB", "write-ahead log", lambda cost: cost.wal_bytes / 1000),
     "messages": _cost("", "messages", lambda cost: cost.messages),

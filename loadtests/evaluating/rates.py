@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from loadtests.evaluating.knee import Level, knee_of, level_of
 from loadtests.evaluating.results import Measured, Throughput, until_completed
-from loadtests.load.windows import Phase, Window
+from loadtests.load.windows import Window, WindowPhase
 from loadtests.measuring.samples import NotMeasured, percentile
 
 STEADY_WITHIN = 0.1
@@ -17,9 +17,9 @@ def rate_for(*, window: Window, seen: Sequence[Measured]) -> float:
     own = [measured for measured in seen if measured.pattern == window.pattern]
     if window.rate:
         return window.rate
-    if window.phase in (Phase.KNEE, Phase.BEYOND):
+    if window.phase in (WindowPhase.KNEE, WindowPhase.BEYOND):
         return float(round(_capacity(own) * window.share))
-    if window.phase is Phase.LEVELS:
+    if window.phase is WindowPhase.LEVELS:
         return float(max(round(_lowest_knee(seen) * window.share), 1))
     return next_rate(seen=[measured.level for measured in own])
 
@@ -40,7 +40,9 @@ def levels_of(*, measured: Sequence[Measured], pattern: str) -> list[Level]:
     found = [
         level_of(samples=window.samples, seconds=window.window.seconds)
         for window in measured
-        if window.phase is Phase.KNEE and window.pattern == pattern and window.level.completed > 0
+        if window.phase is WindowPhase.KNEE
+        and window.pattern == pattern
+        and window.level.completed > 0
     ]
     return sorted(found, key=lambda level: level.offered)
 
@@ -49,7 +51,7 @@ def is_steady(*, seen: Sequence[Measured]) -> bool:
     """Whether the last two warm-up windows of each pattern had nearly the same median latency."""
     medians: dict[str, list[float]] = {}
     for window in seen:
-        if window.phase is Phase.WARM_UP and window.samples:
+        if window.phase is WindowPhase.WARM_UP and window.samples:
             latencies = [until_completed(sample) for sample in window.samples]
             medians.setdefault(window.pattern, []).append(percentile(latencies, 0.5))
     return bool(medians) and all(
@@ -60,7 +62,7 @@ def is_steady(*, seen: Sequence[Measured]) -> bool:
 
 def _capacity(own: Sequence[Measured]) -> float:
     """The most that the pattern completed a second while it was offered more."""
-    found = [window.level.completed for window in own if window.phase is Phase.FULL]
+    found = [window.level.completed for window in own if window.phase is WindowPhase.FULL]
     if not found or max(found) <= 0:
         raise NotMeasured("nothing was completed at full load: what it can take is not known")
     return max(found)

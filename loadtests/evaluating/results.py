@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from loadtests.load.windows import Phase, Window
+from loadtests.load.windows import Window, WindowPhase
 from loadtests.measuring import samples as raw
 from loadtests.measuring.cost import GENERATOR, Cost, added
 from loadtests.measuring.samples import Moments, Sample, percentile
@@ -43,7 +43,7 @@ class Measured:
     """Of the steps of some of its checkouts, at light load."""
 
     @property
-    def phase(self) -> Phase:
+    def phase(self) -> WindowPhase:
         return self.window.phase
 
     @property
@@ -149,7 +149,9 @@ class Figures:
         return [value for value, is_saturated in windows if is_saturated]
 
 
-def figures(*, measured: Sequence[Measured], phase: Phase, pattern: str, cores: int) -> Figures:
+def figures(
+    *, measured: Sequence[Measured], phase: WindowPhase, pattern: str, cores: int
+) -> Figures:
     """The figures of one phase and pattern. Raises ValueError where it has no window."""
     chosen = [window for window in measured if (window.phase, window.pattern) == (phase, pattern)]
     if not chosen:

@@ -60,7 +60,7 @@ class Interval:
         return low <= self.low and self.high <= high
 
 
-class Decision(StrEnum):
+class Conclusion(StrEnum):
     """DIFFERS: one is lower, by whatever lies in the interval. SAME: no difference larger than
     5 %, be it one or none. UNDECIDED: not enough data."""
 
@@ -83,7 +83,7 @@ class Figure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class FigureVerdict:
     """What is decided of one figure between two patterns.
 
     `better`: the pattern that is better, empty unless it differs. `values`: the mean over the
@@ -95,7 +95,7 @@ class Verdict:
     unit: str = ""
     first: str
     second: str
-    decision: Decision = Decision.UNDECIDED
+    decision: Conclusion = Conclusion.UNDECIDED
     better: str = ""
     lower_is_better: bool = True
     values: Mapping[str, float | None] = field(default_factory=dict)
@@ -124,7 +124,7 @@ class Verdict:
         return Interval(estimate=sign * (seen.estimate - 1), low=ends[0], high=ends[1])
 
 
-def verdicts(*, figures: Sequence[Figure]) -> list[Verdict]:
+def verdicts(*, figures: Sequence[Figure]) -> list[FigureVerdict]:
     """Each figure for each pair of patterns, in order."""
     pairs = [
         (figure, first, second)
@@ -135,20 +135,20 @@ def verdicts(*, figures: Sequence[Figure]) -> list[Verdict]:
     return [verdict_of(figure, first, second, confidence) for figure, first, second in pairs]
 
 
-def verdict_of(figure: Figure, first: str, second: str, confidence: float) -> Verdict:
+def verdict_of(figure: Figure, first: str, second: str, confidence: float) -> FigureVerdict:
     """Of these two alone, with that confidence."""
     ones, others = figure.blocks[first], figure.blocks[second]
     why = _why_not(ones, others)
     ratio = None if why else _ratio(ones, others, confidence)
     difference = None if why else _difference(ones, others, confidence)
     decision = _decision(ratio, difference)
-    return Verdict(
+    return FigureVerdict(
         figure=figure.name,
         unit=figure.unit,
         first=first,
         second=second,
         decision=decision,
-        better=_better(figure, first, second, ratio) if decision is Decision.DIFFERS else "",
+        better=_better(figure, first, second, ratio) if decision is Conclusion.DIFFERS else "",
         lower_is_better=figure.lower_is_better,
         values={name: known(mean(figure.blocks[name] or [0.0])) for name in (first, second)},
         difference=difference,
@@ -183,15 +183,15 @@ def _difference(ones: Sequence[float], others: Sequence[float], confidence: floa
     return interval_of_mean(values=gaps, confidence=confidence)
 
 
-def _decision(ratio: Interval | None, difference: Interval | None) -> Decision:
+def _decision(ratio: Interval | None, difference: Interval | None) -> Conclusion:
     least, most = 1 - SMALLEST_OF_INTEREST, 1 + SMALLEST_OF_INTEREST
     if ratio is None or difference is None:
-        return Decision.UNDECIDED
+        return Conclusion.UNDECIDED
     if ratio.is_within(low=least, high=most):
-        return Decision.SAME
+        return Conclusion.SAME
     if ratio.holds(1) or (ratio.estimate - 1) * difference.estimate <= 0:
-        return Decision.UNDECIDED
-    return Decision.DIFFERS
+        return Conclusion.UNDECIDED
+    return Conclusion.DIFFERS
 
 
 def _better(figure: Figure, first: str, second: str, ratio: Interval | None) -> str:
@@ -199,10 +199,10 @@ def _better(figure: Figure, first: str, second: str, ratio: Interval | None) -> 
     return second if is_second_lower == figure.lower_is_better else first
 
 
-def _why(decision: Decision) -> str:
-    if decision is Decision.UNDECIDED:
+def _why(decision: Conclusion) -> str:
+    if decision is Conclusion.UNDECIDED:
         return "not enough data, run longer"
-    if decision is Decision.SAME:
+    if decision is Conclusion.SAME:
         return f"no difference larger than {SMALLEST_OF_INTEREST:.0%}"
     return ""
 

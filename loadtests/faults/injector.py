@@ -15,9 +15,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import psutil
 
+from contracts.topology import queue_of
 from loadtests.faults import outsider
 from loadtests.faults.plan import POSTGRES, RABBITMQ, FaultKind, PlannedFault, processes_among
-from messaging.consumer import queue_of
 from stack.console import StackError
 from stack.local import LocalStack
 from stack.proxy import Proxy
@@ -209,7 +209,20 @@ class FaultInjector:
         return outsider.intrude(**self._queue(fault))
 
     def _usurp(self, fault: PlannedFault) -> str:
-        return outsider.usurp(**self._queue(fault), wait=self._wait(fault))
+        outsider.usurp(**self._queue(fault), wait=self._wait(fault))
+        self._mend_topology()
+        return ""
+
+    def _mend_topology(self) -> None:
+        """Also where the broker is away by now because of another fault."""
+        deadline = time.monotonic() + TARGET_SECONDS
+        while True:
+            try:
+                return self._stack.make_topology()
+            except StackError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(AGAIN_SECONDS)
 
     def _lock(self, fault: PlannedFault) -> str:
         return outsider.hold_row(
@@ -227,7 +240,7 @@ class FaultInjector:
         return {"url": self._stack.rabbitmq_url or "", "queue": queue}
 
     def _database(self, fault: PlannedFault) -> str:
-        return self._stack.database_urls[fault.target]
+        return self._stack.superuser_urls[fault.target]
 
     def _wait(self, fault: PlannedFault) -> outsider.Wait:
         return partial(self._last, fault)

@@ -63,17 +63,13 @@ def intrude(*, url: str, queue: str) -> str:
     return f"{len(FOREIGN)} foreign messages"
 
 
-def usurp(*, url: str, queue: str, wait: Wait) -> str:
+def usurp(*, url: str, queue: str, wait: Wait) -> None:
     """Puts a queue of another kind in the place of this one; then it is gone."""
     with _channel(url) as channel:
         channel.queue_delete(queue)
-        try:
-            channel.queue_declare(queue, durable=True, arguments={"x-queue-type": "classic"})
-        except pika.exceptions.ChannelClosedByBroker:
-            return "the shop was faster, and has made its queue again"
+        channel.queue_declare(queue, durable=True, arguments={"x-queue-type": "classic"})
         wait()
         channel.queue_delete(queue)
-    return ""
 
 
 @contextmanager
@@ -159,6 +155,7 @@ BUSIEST = {
     "facturas": "facturas_bill",
     "saga_orchestrator": "saga_orchestrator_saga",
     "saga_choreography": "saga_choreography_saga",
+    "saga_temporal": "saga_temporal_saga",
 }
 """The table of a service that most of its work goes through; of any other, its barrier."""
 TEXTS = {
@@ -166,6 +163,7 @@ TEXTS = {
     "tarjetas": ("tarjetas_charge", "payment_method"),
     "saga_orchestrator": ("saga_orchestrator_saga", "parked_reason"),
     "saga_choreography": ("saga_choreography_saga", "parked_reason"),
+    "saga_temporal": ("saga_temporal_saga", "parked_reason"),
 }
 """A column of a service whose type a migration may change while the shop runs; of any other, what
 its barrier says of a refusal."""

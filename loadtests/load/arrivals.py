@@ -21,7 +21,7 @@ from locust import User, events, task
 from locust.env import Environment
 
 from loadtests.load.client import Connections, post
-from loadtests.load.generator import FILE_NUMBER_VARIABLE
+from loadtests.load.generator import FILE_NUMBER_VARIABLE, SEPARATOR
 from loadtests.load.open_loop import LEAD_SECONDS, Arrival, dispatch
 from loadtests.load.windows import Arrivals, offsets
 
@@ -37,7 +37,7 @@ class _Accepted(msgspec.Struct):
     saga_id: str = ""
 
 
-class Checkout(Arrival):
+class CheckoutArrival(Arrival):
     """One saga: what is sent, and what came back."""
 
     __slots__ = ("body", "request", "status")
@@ -108,7 +108,8 @@ def _hurried() -> str:
 def run_window(environment: Environment, window: dict[str, Any]) -> dict[str, Any]:
     """Sends one window's checkouts and writes their samples; returns how the clocks behaved.
 
-    `requests`: a file with one JSON body a line, as many as the schedule has starts;
+    `requests`: a file with one JSON body a line, and after a tab the token of who asks, if any; as
+    many as the schedule has starts;
     `samples`: where to write; `arrivals`, `rate`, `seconds`, `seed`: the schedule; `patience`: how
     long after the last start to wait for answers.
     """
@@ -134,11 +135,12 @@ def run_window(environment: Environment, window: dict[str, Any]) -> dict[str, An
 
 def _send(
     environment: Environment, window: dict[str, Any], starts: list[float], requests: list[bytes]
-) -> list[Checkout]:
+) -> list[CheckoutArrival]:
     connections = _connections(str(environment.host))
     first = time.monotonic() + LEAD_SECONDS
     arrivals = [
-        Checkout(first + start, request) for start, request in zip(starts, requests, strict=True)
+        CheckoutArrival(first + start, request)
+        for start, request in zip(starts, requests, strict=True)
     ]
     do = partial(_check_out, connections)
     dispatch(arrivals=arrivals, do=do, patience=window["patience"])
@@ -146,7 +148,7 @@ def _send(
     return arrivals
 
 
-def _check_out(connections: Connections, arrival: Checkout) -> None:
+def _check_out(connections: Connections, arrival: CheckoutArrival) -> None:
     try:
         arrival.status, arrival.body = connections.exchange(request=arrival.request)
     except OSError as error:
@@ -157,8 +159,10 @@ def _check_out(connections: Connections, arrival: Checkout) -> None:
 def _requests(host: str, bodies: Path) -> list[bytes]:
     """`host`: with the path where a saga is started."""
     url = urlsplit(host)
+    lines = (line.partition(SEPARATOR) for line in bodies.read_bytes().splitlines())
     return [
-        post(host=url.netloc, path=url.path, body=body) for body in bodies.read_bytes().splitlines()
+        post(host=url.netloc, path=url.path, body=body, token=token.decode())
+        for body, _, token in lines
     ]
 
 
@@ -167,7 +171,7 @@ def _connections(host: str) -> Connections:
     return Connections(host=parts.hostname or "127.0.0.1", port=parts.port or 80)
 
 
-def _write(path: Path, arrivals: list[Checkout], epoch: float) -> None:
+def _write(path: Path, arrivals: list[CheckoutArrival], epoch: float) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
@@ -178,7 +182,7 @@ def _write(path: Path, arrivals: list[Checkout], epoch: float) -> None:
             writer.writerow([*(f"{at:.6f}" for at in times), arrival.status, *_found(arrival)])
 
 
-def _found(arrival: Checkout) -> tuple[str, str]:
+def _found(arrival: CheckoutArrival) -> tuple[str, str]:
     """The saga's id, and what went wrong (a problem's text, or the connection's)."""
     if arrival.status in (201, 202):
         return msgspec.json.decode(arrival.body, type=_Accepted).saga_id, ""

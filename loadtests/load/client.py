@@ -75,11 +75,12 @@ class BadAnswer(OSError):
     """What came back is not an answer that this client knows to read."""
 
 
-def post(*, host: str, path: str, body: bytes) -> bytes:
-    """A whole request, ready to be sent."""
+def post(*, host: str, path: str, body: bytes, token: str = "") -> bytes:
+    """A whole request, ready to be sent. `token`: of who asks; empty: it shows none."""
+    who = f"Authorization: Bearer {token}\r\n" if token else ""
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"{who}Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 

@@ -14,6 +14,8 @@ from typing import Any
 
 FILE_NUMBER_VARIABLE = "DUETO_ARRIVALS_FD"
 LOCUSTFILE = Path(__file__).with_name("arrivals.py")
+SEPARATOR = b"\t"
+"""In a line of a window's requests: between the body and the token."""
 ROOT = LOCUSTFILE.resolve().parents[2]
 START_SECONDS = 60.0
 STOP_SECONDS = 5.0

@@ -38,7 +38,7 @@ from locust.runners import LocalRunner
 
 from loadtests.drawing.words import number
 from loadtests.load.client import Timer
-from loadtests.measuring.samples import percentile
+from loadtests.measuring.samples import percentile, plain
 
 LEAD_SECONDS = 0.05
 """Between the preparation and the first second of a schedule."""
@@ -274,4 +274,4 @@ def _write(path: Path, arrivals: Sequence[Arrival]) -> None:
             times = [
                 at + epoch if at else 0 for at in (arrival.intended, arrival.started, arrival.ended)
             ]
-            writer.writerow([arrival.task, *(f"{at:.6f}" for at in times), arrival.error])
+            writer.writerow([arrival.task, *(f"{at:.6f}" for at in times), plain(arrival.error)])

@@ -17,8 +17,8 @@ from loadtests.load.windows import (
     Arrivals,
     Load,
     Mix,
-    Phase,
     Window,
+    WindowPhase,
     in_blocks,
 )
 from loadtests.shop import CHECKOUT, OWN_STEPS
@@ -81,6 +81,8 @@ class RunSettings:
 
     def _patterns_told(self) -> list[str]:
         first, *others = self.patterns
+        if not shopper.is_asked(arm=first):
+            return [f"--patterns {shopper.pattern_of(arm=first)}", "--auth"]
         if others and shopper.pattern_of(arm=others[0]) == first:
             delay = shopper.delay_ms_of(arm=others[0])
             return [f"--patterns {first}", f"--inject {delay:g}ms" if delay else "--aa"]
@@ -119,9 +121,9 @@ def _mixed(load: Load, settings: RunSettings) -> Load:
 
 def _warm_up(settings: RunSettings, times: int) -> list[Load]:
     return [
-        *[Load(phase=Phase.WARM_UP, rate=settings.rate, seconds=2.0)] * times,
+        *[Load(phase=WindowPhase.WARM_UP, rate=settings.rate, seconds=2.0)] * times,
         Load(
-            phase=Phase.WARM_UP,
+            phase=WindowPhase.WARM_UP,
             arrivals=Arrivals.CONSTANT,
             rate=WARM_UP_BURST_RATE,
             seconds=2.0,
@@ -134,11 +136,15 @@ def _short_run(settings: RunSettings) -> list[Load]:
     return [
         *_warm_up(settings, 1),
         *_split(
-            Load(phase=Phase.LIGHT, rate=settings.rate, seconds=settings.seconds * 0.6),
+            Load(phase=WindowPhase.LIGHT, rate=settings.rate, seconds=settings.seconds * 0.6),
             most=BLOCKS,
         ),
         *_split(
-            Load(phase=Phase.FULL, arrivals=Arrivals.CONSTANT, seconds=settings.seconds * 0.3),
+            Load(
+                phase=WindowPhase.FULL,
+                arrivals=Arrivals.CONSTANT,
+                seconds=settings.seconds * 0.3,
+            ),
             most=FULL_BLOCKS,
         ),
         _failures(settings, settings.seconds * 0.1),
@@ -155,7 +161,7 @@ def _full_run(settings: RunSettings) -> list[Load]:
     """Light load, which most decisions are of, has all the time that the other phases leave."""
     scale = settings.seconds / USUAL_SECONDS
     before, after = _before_light(settings, scale), _after_light(settings, scale)
-    light = Load(phase=Phase.LIGHT, rate=settings.rate, seconds=FULL_LIGHT_SECONDS * scale)
+    light = Load(phase=WindowPhase.LIGHT, rate=settings.rate, seconds=FULL_LIGHT_SECONDS * scale)
     taken = _seconds_of([*before, *after], settings)
     left = (FULL_SECONDS * scale - taken) / _seconds_of([light], settings)
     return [*before, *[light] * max(int(left), BLOCKS), *after]
@@ -181,10 +187,10 @@ def _before_light(settings: RunSettings, scale: float) -> list[Load]:
     constant = Arrivals.CONSTANT
     return [
         *_warm_up(settings, MOST_WARM_UPS),
-        *[Load(phase=Phase.FULL, arrivals=constant, seconds=3 * scale)] * FULL_BEFORE,
+        *[Load(phase=WindowPhase.FULL, arrivals=constant, seconds=3 * scale)] * FULL_BEFORE,
         *_pressures(3 * scale),
         *[
-            Load(phase=Phase.KNEE, arrivals=constant, share=share, seconds=3 * scale)
+            Load(phase=WindowPhase.KNEE, arrivals=constant, share=share, seconds=3 * scale)
             for share in knee_shares()
         ],
     ]
@@ -192,12 +198,12 @@ def _before_light(settings: RunSettings, scale: float) -> list[Load]:
 
 def _pressures(seconds: float) -> list[Load]:
     """Full load, and beside it what might make that less, each time the other way round."""
-    full = Load(phase=Phase.FULL, arrivals=Arrivals.CONSTANT, seconds=seconds)
+    full = Load(phase=WindowPhase.FULL, arrivals=Arrivals.CONSTANT, seconds=seconds)
     every = [
         full,
-        replace(full, phase=Phase.BEYOND, share=BEYOND_SHARE),
-        replace(full, phase=Phase.HOT_FULL, mix=Mix(hot=1.0)),
-        replace(full, phase=Phase.ZIPF_FULL, mix=Mix(zipf=ZIPF)),
+        replace(full, phase=WindowPhase.BEYOND, share=BEYOND_SHARE),
+        replace(full, phase=WindowPhase.HOT_FULL, mix=Mix(hot=1.0)),
+        replace(full, phase=WindowPhase.ZIPF_FULL, mix=Mix(zipf=ZIPF)),
     ]
     return [load for place in range(FULL_BLOCKS) for load in every[:: -1 if place % 2 else 1]]
 
@@ -205,18 +211,26 @@ def _pressures(seconds: float) -> list[Load]:
 def _after_light(settings: RunSettings, scale: float) -> list[Load]:
     return [
         *[
-            Load(phase=Phase.LEVELS, share=share, seconds=4 * scale)
+            Load(phase=WindowPhase.LEVELS, share=share, seconds=4 * scale)
             for share in LEVEL_SHARES
             for _ in range(2)
         ],
         *[_failures(settings, 4 * scale)] * 4,
-        *[Load(phase=Phase.HOT, rate=settings.rate, seconds=3 * scale, mix=Mix(hot=1.0))] * 4,
-        *[Load(phase=Phase.ZIPF, rate=settings.rate, seconds=3 * scale, mix=Mix(zipf=ZIPF))] * 4,
-        *[Load(phase=Phase.PAUSE, rate=settings.rate, seconds=12 * scale, pause_seconds=5 * scale)]
+        *[Load(phase=WindowPhase.HOT, rate=settings.rate, seconds=3 * scale, mix=Mix(hot=1.0))] * 4,
+        *[Load(phase=WindowPhase.ZIPF, rate=settings.rate, seconds=3 * scale, mix=Mix(zipf=ZIPF))]
+        * 4,
+        *[
+            Load(
+                phase=WindowPhase.PAUSE,
+                rate=settings.rate,
+                seconds=12 * scale,
+                pause_seconds=5 * scale,
+            )
+        ]
         * 2,
     ]
 
 
 def _failures(settings: RunSettings, seconds: float) -> Load:
     mix = Mix(declined=settings.declined, scarce=settings.scarce)
-    return Load(phase=Phase.FAILURES, rate=settings.rate, seconds=seconds, mix=mix)
+    return Load(phase=WindowPhase.FAILURES, rate=settings.rate, seconds=seconds, mix=mix)

@@ -2,7 +2,8 @@
 
 An arm of a comparison is a pattern, and maybe something that sets it apart: `orchestrated`;
 `orchestrated again`: the same once more; `orchestrated +2ms`: with payments that take so much
-longer. It is written as one string, and is called a pattern where its figures are.
+longer; `orchestrated in demo`: in a shop that asks nobody who comes. It is written as one string,
+and is called a pattern where its figures are.
 """
 
 from collections.abc import Sequence
@@ -10,15 +11,24 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from contracts import states
-from contracts.patterns import CHOREOGRAPHED, ORCHESTRATED, ORCHESTRATED_MESSAGING
+from contracts.patterns import (
+    CHOREOGRAPHED,
+    HAS_TEMPORAL,
+    ORCHESTRATED,
+    ORCHESTRATED_MESSAGING,
+    TEMPORAL,
+    TEMPORAL_VARIABLE,
+)
 
 MONOLITH = "monolith"
 """No pattern of the shop: the floor, in a stack that was started for it."""
-PATTERNS = (ORCHESTRATED, CHOREOGRAPHED, ORCHESTRATED_MESSAGING, MONOLITH)
+_OPTIONAL = (TEMPORAL,) * HAS_TEMPORAL
+PATTERNS = (ORCHESTRATED, CHOREOGRAPHED, ORCHESTRATED_MESSAGING, *_OPTIONAL, MONOLITH)
 THE_TWO = PATTERNS[:2]
 """Those that are compared unless others are named; the others tell why they differ."""
 WITH_CONTROL = PATTERNS[:3]
 """Those of a full run."""
+_IN_DEMO = " in demo"
 FINAL = states.FINAL
 GOOD_CARD = "credit_card"
 SLOW_CARD = "slow_card"
@@ -32,6 +42,16 @@ DESTINATION = {**ADDRESS, "province": "Madrid"}
 def twice(*, pattern: str, delay_ms: float) -> list[str]:
     """A pattern beside itself: with nothing to find, or with a delay that should be found."""
     return [pattern, f"{pattern} +{delay_ms:g}ms" if delay_ms else f"{pattern} again"]
+
+
+def asked(*, pattern: str) -> list[str]:
+    """A pattern beside itself: where nobody is asked who comes, and where everybody is."""
+    return [f"{pattern}{_IN_DEMO}", pattern]
+
+
+def is_asked(*, arm: str) -> bool:
+    """Whether its shop asks who comes: nearly always."""
+    return not arm.endswith(_IN_DEMO)
 
 
 def pattern_of(*, arm: str) -> str:
@@ -118,6 +138,11 @@ def patterns(*, text: str, known: Sequence[str] = PATTERNS) -> list[str]:
     wrong = [name for name in named if name not in known]
     if wrong or not named:
         what = f"unknown pattern {wrong[0]!r}" if wrong else "name at least one pattern"
+        if TEMPORAL in wrong:
+            raise ValueError(
+                f"{TEMPORAL} is there where {TEMPORAL_VARIABLE}=1 and its packages are installed:"
+                f" make compare PATTERNS={','.join(named)} sees to both"
+            )
         raise ValueError(f"{what}; choose from {', '.join(known)}")
     return named
 

@@ -66,7 +66,7 @@ def _poisson(rate: float, seconds: float, seed: int) -> list[float]:
     return found
 
 
-class Phase(StrEnum):
+class WindowPhase(StrEnum):
     """What a window is for, in the order of a full run; a short one leaves those marked * out.
 
     WARM_UP: dropped. FULL: more than the pattern can do. HOT_FULL *, ZIPF_FULL *: the same, with
@@ -93,7 +93,7 @@ class Phase(StrEnum):
     CELL = "cell"
 
 
-PRESSURES = (Phase.BEYOND, Phase.HOT_FULL, Phase.ZIPF_FULL)
+PRESSURES = (WindowPhase.BEYOND, WindowPhase.HOT_FULL, WindowPhase.ZIPF_FULL)
 """Full load made harder, beside windows of plain full load."""
 
 
@@ -123,7 +123,7 @@ class Load:
     participant stands still, from a quarter of the window on.
     """
 
-    phase: Phase
+    phase: WindowPhase
     seconds: float
     arrivals: Arrivals = Arrivals.POISSON
     rate: float = 0.0

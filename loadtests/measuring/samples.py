@@ -128,8 +128,23 @@ def append(*, path: Path, kind: type[T], every: Iterable[T]) -> None:
         for row in every:
             values = ((name, getattr(row, name)) for name in names)
             writer.writerow(
-                f"{value:.6f}" if name.endswith("_at") else value for name, value in values
+                f"{value:.6f}" if name.endswith("_at") else plain(value) for name, value in values
             )
+
+
+def plain(value: Any) -> Any:
+    """The value as a cell that no spreadsheet takes for a formula: a text that begins like one has
+    an apostrophe before it.
+    """
+    return f"'{value}" if isinstance(value, str) and value[:1] in _OF_FORMULAS else value
+
+
+def _read(cell: str) -> str:
+    """What `plain` has made a cell of."""
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in _OF_FORMULAS else cell
+
+
+_OF_FORMULAS = frozenset("=+-@\t\r")
 
 
 def read(*, path: Path, kind: type[T]) -> list[T]:
@@ -137,6 +152,6 @@ def read(*, path: Path, kind: type[T]) -> list[T]:
     types: dict[str, Any] = {field.name: field.type for field in fields(kind)}  # type: ignore[arg-type]
     with path.open(newline="") as file:
         return [
-            kind(**{name: types[name](value) for name, value in row.items()})
+            kind(**{name: types[name](_read(value)) for name, value in row.items()})
             for row in csv.DictReader(file)
         ]

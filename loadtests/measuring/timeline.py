@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from contracts import projection
 from contracts.events import route
+from contracts.patterns import CONDUCTORS
 from contracts.saga import Direction, Saga
 from loadtests.measuring.outcomes import Rows
 from loadtests.measuring.samples import COMPLETED, Moments, Sample
@@ -73,14 +74,18 @@ class Timeline:
 
         A request's message goes out later: where there is one, that counts.
         """
-        rows = self._rows.of(
-            "saga_orchestrator",
-            """
-            SELECT saga_id, name, extract(epoch FROM started_at)::float8, do_attempts
-            FROM saga_orchestrator_sagastep WHERE saga_id = ANY(%s) AND started_at IS NOT NULL
-            """,
-            [list(ids)],
-        )
+        rows = [
+            row
+            for service in CONDUCTORS
+            for row in self._rows.of(
+                service,
+                f"""
+                SELECT saga_id, name, extract(epoch FROM started_at)::float8, do_attempts
+                FROM {service}_sagastep WHERE saga_id = ANY(%s) AND started_at IS NOT NULL
+                """,
+                [list(ids)],
+            )
+        ]
         due = {(row[0], row[1]): row[2] for row in rows}
         return due, {(row[0], row[1]): max(int(row[3]), 1) for row in rows}
 

@@ -18,7 +18,7 @@ from psycopg import sql
 
 from catalogue.services import ALL
 from loadtests.load import shopper
-from loadtests.load.workload import USER, Supplier
+from loadtests.load.workload import Supplier
 from loadtests.measuring.cost import Meters
 from loadtests.measuring.outcomes import REST_SECONDS, Outcomes, until
 from loadtests.rivals.door import HOST, READY
@@ -53,7 +53,7 @@ class Rival:
 _TEMPORAL = ("temporal", "server", "start-dev", "--headless", "--log-level", "error")
 RIVALS = (
     Rival(name="dbos", engine="on_dbos", burst=60),
-    Rival(name="temporal", engine="on_temporal", server=_TEMPORAL, burst=30),
+    Rival(name="temporal_memory", engine="on_temporal", server=_TEMPORAL, burst=30),
     Rival(
         name="temporal_sqlite",
         engine="on_temporal",
@@ -99,7 +99,7 @@ def start(*, stack: LocalStack, say: Say) -> dict[str, Shop]:
 
 def _database(stack: LocalStack, name: str, *, of: str = "") -> str:
     """The URL of a new one; `of`: like that one."""
-    parts = urlsplit(stack.database_urls["default"])
+    parts = urlsplit(stack.superuser_urls["default"])
     like = urlsplit(of).path.removeprefix("/") or "template1"
     with psycopg.connect(urlunsplit(parts), autocommit=True) as server:
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
@@ -190,13 +190,19 @@ class RowsSupplier(Supplier):
         ).fetchall()
         return [str(row[0]) for row in rows]
 
-    def carts(self, *, contents: Sequence[Sequence[str]]) -> list[str]:
+    def token(self, *, user: str) -> str:
+        """Nobody is asked."""
+        return ""
+
+    def carts(self, *, contents: Sequence[Sequence[str]], users: Sequence[str]) -> list[str]:
         rows = self._tables.execute(
             """
             WITH given AS (
-                SELECT gen_random_uuid()::text AS id, products
-                FROM json_array_elements(%s) WITH ORDINALITY AS v (products, place) ORDER BY place
-            ), made AS (INSERT INTO carrito_cart (id, user_id) SELECT id, %s FROM given),
+                SELECT gen_random_uuid()::text AS id, products, user_id
+                FROM json_array_elements(%s) WITH ORDINALITY AS v (products, place)
+                JOIN unnest(%s::text[]) WITH ORDINALITY AS u (user_id, place) USING (place)
+                ORDER BY place
+            ), made AS (INSERT INTO carrito_cart (id, user_id) SELECT id, user_id FROM given),
             filled AS (
                 INSERT INTO carrito_cartitem (cart_id, product_id, quantity, unit_price)
                 SELECT id, product, 1, %s
@@ -204,7 +210,7 @@ class RowsSupplier(Supplier):
             )
             SELECT id FROM given
             """,
-            [json.dumps(contents), USER, shopper.PRICE],
+            [json.dumps(contents), list(users), shopper.PRICE],
         ).fetchall()
         return [row[0] for row in rows]
 

@@ -32,7 +32,7 @@ class Engine(Protocol):
     async def running(self) -> int: ...
 
 
-class Door:
+class EngineServer:
     def __init__(self, *, engine: Engine) -> None:
         self._engine = engine
 
@@ -74,7 +74,7 @@ async def main(name: str, port: str, server: str = "") -> None:
     database = os.environ["RIVAL_DATABASE_URL"]
     engine = import_module(f"loadtests.rivals.{name}").Engine(database=database, server=server)
     await engine.open()
-    door = Door(engine=engine)
+    door = EngineServer(engine=engine)
     listening = await asyncio.start_server(
         door.serve, HOST, int(port), reuse_port=True, backlog=1024
     )

@@ -18,7 +18,15 @@ from loadtests.evaluating import caveats, results
 from loadtests.evaluating.comparison import facts
 from loadtests.evaluating.results import Measured
 from loadtests.load import shopper
-from loadtests.load.windows import Arrivals, Load, Phase, Remaining, Window, as_minutes, in_blocks
+from loadtests.load.windows import (
+    Arrivals,
+    Load,
+    Remaining,
+    Window,
+    WindowPhase,
+    as_minutes,
+    in_blocks,
+)
 from loadtests.measuring import cost, machine, samples
 from loadtests.measuring.cost import Meters
 from loadtests.measuring.samples import NotMeasured, Sample
@@ -60,7 +68,7 @@ class RivalSettings:
 
 def windows(*, settings: RivalSettings) -> list[Window]:
     """All windows in the order in which they run."""
-    warm_up = Load(phase=Phase.WARM_UP, arrivals=Arrivals.CONSTANT, seconds=WARM_UP_SECONDS)
+    warm_up = Load(phase=WindowPhase.WARM_UP, arrivals=Arrivals.CONSTANT, seconds=WARM_UP_SECONDS)
     light = settings.seconds * LIGHT_SHARE / BLOCKS
     full = settings.seconds * (1 - LIGHT_SHARE) / BLOCKS
     loads = [
@@ -68,9 +76,16 @@ def windows(*, settings: RivalSettings) -> list[Window]:
         replace(warm_up, rate=BURST),
         # From what came of that on, each is offered more than it could do until then.
         *[warm_up] * 2,
-        *[Load(phase=Phase.LIGHT, arrivals=Arrivals.CONSTANT, rate=ALONE_RATE, seconds=light)]
+        *[
+            Load(
+                phase=WindowPhase.LIGHT,
+                arrivals=Arrivals.CONSTANT,
+                rate=ALONE_RATE,
+                seconds=light,
+            )
+        ]
         * BLOCKS,
-        *[Load(phase=Phase.FULL, arrivals=Arrivals.CONSTANT, seconds=full)] * BLOCKS,
+        *[Load(phase=WindowPhase.FULL, arrivals=Arrivals.CONSTANT, seconds=full)] * BLOCKS,
     ]
     chance = random.Random(settings.seed)  # noqa: S311 -- an order to repeat, no secret
     bursts = {rival.name: rival.burst for rival in RIVALS}
@@ -114,10 +129,12 @@ def run(*, settings: RivalSettings, say: Say) -> tuple[Result, Path]:
         measured = _measure(runners, settings, own.databases["default"], say)
         say("auditing what the run has left in everybody's tables")
         books = {name: _audited(name, shops[name].databases["default"], measured) for name in NAMES}
-        audit = run_audit(environment=stack.environment)
+        audit = run_audit(environment=stack.audit_environment)
         if not audit.is_clean:
             raise NotMeasured(f"no result: the audit of the shop found a breach.\n{audit.output}")
-    kept = [window for window in measured if window.phase is not Phase.WARM_UP and window.samples]
+    kept = [
+        window for window in measured if window.phase is not WindowPhase.WARM_UP and window.samples
+    ]
     result = Result(
         made_at=now.isoformat(timespec="seconds"),
         seconds_taken=time.monotonic() - started,
@@ -156,7 +173,7 @@ def _caveats(kept: Sequence[Measured], idle: Mapping[str, Idle]) -> list[str]:
     ]
     # At two a second the machine has time enough for generator and measuring, whatever their share.
     every = [
-        replace(figures, harness_share=0.0) if figures.phase is Phase.LIGHT else figures
+        replace(figures, harness_share=0.0) if figures.phase is WindowPhase.LIGHT else figures
         for figures in every
     ]
     return caveats.caveats(measured=known, figures=every, cores=cores)

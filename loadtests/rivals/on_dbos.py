@@ -10,9 +10,9 @@ import os
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
-from loadtests.rivals.saga import STEPS, Checkout, Tables
+from loadtests.rivals.saga import STEPS, Checkout, ConnectionPool
 
-_tables: Tables
+_tables: ConnectionPool
 UNENDED = "SELECT count(*) FROM dbos.workflow_status WHERE status IN ('PENDING', 'ENQUEUED')"
 
 
@@ -32,7 +32,7 @@ class Engine:
 
     def __init__(self, *, database: str, server: str) -> None:
         global _tables
-        _tables = self._tables = Tables(url=database)
+        _tables = self._tables = ConnectionPool(url=database)
         config: DBOSConfig = {
             "name": "checkout",
             "system_database_url": database,

@@ -12,7 +12,7 @@ from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from loadtests.rivals.saga import CONNECTIONS, STEPS, Checkout, Tables
+from loadtests.rivals.saga import CONNECTIONS, STEPS, Checkout, ConnectionPool
 
 QUEUE = "checkout"
 OPEN_SECONDS = 60.0
@@ -22,7 +22,7 @@ STEP_SECONDS = timedelta(seconds=30)
 class Steps:
     """The activities, on the rival's tables."""
 
-    def __init__(self, *, tables: Tables) -> None:
+    def __init__(self, *, tables: ConnectionPool) -> None:
         self._tables = tables
 
     @activity.defn
@@ -44,7 +44,7 @@ class Engine:
     """Client and worker in one process, on one connection."""
 
     def __init__(self, *, database: str, server: str) -> None:
-        self._steps = Steps(tables=Tables(url=database))
+        self._steps = Steps(tables=ConnectionPool(url=database))
         self._server = server
 
     async def open(self) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from loadtests.rivals.saga import CONNECTIONS, STEPS, Checkout, Tables
+from loadtests.rivals.saga import CONNECTIONS, STEPS, Checkout, ConnectionPool
 
 
 class Engine:
@@ -12,7 +12,7 @@ class Engine:
     """
 
     def __init__(self, *, database: str, server: str) -> None:
-        self._tables = Tables(url=database)
+        self._tables = ConnectionPool(url=database)
         self._threads = ThreadPoolExecutor(CONNECTIONS)
         self._running = 0
 

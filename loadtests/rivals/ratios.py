@@ -14,8 +14,8 @@ from typing import Any
 from loadtests.drawing import words
 from loadtests.evaluating.comparison import WindowFacts, figure_of
 from loadtests.evaluating.results import Measured, known, until_completed
-from loadtests.evaluating.verdicts import Verdict, verdict_of
-from loadtests.load.windows import Phase
+from loadtests.evaluating.verdicts import FigureVerdict, verdict_of
+from loadtests.load.windows import WindowPhase
 from loadtests.measuring.samples import COMPLETED, percentile
 
 CONFIDENCE = 0.95
@@ -38,7 +38,7 @@ class Kind:
     """A figure of a window, given the CPU (ms a second) that is used at rest."""
 
     name: str
-    phase: Phase
+    phase: WindowPhase
     of: Callable[[Measured, float], float]
     pooled: float | None = None
     """Of a percentile: the share, taken of all samples together for the table."""
@@ -57,16 +57,16 @@ def _percentile(share: float) -> Callable[[Measured, float], float]:
     return lambda window, _: percentile(map(until_completed, window.samples), share)
 
 
-P50 = Kind(name="p50", phase=Phase.LIGHT, of=_percentile(0.5), pooled=0.5)
-P95 = Kind(name="p95", phase=Phase.LIGHT, of=_percentile(0.95), pooled=0.95)
-CPU_ALONE = Kind(name="CPU one at a time", phase=Phase.LIGHT, of=_cpu)
+P50 = Kind(name="p50", phase=WindowPhase.LIGHT, of=_percentile(0.5), pooled=0.5)
+P95 = Kind(name="p95", phase=WindowPhase.LIGHT, of=_percentile(0.95), pooled=0.95)
+CPU_ALONE = Kind(name="CPU one at a time", phase=WindowPhase.LIGHT, of=_cpu)
 COMPLETED_A_SECOND = Kind(
     name="completed/s",
-    phase=Phase.FULL,
+    phase=WindowPhase.FULL,
     of=lambda window, _: window.level.completed,
     lower_is_better=False,
 )
-CPU_FULL = Kind(name="CPU at full load", phase=Phase.FULL, of=_cpu)
+CPU_FULL = Kind(name="CPU at full load", phase=WindowPhase.FULL, of=_cpu)
 KINDS = (P50, P95, CPU_ALONE, COMPLETED_A_SECOND, CPU_FULL)
 
 
@@ -82,7 +82,7 @@ class Result:
     patterns: Sequence[str]
     rivals: Sequence[str]
     figures: Mapping[str, Mapping[str, float | None]]
-    ratios: Sequence[Verdict]
+    ratios: Sequence[FigureVerdict]
     idle: Mapping[str, Idle]
     caveats: Sequence[str]
     books: Mapping[str, Mapping[str, Any]]
@@ -115,7 +115,7 @@ def ratios(
     patterns: Sequence[str],
     rivals: Sequence[str],
     idle: Mapping[str, Idle],
-) -> list[Verdict]:
+) -> list[FigureVerdict]:
     """Every figure of each pattern (`second`) over that of each rival (`first`)."""
     return [
         _ratio(kind, rival, pattern, measured, idle)
@@ -131,7 +131,7 @@ def _ratio(
     pattern: str,
     measured: Sequence[Measured],
     idle: Mapping[str, Idle],
-) -> Verdict:
+) -> FigureVerdict:
     figure = figure_of(
         kind.name,
         "",

@@ -46,10 +46,13 @@ def accept(connection: psycopg.Connection, asked: Checkout) -> Checkout:
         WITH made AS (
             INSERT INTO carrito_checkout
                    (saga_id, saga, saga_pattern, context, cart_id, cart_version, user_id, items,
-                    total_amount, billing_address, status, accepted_at)
-            VALUES (%s, 'checkout', 'rival', %s, %s, %s, %s, %s, %s, %s, 'running',
-                    clock_timestamp())
-            RETURNING cart_id
+                    total_amount, status, accepted_at)
+            VALUES (%s, 'checkout', 'rival', %s, %s, %s, %s, %s, %s, 'running', clock_timestamp())
+            RETURNING cart_id, saga_id
+        ), kept AS (
+            INSERT INTO carrito_address (saga_id, address)
+            SELECT saga_id, v.address FROM made, (SELECT %s::jsonb) AS v (address)
+            WHERE v.address <> '{}'
         )
         UPDATE carrito_cart AS cart SET status = 'checking_out' FROM made
         WHERE cart.id = made.cart_id
@@ -216,7 +219,7 @@ def take(connection: psycopg.Connection, step: str, checkout: Checkout) -> Check
     return checkout
 
 
-class Tables:
+class ConnectionPool:
     """Connections to a rival's tables, lent to one thread at a time."""
 
     def __init__(self, *, url: str) -> None:

@@ -21,8 +21,13 @@ from loadtests.measuring.outcomes import Outcomes
 from loadtests.measuring.timeline import Timeline
 from loadtests.running.runner import Say, WindowRunner, WindowSender
 from loadtests.shop import CHECKOUT, Shop, shop_of
+from stack import access
 from stack.local import LocalStack
 
+UNLIMITED = dict.fromkeys(
+    ("DUETO_PERSON_RATE", "DUETO_MOST_UNDER_WAY", "INVENTARIO_MOST_RESERVED"), "0"
+)
+"""200 shoppers do here what thousands would."""
 ROOT = Path(__file__).resolve().parents[2]
 AUDIT_SECONDS = 600
 
@@ -34,10 +39,12 @@ def own_stack(
     has_one_database: bool = False,
     saga: str = CHECKOUT,
     use_given: bool = True,
+    auth: str = access.REQUIRED,
 ) -> LocalStack:
     """A fresh stack on free ports, not started yet, whose services are told these variables: only
     those that this saga needs, in any pattern. `use_given`: on servers that the environment names,
-    where it names some.
+    where it names some. It asks who comes, as where a shop is open, unless `auth` says otherwise;
+    only how much one may do is not limited.
     """
     return LocalStack(
         names=(*needed_by(SAGAS[saga]), *COORDINATORS),
@@ -45,7 +52,8 @@ def own_stack(
         free_ports=True,
         restarts=False,
         announce=say,
-        environment=dict(variables),
+        environment={**UNLIMITED, **variables},
+        auth=auth,
         one_database=has_one_database,
         use_given=use_given,
     )
@@ -83,11 +91,13 @@ def runner_on(
     say: Say,
     seconds_after: float = 0.0,
     saga: str = CHECKOUT,
+    elsewhere: Mapping[str, WindowRunner] | None = None,
 ) -> Iterator[WindowRunner]:
     """A runner for the windows of one run on a started stack, with products of its own.
 
     `saga`: what its shoppers start; `name`: of the run, in its products' SKUs; `folder`: for the
-    files of the generator; `seconds_after`: what comes after the windows. Raises GeneratorFailed,
+    files of the generator; `seconds_after`: what comes after the windows; `elsewhere`: who carries
+    out those of arms that have a stack of their own. Raises GeneratorFailed,
     NotSupplied, psycopg.Error or BrokerUnavailable.
     """
     shop = shop_of(stack=stack, saga=saga)
@@ -101,11 +111,12 @@ def runner_on(
         yield WindowRunner(
             sender=sender,
             meters=meters,
-            checkpoint=lambda: make_checkpoint_if_due(database=shop.databases["default"]),
+            checkpoint=lambda: make_checkpoint_if_due(database=stack.superuser_urls["default"]),
             timeline=timeline,
             pause=lambda is_on: _pause(stack, paused(saga=shop.saga), is_on),
             say=say,
             seconds_after=seconds_after,
+            elsewhere=elsewhere,
         )
 
 

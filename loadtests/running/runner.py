@@ -12,8 +12,15 @@ from typing import Any
 from loadtests.drawing import words
 from loadtests.evaluating import rates
 from loadtests.evaluating.results import Measured, counts
-from loadtests.load.generator import Generator
-from loadtests.load.windows import PRESSURES, Arrivals, Phase, Remaining, Window, as_minutes
+from loadtests.load.generator import SEPARATOR, Generator
+from loadtests.load.windows import (
+    PRESSURES,
+    Arrivals,
+    Remaining,
+    Window,
+    WindowPhase,
+    as_minutes,
+)
 from loadtests.load.workload import Workload
 from loadtests.measuring import cost, samples
 from loadtests.measuring.cost import Cost, Meters
@@ -44,7 +51,9 @@ class WindowSender:
 
     def write(self, *, window: Window) -> None:
         """Supplies the window with carts and products. Raises NotSupplied."""
-        self._requests.write_bytes(b"\n".join(self._workload.requests(window=window)))
+        starts = self._workload.requests(window=window)
+        lines = (start.body + SEPARATOR + start.token.encode() for start in starts)
+        self._requests.write_bytes(b"\n".join(lines))
 
     def send(self, *, window: Window) -> dict[str, Any]:
         """What the generator says at the window's end (see arrivals.run_window). Raises
@@ -110,12 +119,15 @@ class WindowRunner:
         timeline: Timeline | None,
         say: Say,
         seconds_after: float = 0.0,
+        elsewhere: "Mapping[str, WindowRunner] | None" = None,
     ) -> None:
         """`checkpoint`: makes one of the database, between blocks of windows, if it is due.
         `pause`: has a participant stand still, from now on (True) or no more (False).
         `timeline`: None where nobody asks when each step was done.
         `seconds_after`: what comes after the windows, to tell how much time is left.
+        `elsewhere`: who carries out the windows of arms that have a shop of their own.
         """
+        self._elsewhere = elsewhere or {}
         self.scheduling = sender.generator.scheduling
         """How the kernel runs the generator, in words."""
         self._outcomes = sender.outcomes
@@ -144,7 +156,8 @@ class WindowRunner:
                 continue
             began = time.monotonic()
             if not seen or seen[-1].window.block != window.block:
-                self._checkpoint()
+                for runner in (self, *self._elsewhere.values()):
+                    runner._checkpoint()
             measured = self.measure(window=window, seen=seen)
             seen.append(measured)
             done(measured)
@@ -159,13 +172,16 @@ class WindowRunner:
 
     def measure(self, *, window: Window, seen: Sequence[Measured]) -> Measured:
         """One window, at the rate that follows from those `seen` where it names none. As `run`."""
-        return self._measure(replace(window, rate=rates.rate_for(window=window, seen=seen)))
+        runner = self._elsewhere.get(window.pattern, self)
+        return runner._measure(replace(window, rate=rates.rate_for(window=window, seen=seen)))
 
     def close(self) -> None:
         """Ends a window that was interrupted, and waits for what is on its way; a while.
 
         No other window can follow.
         """
+        for runner in self._elsewhere.values():
+            runner.close()
         self._sender.stop()
         self._outcomes.rest()  # What had come when it was stopped may be accepted meanwhile.
         self._outcomes.drain(within=DRAIN_SECONDS)
@@ -174,7 +190,7 @@ class WindowRunner:
     @staticmethod
     def _is_needless(window: Window, seen: Sequence[Measured]) -> bool:
         """A whole block of light warm-up is left out, not half of one."""
-        is_light = window.phase is Phase.WARM_UP and window.arrivals is Arrivals.POISSON
+        is_light = window.phase is WindowPhase.WARM_UP and window.arrivals is Arrivals.POISSON
         before = [measured for measured in seen if measured.window.block < window.block]
         return is_light and rates.is_steady(seen=before)
 
@@ -194,7 +210,7 @@ class WindowRunner:
         has_rested = self._outcomes.rest()
         after = self._meters.read()
         found = self._sender.collect(window=window)
-        is_light = window.phase is Phase.LIGHT
+        is_light = window.phase is WindowPhase.LIGHT
         return Measured(
             window=window,
             samples=found,
@@ -228,13 +244,13 @@ class WindowRunner:
 def progress(measured: Measured, *, of: int) -> str:
     """A line for a terminal of 79 columns, with room for the time that is left."""
     window, found = measured.window, counts(measured.samples)
-    declined = window.mix.declined if window.phase is Phase.CELL else 0.0
+    declined = window.mix.declined if window.phase is WindowPhase.CELL else 0.0
     what = f"{declined:.0%} declined" if declined else window.phase
     line = (
         f"{window.number:2}/{of} {what:8} {words.short_name_of(window.pattern):13}"
         f" {window.rate:4.0f}/s: {found.completed} of {found.offered} done"
     )
-    if window.phase in (Phase.FULL, *PRESSURES, Phase.KNEE):
+    if window.phase in (WindowPhase.FULL, *PRESSURES, WindowPhase.KNEE):
         line += f", {measured.level.completed:.0f}/s"
     elif found.completed:
         latencies = [s.latency_ms for s in measured.samples if s.outcome == samples.COMPLETED]

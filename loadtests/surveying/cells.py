@@ -16,7 +16,7 @@ import msgspec
 
 from loadtests.evaluating.rates import OVERLOAD
 from loadtests.evaluating.results import Audit, Measured, counts
-from loadtests.load.windows import Phase, Window
+from loadtests.load.windows import Window, WindowPhase
 from loadtests.measuring import samples as raw
 from loadtests.measuring.cost import Cost
 from loadtests.measuring.samples import NotMeasured, Sample, percentile
@@ -72,7 +72,7 @@ def overload(*, pattern: str, seen: Sequence[Measured]) -> float:
 def share_of_slowest(*, share: float, patterns: Sequence[str], seen: Sequence[Measured]) -> float:
     """So much of what the slowest pattern followed at full load, at least 1/s. Raises NotMeasured
     where one of them ended nothing there."""
-    full = [window for window in seen if window.phase is Phase.FULL]
+    full = [window for window in seen if window.phase is WindowPhase.FULL]
     return float(max(round(share * min(_followed(pattern, full) for pattern in patterns)), 1))
 
 
@@ -81,7 +81,7 @@ def unsaturated(*, patterns: Sequence[str], seen: Sequence[Measured]) -> list[st
     found = {
         window.pattern
         for window in seen
-        if window.phase is Phase.FULL and is_saturated(measured=window)
+        if window.phase is WindowPhase.FULL and is_saturated(measured=window)
     }
     return [pattern for pattern in patterns if pattern not in found]
 
@@ -184,13 +184,13 @@ def rest_of(*, cost: Cost) -> Rest:
 def cell_of(*, measured: Measured) -> Cell | None:
     """The cell that this window makes; None where it makes none: warm-up, or nothing completed."""
     window, found = measured.window, counts(measured.samples)
-    if window.phase is Phase.WARM_UP or not found.completed:
+    if window.phase is WindowPhase.WARM_UP or not found.completed:
         return None
     done = [sample.latency_ms for sample in measured.samples if sample.outcome == raw.COMPLETED]
     cost = measured.cost
     return Cell(
         pattern=window.pattern,
-        is_full=window.phase is Phase.FULL,
+        is_full=window.phase is WindowPhase.FULL,
         load=round(measured.level.offered, 3),
         refusals=round(found.compensated / found.accepted, 4),
         checkouts=found.accepted,
@@ -210,7 +210,7 @@ def cell_of(*, measured: Measured) -> Cell | None:
 
 
 def _asked(window: Window) -> str:
-    if window.phase is Phase.FULL:
+    if window.phase is WindowPhase.FULL:
         return "full"
     offered = f"{window.share:g} of the most" if window.share else f"{window.rate:g}/s"
     return f"{offered}, {window.mix.declined:.0%} declined"

@@ -11,7 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 
-from loadtests.load.windows import WARM_UP_BURST_RATE, Arrivals, Load, Mix, Phase, Window, in_blocks
+from loadtests.load.windows import (
+    WARM_UP_BURST_RATE,
+    Arrivals,
+    Load,
+    Mix,
+    Window,
+    WindowPhase,
+    in_blocks,
+)
 
 USUAL_SECONDS = 3.5
 LEAST_CHECKOUTS = 60
@@ -99,7 +107,7 @@ def windows(*, settings: SurveySettings, spot: Spot) -> list[Window]:
     chance = random.Random(f"{settings.seed} {spot.name}")  # noqa: S311 -- an order to repeat
     cells = _between(settings) if spot.is_held_out else _cells(settings)
     chance.shuffle(cells)
-    full = Load(phase=Phase.FULL, arrivals=Arrivals.CONSTANT, seconds=settings.seconds)
+    full = Load(phase=WindowPhase.FULL, arrivals=Arrivals.CONSTANT, seconds=settings.seconds)
     loads = [*_warm_up(settings), *[full] * FULL_BLOCKS, *cells]
     return in_blocks(loads=loads, patterns=settings.patterns, chance=chance)
 
@@ -109,7 +117,7 @@ def further(*, after: Sequence[Window], pattern: str) -> Window:
     added."""
     last = max(after, key=lambda window: window.number)
     (own, *_) = [
-        window for window in after if (window.phase, window.pattern) == (Phase.FULL, pattern)
+        window for window in after if (window.phase, window.pattern) == (WindowPhase.FULL, pattern)
     ]
     return replace(own, number=last.number + 1, block=last.block + 1)
 
@@ -139,7 +147,7 @@ def _between(settings: SurveySettings) -> list[Load]:
 def _loads(settings: SurveySettings, rates: Sequence[float], share: float) -> list[Load]:
     """These, and a share of what the slower pattern can do. Longer at few checkouts a second; as
     much longer where windows are shorter than usual."""
-    usual = Load(phase=Phase.CELL, seconds=settings.seconds)
+    usual = Load(phase=WindowPhase.CELL, seconds=settings.seconds)
     enough = [max(LEAST_CHECKOUTS / rate / USUAL_SECONDS, 1.0) for rate in rates]
     return [
         *[
@@ -156,5 +164,5 @@ def _refusing(load: Load, refusals: float) -> Load:
 
 def _warm_up(settings: SurveySettings) -> list[Load]:
     rate, seconds = max(min(settings.loads), 25.0), min(settings.seconds, 2.0)
-    usual = Load(phase=Phase.WARM_UP, rate=rate, seconds=seconds)
+    usual = Load(phase=WindowPhase.WARM_UP, rate=rate, seconds=seconds)
     return [usual, replace(usual, arrivals=Arrivals.CONSTANT, rate=WARM_UP_BURST_RATE)]

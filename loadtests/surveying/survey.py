@@ -20,9 +20,9 @@ from loadtests.evaluating.results import Measured, figures
 from loadtests.load.windows import (
     AUDIT_SECONDS,
     START_SECONDS,
-    Phase,
     Remaining,
     Window,
+    WindowPhase,
     as_minutes,
 )
 from loadtests.measuring import machine
@@ -114,20 +114,20 @@ def _in_order(
 ) -> Iterator[Window]:
     """Those that are planned, and before the first cell (some are a share of what the patterns can
     do) more of full load for whoever has followed so far. `seen` grows meanwhile."""
-    yield from [window for window in planned if window.phase is not Phase.CELL]
+    yield from [window for window in planned if window.phase is not WindowPhase.CELL]
     every = list(planned)
     for _ in range(grid.FURTHER):
         for pattern in cells.unsaturated(patterns=patterns, seen=seen):
             every.append(grid.further(after=every, pattern=pattern))
             yield every[-1]
-    yield from [window for window in planned if window.phase is Phase.CELL]
+    yield from [window for window in planned if window.phase is WindowPhase.CELL]
 
 
 def _with_rate(window: Window, patterns: Sequence[str], seen: Sequence[Measured]) -> Window:
     """The rate that follows from the windows before it, where it has none of its own."""
     if window.rate:
         return window
-    if window.phase is Phase.FULL:
+    if window.phase is WindowPhase.FULL:
         return replace(window, rate=cells.overload(pattern=window.pattern, seen=seen))
     rate = cells.share_of_slowest(share=window.share, patterns=patterns, seen=seen)
     return replace(window, rate=rate)
@@ -141,7 +141,7 @@ def _without(planned: Sequence[Window], seen: Sequence[Measured]) -> list[Window
 def caveats_of(*, measured: Sequence[Measured]) -> list[str]:
     """What makes a stack's cells doubtful, as of a comparison."""
     cores = os.cpu_count() or 1
-    kept = [window for window in measured if window.phase is not Phase.WARM_UP]
+    kept = [window for window in measured if window.phase is not WindowPhase.WARM_UP]
     there = sorted({(measured.phase, measured.pattern) for measured in kept})
     found = [
         figures(measured=kept, phase=phase, pattern=pattern, cores=cores)
@@ -155,7 +155,7 @@ def caveats_of(*, measured: Sequence[Measured]) -> list[str]:
 
 def _of_capacity(kept: Sequence[Measured]) -> list[str]:
     """What a comparison says of windows without a hop (caveats.py), said of any."""
-    there = sorted({window.pattern for window in kept if window.phase is Phase.FULL})
+    there = sorted({window.pattern for window in kept if window.phase is WindowPhase.FULL})
     found = cells.unsaturated(patterns=there, seen=kept)
     return [f"never saturated, so it can do more: full {', '.join(found)}."] if found else []
 
@@ -247,7 +247,7 @@ def _stack(spot: Spot, ahead: Ahead, folder: Path, say: Say) -> Stack:
     with own_stack(variables=_variables(spot), say=_silent) as stack:
         environment = machine.describe(shop=shop_of(stack=stack), database=stack.database)
         taken = _taken(stack, spot, ahead, kept, say)
-        audit = run_audit(environment=stack.environment)
+        audit = run_audit(environment=stack.audit_environment)
     if not audit.is_clean:
         raise Breached(f"{spot.name}: the audit found a breach.\n{audit.output}")
     measured = kept.measured()

@@ -2,8 +2,8 @@
 
 Everything outside this package speaks only to what stands here. `connect(url)` picks the adapter:
 
-* `amqp://`, `amqps://`: RabbitMQ, durable quorum queues (`rabbitmq.py`; `rabbitmq_link.py` is
-  the only importer of pika);
+* `amqp://`, `amqps://`: RabbitMQ, durable quorum queues; several hosts with commas between them
+  are the nodes of one broker (`rabbitmq.py`; `rabbitmq_link.py` is the only importer of pika);
 * `postgresql://`, `postgres://`: PostgreSQL, where no RabbitMQ is at hand (`postgres.py`);
 * `memory://name`: this process only, for tests; reorders, duplicates and drops (`memory.py`).
 
@@ -13,19 +13,13 @@ again. One contract suite (`tests/broker/`) holds the three to the same behaviou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import msgspec
 
-from contracts import projection
 from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
-from contracts.events import COMMANDS, EVENTS, REPLIES, route
-
-EXCHANGES = (EVENTS, COMMANDS, REPLIES)
-"""Topic exchanges; the routing key is the message's type, which also says which of them it is."""
+from contracts.outcomes import Described
 
 SCHEMES = ("amqp", "amqps", "postgresql", "postgres", "memory")
 LONGEST_NAME = 255
@@ -46,15 +40,17 @@ class Delivery(msgspec.Struct, frozen=True):
     """A message handed to this consumer, which owes an `ack` or a `give_back` for it.
 
     `redelivered` is a hint that it was handed out before; its absence promises nothing.
-    `tag` belongs to the adapter.
+    `tag` belongs to the adapter. `speaker`: the login under which it was published, as the broker
+    itself attests; empty where it was not told.
     """
 
     message: Message
     redelivered: bool
     tag: Any
+    speaker: str = ""
 
 
-class BrokerUnavailable(Exception):
+class BrokerUnavailable(Described):
     """The broker can't be reached, the connection broke, or it refuses to work for now.
 
     Whatever was under way is in doubt. Back off and call again: the adapter reconnects by itself
@@ -120,11 +116,31 @@ class Subscription(Protocol):
         ...
 
 
+class Rights(msgspec.Struct, frozen=True):
+    """`publishes`: by login, the types of messages that it may publish. `consumes`: by queue, the
+    login that may consume it.
+    """
+
+    publishes: Mapping[str, Sequence[str]]
+    consumes: Mapping[str, str]
+
+
 class Broker(Protocol):
     """A connection to a broker, made at the first call and again after a loss.
 
     `publish` belongs to one thread and each subscription to another; they don't hinder each other.
+    `login`: as whom it publishes, which each delivery tells; empty where nobody logs in.
     """
+
+    @property
+    def login(self) -> str: ...
+
+    def may_configure(self) -> bool:
+        """Whether this login may make queues and exchanges, which is more than a service needs.
+
+        Raises BrokerUnavailable.
+        """
+        ...
 
     def describe(self) -> dict[str, str]:
         """Say what a result was made on: `broker`, `queues`, `publishing`, `acknowledging`.
@@ -134,10 +150,18 @@ class Broker(Protocol):
         ...
 
     def declare(self, *, queue: str, events: Sequence[str]) -> None:
-        """Make sure a durable `queue` exists and gets these types of messages.
+        """Make sure a durable `queue` exists and gets these types of messages. For who makes the
+        topology, before any service starts.
 
         Idempotent; removes neither queue nor binding. Raises BrokerUnavailable, or Rejected
-        where there is a queue of another kind under this name.
+        where there is a queue of another kind under this name, or the login may not.
+        """
+        ...
+
+    def grant(self, rights: Rights) -> None:
+        """Let services publish and consume just that, where the broker's rights are made through a
+        connection; RabbitMQ's are made by its operator (`contracts.rights`). For who makes the
+        topology, after all queues. Raises BrokerUnavailable.
         """
         ...
 
@@ -151,7 +175,8 @@ class Broker(Protocol):
     def subscribe(self, *, queue: str, prefetch: int) -> Subscription:
         """Consume a declared queue, holding at most `prefetch` unsettled messages.
 
-        Raises BrokerUnavailable, also when there is no such queue, and Rejected.
+        Raises BrokerUnavailable, also when there is no such queue, and Rejected, also when it is
+        another login's.
         """
         ...
 
@@ -187,15 +212,6 @@ def refuse_invalid(messages: Sequence[Message]) -> None:
         raise Rejected(f"a message has at most {limits}", invalid)
 
 
-@lru_cache(maxsize=1024)
-def exchange_of(*, message_type: str) -> str:
-    """Name the exchange, where a broker has such: of facts, of requests, of replies to them."""
-    if message_type in {route(*request) for request in projection.requests()}:
-        return COMMANDS
-    is_reply = message_type in {route(*reply) for reply in projection.replies()}
-    return REPLIES if is_reply else EVENTS
-
-
 def connect(url: str, *, namespace: str = "") -> Broker:
     """Give the adapter for `url`; connects at the first call, so this never fails for an outage.
 
@@ -203,7 +219,7 @@ def connect(url: str, *, namespace: str = "") -> Broker:
     or test runs can share one. Raises ValueError for a URL that no adapter is for.
     """
     # Adapters are imported on demand: a service on RabbitMQ needs no second PostgreSQL client.
-    scheme = urlsplit(url).scheme
+    scheme = url.partition("://")[0]
     if scheme in ("amqp", "amqps"):
         from messaging.brokers.rabbitmq import RabbitMQBroker
 

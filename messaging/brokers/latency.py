@@ -20,8 +20,13 @@ class LatencyBroker:
     def __init__(self, broker: Broker, *, seconds: float) -> None:
         self._broker = broker
         self._seconds = seconds
-        self.describe, self.declare = broker.describe, broker.declare
+        self.describe, self.declare, self.grant = broker.describe, broker.declare, broker.grant
+        self.may_configure = broker.may_configure
         self.depths, self.ping, self.close = broker.depths, broker.ping, broker.close
+
+    @property
+    def login(self) -> str:
+        return self._broker.login
 
     def publish(self, messages: Sequence[Message]) -> None:
         time.sleep(self._seconds)

@@ -1,7 +1,8 @@
 """The broker for tests: queues in this process, and on demand everything a network does to them.
 
-`memory://name?seed=7&duplicate=0.02&reorder=1&drop=0.01` gives, for each name, one set of queues
-for the whole process. Given the same calls in the same order, the seed decides everything:
+`memory://login@name?seed=7&duplicate=0.02&reorder=1&drop=0.01` gives, for each name, one set of
+queues for the whole process; the login, which may be left out, has no rights to be held to. Given
+the same calls in the same order, the seed decides everything:
 
 * `duplicate`: the share of stored messages that are stored twice;
 * `drop`: the share that is silently lost although confirmed (what redrives are there to heal);
@@ -22,7 +23,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from messaging.brokers import BrokerUnavailable, Delivery, Message, Unroutable, refuse_invalid
+from messaging.brokers import (
+    BrokerUnavailable,
+    Delivery,
+    Message,
+    Rights,
+    Unroutable,
+    refuse_invalid,
+)
 
 Action = Literal["stored", "duplicated", "dropped", "taken", "acked", "returned"]
 
@@ -36,7 +44,7 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reorder: bool = False
 
 
-class Done(msgspec.Struct, frozen=True):
+class HistoryEntry(msgspec.Struct, frozen=True):
     """One entry of the history: what happened to which message in which queue."""
 
     action: Action
@@ -49,6 +57,7 @@ class _Queue:
 
     def __init__(self) -> None:
         self.messages: dict[int, Message] = {}
+        self.speakers: dict[int, str] = {}
         self.ready: list[int] = []  # sorted
         self.returned: set[int] = set()
 
@@ -62,22 +71,23 @@ class _Shared:
         self.changed = threading.Condition()
         self.queues: dict[str, _Queue] = {}
         self.bindings: dict[str, list[str]] = {}
-        self.history: list[Done] = []
+        self.history: list[HistoryEntry] = []
         self.arrivals = 0
 
-    def store(self, queue: str, message: Message, action: Action = "stored") -> None:
+    def store(self, queue: str, message: Message, speaker: str, action: Action = "stored") -> None:
         self.arrivals += 1
         self.queues[queue].messages[self.arrivals] = message
+        self.queues[queue].speakers[self.arrivals] = speaker
         self.queues[queue].ready.append(self.arrivals)
-        self.history.append(Done(action, queue, message.id))
+        self.history.append(HistoryEntry(action, queue, message.id))
 
-    def route(self, queue: str, message: Message) -> None:
+    def route(self, queue: str, message: Message, speaker: str) -> None:
         if self.random.random() < self.faults.drop:
-            self.history.append(Done("dropped", queue, message.id))
+            self.history.append(HistoryEntry("dropped", queue, message.id))
             return
-        self.store(queue, message)
+        self.store(queue, message, speaker)
         if self.random.random() < self.faults.duplicate:
-            self.store(queue, message, "duplicated")
+            self.store(queue, message, speaker, "duplicated")
 
     def pick(self, ready: list[int]) -> int:
         return ready.pop(self.random.randrange(len(ready)) if self.faults.reorder else 0)
@@ -86,13 +96,22 @@ class _Shared:
 class MemoryBroker:
     """A handle on the queues of one name; closing it leaves them as they are."""
 
-    def __init__(self, shared: _Shared, *, namespace: str = "") -> None:
+    def __init__(self, shared: _Shared, *, namespace: str = "", login: str = "") -> None:
         self._shared = shared
         self._namespace = namespace
+        self._login = login
         self._subscriptions: list[MemorySubscription] = []
 
     @property
-    def history(self) -> list[Done]:
+    def login(self) -> str:
+        return self._login
+
+    def may_configure(self) -> bool:
+        """Who is told no login is everybody."""
+        return not self._login
+
+    @property
+    def history(self) -> list[HistoryEntry]:
         """Everything done to these queues so far, in order; a copy."""
         with self._shared.changed:
             return list(self._shared.history)
@@ -114,6 +133,9 @@ class MemoryBroker:
                 if name not in bound:
                     bound.append(name)
 
+    def grant(self, rights: Rights) -> None:
+        """Nothing: nobody is held to any rights here."""
+
     def publish(self, messages: Sequence[Message]) -> None:
         refuse_invalid(messages)
         unroutable = []
@@ -123,7 +145,7 @@ class MemoryBroker:
                 if not queues:
                     unroutable.append(message.id)
                 for queue in queues or ():
-                    self._shared.route(queue, message)
+                    self._shared.route(queue, message, self._login)
             self._shared.changed.notify_all()
         if unroutable:
             raise Unroutable(unroutable)
@@ -156,7 +178,9 @@ class MemoryBroker:
         """Doubles a message that waits: the copy is the newest then."""
         name = self._namespace + queue
         with self._shared.changed:
-            self._shared.store(name, self._shared.queues[name].messages[arrival], "duplicated")
+            known = self._shared.queues[name]
+            message, speaker = known.messages[arrival], known.speakers[arrival]
+            self._shared.store(name, message, speaker, "duplicated")
 
     def lose(self, queue: str, arrival: int) -> None:
         """Loses a message that waits, although it was confirmed."""
@@ -165,7 +189,7 @@ class MemoryBroker:
             found = self._shared.queues[name]
             found.ready.remove(arrival)
             message = found.messages.pop(arrival)
-            self._shared.history.append(Done("dropped", name, message.id))
+            self._shared.history.append(HistoryEntry("dropped", name, message.id))
 
     def purge(self) -> None:
         """Empties all queues and the history; what was taken is forgotten, too."""
@@ -247,7 +271,8 @@ class MemorySubscription:
         message = self._queue.messages[arrival]
         self._mine.add(arrival)
         self._note("taken", message)
-        return Delivery(message, arrival in self._queue.returned, arrival)
+        speaker = self._queue.speakers[arrival]
+        return Delivery(message, arrival in self._queue.returned, arrival, speaker)
 
     def _still_mine(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
         return [delivery for delivery in deliveries if delivery.tag in self._mine]
@@ -259,7 +284,7 @@ class MemorySubscription:
         self._note("returned", self._queue.messages[arrival])
 
     def _note(self, action: Action, message: Message) -> None:
-        self._shared.history.append(Done(action, self._name, message.id))
+        self._shared.history.append(HistoryEntry(action, self._name, message.id))
 
 
 _by_name: dict[str, _Shared] = {}
@@ -276,11 +301,12 @@ def connect_memory(url: str, *, namespace: str = "") -> MemoryBroker:
         faults = msgspec.convert(dict(parse_qsl(parts.query)), Faults, strict=False)
     except msgspec.ValidationError as error:
         raise ValueError(f"{url}: {error}") from error
+    login, _, name = parts.netloc.rpartition("@")
     with _by_name_lock:
-        shared = _by_name.setdefault(parts.netloc, _Shared(faults))
+        shared = _by_name.setdefault(name, _Shared(faults))
     if shared.faults != faults:
-        raise ValueError(f"memory://{parts.netloc} is in use with other options: {shared.faults}")
-    return MemoryBroker(shared, namespace=namespace)
+        raise ValueError(f"memory://{name} is in use with other options: {shared.faults}")
+    return MemoryBroker(shared, namespace=namespace, login=login)
 
 
 def forget(name: str) -> None:

@@ -8,6 +8,10 @@ limit is explicit and far beyond what the consumer needs (it parks a poison mess
 a few tries), and even then the message is moved, safely ("at-least-once"), to the durable queue
 `<queue>.dead`. `depths` counts that one like any other.
 
+A service makes nothing here: exchanges, queues and bindings are there when it comes
+(`manage.py topology`). Each message carries its publisher's login as `user_id`, which RabbitMQ
+itself holds to the connection's.
+
 The messages that are published in one call go out in one write, and all their confirms are awaited
 together: a round trip and a disk flush for a list, not for each message.
 """
@@ -21,41 +25,73 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
+from uuid import uuid4
 
-from contracts.events import EVENTS
+from contracts.topology import DEAD, EXCHANGES, exchange_of
 from messaging.brokers import (
-    EXCHANGES,
     BrokerUnavailable,
     Delivery,
     Message,
     Rejected,
+    Rights,
     Unroutable,
-    exchange_of,
     refuse_invalid,
 )
-from messaging.brokers.rabbitmq_link import HEARTBEAT_SECONDS, Channel, Link, parameters
+from messaging.brokers.rabbitmq_link import (
+    HEARTBEAT_SECONDS,
+    Channel,
+    Link,
+    connected,
+    parameters,
+)
 from participant import failpoints
 
 # An explicit limit is also what keeps returned messages at the head of a quorum queue.
 DELIVERY_LIMIT = 1_000_000
 
+ELECTION_SECONDS = 20.0
+"""For so long a nack is taken for an outage: a quorum queue has lost its leader. If it goes on, it
+is a refusal (a queue that is full, say), which must not keep back what goes elsewhere."""
+CALM_SECONDS = 60.0
+"""Without a nack, until the next one is taken for an outage again."""
+
 
 class RabbitMQBroker:
-    """See `Broker`. Connects at the first call, and again at the first call after a loss."""
+    """See `Broker`. Connects at the first call, and again at the first call after a loss, to any
+    node that the URL names.
+    """
 
     def __init__(
         self, url: str, *, namespace: str = "", delivery_limit: int = DELIVERY_LIMIT
     ) -> None:
         """`namespace` goes before every name. Raises ValueError for a malformed URL."""
-        parameters(url)
+        found = parameters(url)
+        self._login = str(found[0].credentials.username)
         self._url, self._namespace, self._delivery_limit = url, namespace, delivery_limit
         self._links: dict[str, Link] = {}
         self._locks = {"publishing": threading.RLock(), "asking": threading.RLock()}
         self._publisher: Publisher | None = None
-        self._declared: dict[str, set[str]] = {}
+        self._is_only_node = len(found) == 1
+        self._silences = 0  # one after the other: connections on which no confirm came in time
+        self._nacked_since = self._nacked_at = float("-inf")
         self._subscriptions: list[RabbitMQSubscription] = []
         self._closing = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="rabbitmq-keeper", daemon=True)
+
+    @property
+    def login(self) -> str:
+        return self._login
+
+    def may_configure(self) -> bool:
+        """Tries to make a queue that is gone with the connection."""
+        channel, name = self._asking_channel(), f"{self._namespace}dueto.{uuid4()}"
+        try:
+            channel.call("queue_declare", queue=name, exclusive=True, auto_delete=True)
+        except Rejected:
+            return False
+        channel.call("queue_delete", queue=name)
+        channel.close()
+        return True
 
     def describe(self) -> dict[str, str]:
         server = self._shared_link("asking").server
@@ -67,27 +103,71 @@ class RabbitMQBroker:
         }
 
     def declare(self, *, queue: str, events: Sequence[str]) -> None:
-        self._declared.setdefault(self._namespace + queue, set()).update(events)
-        self._declare(self._namespace + queue)
+        name = self._namespace + queue
+        dead, dead_queue = self._namespace + DEAD, f"{name}.dead"
+        quorum = {"x-queue-type": "quorum"}
+        dead_letter = {
+            "x-dead-letter-exchange": dead,
+            "x-dead-letter-routing-key": name,
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",  # which at-least-once requires
+            "x-delivery-limit": self._delivery_limit,
+        }
+        channel = self._asking_channel()
+        for exchange in EXCHANGES:
+            channel.declare_exchange(self._namespace + exchange)
+        channel.declare_exchange(dead, kind="direct")
+        channel.call("queue_declare", queue=dead_queue, durable=True, arguments=quorum)
+        channel.call("queue_bind", queue=dead_queue, exchange=dead, routing_key=name)
+        try:
+            channel.call("queue_declare", queue=name, durable=True, arguments=quorum | dead_letter)
+        except Rejected as error:
+            wanted = f"wanted is a durable quorum queue that dead-letters to {dead}"
+            raise Rejected(f"{error}; {wanted}") from error
+        for event in sorted(events):
+            exchange = self._namespace + exchange_of(message_type=event)
+            channel.call("queue_bind", queue=name, exchange=exchange, routing_key=event)
+        channel.close()
+
+    def grant(self, rights: Rights) -> None:
+        """Nothing: a node's rights are its operator's to give."""
 
     def publish(self, messages: Sequence[Message]) -> None:
         refuse_invalid(messages)
         with self._locks["publishing"]:
-            self._usable_publisher().publish(messages)
+            publisher = self._usable_publisher()
+            try:
+                publisher.publish(messages)
+            except NotStored as error:
+                if self._may_be_stored_soon():
+                    raise BrokerUnavailable(str(error)) from error
+                raise
+            finally:
+                self._silences = self._silences + 1 if publisher.is_silent else 0
+
+    def _may_be_stored_soon(self) -> bool:
+        """Called at each nack."""
+        now = time.monotonic()
+        if now - self._nacked_at > CALM_SECONDS:
+            self._nacked_since = now
+        self._nacked_at = now
+        return now - self._nacked_since < ELECTION_SECONDS
 
     def _usable_publisher(self) -> Publisher:
         if self._publisher is None or not self._publisher.usable:
             link = self._shared_link("publishing")
-            try:
-                self._publisher = Publisher(link, namespace=self._namespace)
-            except Rejected as error:  # an exchange, and none of the messages
-                raise BrokerUnavailable(str(error)) from error
+            self._publisher = Publisher(
+                link,
+                namespace=self._namespace,
+                login=self._login,
+                hurry=None if self._is_only_node else self._silences,
+            )
         return self._publisher
 
     def subscribe(self, *, queue: str, prefetch: int) -> RabbitMQSubscription:
         name = self._namespace + queue
         subscription = RabbitMQSubscription(
-            lambda: self._consuming_link(name), queue=name, prefetch=prefetch
+            lambda: self._open_link(name), queue=name, prefetch=prefetch
         )
         # A consumer subscribes anew after each fault.
         open_ones = [
@@ -129,16 +209,10 @@ class RabbitMQBroker:
         link.keep()  # notices a loss since the last question
         return self._shared_link("asking").open_channel()
 
-    def _consuming_link(self, queue: str) -> Link:
-        # A broker that came back may have forgotten everything: make the queue again.
-        if queue in self._declared:
-            self._declare(queue)
-        return self._open_link(queue)
-
     def _open_link(self, name: str) -> Link:
         if self._closing.is_set():
             raise BrokerUnavailable("this broker was closed")
-        link = Link(self._url, name=name)
+        link = connected(self._url, name=name)
         with self._locks["asking"]:
             if not self._keeper.is_alive():
                 self._keeper.start()
@@ -157,33 +231,6 @@ class RabbitMQBroker:
         except Exception:
             logging.getLogger(__name__).exception("a connection to RabbitMQ can't be kept alive")
 
-    def _declare(self, queue: str) -> None:
-        dead, dead_queue = f"{self._namespace}{EVENTS}.dead", f"{queue}.dead"
-        quorum = {"x-queue-type": "quorum"}
-        dead_letter = {
-            "x-dead-letter-exchange": dead,
-            "x-dead-letter-routing-key": queue,
-            "x-dead-letter-strategy": "at-least-once",
-            "x-overflow": "reject-publish",  # which at-least-once requires
-            "x-delivery-limit": self._delivery_limit,
-        }
-        channel = self._asking_channel()
-        for exchange in {exchange_of(message_type=event) for event in self._declared[queue]}:
-            channel.declare_exchange(self._namespace + exchange)
-        channel.declare_exchange(dead, kind="direct")
-        channel.call("queue_declare", queue=dead_queue, durable=True, arguments=quorum)
-        channel.call("queue_bind", queue=dead_queue, exchange=dead, routing_key=queue)
-        arguments = quorum | dead_letter
-        try:
-            channel.call("queue_declare", queue=queue, durable=True, arguments=arguments)
-        except Rejected as error:
-            wanted = f"wanted is a durable quorum queue that dead-letters to {dead}"
-            raise Rejected(f"{error}; {wanted}") from error
-        for event in sorted(self._declared[queue]):
-            exchange = self._namespace + exchange_of(message_type=event)
-            channel.call("queue_bind", queue=queue, exchange=exchange, routing_key=event)
-        channel.close()
-
     def _depth(self, queue: str) -> int:
         channel = self._asking_channel()
         try:
@@ -199,23 +246,33 @@ class RabbitMQBroker:
 
 WINDOW = 500  # messages sent and not yet confirmed: bounds memory on both sides
 CONFIRM_SECONDS = 15.0
+SOME_CONFIRM_SECONDS = 5.0
+"""Where there are other nodes to ask: this one may be cut off from them. Each time in a row that
+this was too short it is twice as long."""
 BLOCKED_SECONDS = 2.0
+
+
+class NotStored(Rejected):
+    """A nack: a queue did not store what was published, now."""
 
 
 class Publisher:
     """A confirming channel on a link. Lives as long as the channel; for one thread at a time."""
 
-    def __init__(self, link: Link, *, namespace: str) -> None:
-        """Open the channel and declare the exchanges. Raises BrokerUnavailable."""
-        self._link, self._namespace = link, namespace
+    def __init__(self, link: Link, *, namespace: str, login: str, hurry: int | None) -> None:
+        """Open the channel. `hurry`: None where there is no other node to ask, else how often in a
+        row that was done already. Raises BrokerUnavailable.
+        """
+        self._link, self._namespace, self._login = link, namespace, login
+        self._hurry = hurry
+        self.is_silent = False
+        """Whether it was given up because no confirm came in time."""
         self._next_tag = self._lowest_tag = 1
         self._unconfirmed: set[int] = set()
         self._refused: set[int] = set()
         self._returned: list[str] = []
         self._channel = link.open_channel()
         self._channel.on_return(self._returned.append)
-        for exchange in EXCHANGES:
-            self._channel.declare_exchange(namespace + exchange)
         self._channel.call("confirm_delivery", ack_nack_callback=self._on_answer)
 
     @property
@@ -235,7 +292,9 @@ class Publisher:
                 try:
                     self._publish_window(window)
                 except Rejected as error:
-                    raise Rejected(str(error), error.ids or self._named_in(error, window)) from None
+                    if error.ids:
+                        raise
+                    raise Rejected(str(error), self._named_in(error, window)) from None
         if self._returned:
             raise Unroutable(self._returned)
 
@@ -248,32 +307,43 @@ class Publisher:
         failpoints.reach("publisher.before_write")
         for message in messages:
             exchange = self._namespace + exchange_of(message_type=message.type)
-            self._channel.publish(message, exchange=exchange)
+            self._channel.publish(message, exchange=exchange, login=self._login)
         failpoints.reach("publisher.before_confirm")
         self._await_confirms()
         if self._refused:
             ids = [messages[tag - first].id for tag in sorted(self._refused)]
-            raise Rejected(f"RabbitMQ could not store {len(ids)} message(s)", ids)
+            # A channel that has met a queue without its leader never asks for the new one
+            # (RabbitMQ 3.10, rabbit_fifo_client: its first message to a queue): it goes on nacking.
+            self._channel.close()
+            raise NotStored(f"RabbitMQ could not store {len(ids)} message(s)", ids)
 
     def _named_in(self, error: Rejected, messages: Sequence[Message]) -> list[str]:
-        """Those that go to the exchange that the broker names, where it refuses a whole one."""
+        """Those of the type that the broker names; or that go to the exchange that it names, where
+        it refuses a whole one.
+        """
         reason = str(error)
+        if of_type := [it.id for it in messages if f"topic '{it.type}'" in reason]:
+            return of_type
         refused = {name for name in EXCHANGES if f"'{self._namespace}{name}'" in reason}
         return [
             message.id for message in messages if exchange_of(message_type=message.type) in refused
         ]
 
     def _await_confirms(self) -> None:
-        deadline = time.monotonic() + CONFIRM_SECONDS
+        seconds = CONFIRM_SECONDS
+        if self._hurry is not None:
+            seconds = min(seconds, SOME_CONFIRM_SECONDS * 2**self._hurry)
+        deadline = time.monotonic() + seconds
         while self._unconfirmed:
             self._link.drive(until=self._settled_or_stuck, seconds=deadline - time.monotonic())
             self._channel.raise_if_lost()
             if self._link.blocked:
                 self._await_unblocked()
-                deadline = time.monotonic() + CONFIRM_SECONDS
+                deadline = time.monotonic() + seconds
             if time.monotonic() >= deadline:
                 # A broker that says nothing may be gone without a trace: start anew next time.
-                self._link.abandon(f"RabbitMQ confirmed nothing for {CONFIRM_SECONDS:g} s")
+                self.is_silent = True
+                self._link.abandon(f"RabbitMQ confirmed nothing for {seconds:g} s")
 
     def _settled_or_stuck(self) -> bool:
         return bool(not self._unconfirmed or self._channel.lost or self._link.blocked)

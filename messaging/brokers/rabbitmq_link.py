@@ -7,13 +7,14 @@ twice the CPU (280 µs instead of 130 µs here). A link that no thread drives is
 so that a handler that takes long never costs the connection.
 
 A link lives once: when its connection is gone it is `lost` for good, and the next call makes a
-new one.
+new one, to whichever node of the broker answers.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import random
 import struct
 import threading
 import time
@@ -26,6 +27,7 @@ import pika.exceptions
 from pika import spec
 
 from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
+from contracts.nearness import each_host
 from messaging.brokers import BrokerUnavailable, Delivery, Message, Rejected
 
 # pika logs several errors with tracebacks for each lost connection. Here the reason reaches the
@@ -33,6 +35,8 @@ from messaging.brokers import BrokerUnavailable, Delivery, Message, Rejected
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 CONNECT_SECONDS = 5.0
+HOST_SECONDS = 2.0
+"""For each host while others are left to try; the last one has all the time."""
 HEARTBEAT_SECONDS = 15
 ANSWER_SECONDS = 15.0
 CLOSE_SECONDS = 2.0
@@ -41,15 +45,33 @@ _REFUSALS = (311, 403, 405, 406)
 missing is declared anew."""
 
 
-def parameters(url: str, *, name: str = "") -> Any:
-    """Read an `amqp(s)://` URL into pika's parameters. Raises ValueError when it is malformed."""
-    read = pika.URLParameters(url)
-    read.connection_attempts = 1  # who calls backs off and calls again
-    read.socket_timeout = CONNECT_SECONDS
-    read.stack_timeout = 2 * CONNECT_SECONDS
-    read.heartbeat = HEARTBEAT_SECONDS
-    read.client_properties = {"connection_name": f"dueto {name} {os.getpid()}"}
-    return read
+def parameters(url: str, *, name: str = "") -> list[Any]:
+    """Read an `amqp(s)://` URL into pika's parameters, for each host that it names.
+
+    Raises ValueError when it is malformed.
+    """
+    found = [pika.URLParameters(each) for each in each_host(url)]
+    for read in found:
+        read.connection_attempts = 1  # who calls backs off and calls again
+        read.heartbeat = HEARTBEAT_SECONDS
+        read.client_properties = {"connection_name": f"dueto {name} {os.getpid()}"}
+    return found
+
+
+def connected(url: str, *, name: str) -> Link:
+    """Connect to any host of the URL, a random one first, so that clients spread over the nodes.
+
+    Raises BrokerUnavailable with the reason of each when none lets us in.
+    """
+    to_try, reasons = parameters(url, name=name), []
+    random.shuffle(to_try)
+    while to_try:
+        chosen = to_try.pop()
+        try:
+            return Link(chosen, seconds=HOST_SECONDS if to_try else 3 * CONNECT_SECONDS)
+        except BrokerUnavailable as error:
+            reasons.append(str(error))
+    raise BrokerUnavailable("; ".join(reasons))
 
 
 class Properties(pika.BasicProperties):  # type: ignore[misc]  # pika has no type information
@@ -92,13 +114,14 @@ def _text(name: str | bytes | None) -> str:
 class Link:
     """One open connection. All its methods may be called from any thread."""
 
-    def __init__(self, url: str, *, name: str) -> None:
-        """Connect. Raises BrokerUnavailable when that fails or takes too long."""
+    def __init__(self, read: Any, *, seconds: float) -> None:
+        """Connect by these `parameters`. Raises BrokerUnavailable when it fails or takes longer."""
         self.lost = ""  # why it is gone
         self.blocked = ""  # why the broker takes no messages from us for now
         self.lock = threading.RLock()  # held by who drives, or touches the connection
         self._opened = False
-        read = parameters(url, name=name)
+        read.socket_timeout = min(seconds, CONNECT_SECONDS)
+        read.stack_timeout = min(seconds, 2 * CONNECT_SECONDS)
         self._address = f"{read.host}:{read.port}"
         self._connection = pika.SelectConnection(
             read,
@@ -108,9 +131,9 @@ class Link:
         )
         self._loop = self._connection.ioloop
         self._loop.activate_poller()
-        self.drive(until=lambda: self._opened, seconds=3 * CONNECT_SECONDS)
+        self.drive(until=lambda: self._opened, seconds=seconds)
         if not self._opened:
-            self.close()
+            self.abandon(f"it let nobody in within {seconds:g} s")
             raise BrokerUnavailable(self.lost)
 
     @property
@@ -262,7 +285,8 @@ class Channel:
         def _arrived(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
             kept = body[: MOST_BYTES_OF_A_MESSAGE + 1]  # enough to see that it is too large
             message = Message(_text(properties.message_id), _text(method.routing_key), kept)
-            deliver(Delivery(message, method.redelivered, method.delivery_tag))
+            speaker = _text(properties.user_id)
+            deliver(Delivery(message, method.redelivered, method.delivery_tag, speaker))
 
         self.call("basic_consume", queue=queue, on_message_callback=_arrived)
 
@@ -274,13 +298,16 @@ class Channel:
             lambda _channel, _method, properties, _body: returned(properties.message_id)
         )
 
-    def publish(self, message: Message, *, exchange: str) -> None:
-        """Send it, persistent and mandatory, once a thread drives; after a loss, nothing."""
+    def publish(self, message: Message, *, exchange: str, login: str) -> None:
+        """Send it, persistent and mandatory, once a thread drives; after a loss, nothing. `login`:
+        our own; the broker refuses any other.
+        """
         properties = pika.BasicProperties(
             content_type="application/json",
             delivery_mode=pika.DeliveryMode.Persistent,
             message_id=message.id,
             type=message.type,
+            user_id=login,
         )
         with self.link.lock, translated():
             if not self.lost:

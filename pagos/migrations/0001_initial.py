@@ -190,4 +190,23 @@ class Migration(migrations.Migration):
             name='refund_to',
             field=models.CharField(blank=True, db_default='', default='', help_text='Where its money goes back to, where not to what it was paid with.', max_length=64),
         ),
+        migrations.CreateModel(
+            name='Intervention',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('action', models.CharField(max_length=32)),
+                ('subject', models.CharField(blank=True, db_default='', default='', max_length=150)),
+                ('detail', models.TextField(blank=True, db_default='', default='')),
+                ('requested_by', models.CharField(max_length=150)),
+                ('reason', models.TextField(blank=True, db_default='', default='')),
+                ('requested_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('via', models.CharField(blank=True, db_default='', default='', max_length=16)),
+                ('jti', models.CharField(blank=True, db_default='', default='', max_length=64)),
+                ('trace_id', models.CharField(blank=True, db_default='', default='', max_length=32)),
+            ],
+            options={
+                'ordering': ['id'],
+                'abstract': False,
+            },
+        ),
     ]

@@ -14,6 +14,16 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name='Address',
+            fields=[
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
+                ('address', models.JSONField()),
+            ],
+            options={
+                'verbose_name_plural': 'addresses',
+            },
+        ),
+        migrations.CreateModel(
             name='WorkerHeartbeat',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
@@ -68,6 +78,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('saga_id', participant.models.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
                 ('saga', participant.models.TextId(db_collation='C', help_text='The name of its page in the catalogue.', max_length=64)),
+                ('user_id', models.CharField(db_collation='C', help_text='Whose it is.', max_length=64)),
                 ('saga_pattern', models.CharField(max_length=32)),
                 ('context', models.JSONField(default=dict, help_text='What its steps see of it.')),
                 ('total_amount', models.DecimalField(blank=True, decimal_places=2, max_digits=14, null=True)),
@@ -81,16 +92,14 @@ class Migration(migrations.Migration):
                 ('closed_at', models.DateTimeField(blank=True, null=True)),
                 ('dead_lettered_at', models.DateTimeField(blank=True, null=True)),
                 ('dead_letter_reason', models.TextField(blank=True, db_default='', default='')),
-                ('user_id', models.CharField(max_length=64)),
                 ('items', models.JSONField(help_text='What was asked for, with the names that it had then.')),
-                ('destination', models.JSONField(db_default={}, default=dict)),
                 ('order_status', models.CharField(choices=[('pending', 'Pending'), ('confirmed', 'Confirmed'), ('dispatched', 'Dispatched'), ('completed', 'Completed'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='pending', max_length=10)),
                 ('confirmed_at', models.DateTimeField(blank=True, null=True)),
                 ('unconfirmed_at', models.DateTimeField(blank=True, null=True)),
             ],
             options={
                 'abstract': False,
-                'indexes': [models.Index(condition=models.Q(('handed_over_at', None)), fields=['accepted_at'], name='order_not_handed_over'), models.Index(condition=models.Q(('dead_lettered_at__isnull', False)), fields=['dead_lettered_at', 'saga_id'], name='order_dead_letter'), models.Index(condition=models.Q(('closed_at', None)), fields=['accepted_at', 'saga_id'], name='order_not_closed'), models.Index(fields=['accepted_at', 'saga_id'], name='placed_order_newest')],
+                'indexes': [models.Index(condition=models.Q(('handed_over_at', None)), fields=['accepted_at'], name='order_not_handed_over'), models.Index(condition=models.Q(('dead_lettered_at__isnull', False)), fields=['dead_lettered_at', 'saga_id'], name='order_dead_letter'), models.Index(condition=models.Q(('closed_at', None)), fields=['accepted_at', 'saga_id'], name='order_not_closed'), models.Index(condition=models.Q(('ended_at', None)), fields=['user_id'], name='order_under_way'), models.Index(fields=['accepted_at', 'saga_id'], name='placed_order_newest')],
                 'constraints': [models.CheckConstraint(condition=models.Q(('total_amount__range', (0, Decimal('999999999999.99')))), name='placed_order_total_is_money'), models.CheckConstraint(condition=models.Q(models.Q(('ended_at', None), ('order_status__in', ['pending', 'confirmed'])), models.Q(models.Q(('order_status__in', ['pending', 'confirmed']), _negated=True), ('ended_at__isnull', False)), _connector='OR'), name='placed_order_ended_has_time'), models.CheckConstraint(condition=models.Q(models.Q(('order_status__in', ['confirmed', 'dispatched']), _negated=True), ('confirmed_at__isnull', False), _connector='OR'), name='placed_order_confirmed_has_time')],
             },
         ),
@@ -149,6 +158,25 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'constraints': [models.UniqueConstraint(condition=models.Q(('resumed_at', None)), fields=('saga', 'saga_pattern'), name='pedidos_paused_once')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Intervention',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('action', models.CharField(max_length=32)),
+                ('subject', models.CharField(blank=True, db_default='', default='', max_length=150)),
+                ('detail', models.TextField(blank=True, db_default='', default='')),
+                ('requested_by', models.CharField(max_length=150)),
+                ('reason', models.TextField(blank=True, db_default='', default='')),
+                ('requested_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('via', models.CharField(blank=True, db_default='', default='', max_length=16)),
+                ('jti', models.CharField(blank=True, db_default='', default='', max_length=64)),
+                ('trace_id', models.CharField(blank=True, db_default='', default='', max_length=32)),
+            ],
+            options={
+                'ordering': ['id'],
+                'abstract': False,
             },
         ),
     ]

@@ -149,6 +149,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('saga_id', participant.models.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
                 ('saga', participant.models.TextId(db_collation='C', help_text='The name of its page in the catalogue.', max_length=64)),
+                ('user_id', models.CharField(db_collation='C', help_text='Whose it is.', max_length=64)),
                 ('saga_pattern', models.CharField(max_length=32)),
                 ('context', models.JSONField(default=dict, help_text='What its steps see of it.')),
                 ('total_amount', models.DecimalField(blank=True, decimal_places=2, max_digits=14, null=True)),
@@ -162,7 +163,6 @@ class Migration(migrations.Migration):
                 ('closed_at', models.DateTimeField(blank=True, null=True)),
                 ('dead_lettered_at', models.DateTimeField(blank=True, null=True)),
                 ('dead_letter_reason', models.TextField(blank=True, db_default='', default='')),
-                ('user_id', models.CharField(max_length=64)),
                 ('starts_at', models.DateTimeField()),
                 ('ends_at', models.DateTimeField()),
                 ('auto_approve', models.BooleanField(default=False)),
@@ -174,7 +174,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'abstract': False,
-                'indexes': [models.Index(condition=models.Q(('handed_over_at', None)), fields=['accepted_at'], name='booking_not_handed_over'), models.Index(condition=models.Q(('dead_lettered_at__isnull', False)), fields=['dead_lettered_at', 'saga_id'], name='booking_dead_letter'), models.Index(condition=models.Q(('closed_at', None)), fields=['accepted_at', 'saga_id'], name='booking_not_closed'), models.Index(fields=['accepted_at', 'saga_id'], name='booking_newest')],
+                'indexes': [models.Index(condition=models.Q(('handed_over_at', None)), fields=['accepted_at'], name='booking_not_handed_over'), models.Index(condition=models.Q(('dead_lettered_at__isnull', False)), fields=['dead_lettered_at', 'saga_id'], name='booking_dead_letter'), models.Index(condition=models.Q(('closed_at', None)), fields=['accepted_at', 'saga_id'], name='booking_not_closed'), models.Index(condition=models.Q(('ended_at', None)), fields=['user_id'], name='booking_under_way'), models.Index(fields=['accepted_at', 'saga_id'], name='booking_newest')],
                 'constraints': [models.CheckConstraint(condition=models.Q(('total_amount__range', (0, Decimal('999999999999.99')))), name='booking_price_is_money'), models.CheckConstraint(condition=models.Q(('starts_at__lt', models.F('ends_at'))), name='booking_ends_after_it_starts'), models.CheckConstraint(condition=models.Q(models.Q(('booking_status__in', ['pending', 'approved']), ('ended_at', None)), models.Q(models.Q(('booking_status__in', ['pending', 'approved']), _negated=True), ('ended_at__isnull', False)), _connector='OR'), name='booking_ended_has_time'), models.CheckConstraint(condition=models.Q(models.Q(('booking_status__in', ['approved', 'reserved']), _negated=True), ('approved_at__isnull', False), _connector='OR'), name='booking_approved_has_time'), django.contrib.postgres.constraints.ExclusionConstraint(condition=models.Q(('booking_status__in', ('pending', 'approved', 'reserved'))), expressions=[(models.Func(models.F('slot'), models.F('slot'), models.Value('[]'), function='int8range'), '&&'), (models.Func(models.F('starts_at'), models.F('ends_at'), function='tstzrange'), '&&')], name='booking_slot_once_at_a_time')],
             },
         ),
@@ -194,6 +194,25 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'constraints': [models.UniqueConstraint(condition=models.Q(('resumed_at', None)), fields=('saga', 'saga_pattern'), name='reservas_paused_once')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Intervention',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('action', models.CharField(max_length=32)),
+                ('subject', models.CharField(blank=True, db_default='', default='', max_length=150)),
+                ('detail', models.TextField(blank=True, db_default='', default='')),
+                ('requested_by', models.CharField(max_length=150)),
+                ('reason', models.TextField(blank=True, db_default='', default='')),
+                ('requested_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('via', models.CharField(blank=True, db_default='', default='', max_length=16)),
+                ('jti', models.CharField(blank=True, db_default='', default='', max_length=64)),
+                ('trace_id', models.CharField(blank=True, db_default='', default='', max_length=32)),
+            ],
+            options={
+                'ordering': ['id'],
+                'abstract': False,
             },
         ),
     ]

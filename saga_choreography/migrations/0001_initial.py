@@ -86,6 +86,7 @@ class Migration(migrations.Migration):
                 ('saga_id', participant.models.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
                 ('saga', participant.models.TextId(db_collation='C', max_length=64)),
                 ('subject', participant.models.TextId(db_collation='C', max_length=64)),
+                ('user_id', participant.models.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
                 ('context', models.JSONField(help_text='The payload, as it was frozen at acceptance.')),
                 ('status', models.CharField(choices=[('pending', 'pending'), ('running', 'running'), ('completed', 'completed'), ('compensating', 'compensating'), ('compensated', 'compensated'), ('failed', 'failed'), ('parked', 'parked')], max_length=12)),
                 ('phase', models.PositiveSmallIntegerField(choices=[(0, 'running'), (1, 'compensating'), (2, 'completed'), (3, 'returning'), (4, 'ended')])),
@@ -116,19 +117,46 @@ class Migration(migrations.Migration):
             name='Intervention',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('action', models.CharField(choices=[('abort', 'Abort'), ('return', 'Return'), ('retry', 'Retry'), ('skip', 'Skip')], max_length=6)),
+                ('action', models.CharField(max_length=32)),
+                ('subject', models.CharField(blank=True, db_default='', default='', max_length=150)),
+                ('detail', models.TextField(blank=True, db_default='', default='')),
                 ('requested_by', models.CharField(max_length=150)),
                 ('reason', models.TextField(blank=True, db_default='', default='')),
                 ('requested_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('saga', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='interventions', to='saga_choreography.saga')),
+                ('via', models.CharField(blank=True, db_default='', default='', max_length=16)),
+                ('jti', models.CharField(blank=True, db_default='', default='', max_length=64)),
+                ('trace_id', models.CharField(blank=True, db_default='', default='', max_length=32)),
+                ('saga', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='interventions', to='saga_choreography.saga')),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('action__in', ['abort', 'return', 'retry', 'skip'])), name='choreography_action_known')],
+                'ordering': ['id'],
+                'abstract': False,
             },
         ),
         migrations.AddField(
             model_name='intervention',
             name='step',
             field=models.CharField(blank=True, db_default='', default='', help_text='Where it was parked.', max_length=64),
+        ),
+        # A service may add to this ledger, and take nothing from it: its rows go with their saga, once
+        # that has ended, by the right of the tables' owner.
+        migrations.RunSQL(
+            [
+                """
+            CREATE FUNCTION saga_choreography_forget_interventions() RETURNS trigger
+            LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+            BEGIN
+                DELETE FROM saga_choreography_intervention AS asked USING gone
+                WHERE asked.saga_id = gone.saga_id AND gone.finished_at IS NOT NULL;
+                RETURN NULL;
+            END $$
+            """,
+                """
+            CREATE TRIGGER forget_interventions AFTER DELETE ON saga_choreography_saga
+            REFERENCING OLD TABLE AS gone FOR EACH STATEMENT
+            EXECUTE FUNCTION saga_choreography_forget_interventions()
+            """,
+            ],
+            "DROP FUNCTION saga_choreography_forget_interventions() CASCADE",
         ),
     ]

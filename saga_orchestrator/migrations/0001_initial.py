@@ -95,6 +95,7 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(max_length=64)),
                 ('pattern', models.CharField(max_length=24)),
                 ('subject', models.CharField(db_collation='C', max_length=64)),
+                ('user_id', models.CharField(blank=True, db_collation='C', db_default='', default='', max_length=64)),
                 ('context', models.JSONField(help_text='The payload, as it was frozen, and the results of its steps.')),
                 ('status', models.CharField(choices=[('pending', 'pending'), ('running', 'running'), ('completed', 'completed'), ('compensating', 'compensating'), ('compensated', 'compensated'), ('failed', 'failed'), ('parked', 'parked')], max_length=12)),
                 ('position', models.PositiveSmallIntegerField(db_default=1, default=1)),
@@ -130,15 +131,21 @@ class Migration(migrations.Migration):
             name='Intervention',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('action', models.CharField(choices=[('stop', 'Stop'), ('return', 'Return'), ('undo', 'Undo'), ('retry', 'Retry'), ('skip', 'Skip')], max_length=6)),
-                ('step', models.CharField(max_length=64)),
+                ('action', models.CharField(max_length=32)),
+                ('subject', models.CharField(blank=True, db_default='', default='', max_length=150)),
+                ('detail', models.TextField(blank=True, db_default='', default='')),
+                ('step', models.CharField(blank=True, db_default='', default='', max_length=64)),
                 ('requested_by', models.CharField(max_length=150)),
                 ('reason', models.TextField(blank=True, db_default='', default='')),
                 ('requested_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('saga', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='interventions', to='saga_orchestrator.saga')),
+                ('via', models.CharField(blank=True, db_default='', default='', max_length=16)),
+                ('jti', models.CharField(blank=True, db_default='', default='', max_length=64)),
+                ('trace_id', models.CharField(blank=True, db_default='', default='', max_length=32)),
+                ('saga', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='interventions', to='saga_orchestrator.saga')),
             ],
             options={
                 'ordering': ['id'],
+                'abstract': False,
             },
         ),
         migrations.CreateModel(
@@ -210,5 +217,26 @@ class Migration(migrations.Migration):
         migrations.RunSQL(
             "DROP INDEX IF EXISTS saga_orchestrator_saga_saga_id_9dc89e0f_like",
             migrations.RunSQL.noop,
+        ),
+        # A service may add to this ledger, and take nothing from it: its rows go with their saga, once
+        # that has ended, by the right of the tables' owner.
+        migrations.RunSQL(
+            [
+                """
+            CREATE FUNCTION saga_orchestrator_forget_interventions() RETURNS trigger
+            LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+            BEGIN
+                DELETE FROM saga_orchestrator_intervention AS asked USING gone
+                WHERE asked.saga_id = gone.saga_id AND gone.finished_at IS NOT NULL;
+                RETURN NULL;
+            END $$
+            """,
+                """
+            CREATE TRIGGER forget_interventions AFTER DELETE ON saga_orchestrator_saga
+            REFERENCING OLD TABLE AS gone FOR EACH STATEMENT
+            EXECUTE FUNCTION saga_orchestrator_forget_interventions()
+            """,
+            ],
+            "DROP FUNCTION saga_orchestrator_forget_interventions() CASCADE",
         ),
     ]

@@ -17,9 +17,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.architecture.tree import ROOT, SERVICES, parsed
+from tests.architecture.tree import OPTIONAL, ROOT, SERVICES, parsed
 
-SHOP = ("participant", "messaging", "httpapi", "coordination", *SERVICES)
+SHOP = ("participant", "messaging", "httpapi", "coordination", *SERVICES, *OPTIONAL)
 LEFT_OUT = re.compile(r"/(admin|models|apps|migrations|management|brokers)\b")
 """Tables, the admin (a person sees what became of it), commands by hand, the broker's adapters."""
 

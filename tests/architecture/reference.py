@@ -1,5 +1,6 @@
 """The reference pages, generated from the code: `python -m tests.architecture.reference` writes
-docs/reference/settings.md, api.md, commands.md and metrics.md below their introductions.
+docs/reference/settings.md, api.md, commands.md and metrics.md below their introductions, the doors
+of docs/explanation/who-may-what.md, and the figures of capacity.md there.
 
 Settings are every variable that the code reads, with its meaning from .env.example; the API is
 what every service documents of itself (OpenAPI); the commands are the options of each, and the
@@ -124,13 +125,12 @@ def api_page() -> str:
     openapi = import_module("httpapi.openapi")
     found = {
         name: openapi.document(service=name, urls=documented.urls_of(name))
-        for name in WITH_DATABASE
+        for name in (*WITH_DATABASE, "dashboard")
     }
     shared = {path for name in found for path in _paths_of(documented.shared_urls(name))}
     parts = [
         f"## {service.name} ({service.port})\n\n{_doors(found[service.name], but=shared)}"
         for service in ALL
-        if service.has_tables
     ]
     parts.append(f"## At every service\n\n{_doors(found[WITH_WORKER[0]], only=shared)}")
     codes: dict[str, set[str]] = {}
@@ -243,17 +243,64 @@ def _table(head: tuple[str, ...], rows: Iterable[Iterable[str]]) -> str:
     return "".join(f"| {' | '.join(' '.join(cell.split()) for cell in line)} |\n" for line in lines)
 
 
+def who_page() -> str:
+    """For whom each door is that is not everybody's."""
+    documented = import_module("tests.documented")
+    parts = []
+    for service in ALL:
+        urls = documented.urls_of(service.name) if service.has_tables else []
+        rows = [
+            (door.method, f"`{door.path}`", *_welcome(door.declared))
+            for door in doors.all_in(urls)
+            if not door.declared.is_public and not door.path.startswith("/steps/")
+        ]
+        if rows:
+            parts.append(f"### {service.name}\n\n{_table(('method', 'path', *_WELCOME), rows)}")
+    return "\n".join(parts)
+
+
+_WELCOME = ("people with one of", "services")
+
+
+def _welcome(declared: doors.Declared) -> tuple[str, str]:
+    return ", ".join(sorted(declared.scopes)), ", ".join(sorted(declared.callers))
+
+
+def capacity_page() -> str:
+    """What `manage.py capacity` computes."""
+    model = import_module("loadtests.choosing.model")
+    capacity, sizing = (import_module(f"loadtests.choosing.{it}") for it in ("capacity", "sizing"))
+    fitted = model.Model(survey=model.source(named=model.SHIPPED).survey)
+    works = capacity.kept()
+    tables = {
+        f"What it takes, {pattern}": sizing.needs(
+            fitted, work, pattern, capacity.RATES, capacity.Limit()
+        )
+        for pattern, work in works.items()
+    }
+    tables |= {
+        "What a shopper waits at a cell, ms, p50 / p95": sizing.waits(works),
+        "One product": sizing.hot(works),
+        "The simulation where it was not fitted, mean / largest error": sizing.errors(
+            sizing.all_checks(fitted, works)
+        ),
+    }
+    return "\n".join(f"## {title}\n\n{_table(it[0], it[1:])}" for title, it in tables.items())
+
+
 PAGES = {
     "settings": settings_page,
     "api": api_page,
     "commands": commands_page,
     "metrics": metrics_page,
+    "../explanation/who-may-what": who_page,
+    "../explanation/capacity": capacity_page,
 }
 
 
 def expected(name: str) -> tuple[Path, str]:
     """A page as it should be: its own introduction, and what follows from the code."""
-    path = FOLDER / f"{name}.md"
+    path = (FOLDER / f"{name}.md").resolve()
     return path, path.read_text().partition(MARK)[0] + MARK + "\n" + PAGES[name]()
 
 

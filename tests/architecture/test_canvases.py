@@ -12,7 +12,13 @@ import pytest
 from catalogue import SAGAS
 from catalogue.services import COORDINATORS, PARTICIPANTS, WITH_WORKER
 from contracts import projection
-from messaging.reactions import CommandHandler, EventHandler, Reaction
+from messaging.reactions import (
+    CommandHandler,
+    EventHandler,
+    Reaction,
+    RedriveHandler,
+    SkipHandler,
+)
 from tests.architecture.tree import SERVICES, modules, name_of
 
 HEADINGS = (
@@ -35,7 +41,10 @@ def test_service_reacts_and_answers_as_the_pages_say(service: str) -> None:
     answering = [one for one in registered if isinstance(one, CommandHandler)]
     assert [one.row for one in reacting] == list(projection.of_service(service))
     assert [one.row for one in answering] == list(projection.asked_of(service))
-    assert len(registered) == len(reacting) + len(answering), "and nothing beside them"
+    others = [one for one in registered if one not in [*reacting, *answering]]
+    sagas = [name for name, page in SAGAS.items() if service in projection.services_of(page)]
+    appeals = [(saga, kind) for saga in sagas for kind in (RedriveHandler, SkipHandler)]
+    assert [(one.saga, type(one)) for one in others] == appeals, "and nothing beside them"
     for one in reacting:
         _check_operation(one, one.row.step.operation, one.row.direction)
     for one in answering:

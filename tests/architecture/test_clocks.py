@@ -18,11 +18,14 @@ ALLOWED = {
     "inventario/expiry.py": "since when a reservation can't be released: for the lights",
     "httpapi/standing.py": "since when something stands: for the lights",
     "messaging/components.py": "since when the broker is asked: likewise",
+    "httpapi/keys.py": "when a token ends, a key begins: hosts' clocks agree by seconds",
+    "httpapi/identity.py": "whether a token has ended: likewise",
     "messaging/worker.py": "since when: for the lights; a silent part in the database's time",
     "messaging/failed.py": "occurred_at of an event: the speaker's word, which decides nothing",
     "messaging/reactions.py": "occurred_at and requested_at: likewise",
     "messaging/relay.py": "sent_at: for the timeline; rows are forgotten hours later",
     "saga_orchestrator/messages.py": "occurred_at of a request: the speaker's word",
+    "saga_temporal/worker.py": "since when Temporal has been away: for the lights",
 }
 """Files that may ask the host what time it is, and what for. `time.monotonic` compares a process
 with itself and needs no leave."""

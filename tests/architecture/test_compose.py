@@ -1,28 +1,44 @@
 """The containers run what the local stack runs: same processes, commands, ports and variables."""
 
 import json
+import os
 import re
+import stat
+import subprocess
+import sys
 from collections.abc import Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
+from django.core.management import call_command
 from django.http.request import split_domain_port, validate_host
+from django.test import RequestFactory
 
+from accounts import passes
 from catalogue.services import ALL, Service
+from contracts import bounds, doors, rights
+from httpapi import identity
 from participant import databases, metrics
-from stack import postgres
+from participant.secrets import FILE
+from stack import postgres, secret_files
 from stack import services as stack
-from stack.backing import alias_of, database_of
+from stack.backing import alias_of
 from tests.architecture import compose
 from tests.architecture.tree import ROOT
 
 ANYWHERE = "0.0.0.0"  # noqa: S104 -- inside a container, whose ports are published on loopback
-SERVERS, TASKS = {"db", "rabbitmq"}, {"migrate", "locust"}
+SERVERS, TASKS = {"edge", "db", "rabbitmq"}, {"migrate", "topology", "locust"}
 OBSERVERS = {"jaeger", "prometheus", "grafana"}
 WITH_WORKER = [one for one in ALL if one.has_worker]
 GIVEN = {name: f"made-up-{name.lower()}" for name, value in compose.example().items() if not value}
 """What a user sets: the variables that .env.example leaves empty."""
+
+PUBLIC = {"DUETO_JWKS": "public/people.json", "DUETO_SERVICE_KEYS": "public/services.json"}
+"""By variable, the files in the folder of keys that everybody reads."""
 
 OF_THIS_MACHINE = {"listen_addresses", "unix_socket_permissions"}
 """Settings of the local PostgreSQL that have no meaning in a container of its own."""
@@ -69,40 +85,183 @@ def test_migrate_runs_what_the_local_stack_runs_first() -> None:
 @pytest.mark.parametrize("name", PROCESSES)
 def test_process_has_the_variables_of_the_local_stack(name: str) -> None:
     service, found = PROCESSES[name], compose.environment_of(name, given=GIVEN)
-    known = {one.database_variable for one in ALL}
-    own = known if alias_of(service) == "default" else {service.database_variable}
+    known = {one.database_variable + FILE for one in ALL}
+    own = known if alias_of(service) == "default" else {service.database_variable + FILE}
     assert found["DUETO_SERVICE"] == service.name
-    assert found["DUETO_SECRET_KEY"] == GIVEN["DUETO_SECRET_KEY"]
+    assert found["DUETO_AUTH"] == "required"
     assert stack.url_environment(urls=_urls()).items() <= found.items()
     assert known & set(found) == own, "a service is told of its own database alone"
+    assert ("DUETO_SECRET_KEY_FILE" in found) == (not service.has_tables), "it signs sessions"
 
 
-def test_migrate_is_told_of_every_database() -> None:
-    assert _databases("migrate").keys() == {one.database_variable for one in ALL}
+@pytest.mark.parametrize("name", compose.services())
+def test_container_is_given_the_secrets_that_it_is_told_of_and_no_others(name: str) -> None:
+    given = set(_targets(name))
+    told = {
+        value
+        for value in compose.environment_of(name, given=GIVEN).values()
+        if value.startswith("/run/secrets/")
+    }
+    beside = {"/run/secrets/rabbitmq_definitions"} if name == "rabbitmq" else set()
+    assert given == told | beside
 
 
-@pytest.mark.parametrize(
-    "name", ["migrate", "dashboard", *(_web(one) for one in ALL if one.has_tables)]
-)
-def test_databases_have_the_names_of_the_local_stack(name: str) -> None:
-    names = {one.database_variable: database_of(one) for one in ALL}
-    for variable, url in _databases(name).items():
-        found = databases.parse(url=url)
-        assert (found["NAME"], found["HOST"], found["PORT"]) == (
-            names[variable],
-            "db",
-            "5432",
-        )
-        assert found["PASSWORD"] == GIVEN["DUETO_DATABASE_PASSWORD"]
+@pytest.mark.parametrize("service", ALL, ids=_web)
+def test_nobody_else_has_a_service_s_own_secrets(service: Service) -> None:
+    own = {f"{service.name}_key"}
+    if service.has_worker:
+        own |= {f"{service.name}_rabbitmq_url"}
+    holders = {name for name in compose.services() if own & set(_targets(name).values())}
+    assert holders == {name for name, of in PROCESSES.items() if of == service}
+
+
+def _targets(name: str) -> dict[str, str]:
+    """Where each secret of a container is in it, and which it is."""
+    stated = compose.services()[name].get("secrets", [])
+    found = [one if isinstance(one, dict) else {"source": one} for one in stated]
+    return {one.get("target", f"/run/secrets/{one['source']}"): one["source"] for one in found}
+
+
+@pytest.mark.parametrize("name", ["carrito", "saga-orchestrator-worker", "dashboard", "tarjetas"])
+@pytest.mark.parametrize("without", ["", "DUETO_SERVICE_KEYS", "DUETO_PLAINTEXT_INSIDE"])
+def test_process_starts_with_what_its_container_is_told(
+    name: str, without: str, made: Path
+) -> None:
+    """And would not with less."""
+    told = {
+        name: value
+        for name, value in os.environ.items()
+        if "DUETO" not in name and not name.endswith("_URL")
+    }
+    told |= compose.environment_of(name, given={})
+    folder = {one: _file_of(secret, made) for one, secret in _targets(name).items()}
+    folder |= {told[one]: str(made / "keys" / where) for one, where in PUBLIC.items()}
+    environment = {one: folder.get(value, value) for one, value in told.items() if one != without}
+    asked = (
+        "import django; django.setup(); from participant.starting import require_safe as it; it()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", asked],
+        env={**environment, "DJANGO_SETTINGS_MODULE": "config.settings"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode == 0) == (not without), ended.stderr
+    assert without in ended.stderr
+
+
+def _file_of(secret: str, made: Path) -> str:
+    stated: str = compose.read()["secrets"][secret]["file"]
+    return str(made / stated.partition("/secrets}/")[2])
+
+
+def test_every_secret_is_made_and_no_other(made: Path) -> None:
+    wanted = {one["file"].partition("/secrets}/")[2] for one in compose.read()["secrets"].values()}
+    files = {str(path.relative_to(made)) for path in made.rglob("*") if path.is_file()}
+    of_the_volume = {f"keys/{where}" for where in PUBLIC.values()}
+    assert files == wanted | of_the_volume | {"keys/lock"}
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_who_is_out_is_heard_of_in_every_container(name: str, made: Path) -> None:
+    """The folder is a volume: of a single file a container keeps the one that was there first."""
+    (volume,) = compose.services()[name]["volumes"]
+    source, target, mode = compose.resolved(volume, environment={}).split(":")
+    told = compose.environment_of(name, given=GIVEN)
+    found = {variable: Path(told[variable]) for variable in PUBLIC}
+    assert {path.parent for path in found.values()} == {Path(target)}
+    assert {f"public/{path.name}" for path in found.values()} == set(PUBLIC.values())
+    assert (source, mode) == ("./secrets/keys/public", "ro")
+    folder = made / "keys" / "public"
+    (folder / identity.REVOKED).write_text('{"sub": ["ana"]}')
+    seen = identity.Revocations((folder / "people.json").with_name(identity.REVOKED))
+    assert seen.have_changed()
+    assert seen.name(identity.Principal(sub="ana"))
+    (folder / identity.REVOKED).unlink()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755, "whoever its user is"
+    assert not [path.name for path in folder.iterdir() if '"d":' in path.read_text()]
+
+
+def test_locust_shows_tokens_that_the_services_believe(
+    made: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    told = compose.environment_of("locust", given={})[passes.OF_PEOPLE]
+    monkeypatch.setenv(passes.OF_PEOPLE, _file_of(_targets("locust")[told], made))
+    shown = passes.found_in(made / "nowhere").person("shopper-1")
+    settings.AUTH, settings.JWKS = "required", str(made / "keys" / PUBLIC["DUETO_JWKS"])
+    identity.forget()
+    try:
+        request = RequestFactory().post("/carts", headers=shown)
+        asked = identity.presented(request, doors.declared(doors.SHOP))
+        identity.admit(request, doors.declared(doors.SHOP), asked)
+        assert identity.of(request).sub == "shopper-1"
+    finally:
+        identity.forget()
+
+
+def test_published_ports_are_those_that_answers_may_name() -> None:
+    for prefix in ("", "1"):
+        given = {"DUETO_PORT_PREFIX": prefix}
+        told = compose.environment_of("carrito", given=given)["DUETO_PUBLISHED_PORTS"].split(",")
+        found = [one.split(":") for one in _published(given=given)["edge"]]
+        assert set(told) == {out for _, out, inside in found if int(inside) not in BEHIND}
+
+
+def test_folder_of_secrets_is_closed_and_each_is_different(made: Path) -> None:
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (made, made / "keys")} == {0o700}
+    passwords = [
+        urlsplit((made / f"{name}_database_url").read_text()).password
+        for name in ("superuser", *(one.name for one in ALL if one.has_tables))
+    ]
+    assert len(set(passwords)) == len(passwords)
+    assert all(len(password or "") >= 32 for password in passwords)
+
+
+def test_secrets_that_are_there_stay(made: Path) -> None:
+    before = (made / "carrito_database_url").read_text()
+    assert secret_files.make_missing(made, servers=secret_files.Servers()) == []
+    assert (made / "carrito_database_url").read_text() == before
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of secrets."""
+    folder: Path = tmp_path_factory.mktemp("secrets")
+    call_command("secrets", folder=folder, stdout=StringIO())
+    return folder
+
+
+def test_migrate_is_told_of_every_database_and_who_makes_its_logins() -> None:
+    found = compose.environment_of("migrate", given=GIVEN)
+    assert {one.database_variable + FILE for one in ALL} < set(found)
+    superuser = {name for name in PROCESSES if "superuser_database_url" in _targets(name).values()}
+    assert not superuser, "told to no process that goes on running"
+
+
+def test_databases_have_the_names_of_the_local_stack(made: Path) -> None:
+    for one in ALL:
+        name = f"{one.name}_database_url" if one.has_tables else "database_url"
+        for file in [name, f"admin_{name}"] if one.has_tables else [name]:
+            found = databases.parse(url=(made / file).read_text())
+            wanted = (one.database, "db", "5432")
+            assert (found["NAME"], found["HOST"], found["PORT"]) == wanted
 
 
 def test_every_database_is_created() -> None:
     script = compose.read()["configs"]["databases"]["content"].splitlines()
     image = compose.environment_of("db", given=GIVEN)
-    wanted = {database_of(one) for one in ALL} - {image["POSTGRES_DB"]}
+    wanted = {one.database for one in ALL} - {image["POSTGRES_DB"]}
     assert set(script) == {f"CREATE DATABASE {name};" for name in wanted}
     assert image["POSTGRES_USER"] == postgres.USER
-    assert image["POSTGRES_PASSWORD"] == GIVEN["DUETO_DATABASE_PASSWORD"]
+    assert image["POSTGRES_PASSWORD_FILE"] == "/run/secrets/postgres_password"
+
+
+def test_superuser_logs_in_with_the_password_of_the_server(made: Path) -> None:
+    url = urlsplit((made / "superuser_database_url").read_text())
+    assert url.username == postgres.USER
+    assert url.password == (made / "postgres_password").read_text()
 
 
 def test_postgresql_has_the_settings_of_the_local_one() -> None:
@@ -112,14 +271,29 @@ def test_postgresql_has_the_settings_of_the_local_one() -> None:
     assert set(options) == {f"--{name}={value}" for name, value in wanted.items()}
 
 
-def test_broker_takes_the_login_that_the_services_use() -> None:
-    broker = compose.environment_of("rabbitmq", given=GIVEN)
-    url = urlsplit(compose.environment_of("carrito", given=GIVEN)["RABBITMQ_URL"])
-    assert (url.username, url.password) == (
-        broker["RABBITMQ_DEFAULT_USER"],
-        broker["RABBITMQ_DEFAULT_PASS"],
-    )
+@pytest.mark.parametrize("name", PROCESSES)
+def test_process_logs_in_at_the_broker_as_in_the_local_stack(name: str, made: Path) -> None:
+    (file,) = [one for one in _targets(name).values() if one.endswith("_rabbitmq_url")]
+    url = urlsplit((made / file).read_text())
+    assert url.username == PROCESSES[name].broker_login
     assert (url.hostname, url.port, url.path) == ("rabbitmq", 5672, "/%2F")
+
+
+def test_broker_knows_the_passwords_and_no_administrator(made: Path) -> None:
+    found = json.loads((made / "rabbitmq_definitions.json").read_text())
+    passwords = {
+        login.name: urlsplit((made / f"{login.name}_rabbitmq_url").read_text()).password or ""
+        for login in rights.logins()
+    }
+    assert found == rights.definitions(passwords=passwords)
+    assert not [user["name"] for user in found["users"] if user["tags"]]
+    said = compose.read()["configs"]["rabbitmq"]["content"].split()
+    assert said == ["load_definitions", "=", "/run/secrets/rabbitmq_definitions"]
+
+
+def test_topology_is_made_as_in_the_local_stack() -> None:
+    assert compose.command_of("topology") == stack.TOPOLOGY_COMMAND
+    assert f"{rights.TOPOLOGY}_rabbitmq_url" in _targets("topology").values()
 
 
 def _published(*, given: Mapping[str, str]) -> dict[str, list[str]]:
@@ -131,29 +305,52 @@ def _published(*, given: Mapping[str, str]) -> dict[str, list[str]]:
     }
 
 
+BEHIND = {8089: "locust:8089", 3010: "jaeger:16686", 3011: "grafana:3000", 9090: "prometheus:9090"}
+"""What is published beside the shop."""
+
+
+def _doors() -> dict[int, str]:
+    """By port, what the edge leads to."""
+    found = {one.port: f"{_web(one)}:{one.port}" for one in ALL}
+    return found | {one.also: f"{_web(one)}:{one.port}" for one in ALL if one.also} | BEHIND
+
+
 @pytest.mark.parametrize("prefix", ["", "1"])
-def test_ports_are_published_on_this_machine_alone(prefix: str) -> None:
-    wanted = {_web(one): [(f"{prefix}{one.port}", one.port)] for one in ALL}
-    for one in ALL:
-        wanted[_web(one)] += [(f"{prefix}{one.also}", one.port)] if one.also else []
-    wanted |= {"rabbitmq": [("15672", 15672)], "locust": [(f"{prefix}8089", 8089)]}
-    wanted |= {"jaeger": [(f"{prefix}3010", 16686)], "grafana": [(f"{prefix}3011", 3000)]}
-    wanted |= {"prometheus": [(f"{prefix}9090", 9090)]}
-    assert _published(given={"DUETO_PORT_PREFIX": prefix}) == {
-        name: [f"127.0.0.1:{here}:{there}" for here, there in ports]
-        for name, ports in wanted.items()
-    }
+def test_edge_alone_is_published_and_on_this_machine(prefix: str) -> None:
+    found = _published(given={"DUETO_PORT_PREFIX": prefix})
+    assert found.keys() == {"edge"}
+    assert set(found["edge"]) == {f"127.0.0.1:{prefix}{port}:{port}" for port in _doors()}
 
 
-def test_file_to_try_it_with_gives_every_secret_and_says_that_they_are_none() -> None:
-    (include,) = compose.read(compose.TO_TRY)["include"]
-    secrets = compose.TO_TRY.with_name(include["env_file"])
-    required = {name for name, defaults in compose.placeholders().items() if "?" in defaults}
-    assert set(compose.example(secrets)) == {*required, "DUETO_RABBITMQ_USER"}
-    assert "NO SECRETS" in secrets.read_text().splitlines()[0]
-    broker = compose.environment_of("rabbitmq", given=compose.example(secrets))
-    assert (broker["RABBITMQ_DEFAULT_USER"], broker["RABBITMQ_DEFAULT_PASS"]) == ("guest", "guest")
-    assert compose.read(compose.TO_TRY)["name"] != compose.read()["name"], "data of its own"
+def test_what_asks_for_no_login_stays_on_this_machine() -> None:
+    found = _published(given={"DUETO_PUBLISHED_ON": "0.0.0.0"})  # noqa: S104 -- that is asked for
+    here = {int(one.rpartition(":")[2]) for one in found["edge"] if one.startswith("127.0.0.1:")}
+    assert here == set(BEHIND)
+
+
+def test_edge_leads_from_each_port_to_its_service() -> None:
+    text = (ROOT / "edge" / "containers.conf").read_text()
+    (table,) = re.findall(r"map \$server_port \$service \{(.*?)\}", text, re.DOTALL)
+    assert {int(port): to for port, to in re.findall(r"(\d+) (\S+);", table)} == _doors()
+    for name in ("plain", "tls"):
+        listened = re.findall(r"^listen (\d+)", (ROOT / "edge" / f"{name}.conf").read_text(), re.M)
+        assert set(map(int, listened)) == set(_doors()), name
+
+
+def test_edge_takes_bodies_as_long_as_a_person_may_send() -> None:
+    text = (ROOT / "edge" / "nginx.conf").read_text()
+    assert f"client_max_body_size {bounds.MOST_BYTES_OF_MANY // 2**20}m;" in text
+
+
+def test_data_are_reached_by_the_services_alone() -> None:
+    members: dict[str, set[str]] = {}
+    for name, one in compose.services().items():
+        for network in one["networks"]:
+            members.setdefault(network, set()).add(name)
+    assert members.keys() == {"edge", "shop", "data"} == compose.read()["networks"].keys()
+    assert members["data"] == {*PROCESSES, "db", "rabbitmq", "migrate", "topology"}
+    assert not {"db", "rabbitmq"} & (members["edge"] | members["shop"])
+    assert not {_worker(one) for one in WITH_WORKER} & members["edge"]
 
 
 def test_file_to_try_it_with_opens_the_servers_to_this_machine_alone() -> None:
@@ -192,12 +389,6 @@ def test_business_rules_have_the_same_defaults_everywhere() -> None:
     }
     found = compose.environment_of("carrito", given=GIVEN)
     assert {name: float(found[name]) for name in stated} == stated
-
-
-def _databases(name: str) -> dict[str, str]:
-    variables = {one.database_variable for one in ALL}
-    found = compose.environment_of(name, given=GIVEN)
-    return {key: value for key, value in found.items() if key in variables}
 
 
 def test_prometheus_scrapes_every_service() -> None:

@@ -11,6 +11,8 @@ from tests.architecture.tree import ROOT
 from tests.chaos.cases import all_cases, one_process_each, reached_in, rounds
 
 NEED_NO_POINTS = {
+    "httpapi.keys._fetched": "reads public keys, and changes nothing",
+    "messaging.partitions.Share.leave": "locks that end with the connection, too, and a wake-up",
     "carrito.views.CartsView.post": "filling a cart is in no saga",
     "carrito.views.CartItemsView.post": "filling a cart is in no saga",
     "carrito.views.CartItemView.patch": "filling a cart is in no saga",
@@ -31,12 +33,13 @@ NEED_NO_POINTS = {
     "httpapi.client.Client.get": "a GET changes nothing",
     "messaging.wakeups._tell": "a lost wake-up costs a look at the table",
     "messaging.wakeups._Notifier._notify": "a lost wake-up costs a sweep, never work",
-    "messaging.worker.Heartbeat.beat": "a sign of life: the next one comes in a second",
-    "messaging.worker.Heartbeat.sign_off": "a row that is left is of a worker that died",
+    "messaging.worker.HeartbeatWriter.beat": "a sign of life: the next one comes in a second",
+    "messaging.worker.HeartbeatWriter.sign_off": "a row that is left is of a worker that died",
     "messaging.retention.Deleting._delete": "deletes what is long over; the next look does it too",
     "coordination.store._count_ended": "counts in this process alone, which starts at zero again",
     "coordination.closing.forget_all": "deletes what is long over; its owner asks until it is gone",
     "saga_orchestrator.store.forget_sagas": "in the transaction of forget_all",
+    "saga_temporal.store.forget_sagas": "in the transaction of forget_all",
     "saga_choreography.store.forget_sagas": "in the transaction of forget_all",
     "coordination.closing.Closing._close": "what it leaves half done, the next look does too",
     "messaging.outbox.retry": "an operator's one statement: the answer shows what became of it",
@@ -46,6 +49,7 @@ NEED_NO_POINTS = {
     "messaging.relay.Relay._mark": "marks what is confirmed; the next sweep does it too",
     "messaging.failed.retry": "an operator's one statement: the admin shows what became of it",
     "messaging.failed.discard": "an operator's one statement: the admin shows what became of it",
+    "saga_temporal.store.take_lost": "a claim is a lease: it ends, and the saga is taken again",
     "saga_choreography.operations.compensate": "in the transaction of whoever asks",
     "saga_choreography.operations.retry": "in the transaction of whoever asks",
     "saga_choreography.operations.skip": "in the transaction of whoever asks",

@@ -24,7 +24,7 @@ DAMAGE = [
     ("know neither HTTP nor AMQP", "inventario/store.py", "import httpapi.client"),
     ("know neither HTTP nor AMQP", "envios/operations.py", "import messaging.brokers"),
     ("What travels between services is plain Python", "contracts/bounds.py", "import django.db"),
-    ("The engine is a pure function", "saga_orchestrator/engine.py", "import random"),
+    ("The engine is a pure function", "coordination/engine.py", "import random"),
     ("One module of the shop knows pika", "messaging/relay.py", "import pika"),
     (
         "Brokers are reached through their port",

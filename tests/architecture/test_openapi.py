@@ -17,10 +17,10 @@ from jsonschema import Draft7Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from catalogue.services import WITH_DATABASE
-from contracts import asyncapi, doors
+from contracts import asyncapi, bounds, doors
 from contracts.saga import ANSWERS, SAGAS
 from httpapi import docs, openapi
-from httpapi.steps import PlainView
+from httpapi.steps import PlainView, StepView
 from tests import documented
 
 ASYNCAPI = Path(__file__).with_name("asyncapi-3.0.0.json.gz")
@@ -42,7 +42,7 @@ def operations(found: Any) -> Iterator[tuple[str, Any]]:
             yield f"{method} {where}", operation
 
 
-@pytest.mark.parametrize("service", WITH_DATABASE)
+@pytest.mark.parametrize("service", [*WITH_DATABASE, "dashboard"])
 def test_service_documents_all_its_doors_as_openapi(service: str) -> None:
     found = document_of(service)
     assert [str(error) for error in OpenAPIV31SpecValidator(found).iter_errors()] == []
@@ -61,6 +61,19 @@ def test_every_door_declares_itself() -> None:
     together = [get_resolver().url_patterns, *map(documented.urls_of, WITH_DATABASE)]
     silent = [door for urls in together for door in doors.silent_in(urls, but=openapi.NO_DOORS)]
     assert silent == []
+
+
+@pytest.mark.parametrize("service", WITH_DATABASE)
+def test_door_that_takes_a_list_says_how_long_and_no_other_does(service: str) -> None:
+    for door in doors.all_in(documented.urls_of(service)):
+        takes = door.declared.takes
+        kinds = takes if isinstance(takes, tuple) else (takes,)
+        takes_list = any(getattr(kind, "__origin__", None) is list for kind in kinds)
+        is_longer = door.declared.most_bytes > bounds.MOST_BYTES_OF_ONE
+        # A step by its path names one saga, and shares its view with those that take lists.
+        is_step = isinstance(door.view, type) and issubclass(door.view, StepView)
+        assert is_longer or not takes_list, f"{door.method} {door.path}"
+        assert takes_list or is_step or not is_longer, f"{door.method} {door.path}"
 
 
 def test_door_that_declares_nothing_is_noticed() -> None:

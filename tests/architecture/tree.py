@@ -14,9 +14,11 @@ from catalogue.services import WITH_DATABASE
 ROOT = Path(__file__).resolve().parent.parent.parent
 SERVICES = WITH_DATABASE
 """Participants, coordinators, and who is outside."""
+OPTIONAL = tuple({"saga_temporal"} - set(SERVICES))
+"""Those that are there for who asks; their code is held to the same rules."""
 PACKAGES = (
     *("config", "catalogue", "contracts", "participant", "messaging", "httpapi", "coordination"),
-    *(*SERVICES, "dashboard", "loadtests", "stack", "checker"),
+    *(*SERVICES, *OPTIONAL, "accounts", "dashboard", "loadtests", "stack", "checker"),
 )
 
 

@@ -15,8 +15,8 @@ import psutil
 import psycopg
 import pytest
 
-from contracts.events import EVENTS
-from messaging.brokers import EXCHANGES, Message, connect
+from contracts.topology import DEAD, EXCHANGES
+from messaging.brokers import Message, connect
 from messaging.brokers.latency import LatencyBroker
 from messaging.brokers.memory import forget
 from stack.rabbitmq import SERVER
@@ -31,6 +31,7 @@ class Adapter:
         self.name, self.url = name, url
         self.namespace = f"test-{uuid.uuid4().hex[:12]}."
         self.opened: list[Any] = []
+        self.declared: set[str] = set()
 
     def open(self, url: str = "") -> Any:
         """Give another handle, as another process would have; `url` leads through a proxy."""
@@ -41,6 +42,13 @@ class Adapter:
     def adopt(self, broker: Any) -> Any:
         """Have a broker closed, and what it made deleted, after the test."""
         self.opened.append(broker)
+        declare = broker.declare
+
+        def noted(*, queue: str, events: Any) -> None:
+            self.declared.add(queue)
+            declare(queue=queue, events=events)
+
+        broker.declare = noted
         return broker
 
     def clean(self) -> None:
@@ -54,13 +62,12 @@ class Adapter:
             forget(self.url.removeprefix("memory://"))
 
     def _clean_rabbitmq(self) -> None:
-        queues = {queue for broker in self.opened for queue in broker._declared}
         with pika.BlockingConnection(pika.URLParameters(self.url)) as connection:
             channel = connection.channel()
-            for queue in queues:
-                channel.queue_delete(queue)
-                channel.queue_delete(f"{queue}.dead")
-            for exchange in (*EXCHANGES, f"{EVENTS}.dead"):
+            for queue in self.declared:
+                channel.queue_delete(f"{self.namespace}{queue}")
+                channel.queue_delete(f"{self.namespace}{queue}.dead")
+            for exchange in (*EXCHANGES, DEAD):
                 channel.exchange_delete(self.namespace + exchange)
 
     def _clean_postgres(self) -> None:
@@ -79,8 +86,8 @@ def rabbitmq_url() -> str:
     pytest.skip(reason)
 
 
-def rabbitmqctl(url: str, *command: str) -> None:
-    """Tell the node at `url`, a private one, which has its own variables."""
+def rabbitmqctl(url: str, *command: str) -> str:
+    """Tell the node at `url`, a private one, which has its own variables; what it says."""
     port = urlsplit(url).port
     listening = [
         connection
@@ -89,13 +96,15 @@ def rabbitmqctl(url: str, *command: str) -> None:
     ]
     (node,) = {psutil.Process(one.pid) for one in listening if one.status == psutil.CONN_LISTEN}
     kept = ("PATH", "LANG", "HOME", "RABBITMQ_NODENAME", "RABBITMQ_CONF_ENV_FILE", "ERL_EPMD_PORT")
-    subprocess.run(
-        [str(Path(SERVER).with_name("rabbitmqctl")), *command],
+    ended = subprocess.run(
+        [str(Path(SERVER).with_name("rabbitmqctl")), "--quiet", *command],
         env={name: node.environ()[name] for name in kept if name in node.environ()},
         check=True,
         capture_output=True,
+        text=True,
         timeout=120,
     )
+    return ended.stdout
 
 
 def postgres_url() -> str:

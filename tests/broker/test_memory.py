@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from messaging.brokers import connect
-from messaging.brokers.memory import Done, MemoryBroker, forget
+from messaging.brokers.memory import HistoryEntry, MemoryBroker, forget
 from tests.broker.adapters import messages
 from tests.broker.waiting import ids
 
@@ -20,7 +20,7 @@ def fresh() -> Iterator[None]:
     forget("here")
 
 
-def run(options: str) -> tuple[list[str], list[Done]]:
+def run(options: str) -> tuple[list[str], list[HistoryEntry]]:
     """Pass 200 messages through; give what came, in order, and the history."""
     forget("here")
     broker = connect(f"memory://here?{options}")

@@ -157,19 +157,21 @@ def test_stores_in_tables_that_survive_a_crash(
     assert waits == plain.execute("SHOW synchronous_commit").fetchone()
 
 
-def test_makes_its_tables_again_that_somebody_dropped(
+def test_goes_on_once_tables_are_made_again_that_somebody_dropped(
     postgres: Adapter, broker: PostgresBroker, plain: psycopg.Connection[Any]
 ) -> None:
     plain.execute(f'DROP SCHEMA "{postgres.namespace}dueto_broker" CASCADE')
     with pytest.raises(BrokerUnavailable):
         broker.publish(messages(1))
+    broker.declare(queue="shop", events=["thing.happened"])
     broker.publish(messages(1))
     assert broker.depths(["shop"]) == {"shop": 1}
 
 
 def test_makes_its_tables_once_when_many_start_together(postgres: Adapter) -> None:
     with ThreadPoolExecutor(6) as starters:
-        list(starters.map(lambda broker: broker.ping(), [postgres.open() for _ in range(6)]))
+        opened = [postgres.open() for _ in range(6)]
+        list(starters.map(lambda broker: broker.declare(queue="shop", events=[]), opened))
 
 
 def test_says_that_it_takes_a_message_never_and_goes_on(
@@ -186,7 +188,7 @@ def test_gives_no_more_of_a_large_body_than_shows_that_it_is_one(
     postgres: Adapter, broker: PostgresBroker, plain: psycopg.Connection[Any]
 ) -> None:
     plain.execute(
-        "INSERT INTO message (queue, id, type, body) VALUES ('shop', %s, %s, %s)",
+        "INSERT INTO message (queue, id, type, body, speaker) VALUES ('shop', %s, %s, %s, '')",
         ("i" * 9_000, "t" * 9_000, b"x" * (3 * MOST_BYTES_OF_A_MESSAGE)),
     )
     (delivery,) = take(broker.subscribe(queue="shop", prefetch=10), 1)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from catalogue import SAGAS
-from contracts.patterns import CHOREOGRAPHED, ORCHESTRATED
+from contracts.patterns import CHOREOGRAPHED, ORCHESTRATED, TEMPORAL
 from contracts.patterns import ORCHESTRATED_MESSAGING as MESSAGING
 from contracts.saga import Direction, Step
 
@@ -216,6 +216,34 @@ def _choreographed(saga: str) -> Reached:
     }
 
 
+def _on_temporal() -> Reached:
+    """What is another's there is the same as where it is orchestrated."""
+    bought = {
+        "saga_temporal.web": [
+            *("temporal.before_start", "temporal.started", "coordinator.before_reply")
+        ],
+        "saga_temporal.worker": [
+            *("temporal.begun", "temporal.marked_begun", "temporal.before_write"),
+            *("temporal.written", *CALLING, "temporal.before_answer"),
+        ],
+    }
+    return {
+        (CHECKOUT, TEMPORAL, "bought"): _joined(
+            _accepting(CHECKOUT), _also(_bought(CHECKOUT, "web"), "steps.before_reply"), bought
+        ),
+        (CHECKOUT, TEMPORAL, "returned"): {
+            "saga_temporal.web": [
+                *("temporal.before_commit", "temporal.committed", "temporal.before_reply")
+            ],
+            "saga_temporal.worker": ["temporal.told", "temporal.marked_told"],
+        },
+        (PURCHASE, TEMPORAL, "confirmed"): {
+            "saga_temporal.web": ["temporal.before_decided", "temporal.decided"],
+            "saga_temporal.worker": ["temporal.told_decided", "temporal.marked_decided"],
+        },
+    }
+
+
 REACHED: Reached = {
     **_orchestrated(CHECKOUT),
     **_by_messages(CHECKOUT),
@@ -262,7 +290,8 @@ REACHED: Reached = {
             "watchdog.before_commit",
             "watchdog.after_commit",
             "outbox.committed",
-        ]
+        ],
+        "inventario.worker": ["saying_again.before_commit", "saying_again.after_commit"],
     },
     **{
         (CHECKOUT, pattern, "expired"): {
@@ -305,6 +334,7 @@ REACHED: Reached = {
     (CHECKOUT, CHOREOGRAPHED, "without_database"): {
         "pagos.worker": ["consumer.before_give_back", "consumer.given_back"],
     },
+    **_on_temporal(),
 }
 """By pattern and situation: the points of each process."""
 

@@ -40,7 +40,7 @@ class RetryingShop(Shop):
             answer = super(RetryingShop, self).call(method, service, path, body, **headers)
             return None if answer[0] == AWAY else answer
 
-        return tuple(eventually(ask, seconds=60, what=f"{method} {path} is no 503"))  # type: ignore[return-value]
+        return tuple(eventually(ask, seconds=180, what=f"{method} {path} is no 503"))  # type: ignore[return-value]
 
     def rows(self, alias: str, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         look = super().rows
@@ -50,7 +50,7 @@ class RetryingShop(Shop):
         """Straight into a service's database: time that passes, a fault that comes and goes."""
 
         def write() -> None:
-            with psycopg.connect(self.stack.database_urls[alias]) as connection:
+            with psycopg.connect(self.stack.superuser_urls[alias]) as connection:
                 connection.execute(statement, values)  # type: ignore[arg-type]
 
         retry_while_away(write)
@@ -67,7 +67,7 @@ def retry_while_away(act: Callable[[], T]) -> T:
             return False
         return True
 
-    eventually(attempt, seconds=60, what="the database is there")
+    eventually(attempt, seconds=180, what="the database is there")
     return got[0]
 
 
@@ -168,7 +168,7 @@ class Round:
             return None if answer[0] in LATER else answer
 
         what = f"{method} {service} {path} is answered"
-        return tuple(eventually(attempt, seconds=60, what=what))  # type: ignore[return-value]
+        return tuple(eventually(attempt, seconds=180, what=what))  # type: ignore[return-value]
 
     def compensate(self, saga_id: str, *, ends: str = "compensated") -> None:
         """Asks for it, until it is answered; a second time it may be on its way already."""
@@ -221,7 +221,7 @@ class Round:
         statement = f"SELECT saga_id, status FROM {table} WHERE saga_id = ANY(%s)"
         eventually(
             lambda: dict(self.shop.rows(service, statement, [sagas])) == self.expected,
-            seconds=60,
+            seconds=180,
             what=f"in {table} they end as {self.expected}",
         )
 

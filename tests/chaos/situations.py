@@ -74,7 +74,7 @@ def watched_late(this: Round) -> Iterator[None]:
     told = f"{this.owned_in} WHERE saga_id = %s AND handed_over_at IS NOT NULL"
     saga = this.buy(wanted)
     eventually(
-        partial(this.is_there, this.owner, told, [saga]), seconds=60, what="its watcher is told"
+        partial(this.is_there, this.owner, told, [saga]), seconds=180, what="its watcher is told"
     )
     this.shop.stack.restart("saga_choreography.worker")
 
@@ -181,7 +181,7 @@ def unreadable(this: Round) -> Iterator[None]:
     (wanted,) = this.wanted(1)
     yield
     broken = Message(str(uuid.uuid4()), route("checkout", "checkout.initiated"), b"{}")
-    broker = connect(str(this.shop.stack.environment["RABBITMQ_URL"]))
+    broker = connect(str(this.shop.stack.rabbitmq_url))
     broker.publish([broken])
     broker.close()
     this.buy(wanted)
@@ -396,7 +396,7 @@ def _wait_aside(this: Round, saga: str, condition: str) -> None:
         )
         return this.is_there("pagos", rest, [saga])
 
-    eventually(look, seconds=60, what=f"set aside, {condition}")
+    eventually(look, seconds=180, what=f"set aside, {condition}")
 
 
 def _look_at(this: Round, saga: str, *, started_ago: str) -> None:

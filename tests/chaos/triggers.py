@@ -30,7 +30,7 @@ class Triggers:
         """Whether the process has come there since it was armed."""
         return self._taken(process, point).exists()
 
-    def wait(self, process: str, point: str, *, seconds: float = 60) -> None:
+    def wait(self, process: str, point: str, *, seconds: float = 180) -> None:
         """Until it is there."""
         eventually(
             lambda: self.is_taken(process, point),

@@ -166,7 +166,7 @@ class Shop:
         assert status == 200, body
         return dict(body)
 
-    def ended(self, saga_id: str, *, seconds: float = 30) -> dict[str, Any]:
+    def ended(self, saga_id: str, *, seconds: float = 120) -> dict[str, Any]:
         """Carrito's answer once it has ended."""
 
         def look() -> dict[str, Any] | None:
@@ -176,7 +176,7 @@ class Shop:
         return dict(eventually(look, seconds=seconds, what=f"saga {saga_id} ends"))
 
     def all_ended(
-        self, saga_ids: Sequence[str], *, saga: str = "checkout", seconds: float = 60
+        self, saga_ids: Sequence[str], *, saga: str = "checkout", seconds: float = 180
     ) -> Counter[str]:
         """How many ended how, as their owner has it."""
         owner = SAGAS[saga].owner
@@ -250,12 +250,13 @@ class Shop:
 
     def rows(self, alias: str, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Straight from a service's database."""
-        with psycopg.connect(self.stack.database_urls[alias]) as connection:
+        with psycopg.connect(self.stack.superuser_urls[alias]) as connection:
             return connection.execute(statement, values).fetchall()  # type: ignore[arg-type]
 
     def audit(self) -> None:
         """Fails with the breaches, if there are any."""
-        self.stack.run("python", "manage.py", "audit", "--wait", "60")
+        told = self.stack.audit_environment
+        self.stack.run("python", "manage.py", "audit", "--wait", "60", **told)
 
     def _begin_for_certain(self, wish: Wish) -> str:
         key = str(uuid.uuid4())
@@ -268,7 +269,7 @@ class Shop:
             assert status in (202, 500, 502, 503), body
             return body["saga_id"] if status == 202 else None
 
-        return str(eventually(attempt, seconds=60, what=f"the {wish.saga} is accepted"))
+        return str(eventually(attempt, seconds=180, what=f"the {wish.saga} is accepted"))
 
 
 def body_of(cart: str, pattern: str, method: str = "credit_card") -> dict[str, Any]:

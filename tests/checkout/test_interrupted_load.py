@@ -7,14 +7,14 @@ import threading
 import psutil
 import pytest
 
-from loadtests.load.windows import Arrivals, Phase, Window
+from loadtests.load.windows import Arrivals, Window, WindowPhase
 from loadtests.running.bench import runner_on
 from tests.waiting import eventually
 
 WINDOW = Window(
     number=1,
     block=1,
-    phase=Phase.CELL,
+    phase=WindowPhase.CELL,
     pattern="choreographed",
     arrivals=Arrivals.CONSTANT,
     rate=40,

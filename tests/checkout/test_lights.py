@@ -74,9 +74,9 @@ def test_worker_is_named_by_its_service_too(stack, shop, stopped):
         code, body = shop.call("GET", "inventario", "/health")
         return code == 503 and any(f"process {pid} on" in one["what"] for one in body["attention"])
 
-    eventually(told, seconds=30, what="it is named")
+    eventually(told, seconds=120, what="it is named")
     stack.kill("inventario.worker", signal.SIGCONT)
-    eventually(lambda: shop.call("GET", "inventario", "/health")[0] == 200, seconds=30)
+    eventually(lambda: shop.call("GET", "inventario", "/health")[0] == 200, seconds=120)
 
 
 @pytest.mark.timeout(240)

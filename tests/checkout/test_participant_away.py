@@ -2,9 +2,9 @@
 
 import pytest
 
+from coordination.participants import FAULTS_TO_OPEN
 from loadtests import outages
 from loadtests.load.shopper import THE_TWO
-from saga_orchestrator.participants import FAULTS_TO_OPEN
 
 SECONDS = 5.0
 RATE = 20.0

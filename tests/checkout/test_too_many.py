@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 
 from contracts.patterns import CHOREOGRAPHED, ORCHESTRATED
-from loadtests.load.windows import Arrivals, Load, Phase, in_blocks
+from loadtests.load.windows import Arrivals, Load, WindowPhase, in_blocks
 from loadtests.measuring.samples import (
     ACCEPTED,
     COMPLETED,
@@ -37,7 +37,9 @@ def rush(request, stack, tmp_path_factory):
     with runner_on(stack=stack, name=name, folder=folder, say=print) as runner:
 
         def offer(rate: float):
-            load = Load(phase=Phase.FULL, arrivals=Arrivals.CONSTANT, rate=rate, seconds=SECONDS)
+            load = Load(
+                phase=WindowPhase.FULL, arrivals=Arrivals.CONSTANT, rate=rate, seconds=SECONDS
+            )
             (window,) = in_blocks(loads=[load], patterns=[request.param], chance=random.Random(1))
             return runner.measure(window=window, seen=[]).samples
 

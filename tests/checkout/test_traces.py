@@ -27,7 +27,7 @@ def traced(receiver):
             return spans if is_whole else None
 
         try:
-            return eventually(whole, seconds=20, what=f"{wanted}")
+            return eventually(whole, seconds=120, what=f"{wanted}")
         except AssertionError:
             raise AssertionError(f"{wanted} in\n{shown(receiver.trace(trace_id))}") from None
 

@@ -50,7 +50,7 @@ def slow(shop, timeline, usual) -> dict[str, Waterfall]:
 
 @contextmanager
 def charging_slowly(shop) -> Iterator[None]:
-    with psycopg.connect(shop.stack.database_urls["pagos"], autocommit=True) as connection:
+    with psycopg.connect(shop.stack.superuser_urls["pagos"], autocommit=True) as connection:
         connection.execute(SLOW)
         try:
             yield

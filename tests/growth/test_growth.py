@@ -33,7 +33,7 @@ from catalogue import SAGAS
 from catalogue.services import WITH_DATABASE, WITH_WORKER
 from contracts.outcomes import Done
 from contracts.saga import Context
-from coordination import owner_views
+from coordination import engine, owner_views
 from coordination.closing import Closing
 from coordination.handover import ROUTES
 from dashboard import figures
@@ -48,8 +48,8 @@ from participant import admin, databases, decisions, sql
 from saga_choreography import models as choreography
 from saga_choreography import queries as watched
 from saga_choreography import watchdog
-from saga_orchestrator import engine, queries, store
 from saga_orchestrator import models as orchestrator
+from saga_orchestrator import queries, store
 from tests.integration.audit.conftest import Shop
 from tests.integration.audit.test_closed import Doors
 
@@ -297,7 +297,7 @@ def analyze() -> None:
 def hot_calls(shop: Shop) -> Calls:
     """What every saga needs, and what looks at the tables every second."""
     runner, _ = store.renew(runner_id=None, host="here", pid=1)
-    context = shop._context(Checkout.objects.first().pk)
+    context = shop.context(Checkout.objects.first().pk)
     patterns = ROUTES[0].patterns
     chores = {
         f"cleaner: {what.table}": retention.Deleting(service=service, what=what).clean

@@ -11,7 +11,7 @@ from pagos.models import Decision
 from participant import decisions as asked
 from participant import sql
 from pedidos.models import Order
-from pedidos.operations import OWNER, Accept, Item
+from pedidos.operations import OWNER, Accept, OrderItem
 from tests.seeded.shop import ADDRESS
 
 pytestmark = pytest.mark.django_db(databases=["pedidos", "pagos"])
@@ -43,7 +43,7 @@ def let_many_wait():
             step="accept_order",
             saga_pattern="choreographed",
             user_id="ana",
-            items=[Item(product_id="chair", quantity=1, unit_price="10.00")],
+            items=[OrderItem(product_id="chair", quantity=1, unit_price="10.00")],
             total_amount="10.00",
             payment_method="credit_card",
             destination=ADDRESS,

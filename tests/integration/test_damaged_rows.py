@@ -16,8 +16,17 @@ from django.utils import timezone
 from carrito import operations as carrito
 from carrito.models import Cart, CartItem
 from carrito.operations import Accept
-from catalogue.commands import Charge, CreateBill, IssueInvoice, Item, Reserve, Schedule
-from contracts.saga import Command, Undo
+from catalogue.commands import (
+    Charge,
+    Commit,
+    CreateBill,
+    CreateOrder,
+    IssueInvoice,
+    Item,
+    Reserve,
+    Schedule,
+)
+from contracts.saga import Undo
 from envios import operations as envios
 from envios.models import Courier
 from facturas import operations as facturas
@@ -30,7 +39,7 @@ from participant import sql
 from participant.executing import execute
 from participant.sql import Damaged
 from pedidos.operations import Accept as AcceptOrder
-from pedidos.operations import Item as PedidosItem
+from pedidos.operations import OrderItem as PedidosItem
 from pedidos.operations import accept as accept_order
 from reservas import operations as reservas
 from reservas.models import Slot
@@ -58,7 +67,7 @@ DAMAGES = {
         "UPDATE carrito_checkout SET context = '[]'",
         f"UPDATE carrito_checkout SET items = {DEEP}",
         f"UPDATE carrito_checkout SET items = {LONG}",
-        f"UPDATE carrito_checkout SET billing_address = {DEEP}",
+        f"UPDATE carrito_address SET address = {DEEP}",
         f"UPDATE carrito_checkout SET context = {DEEP}",
         f"UPDATE carrito_checkout SET price_changes = {DEEP}",
         f"UPDATE carrito_checkout SET price_changes = {LONG}",
@@ -87,7 +96,9 @@ DAMAGES = {
         "UPDATE pedidos_order SET order_status = 'failed', ended_at = 'infinity'",
         "UPDATE pedidos_order SET status = 'foo', saga = 'bar', saga_pattern = 'baz'",
         f"UPDATE pedidos_order SET items = {DEEP}",
-        f"UPDATE pedidos_order SET items = {LONG}, destination = {LONG}",
+        f"UPDATE pedidos_order SET items = {LONG}",
+        f"UPDATE pedidos_address SET address = {DEEP}",
+        f"UPDATE pedidos_address SET address = {LONG}",
         "UPDATE pedidos_order SET items = '{}', context = '[]'",
     ],
     "reservas": [
@@ -157,7 +168,9 @@ def shop():
     total = Decimal("19.90")
     run(pagos.charge, charge_of(total, **of("process_payment")))
     run(pagos.refund, Undo(**of("process_payment")))
-    order = run(carrito.create_order, Command(**of("create_order"))).data["order_id"]
+    order = run(carrito.create_order, CreateOrder(**of("create_order"), paid=total)).data[
+        "order_id"
+    ]
     payment = Payment.objects.get(saga_id=SAGA).pk
     Courier.objects.create(name="Rosa", capacity=1)
     delivery = run(envios.schedule, Schedule(saga_id=SAGA, subject="o", destination={})).data
@@ -190,7 +203,7 @@ def shop():
     )
     billed = CreateBill(saga_id=SAGA, subject=SAGA, user_id="ana", amount=total)
     bill = run(facturas.create_bill, billed).data["bill_id"]
-    invoice = run(facturas.issue_invoice, IssueInvoice(saga_id=SAGA, bill_id=bill)).data
+    invoice = run(facturas.issue_invoice, IssueInvoice(saga_id=SAGA, bill_id=bill, paid=total)).data
     return {
         "bill": bill,
         "invoice": invoice["invoice_number"],
@@ -268,11 +281,11 @@ def test_reservation_that_nobody_can_read_is_named_and_harms_only_itself(client,
     run(inventario.reserve, Reserve(saga_id="other", subject="c", items=items))
     damage("inventario", "UPDATE inventario_reservation SET status = 'foo' WHERE saga_id = 's'")
     with pytest.raises(Damaged, match="saga s has no such status: 'foo'"):
-        run(inventario.commit, Command(**of("commit_inventory")))
+        run(inventario.commit, Commit(**of("commit_inventory")))
     body = of("commit_inventory")
     answered = client.post("/steps/inventario.commit", body, content_type="application/json")
     assert (answered.status_code, answered.json()["code"]) == (409, "unreadable")
-    assert run(inventario.commit, Command(saga_id="other")).data
+    assert run(inventario.commit, Commit(saga_id="other")).data
 
 
 NOT_MONEY = [

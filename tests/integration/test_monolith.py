@@ -1,7 +1,9 @@
 """The floor of the comparison, in a stack of its own: one transaction, whole or not at all."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import psycopg
 import pytest
 
 from stack.local import LocalStack
@@ -104,6 +106,20 @@ def test_other_patterns_go_on_beside_it(shop):
     _, body = shop.check_out(cart, "orchestrated")
     assert shop.ended(body["saga_id"])["status"] == "completed"
     assert rows_of_sagas(shop) != before
+
+
+def test_only_the_login_that_is_asked_for_writes_in_others_tables(shop):
+    write = "UPDATE inventario_product SET name = name WHERE false"
+    with psycopg.connect(shop.stack.database_urls["carrito"]) as own:
+        own.execute("UPDATE carrito_cart SET status = status WHERE false")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            own.execute(write)
+    told = Path(f"/proc/{shop.stack.processes['carrito.web']}/environ").read_text().split("\0")
+    (url,) = [pair.partition("=")[2] for pair in told if pair.startswith("CARRITO_DATABASE_URL=")]
+    with psycopg.connect(url) as monolith:
+        monolith.execute(write)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            monolith.execute("UPDATE pagos_refund SET reason = '' WHERE false")
 
 
 def test_it_ends_with_a_clean_audit(shop):

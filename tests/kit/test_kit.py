@@ -87,6 +87,7 @@ def running(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         manage = [python, "manage.py"]
         run([*manage, "makemigrations", "trips", "hotel", "flight"], folder, environment)
         run([*manage, "migrate_all"], folder, environment)
+        run([*manage, "topology"], folder, environment)
         commands = {
             "web": ["runserver", "--noreload", str(port)],
             **{service: ["worker", "--service", service] for service in WORKERS},

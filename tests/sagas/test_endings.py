@@ -179,7 +179,7 @@ def test_order_to_where_nobody_goes_is_refused(shop, delivered, pattern):
 @contextmanager
 def nobody_pays(shop: Shop) -> Iterator[None]:
     """No charge is made within the block; it goes on after it."""
-    with psycopg.connect(shop.stack.database_urls["pagos"]) as psql:
+    with psycopg.connect(shop.stack.superuser_urls["pagos"]) as psql:
         psql.execute("LOCK TABLE pagos_payment IN ACCESS EXCLUSIVE MODE")
         yield
 

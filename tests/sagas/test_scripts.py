@@ -2,13 +2,14 @@
 
 import json
 import re
-import shutil
 import subprocess
 import uuid
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from tests.installed import need
 
 SERVICES = {
     "3000": "carrito",
@@ -137,8 +138,8 @@ Typed = Callable[[str], list[Any]]
 @pytest.fixture
 def typed(stack) -> Typed:
     """Types a script; the JSON that it prints, one after the other."""
-    if not (shutil.which("curl") and shutil.which("jq")):
-        pytest.skip("needs curl and jq")
+    for program in ("curl", "jq"):
+        need(program, package=program)
 
     def run(script: str) -> list[Any]:
         there = re.sub(
@@ -280,7 +281,7 @@ curl http://localhost:3006/bills?booking_id=$booking
     ],
 )
 def test_booking_is_typed_from_the_wish_to_its_end(typed, given, ends, bill, last):
-    script = BOOK.replace("USER", f"ana {uuid.uuid4()}").replace("CREDITS", given)
+    script = BOOK.replace("USER", f"ana-{uuid.uuid4()}").replace("CREDITS", given)
     account, pending, approved, options, saga, booking, bills = typed(script)
     assert (pending["status"], approved["status"], booking["status"]) == (
         "pending",

@@ -145,7 +145,7 @@ BUGS = {
             "7 ",
         ),
         Bug(
-            "an event said again is another event",
+            "an event published again is another event",
             messages.event_id_at_random,
             scenarios.a_message_lost,
             "8 inventario has published",
@@ -190,7 +190,7 @@ BUGS = {
         Bug(
             "a reply counts that answers nothing due",
             orchestrating.any_reply_counts,
-            scenarios.a_reply_heard_twice,
+            scenarios.a_reply_consumed_twice,
             "4 compensated, but its order",
         ),
         Bug(

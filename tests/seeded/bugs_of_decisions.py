@@ -28,7 +28,7 @@ def verdict_counts_again(patch) -> None:
             if (key, "do") in rows
         }
 
-    def give(*, service, given):
+    def give(*, service, given, **_):
         asked = decisions.find(service=service, saga_id=given.saga_id, step=given.step)
         return doors.decide(service=service, action=asked.action, given=[given])
 

@@ -11,7 +11,7 @@ from messaging.consumer import Consumer
 from messaging.reactions import EventHandler
 from messaging.relay import Relay
 from saga_choreography import store, watchdog
-from saga_choreography.store import Locked, Phase
+from saga_choreography.store import Locked, SagaPhase
 from tests.seeded.shop import BROKER
 
 
@@ -54,10 +54,9 @@ def relay_by_last_id(patch) -> None:
     last: dict[str, int] = {}
     unsent = outbox.unsent
 
-    def after_the_last(*, service, limit):
-        rows = [
-            one for one in unsent(service=service, limit=limit) if one.id > last.get(service, 0)
-        ]
+    def after_the_last(*, service, limit, among):
+        found = unsent(service=service, limit=limit, among=among)
+        rows = [one for one in found if one.id > last.get(service, 0)]
         if rows:
             last[service] = rows[-1].id
         return rows
@@ -94,11 +93,11 @@ def redrive_not_answered(patch) -> None:
 
 
 def redrive_never_sent(patch) -> None:
-    patch.setattr(watchdog, "_redrive", lambda sagas, trails: None)
+    patch.setattr(watchdog, "_redrive", lambda sagas, trails, now: None)
 
 
 def status_goes_back(patch) -> None:
     """Any fact sets the phase that it tells of, however late it comes."""
     patch.setattr(
-        store, "lock_phases", lambda *, saga_ids: dict.fromkeys(saga_ids, Locked(Phase(0)))
+        store, "lock_phases", lambda *, saga_ids: dict.fromkeys(saga_ids, Locked(SagaPhase(0)))
     )

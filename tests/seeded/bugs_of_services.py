@@ -82,7 +82,7 @@ def undo_of_nothing_refused(patch) -> None:
 def oversell_unchecked(patch) -> None:
     _drop("inventario", "inventario_product", "product_stock_not_negative")
     patch.setattr(
-        inventario.operations, "decide_reserve", lambda *, wanted, available: [None for _ in wanted]
+        inventario.operations, "decide_reserve", lambda *, wanted, **_: [None for _ in wanted]
     )
 
 
@@ -109,7 +109,9 @@ def expired_reservation_sold(patch) -> None:
     patch.setattr(
         inventario.operations,
         "decide_commit",
-        lambda *, held: Done({"reservation_id": str(held[0].id)}) if held else Refused("no"),
+        lambda *, command, held: (
+            Done({"reservation_id": str(held[0].id)}) if held else Refused("no")
+        ),
     )
 
 

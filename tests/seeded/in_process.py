@@ -9,12 +9,12 @@ from django.test import Client as TestClient
 
 from catalogue.services import PARTICIPANTS
 from contracts.patterns import ORCHESTRATED, PATTERNS
+from coordination.participants import Participants
 from httpapi import client
 from httpapi.client import ServiceResponse, Unreachable
 from saga_orchestrator import executor, messages, store
 from saga_orchestrator.executor import Executor
 from saga_orchestrator.in_flight import ClaimedSaga
-from saga_orchestrator.participants import Participants
 
 NEVER = 1e9
 HAND_OVER = PATTERNS[ORCHESTRATED].hand_over

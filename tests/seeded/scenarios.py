@@ -163,7 +163,7 @@ def an_undo_that_fails_for_ever(shop: Shop) -> None:
     shop.settle()
 
 
-def a_reply_heard_twice(shop: Shop) -> None:
+def a_reply_consumed_twice(shop: Shop) -> None:
     """The orchestrator dies before it has acked the first reply; then the card is declined."""
     shop.check_out("orchestrated_messaging", payment_method="card_declined")
     shop.at("replies.after_commit", _die)

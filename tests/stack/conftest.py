@@ -11,6 +11,7 @@ from stack import rabbitmq
 from stack.children import Program
 from stack.folders import Folder
 from stack.processes import Supervisor
+from tests.installed import need
 
 GIVEN = ("DATABASE_URL", "RABBITMQ_URL", "CI", "DUETO_REQUIRE_RABBITMQ", "DUETO_BROKER")
 
@@ -70,8 +71,7 @@ def program(folder):
 
 @pytest.fixture
 def needs_rabbitmq():
-    if not rabbitmq.is_installed():
-        pytest.skip(f"RabbitMQ is not installed: {rabbitmq.HOW_TO_INSTALL}")
+    need(str(rabbitmq.SERVER), package="rabbitmq-server")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from contracts import rights
 from tests.stack.watching import ROOT, all_gone
 from tests.waiting import eventually
 
@@ -72,3 +73,18 @@ def test_interrupted_it_ends_cleanly(number):
         process.send_signal(number)
         assert process.wait(timeout=30) != 0
         assert all_gone(pids)
+
+
+def test_servers_of_a_stack_that_runs_are_no_other_ones():
+    """Before anything of that is touched, which `status --env` has led here."""
+    running = {"RABBITMQ_URL": f"amqp://{rights.AUDIT}:x@127.0.0.1:1/%2F"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "stack.backing", "--", "true"],
+        cwd=ROOT,
+        env={**os.environ, **running},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode != 0
+    assert "those of a stack that runs already" in ended.stderr

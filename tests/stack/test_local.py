@@ -209,7 +209,7 @@ def test_second_address_that_is_taken_is_told_of_and_stops_nothing(said):
 
 def test_health_of_nobody_is_a_complaint_that_says_why():
     url = f"http://127.0.0.1:{free_ports(1)[0]}"
-    assert "refused" in status.complaint(url, worker_pid=None)
+    assert "refused" in status.complaint(url)
 
 
 def test_number_that_another_process_has_now_is_not_taken_for_the_old_one():

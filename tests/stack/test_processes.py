@@ -2,6 +2,7 @@ import contextlib
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -114,6 +115,25 @@ def test_crashed_process_is_started_again_and_its_last_words_are_told(supervisor
     assert "no stock of sense" in said[0]
 
 
+def test_one_that_another_takes_over_from_is_not_started_again(supervisor, program, said):
+    supervisor.restarts = True
+    taken_over = threading.Event()
+    supervisor.instead["primary"] = taken_over.set
+    supervisor.start(program("primary", SLEEPS))
+    supervisor.kill("primary", signal.SIGKILL)
+    assert taken_over.wait(10)
+    assert "primary" not in supervisor.pids()
+    assert supervisor._until_restart() is None
+    # By hand it can be, and is then one as others are.
+    supervisor.restart("primary")
+    supervisor.kill("primary", signal.SIGKILL)
+    eventually(lambda: "primary" in supervisor.pids())
+    assert [line.partition(";")[2].partition(".")[0] for line in said[:2]] == [
+        " it is not started again",
+        " starting it again in 0",
+    ]
+
+
 def test_pauses_between_restarts_grow(supervisor, program, said):
     supervisor.restarts = True
     supervisor.start(program("broken", "raise SystemExit(7)"))
@@ -157,6 +177,19 @@ def test_frozen_process_can_be_stopped(supervisor, program):
 
 def test_task_gives_its_last_lines(supervisor, program):
     assert "42" in supervisor.run(program("sum", "print(40 + 2)", is_task=True))
+
+
+def test_tasks_of_one_name_are_run_one_after_the_other(supervisor, program, tmp_path):
+    """Two at once would be taken for one, and the first be waited for without end."""
+    told = tmp_path / "told"
+    code = (
+        f"t = open({str(told)!r}, 'a', buffering=1); print('begun', file=t); print('over', file=t)"
+    )
+    task = program("task", f"import json, sqlite3, ssl; {code}", is_task=True)
+    with ThreadPoolExecutor(4) as threads:
+        for one in [threads.submit(supervisor.run, task) for _ in range(4)]:
+            one.result(timeout=30)
+    assert told.read_text().split() == ["begun", "over"] * 4
 
 
 def test_failed_task_raises_with_its_output(supervisor, program):

@@ -4,13 +4,13 @@ import threading
 import pytest
 
 from stack import rabbitmq
+from stack.console import StackError
 from stack.ports import free_ports
 
 
 @pytest.fixture
 def node(folder, supervisor, needs_rabbitmq):
-    first, second, third = free_ports(3)
-    made = rabbitmq.private_node(folder=folder, ports=(first, second, third))
+    made = rabbitmq.private(folder=folder, ports=free_ports(3))
     made.prepare()
     for program in made.programs:
         supervisor.start(program)
@@ -22,11 +22,32 @@ def node(folder, supervisor, needs_rabbitmq):
 def test_private_node_takes_its_own_client_and_nobody_else(node):
     assert rabbitmq.check_login(node.url, timeout=5) == f"RabbitMQ {rabbitmq.version()}"
     with pytest.raises(ConnectionError, match="ACCESS_REFUSED"):
-        rabbitmq.check_login(node.url.replace(node.password, "guessed"), timeout=5)
+        rabbitmq.check_login(node.url.replace(node.passwords["dueto"], "guessed"), timeout=5)
     with pytest.raises(ConnectionError, match="ACCESS_REFUSED"):
-        rabbitmq.check_login(node.url.replace(f"dueto:{node.password}", "guest:guest"), timeout=5)
+        rabbitmq.check_login(
+            node.url.replace(f"dueto:{node.passwords['dueto']}", "guest:guest"), timeout=5
+        )
     with pytest.raises(ConnectionError, match="vhost"):
         rabbitmq.check_login(node.url.replace("%2F", "elsewhere"), timeout=5)
+
+
+def test_broker_of_three_nodes_names_them_and_keeps_their_number(folder):
+    made = rabbitmq.private(folder=folder, ports=range(1, 8))
+    assert [program.name for program in made.programs] == [
+        *("epmd", "rabbitmq", "rabbitmq-2", "rabbitmq-3")
+    ]
+    assert made.url.endswith("@127.0.0.1:2,127.0.0.1:4,127.0.0.1:6/%2F")
+    assert len({node.node for node in made.nodes}) == 3
+    with pytest.raises(StackError, match="--broker-nodes 3"):
+        rabbitmq.private(folder=folder, ports=range(1, 4))
+
+
+def test_login_needs_but_one_host_that_answers(node):
+    # Nobody listens at port 1.
+    two = node.url.replace("@", "@127.0.0.1:1,")
+    assert rabbitmq.check_login(two, timeout=5) == f"RabbitMQ {rabbitmq.version()}"
+    with pytest.raises(ConnectionError, match=r"refused; .*refused"):
+        rabbitmq.check_login("amqp://127.0.0.1:1,127.0.0.1:1", timeout=5)
 
 
 def test_server_that_speaks_something_else_is_told_apart():

@@ -25,7 +25,7 @@ from tests.tutorials.following import Block, blocks, edit
 TUTORIALS = ROOT / "docs" / "tutorials"
 NEW = ("puntos", 3008)
 """The service that a reader adds, and its port."""
-SECONDS = 300
+SECONDS = 900
 
 _PORT = re.compile(r"((?:localhost|127\.0\.0\.1):)(\d+)")
 

@@ -36,6 +36,15 @@ def test_options_of_libpq_are_passed_on():
     assert options["connect_timeout"] == "9"
 
 
+def test_of_several_hosts_the_one_is_meant_that_can_be_written_to():
+    several = parse(url="postgresql://one:1,two:2/shop")["OPTIONS"]
+    assert several["target_session_attrs"] == "read-write"
+    assert several["connect_timeout"] == databases.HOST_SECONDS
+    alone = parse(url="postgresql://one/shop")["OPTIONS"]
+    assert "target_session_attrs" not in alone
+    assert alone["connect_timeout"] == databases.CONNECT_SECONDS
+
+
 def test_options_of_the_server_are_added_to_ours_and_our_limits_stay(monkeypatch):
     monkeypatch.setattr(databases, "_SERVICE", "pagos")
     url = "postgresql://one/shop?options=-c%20search_path%3Dx%20-c%20statement_timeout%3D0"

@@ -29,13 +29,15 @@ def clone(tmp_path):
     """A Makefile whose tools only say that they were called; `ruff check` finds something."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / "requirements").mkdir()
-    (tmp_path / "requirements/dev.txt").touch()
+    for name in ("run", "dev"):
+        (tmp_path / f"requirements/{name}.txt").touch()
     (tmp_path / ".venv/bin").mkdir(parents=True)
     for name in ("python", "ruff", "lint-imports", "hadolint", "check-jsonschema"):
         tool = tmp_path / ".venv/bin" / name
         tool.write_text(f'#!/bin/sh\necho "called: {name} $*"\n[ "{name} $1" != "ruff check" ]\n')
         tool.chmod(0o755)
-    (tmp_path / ".venv/.installed").touch()
+    for name in (".installed", ".installed-tools"):
+        (tmp_path / ".venv" / name).touch()
     return tmp_path
 
 
@@ -92,8 +94,30 @@ def test_python_that_is_none_is_refused_by_its_name(clone):
     assert "make setup PYTHON=/path/to/python3" in said
 
 
+def test_python_that_is_not_the_one_of_the_environment_is_refused(clone):
+    code, said = _said("make", "setup", "PYTHON=/nope", at=clone)
+    assert code != 0
+    assert ".venv exists already, with called: python --version, and not with /nope" in said
+    assert ".venv is ready" not in said
+
+
+@pytest.mark.parametrize("named", [[], ["PYTHON=.venv/bin/python"]])
+def test_setup_says_with_which_python_the_environment_is_ready(clone, named):
+    code, said = _said("make", "setup", *named, at=clone)
+    assert (code, said) == (0, ".venv is ready, with called: python --version\n")
+
+
+def test_tools_are_installed_only_for_what_needs_them(clone):
+    (clone / ".venv/.installed-tools").unlink()
+    assert "dev.txt" not in _said("make", "compare", at=clone)[1]
+    assert "--require-hashes -r requirements/dev.txt" in _said("make", "test", at=clone)[1]
+
+
 def test_ci_runs_the_phases_and_says_how_long_each_took(clone):
-    if not rabbitmq.is_installed() or _said("python3", "-c", "import ensurepip")[0]:
+    needed = ("promtool", "curl", "jq", "/usr/bin/chromium", "/usr/sbin/nginx")
+    tools = all(map(shutil.which, needed))
+    has_venv = not _said("python3", "-c", "import ensurepip")[0]
+    if not (rabbitmq.is_installed() and tools and has_venv):
         pytest.skip("it would install what is missing")
     (clone / ".ci").mkdir()
     shutil.copy(ROOT / ".ci/run", clone / ".ci/run")

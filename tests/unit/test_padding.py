@@ -71,5 +71,5 @@ def test_drawn_choreography_goes_through_the_padding_steps():
 def test_explorer_plays_the_padding_steps_too():
     ended = manage("sagas", "explore", "--replay", "choreographed/checkout/one", extra="3")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "pagos hears saga.padded.2 of saga-1" in ended.stdout
+    assert "pagos receives saga.padded.2 of saga-1" in ended.stdout
     assert "saga-1 completed/completed" in ended.stdout

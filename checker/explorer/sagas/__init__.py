@@ -18,7 +18,7 @@ To put a bug in, patch the real code (`messaging.consumer.Consumer`, `participan
 before the environments are made, and explore; to weaken what PostgreSQL does, patch
 `checker.explorer.store.Store`:
 
-    monkeypatch.setattr(watchdog, "_redrive", lambda sagas, trails: None)
+    monkeypatch.setattr(watchdog, "_redrive", lambda sagas, trails, now: None)
     with environments.in_memory() as made:
         failure = Explorer(environments=made, schedules=4_000, seed=7).explore().failure
 """

@@ -14,7 +14,7 @@ from django.conf import settings
 from checker.explorer.injection import Clock, FaultInjection
 from checker.explorer.sagas import rules
 from checker.explorer.sagas.participants import Effect, Ledger, ScriptedParticipants, waits_for
-from checker.explorer.sagas.rules import Snapshot, status_for_owner
+from checker.explorer.sagas.rules import ObservedSaga, status_for_owner
 from checker.explorer.sagas.scenarios import Limits, Scenario, context_of
 from contracts import projection
 from contracts.patterns import PATTERNS
@@ -165,10 +165,10 @@ class Backend(ABC):
     def effects(self) -> Mapping[Effect, Sequence[float]]:
         return self._ledger.effects()
 
-    def snapshots(self) -> Mapping[str, Snapshot]:
+    def snapshots(self) -> Mapping[str, ObservedSaga]:
         effects, runs = self.effects(), self.runs()
         return {
-            saga_id: Snapshot(
+            saga_id: ObservedSaga(
                 status_for_owner(saga=self.scenario.saga, saga_id=saga_id, effects=effects),
                 runs.get(saga_id, ""),
             )

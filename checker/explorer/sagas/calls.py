@@ -61,7 +61,7 @@ class Calls:
         """So many calls of this service take effect, and are not answered."""
         self._outage, self._outage_left = service, calls
 
-    def client(self, *, url: str, timeout: float) -> "InProcessClient":
+    def client(self, service: str, *, url: str, timeout: float) -> "InProcessClient":
         """In place of `httpapi.client.Client`."""
         return InProcessClient(self)
 

@@ -22,14 +22,14 @@ from checker.explorer.scheduling import PROGRESS, Option
 from contracts import projection
 from contracts.outcomes import Refused
 from contracts.saga import Context
+from coordination import engine
+from coordination.participants import Endpoint, Participants
 from saga_choreography import operations as choreography
 from saga_choreography import watchdog
 from saga_choreography.store import SERVICE
-from saga_orchestrator import engine
 from saga_orchestrator import operations as orchestration
-from saga_orchestrator.participants import Endpoint, Participants
 from saga_orchestrator.store import ALIAS
-from saga_orchestrator.worker import Runner
+from saga_orchestrator.worker import RunnerComponent
 
 REDRIVE_SECONDS = 11.0
 PATIENCE_SECONDS = 31.0
@@ -151,7 +151,7 @@ class Running:
     def __init__(self, number: int) -> None:
         self.number = number
         participants = Participants(urls=dict.fromkeys(services.PARTICIPANTS, "http://here"))
-        self.runner = Runner(participants=participants)
+        self.runner = RunnerComponent(participants=participants)
         self.runner._lease = SimpleNamespace(runner_id=number)  # type: ignore[assignment]
         self.bulkheads: ManualBulkheads = self.runner._executor._bulkheads  # type: ignore[assignment]
 

@@ -60,7 +60,7 @@ class ToCoordinator:
     goes wrong.
     """
 
-    def __init__(self, **_: Any) -> None:
+    def __init__(self, service: str, *, timeout: float) -> None:
         self.url, self.calls, self.fails = "http://here", 0, ""
 
     def post(self, *, path: str, body: Sequence[dict[str, str]]) -> ServiceResponse:
@@ -244,7 +244,7 @@ class Deciders:
         saga_id, step = verdict.decision.key
         given = GivenVerdict(saga_id=saga_id, step=step, word=verdict.word, by="eva")
         with self._trying(verdict, Problem):
-            doors.give(service=verdict.decision.service, given=given)
+            doors.give(service=verdict.decision.service, given=given, is_customer=True)
             self._answered[saga_id, step] = verdict.word
 
     def _give_otherwise(self, verdict: PossibleVerdict) -> None:
@@ -275,7 +275,7 @@ class Deciders:
 
     def _tell_in_vain(self, way: str, service: str) -> None:
         self._limits.spend("call")
-        client: Any = self._tellers[service].client
+        client: Any = next(iter(self._tellers[service].clients.values()))
         client.fails = way
         self._tell(service)
 

@@ -28,20 +28,20 @@ from checker.explorer.sagas.deciding import Deciders, ToCoordinator
 from checker.explorer.sagas.memory import MemoryBackend, Tables, installed
 from checker.explorer.sagas.messages import MessageScheduler
 from checker.explorer.sagas.participants import CARD_NETWORK, ScriptedParticipants
-from checker.explorer.sagas.rules import ACCEPTED, COMPLETED, Monotonicity, Snapshot
+from checker.explorer.sagas.rules import ACCEPTED, COMPLETED, Monotonicity, ObservedSaga
 from checker.explorer.sagas.scenarios import scenarios_of
 from checker.explorer.scheduling import PROGRESS, Environment, Option, Player
 from contracts import events, patterns, projection
 from contracts.patterns import PATTERNS
 from contracts.states import FINAL
+from coordination import participants as endpoints
 from coordination.acceptance import is_own_start
+from coordination.participants import Breaker
 from messaging import failed, reactions, relay, wakeups
 from messaging.brokers.memory import connect_memory, forget
 from messaging.reactions import Reaction
 from participant import failpoints
 from saga_orchestrator import executor, in_flight, messages, worker
-from saga_orchestrator import participants as endpoints
-from saga_orchestrator.participants import Breaker
 
 MOST_ASKED = 2
 """How often a user asks that the same saga be undone: an abort, a return, or too late."""
@@ -83,7 +83,7 @@ class SagaEnvironment:
         self._is_over = False
         self._broken: list[str] = []
         self._monotonicity = Monotonicity()
-        self._snapshots: Mapping[str, Snapshot] = self.backend.snapshots()
+        self._snapshots: Mapping[str, ObservedSaga] = self.backend.snapshots()
 
     def options(self) -> Iterator[Option]:
         if self._is_over:

@@ -27,7 +27,8 @@ from contracts.events import Event, encode
 from contracts.outcomes import Outcome, Refused, Waiting
 from contracts.saga import Command, Direction
 from messaging import consumer, failed, outbox
-from messaging.failed import Due, Failed
+from messaging import reactions as handlers
+from messaging.failed import Due, FailedDelivery
 from messaging.outbox import Unsent
 from participant import barrier, decisions, executing, sql
 from participant.barrier import Key, key_of
@@ -41,6 +42,7 @@ from saga_orchestrator.in_flight import Call
 
 TRANSACTIONS = (
     executing,
+    handlers,
     decisions,
     failed,
     tracking,
@@ -173,7 +175,8 @@ class MemoryOutbox:
             row = Unsent(id=row_id, event_id=event.id, event_type=event.route, body=encode(event))
             self._store.write(table, row_id, row)
 
-    def unsent(self, *, service: str, limit: int) -> list[Unsent]:
+    def unsent(self, *, service: str, limit: int, among: frozenset[int]) -> list[Unsent]:
+        """`among` is all partitions: each service has one relay here."""
         return list(self._store.table("outbox." + service).values())[:limit]
 
     def mark_sent(self, *, service: str, given: Mapping[int, datetime]) -> list[int]:
@@ -195,11 +198,11 @@ class MemoryFailed:
         self._store = store
         self.table = store.table("failed")
 
-    def insert(self, *, service: str, failed: Failed, is_again: bool = True) -> None:
+    def insert(self, *, service: str, failed: FailedDelivery, is_again: bool = True) -> None:
         what = f"{service} failed at {failed.message.type} of {failed.saga_id}: {failed.reason}"
         self._store.write(self.table, self._store.next_id(), what)
 
-    def revive(self, *, service: str, failed: Failed) -> bool:
+    def revive(self, *, service: str, failed: FailedDelivery) -> bool:
         return False
 
     def claim_due(self, *, service: str, limit: int) -> list[Due]:

@@ -9,10 +9,12 @@ from checker.explorer.store import MemoryStore
 from contracts.outcomes import Failure
 from contracts.saga import Context, Direction, Saga, Step
 from contracts.states import FINAL, SagaStatus
+from coordination import engine
+from coordination.engine import Progress, Transition
 from saga_choreography.store import (
     Locked,
-    Phase,
     PhaseChange,
+    SagaPhase,
     Stop,
     TrackedEvent,
     Trails,
@@ -20,8 +22,6 @@ from saga_choreography.store import (
     WatchdogUpdate,
     WatchedSaga,
 )
-from saga_orchestrator import engine
-from saga_orchestrator.engine import Progress, Transition
 from saga_orchestrator.in_flight import Call, ClaimedSaga, UnreadableSaga, call_of
 from saga_orchestrator.store import OVERDUE_SECONDS
 
@@ -239,7 +239,7 @@ class WatchedRow(NamedTuple):
     saga: str
     context: Context
     started_at: datetime
-    phase: Phase = Phase.RUNNING
+    phase: SagaPhase = SagaPhase.RUNNING
     status: str = "running"
     watch_at: datetime | None = None
     finished_at: datetime | None = None
@@ -404,4 +404,4 @@ class Trail:
 def _going_on(row: WatchedRow) -> str:
     if row.status != "parked":
         return row.status
-    return "running" if row.phase is Phase.RUNNING else "compensating"
+    return "running" if row.phase is SagaPhase.RUNNING else "compensating"

@@ -48,7 +48,7 @@ class WaitingMessage(NamedTuple):
     def __str__(self) -> str:
         event = events.decode(self.message.body)
         redrive = " (a redrive)" if event.redrive else ""
-        return f"{self.service} hears {event.type} of {event.saga_id}{redrive}"
+        return f"{self.service} receives {event.type} of {event.saga_id}{redrive}"
 
 
 class MessageScheduler:

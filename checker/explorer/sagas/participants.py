@@ -18,7 +18,7 @@ from checker.explorer.sagas.scenarios import Scenario, results_of
 from contracts import projection
 from contracts.outcomes import Done, Outcome, Refused, Waiting
 from contracts.saga import Command, Direction, Step, Undo
-from messaging.reactions import CommandHandler, EventHandler, Reaction
+from messaging.reactions import Reaction, to_operations
 from participant.operations import YES, Operation, Verdict, asks
 
 Effect = tuple[str, str, Direction]
@@ -86,13 +86,12 @@ class ScriptedParticipants:
 
     def reactions(self, *, service: str) -> list[Reaction]:
         """All that a service reacts to and answers, as its own `reactions` would be."""
-        return [
-            EventHandler(row=row, operation=self.operations[row.step.operation, row.direction])
-            for row in projection.of_service(service)
-        ] + [
-            CommandHandler(row=call, operation=self.operations[call.step.operation, call.direction])
-            for call in projection.asked_of(service)
-        ]
+        declared = {
+            (operation.action, operation.direction): operation
+            for operation in self.operations.values()
+            if operation.service == service
+        }
+        return to_operations(service=service, declared=declared)
 
     def module(self, name: str) -> SimpleNamespace:
         """In place of `inventario.operations` or `inventario.reactions`, by that name."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ACCEPTED, COMPLETED, UNDONE = "accepted", "completed", "undone"
 
 
-class Snapshot(NamedTuple):
+class ObservedSaga(NamedTuple):
     """How a saga stands: for its owner, and for its coordinator (empty: not there yet)."""
 
     owner: str
@@ -59,15 +59,15 @@ class Monotonicity:
     """Compares how sagas stand with how they stood."""
 
     def __init__(self) -> None:
-        self._last: Mapping[str, Snapshot] = {}
+        self._last: Mapping[str, ObservedSaga] = {}
 
-    def breaches(self, *, now: Mapping[str, Snapshot], may_return: bool) -> Iterator[str]:
+    def breaches(self, *, now: Mapping[str, ObservedSaga], may_return: bool) -> Iterator[str]:
         """What went backwards since the last time. `may_return`: a user asked for a return."""
         last, self._last = self._last, now
         if last == now:
             return
         for saga_id, snapshot in now.items():
-            stood = last.get(saga_id, Snapshot("", ""))
+            stood = last.get(saga_id, ObservedSaga("", ""))
             for who, before, after, following in (
                 ("its owner", stood.owner, snapshot.owner, _AFTER_FOR_OWNER),
                 ("its coordinator", stood.run, snapshot.run, _AFTER),
@@ -82,7 +82,7 @@ def breaches(
     scenario: Scenario,
     effects: Mapping[Effect, Sequence[float]],
     units: int,
-    snapshots: Mapping[str, Snapshot],
+    snapshots: Mapping[str, ObservedSaga],
     may_return: bool,
 ) -> Iterator[str]:
     """What is broken once all is over. `may_return`: a user asked for a return."""
@@ -103,7 +103,7 @@ def breaches(
 
 
 def _of_saga(
-    saga: Saga, mine: Mapping[tuple[str, Direction], Sequence[float]], snapshot: Snapshot
+    saga: Saga, mine: Mapping[tuple[str, Direction], Sequence[float]], snapshot: ObservedSaga
 ) -> Iterator[str]:
     for (step, direction), times in mine.items():
         if len(times) > 1:
@@ -136,7 +136,7 @@ def _order(
         yield "a step was done after undoing had begun"
 
 
-def _status(undone: list[str], snapshot: Snapshot) -> Iterator[str]:
+def _status(undone: list[str], snapshot: ObservedSaga) -> Iterator[str]:
     """Failed: nothing was undone but its acceptance."""
     wanted = SagaStatus.COMPLETED
     if undone:

@@ -84,6 +84,7 @@ def context_of(*, scenario: Scenario, saga_id: str, pattern: str) -> Context:
         saga_id=saga_id,
         pattern=pattern,
         subject=saga_id,
+        user_id="user",
         data=dict(scenario.data),
     )
 
@@ -116,7 +117,7 @@ def _example(info: msgspec.inspect.Type) -> Any:
             return [_example(info.item_type)]
         case msgspec.inspect.DictType():
             return {_example(info.key_type): _example(info.value_type)}
-        case msgspec.inspect.StructType():
+        case msgspec.inspect.StructType() | msgspec.inspect.TypedDictType():
             return {
                 field.encode_name: _example(field.type) for field in info.fields if field.required
             }

@@ -106,7 +106,7 @@ def _running_stack() -> dict[str, str] | None:
     if any(os.environ.get(name) for name in named):
         return None
     record = read(Folder(STATE_FOLDER))
-    return record["environment"] if record else None
+    return record["audit"] if record else None
 
 
 def _audit_there(environment: dict[str, str]) -> int:

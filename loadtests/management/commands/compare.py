@@ -61,7 +61,7 @@ MOST_ZIPF = 3.0
 """There, 8 in 10 want the same."""
 
 
-class Refused(CommandError):
+class CannotCompare(CommandError):
     """What was asked for can't be: nothing was started."""
 
     def __init__(self, message: str) -> None:
@@ -179,6 +179,12 @@ class Command(MeasuringCommand):
             help="compare the first pattern with itself, its payments delayed by so much in one of"
             " the two: the difference should be found",
         )
+        parser.add_argument(
+            "--auth",
+            action="store_true",
+            help="compare the first pattern with itself, in a shop that asks nobody who comes and"
+            " in one that asks everybody, as usual: what that costs",
+        )
 
     def _add_stored(self, parser: CommandParser) -> None:
         """What is done with a run that is stored, or is to be."""
@@ -212,14 +218,14 @@ class Command(MeasuringCommand):
             else:
                 self._compare(options)
         except (NotARun, NotStored) as error:
-            raise Refused(str(error)) from error
+            raise CannotCompare(str(error)) from error
 
     def _differences(self, options: dict[str, Any]) -> None:
         asked = options["words"]
         if asked[0] != "diff" or len(asked) != 3:
-            raise Refused("Unknown arguments. To compare two stored runs: compare diff A B")
+            raise CannotCompare("Unknown arguments. To compare two stored runs: compare diff A B")
         if options["against"]:
-            raise Refused("--against: diff A B holds B against A already")
+            raise CannotCompare("--against: diff A B holds B against A already")
         before, after = (stored.read(folder=Path(name)) for name in asked[1:])
         held = _gate({**options, "against": Path(asked[1])}, after.settings)
         self.stdout.write(differences.differences(before=before, after=after))
@@ -278,13 +284,13 @@ def _condition(text: str) -> Condition:
 
 
 def _gate(options: dict[str, Any], settings: RunSettings) -> Gate:
-    """What runs of these settings are held to. Raises Refused, NotARun."""
+    """What runs of these settings are held to. Raises CannotCompare, NotARun."""
     for name in ("json", "junit", "markdown"):
         if options[name] and not options[name].resolve().parent.is_dir():
-            raise Refused(f"--{name} {options[name]}: there is no such folder")
+            raise CannotCompare(f"--{name} {options[name]}: there is no such folder")
     against = stored.read(folder=options["against"]) if options["against"] else None
     if options["junit"] and not options["fail_if"]:
-        raise Refused("--junit: name at least one condition, with --fail-if")
+        raise CannotCompare("--junit: name at least one condition, with --fail-if")
     try:
         conditions = expanded(
             conditions=options["fail_if"],
@@ -293,7 +299,7 @@ def _gate(options: dict[str, Any], settings: RunSettings) -> Gate:
             against=against,
         )
     except ValueError as error:
-        raise Refused(f"--fail-if {error}") from error
+        raise CannotCompare(f"--fail-if {error}") from error
     return Gate(
         conditions=conditions,
         against=against,
@@ -307,11 +313,11 @@ def _settings(options: dict[str, Any]) -> RunSettings:
     try:
         patterns = _arms(shopper.patterns(text=options["patterns"] or usual), options)
     except ValueError as error:
-        raise Refused(str(error)) from error
+        raise CannotCompare(str(error)) from error
     if options["saga"] != CHECKOUT:
         _check_saga(patterns, options)
     if options["declined"] + options["scarce"] > 1:
-        raise Refused("--declined and --scarce together are more than all checkouts")
+        raise CannotCompare("--declined and --scarce together are more than all checkouts")
     return RunSettings(
         patterns=patterns,
         seconds=options["seconds"],
@@ -331,15 +337,19 @@ def _check_saga(patterns: list[str], options: dict[str, Any]) -> None:
     """Raises CommandError for what only a checkout can be."""
     saga = options["saga"]
     if any(step.decided_by for step in SAGAS[saga].steps):
-        raise Refused(f"--saga: a {saga} waits for people, who are not to be measured")
+        raise CannotCompare(f"--saga: a {saga} waits for people, who are not to be measured")
     if options["steps"] != OWN_STEPS:
-        raise Refused(f"--steps: only a checkout can be made longer, a {saga} can't")
+        raise CannotCompare(f"--steps: only a checkout can be made longer, a {saga} can't")
     if shopper.MONOLITH in [shopper.pattern_of(arm=pattern) for pattern in patterns]:
-        raise Refused(f"--patterns: the monolith does checkouts only, no {saga}")
+        raise CannotCompare(f"--patterns: the monolith does checkouts only, no {saga}")
 
 
 def _arms(patterns: list[str], options: dict[str, Any]) -> list[str]:
     """What is compared: the patterns, or the first one twice."""
+    if options["auth"]:
+        if options["aa"] or options["inject"] or options["full"]:
+            raise CannotCompare("--auth: a usual run of its own, without --aa, --inject and --full")
+        return shopper.asked(pattern=patterns[0])
     if not options["aa"] and not options["inject"]:
         return patterns
     return shopper.twice(pattern=patterns[0], delay_ms=options["inject"])

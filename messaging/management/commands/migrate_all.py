@@ -1,10 +1,11 @@
 """`manage.py migrate_all`: brings the database of every service up to date; sample rows, too."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command, get_commands
@@ -13,7 +14,7 @@ from django.core.management.sql import emit_post_migrate_signal
 from django.db import OperationalError, connections, router
 from django.db.migrations.executor import MigrationExecutor
 
-from participant import sql
+from participant import logins, roles, sql
 
 LOCK_SECONDS = 2.0
 """While a migration waits for a table, all who come after it wait behind it, readers too."""
@@ -34,7 +35,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         applied = 0
+        asked = roles.wanted(databases=settings.DATABASES)
+        if asked:
+            self._make(asked, asked.before())
         for alias in settings.DATABASES:
+            if asked:
+                logins.become_owner(roles=asked, alias=alias)
             count = self._migrated(alias)
             applied += count
             done = f"{count} migrations applied" if count else "up to date"
@@ -42,8 +48,20 @@ class Command(BaseCommand):
         if applied:
             # The dashboard keeps the permissions for everybody's tables.
             emit_post_migrate_signal(verbosity=0, interactive=False, db="default")
+        if asked:
+            self._make(asked, asked.after())
+            self.stdout.write(f"{len(asked.logins)} logins have their rights")
         for command in _seeds(options["seed"]):
             call_command(command, stdout=self.stdout)
+
+    def _make(self, asked: roles.Roles, statements: Iterable[roles.Statement]) -> None:
+        try:
+            logins.run(roles=asked, statements=statements)
+        except psycopg.Error as error:
+            raise CommandError(
+                f"The roles can't be made: {str(error).strip()}\n"
+                f"Set {roles.SUPERUSER} to a login that may make roles and databases, or unset it."
+            ) from error
 
     def _migrated(self, alias: str) -> int:
         try:

@@ -9,9 +9,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from messaging.brokers import Broker, connect
 from messaging.brokers.latency import LatencyBroker
+from messaging.consumer import refuse_login
 from messaging.wakeups import Listener
 from messaging.worker import Worker
-from participant import failpoints, tracing
+from participant import failpoints, sessions, starting, tracing
 
 
 class Command(BaseCommand):
@@ -33,9 +34,13 @@ class Command(BaseCommand):
             raise CommandError(
                 f"DUETO_SERVICE is {service!r}; a worker runs one of: {', '.join(sorted(offered))}."
             )
+        starting.require_safe()
+        sessions.require(alias=service)
         failpoints.listen(process=f"{service}.worker")
         tracing.start(service=service)
-        broker = _broker()
+        broker = configured_broker()
+        if reason := refuse_login(broker=broker, service=service):
+            raise CommandError(f"{reason}.")
         if seconds := getattr(settings, "HOP_SECONDS", 0):
             broker = LatencyBroker(broker, seconds=seconds)
         components = [Listener(service=service), *offered[service](broker)]
@@ -46,11 +51,13 @@ class Command(BaseCommand):
         sys.exit(status)
 
 
-def _broker() -> Broker:
+def configured_broker() -> Broker:
+    """The broker that the settings name. Raises CommandError where that can't be read."""
     try:
         return connect(settings.BROKER_URL)
     except ValueError:  # whose text may have a part of the password in it
         raise CommandError(
-            "RABBITMQ_URL can't be read. It looks like amqp://user:password@host:5672/%2F, with"
+            "RABBITMQ_URL can't be read. It looks like amqp://user:password@host:5672/%2F, or"
+            " for a broker of several nodes amqp://user:password@host:5672,host:5672/%2F, with"
             " %40 for an @ in the password, and the like: mend it in the environment, or unset it."
         ) from None

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from accounts import passes
 from contracts.patterns import ORCHESTRATED, PATTERNS
 from stack import record
 from stack.console import StackError
@@ -32,6 +33,10 @@ class Command(BaseCommand):
         if running is None or not running["ready"]:
             raise CommandError("No stack runs in this clone: `make up`, in another terminal.")
         try:
-            Demo(urls=running["urls"], say=self.stdout.write).run(pattern=options["pattern"])
+            Demo(
+                urls=running["urls"],
+                say=self.stdout.write,
+                passes=passes.of(running["environment"]),
+            ).run(pattern=options["pattern"])
         except StackError as error:
             raise CommandError(str(error)) from error

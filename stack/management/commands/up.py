@@ -8,12 +8,12 @@ from typing import Any, get_args
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from catalogue import SAGAS
-from stack import record
+from stack import record, replicas
 from stack.backing import BrokerChoice
 from stack.console import Interrupted, StackError, to_terminal
 from stack.folders import STATE_FOLDER, Folder
 from stack.local import LocalStack, Options
-from stack.status import admin_login
+from stack.status import admin_login, who_gets_in
 
 
 class Command(BaseCommand):
@@ -36,10 +36,29 @@ class Command(BaseCommand):
             help="auto (default, or DUETO_BROKER): RabbitMQ if it can be had, else PostgreSQL",
         )
         parser.add_argument(
+            "--broker-nodes",
+            type=int,
+            choices=(1, 3),
+            default=1,
+            help="of its own RabbitMQ (default: 1); of 3 one may be away",
+        )
+        parser.add_argument(
+            "--standby",
+            action="store_true",
+            help="its own PostgreSQL has a synchronous standby, which takes over when it crashes",
+        )
+        parser.add_argument(
             "--saga",
             choices=sorted(SAGAS),
             default="",
             help="only the services that this saga needs (default: all)",
+        )
+        parser.add_argument(
+            "--replicas",
+            default="",
+            metavar="PROCESS=COUNT,...",
+            help="several of a process: carrito.web=2,inventario.worker=3 (nginx stands before"
+            " several of a web process)",
         )
         parser.add_argument(
             "--fixed", action="store_true", help="don't start a process again when it crashes"
@@ -48,7 +67,15 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            chosen = Options(saga=options["saga"], restarts=not options["fixed"], with_admin=True)
+            chosen = Options(
+                saga=options["saga"],
+                restarts=not options["fixed"],
+                with_admin=True,
+                broker_nodes=options["broker_nodes"],
+                standby=options["standby"],
+            )
+            several = replicas.read(options["replicas"], services=chosen.services)
+            chosen = replace(chosen, replicas=several)
             if options["broker"]:
                 chosen = replace(chosen, broker=options["broker"])
             if options["detach"]:
@@ -87,6 +114,7 @@ def _summary(record: dict[str, Any], *, detached: bool) -> str:
         *(f"  {name.ljust(widest)}  {url}{_also(record, name)}" for name, url in urls.items()),
         f"  {'logs'.ljust(widest)}  {record['logs']}",
         "",
+        *who_gets_in(record),
         *admin_login(record),
         "To try it: `python manage.py demo`, or docs/tutorials/a-checkout.md.",
         "This again: `python manage.py status`.",

@@ -6,15 +6,17 @@ from importlib import import_module
 
 import msgspec
 import pytest
+from django.core.management import call_command
 from django.db import connections
 from django.utils import timezone
 
 from carrito import operations as carrito
 from carrito.models import Cart, CartItem, Checkout
 from catalogue import SAGAS, refusals
+from catalogue.services import WITH_DATABASE
 from contracts import projection
 from contracts.events import route
-from contracts.outcomes import Failure, Waiting
+from contracts.outcomes import Failure, Outcome, Waiting
 from contracts.saga import Context, Direction
 from coordination import decisions
 from envios.models import Courier
@@ -29,12 +31,13 @@ from participant.decisions import GivenVerdict, mark_told
 from participant.executing import execute
 from participant.operations import YES, all_in
 from pedidos import operations as pedidos
-from pedidos.catalogue import Item
 from pedidos.models import Order
+from pedidos.operations import OrderItem
 from reservas import operations as reservas
 from reservas.models import Booking, Slot
 from saga_choreography import models as choreography
 from saga_orchestrator import models as orchestrator
+from tests.conftest import CardNetwork
 
 TEN = datetime(2026, 12, 1, 10, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -47,12 +50,27 @@ def broker():
     broker.close()
 
 
-@pytest.fixture
-def shop():
-    """A shop in which a saga has ended in each way, run by the services' real operations."""
-    shop = Shop()
-    shop.with_all_ends()
-    return shop
+@pytest.fixture(scope="module")
+def shop(django_db_setup, django_db_blocker):
+    """A shop in which a saga has ended in each way, run by the services' real operations. It is
+    made once and committed; what a test changes is rolled back after it.
+    """
+    with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patched:
+        network = CardNetwork()
+        patched.setattr(desk, "network", lambda: network)
+        made = Shop()
+        made.with_all_ends()
+    yield made
+    with django_db_blocker.unblock():
+        for database in WITH_DATABASE:
+            call_command(
+                "flush",
+                database=database,
+                interactive=False,
+                verbosity=0,
+                inhibit_post_migrate=True,
+                allow_cascade=True,
+            )
 
 
 def run(service: str, statement: str) -> None:
@@ -85,6 +103,8 @@ class Shop:
         Courier.objects.create(name="c", province="Madrid", capacity=10)
         self.slot = Slot.objects.create(name="Sala Azul", price_per_hour="12.50")
         self._told: dict[str, Context] = {}
+        self.outcomes: dict[tuple[str, str], Outcome] = {}
+        """Of what was done, by saga and step."""
         grant(user_id="ana", amount=Decimal("500.00"))
 
     def with_all_ends(self) -> None:
@@ -176,7 +196,7 @@ class Shop:
         self.do(saga_id, "create_payment")
         payment = Payment.objects.get(saga_id=saga_id)
         context = msgspec.structs.replace(
-            self._context(saga_id), results={"create_payment": {"payment_id": payment.pk}}
+            self.context(saga_id), results={"create_payment": {"payment_id": payment.pk}}
         )
         self._execute(saga_id, Direction.DO, ["confirm_payment"], context=context, decides=False)
         self.coordinated(saga_id, "running", current_step="confirm_payment")
@@ -193,7 +213,7 @@ class Shop:
     def coordinated(self, saga_id: str, status: str, **fields: object) -> None:
         """`fields`: of one that has not ended."""
         ended = None if fields else timezone.now()
-        context = self._context(saga_id)
+        context = self.context(saga_id)
         alike = {
             "saga_id": saga_id,
             "subject": context.subject,
@@ -234,7 +254,9 @@ class Shop:
         command = pedidos.Accept(
             **alike,
             user_id="ana",
-            items=[Item(product_id=str(self.product.pk), sku="p", name="p", quantity=quantity)],
+            items=[
+                OrderItem(product_id=str(self.product.pk), sku="p", name="p", quantity=quantity)
+            ],
             total_amount=Decimal("25.00"),
             destination={"province": "Madrid"},
         )
@@ -282,7 +304,7 @@ class Shop:
         context: Context | None = None,
         decides: bool = True,
     ) -> None:
-        context = context or self._told.get(saga_id) or self._context(saga_id)
+        context = context or self._told.get(saga_id) or self.context(saga_id)
         page = SAGAS[context.saga]
         for step in map(page.step, steps):
             operations = all_in(import_module(f"{step.service}.operations"))
@@ -293,14 +315,17 @@ class Shop:
             (done,) = execute(operation=operations[action, direction], commands=[command])
             if decides and isinstance(done.outcome, Waiting) and step.decided_by:
                 yes = GivenVerdict(saga_id=saga_id, step=step.name, word=YES, by="eva")
-                decisions.give(service=step.service, given=yes)
+                decisions.give(service=step.service, given=yes, is_customer=True)
                 mark_told(service=step.service, keys=[yes.key])
+                (done,) = execute(operation=operations[action, direction], commands=[command])
+            if direction is Direction.DO:
+                self.outcomes[saga_id, step.name] = done.outcome
             context = projection.with_result(
                 context=context, steps=page.steps, step=step.name, outcome=done.outcome
             )
             self._told[saga_id] = context
 
-    def _context(self, saga_id: str) -> Context:
+    def context(self, saga_id: str) -> Context:
         found = [
             row for kind in (Checkout, Order, Booking) for row in kind.objects.filter(pk=saga_id)
         ]

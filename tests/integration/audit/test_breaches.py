@@ -1,39 +1,14 @@
-"""Each kind of breach is found in its group and named, in a shop that is right otherwise.
-
-The shop is made once and committed; the damage that a test does is rolled back after it.
-"""
+"""Each kind of breach is found in its group and named, in a shop that is right otherwise."""
 
 import pytest
-from django.core.management import call_command
 
 from catalogue.services import WITH_DATABASE
-from pagos import desk
-from tests.conftest import CardNetwork
-from tests.integration.audit.conftest import Shop, found, run
+from tests.integration.audit.conftest import found, run
 
 pytestmark = [
     pytest.mark.django_db(databases=WITH_DATABASE),
-    pytest.mark.usefixtures("standing_shop"),
+    pytest.mark.usefixtures("shop"),
 ]
-
-
-@pytest.fixture(scope="module")
-def standing_shop(django_db_setup, django_db_blocker):
-    with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patched:
-        network = CardNetwork()
-        patched.setattr(desk, "network", lambda: network)
-        Shop().with_all_ends()
-    yield
-    with django_db_blocker.unblock():
-        for database in WITH_DATABASE:
-            call_command(
-                "flush",
-                database=database,
-                interactive=False,
-                verbosity=0,
-                inhibit_post_migrate=True,
-                allow_cascade=True,
-            )
 
 
 BREACHES = [

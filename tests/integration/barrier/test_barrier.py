@@ -223,7 +223,7 @@ def no_barrier(monkeypatch):
 
 @pytest.mark.usefixtures("no_barrier")
 def test_without_the_barrier_a_late_action_takes_the_money():
-    with pytest.raises(KeyError):  # the undo finds no payment to speak of
+    with pytest.raises(sql.Damaged):  # the undo finds no payment to speak of
         refund("s")
     with pytest.raises(sql.Damaged):  # nor has its decision an entry in the barrier
         charge("s")

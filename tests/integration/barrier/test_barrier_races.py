@@ -6,10 +6,10 @@ import threading
 import pytest
 from django.db import OperationalError, connections, transaction
 
-from catalogue.commands import Item, Reserve
+from catalogue.commands import Commit, Item, Reserve
 from contracts import refusals
 from contracts.outcomes import Done, Refused
-from contracts.saga import Command, Direction, Undo
+from contracts.saga import Direction, Undo
 from inventario import operations
 from inventario.models import BarrierEntry, Product, Reservation
 from participant import barrier
@@ -36,6 +36,10 @@ def reserve(product, saga_ids):
         Reserve(saga_id=saga_id, subject="c", items=items, **RESERVE) for saga_id in saga_ids
     ]
     return [one.outcome for one in execute(operation=operations.reserve, commands=commands)]
+
+
+def commit_of(product, saga_id):
+    return Commit(saga_id=saga_id, items=[Item(str(product.pk), 1)], **COMMIT)
 
 
 def unreserve(saga_ids):
@@ -79,8 +83,10 @@ def test_block_and_commit_at_once_decide_once(product):
     reserve(product, saga_ids)
 
     def commit():
-        commands = [Command(saga_id=saga_id, **COMMIT) for saga_id in shuffled(saga_ids, 1)]
-        return execute(operation=operations.commit, commands=commands)
+        return execute(
+            operation=operations.commit,
+            commands=[commit_of(product, saga_id) for saga_id in shuffled(saga_ids, 1)],
+        )
 
     def block():
         commands = [Undo(saga_id=saga_id, **COMMIT) for saga_id in shuffled(saga_ids, 2)]
@@ -97,7 +103,7 @@ def test_block_and_commit_at_once_decide_once(product):
 
 def test_block_after_the_pivot_says_that_it_happened(product):
     reserve(product, ["s"])
-    execute(operation=operations.commit, commands=[Command(saga_id="s", **COMMIT)])
+    execute(operation=operations.commit, commands=[commit_of(product, "s")])
     (blocked,) = execute(operation=BLOCK, commands=[Undo(saga_id="s", **COMMIT)])
     assert isinstance(blocked.outcome, Done)
 
@@ -105,7 +111,7 @@ def test_block_after_the_pivot_says_that_it_happened(product):
 def test_block_before_the_pivot_refuses_it_for_good(product):
     reserve(product, ["s"])
     execute(operation=BLOCK, commands=[Undo(saga_id="s", **COMMIT)])
-    (late,) = execute(operation=operations.commit, commands=[Command(saga_id="s", **COMMIT)])
+    (late,) = execute(operation=operations.commit, commands=[commit_of(product, "s")])
     assert late.outcome.code == refusals.ABORTED
     assert Reservation.objects.get().status == "reserved"
 
@@ -141,11 +147,11 @@ def test_call_by_hand_never_gets_at_what_a_saga_has_just_done(product, monkeypat
         return enter(operation=operation, commands=commands)
 
     monkeypatch.setattr(barrier, "enter", late)
-    (by_hand,) = execute(operation=operations.commit, commands=[Command(saga_id="s")])
+    (by_hand,) = execute(operation=operations.commit, commands=[Commit(saga_id="s")])
     assert by_hand.outcome.code == refusals.PART_OF_A_SAGA
     assert Reservation.objects.get().status == "reserved"
     assert set(BarrierEntry.objects.values_list("step", flat=True)) == {RESERVE["step"]}
-    (sold,) = execute(operation=operations.commit, commands=[Command(saga_id="s", **COMMIT)])
+    (sold,) = execute(operation=operations.commit, commands=[commit_of(product, "s")])
     assert isinstance(sold.outcome, Done)
 
 

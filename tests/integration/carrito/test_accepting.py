@@ -9,6 +9,7 @@ from django.db import IntegrityError, connections
 
 from carrito import operations, store
 from carrito.models import (
+    Address,
     BarrierEntry,
     Cart,
     CartItem,
@@ -20,9 +21,9 @@ from carrito.models import (
 from carrito.operations import OWNER, Accept
 from carrito.views import _acceptance
 from catalogue import refusals
-from catalogue.commands import Line
+from catalogue.commands import Conclude, CreateOrder, Line
 from contracts.outcomes import Done, Failure, Refused
-from contracts.saga import Command, Undo
+from contracts.saga import Undo
 from coordination.store import AcceptedSagas
 from httpapi.problems import Problem
 from participant import sql
@@ -61,9 +62,14 @@ def accept(cart_id, **options):
 ACCEPTING = {"saga": "checkout", "step": "accept_checkout"}
 
 
-def of(kind, saga_id):
+def of(kind, saga_id, **fields):
     """A saga's own command; the steps of the checkout are called as carrito's operations."""
-    return kind(saga_id=saga_id, saga="checkout")
+    return kind(saga_id=saga_id, saga="checkout", **fields)
+
+
+def ordering(saga_id):
+    total = Checkout.objects.get(pk=saga_id).total_amount
+    return of(CreateOrder, saga_id, paid=total)
 
 
 def outcome_of(operation, command):
@@ -86,7 +92,7 @@ def test_steps_see_what_they_need_and_no_address(cart):
     accepted = accept(cart.id, billing_address=address)
     (frozen,) = OWNER.sagas.not_handed_over(patterns=["orchestrated"], limit=10)
     assert set(frozen.data) == {"items", "total_amount", "payment_method"}
-    assert Checkout.objects.get(pk=accepted.saga_id).billing_address == address
+    assert Address.objects.get(pk=accepted.saga_id).address == address
 
 
 def test_choreographed_checkout_says_its_first_event_itself(cart):
@@ -325,8 +331,8 @@ def test_unlocked_cart_can_be_checked_out_again(cart):
 
 def test_confirmed_order_completes_the_checkout_at_the_same_moment(cart):
     saga_id = accept(cart.id).saga_id
-    outcome_of(operations.create_order, of(Command, saga_id))
-    outcome_of(operations.confirm_order, of(Command, saga_id))
+    outcome_of(operations.create_order, ordering(saga_id))
+    outcome_of(operations.confirm_order, of(Conclude, saga_id, evidence="1"))
     ended = Checkout.objects.select_related("order").get(pk=saga_id)
     assert (ended.status, ended.order.status) == ("completed", "confirmed")
     assert ended.ended_at == ended.order.confirmed_at
@@ -335,15 +341,15 @@ def test_confirmed_order_completes_the_checkout_at_the_same_moment(cart):
 
 def test_bought_cart_cannot_be_bought_again(cart):
     saga_id = accept(cart.id).saga_id
-    outcome_of(operations.create_order, of(Command, saga_id))
-    outcome_of(operations.confirm_order, of(Command, saga_id))
+    outcome_of(operations.create_order, ordering(saga_id))
+    outcome_of(operations.confirm_order, of(Conclude, saga_id, evidence="1"))
     with pytest.raises(Problem) as refused:
         accept(cart.id)
     assert refused.value.code == refusals.CART_CHECKED_OUT
 
 
 def test_order_of_no_checkout_is_refused():
-    outcome = outcome_of(operations.create_order, Command(saga_id="none"))
+    outcome = outcome_of(operations.create_order, CreateOrder(saga_id="none"))
     assert isinstance(outcome, Refused)
     assert outcome.code == refusals.NO_CHECKOUT
 
@@ -351,7 +357,7 @@ def test_order_of_no_checkout_is_refused():
 def test_order_after_its_cancellation_is_refused(cart):
     saga_id = accept(cart.id).saga_id
     cancelled = outcome_of(operations.cancel_order, of(Undo, saga_id))
-    created = outcome_of(operations.create_order, of(Command, saga_id))
+    created = outcome_of(operations.create_order, ordering(saga_id))
     assert isinstance(cancelled, Done)
     assert created.code == refusals.ABORTED
     assert not Order.objects.exists()

@@ -182,7 +182,7 @@ def test_process_answers_them_without_a_slot():
         raise AssertionError("worked on")
 
     process = Gateway(never, is_shut=lambda path, body: path == DOOR)
-    environ = {"PATH_INFO": DOOR, "REQUEST_METHOD": "POST", "SERVER_PROTOCOL": "HTTP/1.1"}
+    environ = {"PATH_INFO": DOOR, "REQUEST_METHOD": "POST"}
     (body,) = process(environ, lambda status, headers: told.append((status, dict(headers))))
     ((status, headers),) = told
     assert status.startswith("503")

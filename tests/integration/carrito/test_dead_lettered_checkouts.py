@@ -12,7 +12,7 @@ from carrito import operations
 from carrito.models import Cart, CartItem, Checkout
 from carrito.operations import OWNER, Accept
 from catalogue import refusals
-from contracts.saga import Command
+from catalogue.commands import CreateOrder
 from coordination import handover, store
 from coordination.handover import ROUTES, Handover
 from httpapi.client import Unreachable
@@ -316,6 +316,6 @@ def test_discarded_checkout_that_a_coordinator_has_after_all_sells_nothing(clien
     damage(saga_id, "context = '{}'")
     hands_over.hand_over_once()
     client.post(f"/checkouts/{saga_id}/discard", **EMPTY)
-    command = Command(saga_id=saga_id, saga="checkout")
+    command = CreateOrder(saga_id=saga_id, saga="checkout")
     (executed,) = execute(operation=operations.create_order, commands=[command])
     assert executed.outcome.code == refusals.NO_CHECKOUT

@@ -27,7 +27,7 @@ from messaging.brokers import Delivery as Delivered
 from messaging.consumer import Consumer
 from messaging.relay import Relay
 from pagos.models import Payment
-from pedidos.catalogue import Item
+from pedidos.operations import OrderItem
 from saga_choreography import operations, store
 from saga_choreography.models import Action, Saga
 from saga_choreography.watchdog import look
@@ -177,7 +177,9 @@ def _of_a_cart(alike: Mapping[str, Any], product: Product, quantity: int) -> Acc
 
 def _of_an_order(alike: Mapping[str, Any], product: Product, quantity: int) -> Accept:
     Courier.objects.get_or_create(name="eva", capacity=1000)
-    item = Item(product_id=str(product.pk), sku=product.sku, name=product.name, quantity=quantity)
+    item = OrderItem(
+        product_id=str(product.pk), sku=product.sku, name=product.name, quantity=quantity
+    )
     total = Decimal(10 * quantity)
     return pedidos.operations.Accept(items=[item], total_amount=total, **alike)
 

@@ -16,7 +16,7 @@ from messaging import failed
 from messaging.brokers import Message
 from saga_choreography import store
 from saga_choreography.models import FailedMessage, Intervention, Saga, WorkerHeartbeat
-from saga_choreography.store import Phase
+from saga_choreography.store import SagaPhase
 from saga_choreography.watchdog import look
 from tests.threads import InThread
 from tests.unit.choreography.made import NOON
@@ -112,7 +112,11 @@ def test_parked_saga_goes_on_without_its_step_and_it_is_written_down_by_whom(
     assert said() == []
     ask(admin_client, "skip", "s")
     assert Saga.objects.get().status == "compensating"
-    assert [one.type for one in said()] == ["inventory.unreserved"]
+    (told,) = said()
+    assert (told.type, told.data.result["reaction"]) == (
+        "step.skip.requested",
+        "undo reserve_inventory",
+    )
     done = Intervention.objects.get()
     assert (done.action, done.step, done.requested_by) == ("skip", "reserve_inventory", "eva")
     assert done.reason == REASON
@@ -135,7 +139,7 @@ def many(start) -> list[str]:
     """Running sagas, and one that is undone already."""
     saga_ids = [f"saga {n:03}" for n in range(MANY)]
     start(*saga_ids)
-    Saga.objects.filter(pk=saga_ids[7]).update(phase=Phase.ENDED)
+    Saga.objects.filter(pk=saga_ids[7]).update(phase=SagaPhase.ENDED)
     return saga_ids
 
 

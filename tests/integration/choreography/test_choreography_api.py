@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 from django.test.utils import CaptureQueriesContext
 from msgspec.structs import replace
 
@@ -302,7 +302,10 @@ def test_page_by_a_cursor_is_read_from_the_index(client, listed):
         query["sql"] for query in queries.captured_queries if "ORDER BY" in query["sql"]
     ]
     assert "OFFSET" not in statement
-    with connections["saga_choreography"].cursor() as cursor:
+    database = "saga_choreography"
+    with transaction.atomic(using=database), connections[database].cursor() as cursor:
+        # Among so few rows sorting them is as good.
+        cursor.execute("SET LOCAL enable_sort = off")
         cursor.execute(f"EXPLAIN {statement}")
         plan = "\n".join(row[0] for row in cursor.fetchall())
     assert re.search(r"Index Scan Backward using choreography_newest", plan)
@@ -450,7 +453,7 @@ def test_saga_that_has_not_started_is_asked_later(post, owner):
 
 def test_wrong_request_is_told_which_field(post, saga):
     saga("completed", until=3)
-    wrong = problem(post(COMPENSATE, {"requested_by": ""}), 400)
+    wrong = problem(post(COMPENSATE, {"requested_by": 5}), 400)
     assert wrong["errors"][0]["field"] == "requested_by"
 
 
@@ -458,7 +461,9 @@ def test_wrong_request_is_told_which_field(post, saga):
 def test_retry_redrives_a_standing_saga(post, saga, said):
     saga("completed", until=3)
     assert post("/saga/choreography/s/retry").status_code == 202
-    assert [(one.type, one.redrive) for one in said()] == [("payment.processed", True)]
+    assert [(one.type, one.data.result["event"]) for one in said()] == [
+        ("step.redrive.requested", "payment.processed")
+    ]
 
 
 def test_retry_of_an_ended_saga_is_refused(post, saga):

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
+from contracts.topology import queue_of
 from messaging.brokers import connect
 from messaging.brokers.memory import forget
-from messaging.consumer import queue_of
 from saga_choreography import store
 from saga_choreography.models import Intervention, Saga, SagaEvent
 from saga_choreography.reactions import ProjectionHandler

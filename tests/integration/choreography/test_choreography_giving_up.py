@@ -15,14 +15,15 @@ import pagos.operations
 from contracts import events, projection, refusals
 from contracts.outcomes import Failure, Refused
 from contracts.saga import Context
+from messaging import outbox
 from messaging.brokers import connect
 from messaging.brokers.memory import forget
 from messaging.failed import DELAYS
-from pagos.models import FailedMessage, Payment, Refund
+from pagos.models import FailedMessage, OutboxEntry, Payment, Refund
 from saga_choreography import operations, queries, reactions, store
 from saga_choreography.models import Intervention, Saga
 from saga_choreography.reactions import ProjectionHandler, take_note, waits
-from saga_choreography.store import Phase
+from saga_choreography.store import SagaPhase
 from saga_choreography.tracking import track
 from tests.integration.choreography.in_process import (
     SERVICES,
@@ -92,7 +93,9 @@ def asked(act, saga_id, reason="seen to by hand"):
         return act(saga_id=saga_id, requested_by="eva", reason=reason, now=store.now())
 
 
-def test_undo_that_keeps_failing_parks_the_saga_with_step_and_error(choreography, broken):
+def test_undo_that_keeps_failing_parks_the_saga_with_step_and_kind_of_error(
+    choreography, broken, caplog
+):
     saga_id = choreography.begin()
     choreography.settle()
     with broken(pagos.operations.refund) as tries:
@@ -101,7 +104,9 @@ def test_undo_that_keeps_failing_parks_the_saga_with_step_and_error(choreography
     saga = Saga.objects.get(pk=saga_id)
     assert len(tries) == TRIES
     assert (saga.status, saga.parked_step) == ("parked", "process_payment")
-    assert "undo pagos.charge is broken" in saga.parked_reason
+    assert "ValueError: the log of this service says more" in saga.parked_reason
+    assert "is broken" not in saga.parked_reason
+    assert "undo pagos.charge is broken" in caplog.text
     state = queries.state(found=saga)
     assert (state.parked.step, state.current_step) == ("process_payment", "process_payment")
     assert state.parked.since is not None
@@ -139,22 +144,47 @@ def test_skipped_undo_goes_on_with_the_others(choreography, stuck):
     assert (done.requested_by, done.reason) == ("eva", "refunded by hand")
 
 
-def test_what_is_skipped_is_said_under_the_id_that_the_step_would_have_said_it_under(stuck, said):
-    asked(operations.skip, stuck)
-    (event,) = said()[-1:]
-    assert event.type == "payment.refunded"
+def test_what_is_skipped_is_said_by_its_own_service_as_the_steps_own_event(choreography, stuck):
+    asked(operations.skip, stuck, "refunded by hand")
+    choreography.settle()
+    rows = OutboxEntry.objects.filter(event_type="checkout.payment.refunded")
+    event = events.decode(rows.get().body.encode())
     assert event.id == events.event_id(saga_id=stuck, step="process_payment", direction="undo")
+    assert event.data.result == {"skipped": "refunded by hand"}
 
 
-def test_skipped_step_passes_on_the_results_of_those_before_it(start, said):
+def test_skip_passes_on_the_results_of_the_steps_before_it(start, said):
     start("s")
     results = {"reserve_inventory": {"reservation_id": "7"}}
     track(received=[event("inventory.committed", results=results)], now=NOON)
     take_note(received=[parked_step("inventory.committed", "carrito")], now=NOON)
     assert asked(operations.skip, "s") is None
     (skipped,) = said()
-    assert skipped.id == events.event_id(saga_id="s", step="confirm_order", direction="do")
+    assert skipped.data.result["reaction"] == "do confirm_order"
     assert msgspec.json.decode(skipped.data.context, type=Context).results == results
+
+
+def _redrive(saga_id, event_type):
+    """saga_choreography asks for this event of the saga to be said again."""
+    with transaction.atomic(using=store.SERVICE):
+        saga, (*_, last) = operations._lock(saga_id)
+        asked_for = replace(last, event_type=event_type)
+        again = operations._redrive(asked_for, saga.context, store.now())
+        outbox.add(service=store.SERVICE, events=[again])
+
+
+def test_service_says_again_what_its_barrier_knows_and_nothing_else(choreography):
+    """Whatever whoever watches may ask for."""
+    saga_id = choreography.begin()
+    choreography.settle()
+    before = OutboxEntry.objects.count()
+    for wanted in ("payment.refunded", "payment.failed", "nonsense"):
+        _redrive(saga_id, wanted)
+        choreography.settle()
+    assert OutboxEntry.objects.count() == before
+    _redrive(saga_id, "payment.processed")
+    choreography.settle()
+    assert OutboxEntry.objects.count() == before + 1
 
 
 def test_step_that_keeps_failing_before_the_pivot_turns_the_saga_back(choreography, broken):
@@ -169,7 +199,7 @@ def test_step_that_keeps_failing_before_the_pivot_turns_the_saga_back(choreograp
     assert (abort.action, abort.requested_by) == ("abort", "pagos")
     failure = queries.state(found=Saga.objects.get(pk=saga_id)).failure
     assert failure.code == refusals.GIVEN_UP
-    assert "do pagos.charge is broken" in failure.detail
+    assert "ValueError" in failure.detail
 
 
 def test_message_that_is_tried_again_after_its_saga_was_turned_back_does_nothing(
@@ -225,7 +255,7 @@ def test_saga_whose_pivot_is_open_can_only_be_retried():
     refused = operations.decide_skip(
         saga="checkout",
         status=operations.SagaStatus.PARKED,
-        phase=Phase.RUNNING,
+        phase=SagaPhase.RUNNING,
         event_types={"checkout.initiated", "checkout.abort.requested"},
     )
     assert isinstance(refused, Refused)
@@ -235,7 +265,7 @@ def test_saga_that_is_parked_with_nothing_open_has_no_step_to_skip():
     refused = operations.decide_skip(
         saga="checkout",
         status=operations.SagaStatus.PARKED,
-        phase=Phase.RUNNING,
+        phase=SagaPhase.RUNNING,
         event_types=set(projection.events("checkout")),
     )
     assert isinstance(refused, Refused)
@@ -267,15 +297,19 @@ def parked_step(cause: str, service: str):
 )
 def test_saga_waits_only_for_what_has_not_happened_since(name, until, cause, service, expected):
     seen = [one.type for one in story(name)[:until]]
-    phases = {"completed": Phase.RUNNING, "declined": Phase.COMPENSATING, "aborted": Phase.RUNNING}
-    phase = Phase.COMPLETED if "checkout.completed" in seen else phases[name]
+    phases = {
+        "completed": SagaPhase.RUNNING,
+        "declined": SagaPhase.COMPENSATING,
+        "aborted": SagaPhase.RUNNING,
+    }
+    phase = SagaPhase.COMPLETED if "checkout.completed" in seen else phases[name]
     assert waits(event=parked_step(cause, service), phase=phase, seen=seen) is expected
 
 
 def test_abort_that_comes_too_late_does_not_hold_up_what_is_sold():
     seen = {*(one.type for one in story("completed")[:5]), "checkout.abort.requested"}
     given_up = parked_step("checkout.abort.requested", "inventario")
-    assert not waits(event=given_up, phase=Phase.RUNNING, seen=seen)
+    assert not waits(event=given_up, phase=SagaPhase.RUNNING, seen=seen)
 
 
 def test_giving_up_of_an_unknown_saga_changes_nothing(said):
@@ -366,7 +400,7 @@ def test_health_names_the_parked_saga_and_the_message(client, settings, choreogr
     health = client.get("/health").json()
     (found,) = health["parked_sagas"]["oldest"]
     assert (found["saga_id"], found["parked"]["step"]) == (stuck, "process_payment")
-    assert "is broken" in found["parked"]["reason"]
+    assert "ValueError" in found["parked"]["reason"]
     settings.SERVICE = "pagos"
     messages = client.get("/health").json()["parked_messages"]
     assert messages["count"] == 1

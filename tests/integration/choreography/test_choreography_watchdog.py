@@ -50,13 +50,12 @@ def stored() -> Saga:
     return Saga.objects.get(pk="s")
 
 
-def test_last_fact_of_a_standing_saga_is_said_again_as_a_redrive(saga, said):
+def test_service_of_a_standing_sagas_last_event_is_asked_to_say_it_again(saga, said):
     saga("completed", until=3)
     assert look(now=after(12)) == {Remedy.REDRIVE: 1}
     (again,) = said()
-    first = story("completed")[2]
-    assert (again.id, again.type, again.redrive) == (first.id, "payment.processed", True)
-    assert again.data.result == first.data.result
+    assert (again.type, again.redrive) == ("step.redrive.requested", True)
+    assert again.data.result == {"event": "payment.processed"}
     assert again.traceparent
 
 
@@ -72,7 +71,7 @@ def test_redrive_goes_on_in_the_sagas_trace(
         look(now=after(12))
     (again,) = said()
     (sent,) = exporter.get_finished_spans()
-    assert (sent.name, sent.attributes["dueto.redrive"]) == ("send payment.processed", True)
+    assert (sent.name, sent.attributes["dueto.redrive"]) == ("send step.redrive.requested", True)
     _, trace_id, parent, _ = context("s").traceparent.split("-")
     assert f"{sent.parent.span_id:016x}" == parent
     assert again.traceparent == f"00-{trace_id}-{sent.context.span_id:016x}-01"
@@ -84,7 +83,7 @@ def test_saga_whose_first_event_was_lost_to_all_is_known_from_its_owner_and_goes
     assert look(now=store.now()) == {}
     assert look(now=store.now() + timedelta(seconds=11)) == {Remedy.REDRIVE: 1}
     (again,) = said()
-    assert (again.type, again.redrive) == ("checkout.initiated", True)
+    assert again.data.result == {"event": "checkout.initiated"}
 
 
 def test_saga_that_is_known_is_left_as_it_is_where_its_owner_tells_of_it(saga, said):
@@ -120,7 +119,7 @@ def test_each_saga_has_the_time_that_its_page_gives_it(start, said, settings):
         track(received=[event("checkout.initiated", saga_id="h", saga="hasty")], now=NOON)
         assert look(now=after(10)) == {Remedy.REDRIVE: 1, Remedy.ABORT: 1}
         assert {(one.saga, one.type) for one in said()} == {
-            ("checkout", "checkout.initiated"),
+            ("checkout", "step.redrive.requested"),
             ("hasty", "checkout.abort.requested"),
         }
 
@@ -160,7 +159,7 @@ def test_unanswered_abort_is_redriven_beside_the_last_fact(saga, said):
     said()
     look(now=after(131))
     assert {one.type for one in said()} == {
-        "order.created",
+        "step.redrive.requested",
         "checkout.abort.requested",
     }
 
@@ -203,7 +202,7 @@ def test_retry_of_a_parked_saga_redrives_it_at_once(saga, said):
     with transaction.atomic(using=DATABASE):
         refused = operations.retry(saga_id="s", requested_by="eva", reason="", now=after(500))
     assert refused is None
-    assert [(one.type, one.redrive) for one in said()] == [("payment.failed", True)]
+    assert [one.data.result for one in said()] == [{"event": "payment.failed"}]
     assert (stored().status, stored().redrives) == ("compensating", 0)
     recorded = Intervention.objects.get()
     assert (recorded.action, recorded.requested_by) == ("retry", "eva")

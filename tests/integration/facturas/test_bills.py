@@ -31,8 +31,9 @@ def bill(saga_id: str, amount: str = "40.00"):
     return execute(operation=operations.create_bill, commands=[command])[0].outcome
 
 
-def invoicing(saga_id: str, bill_id: str) -> IssueInvoice:
-    return IssueInvoice(saga_id=saga_id, step="issue_invoice", bill_id=bill_id, **BY_SAGA)
+def invoicing(saga_id: str, bill_id: str, paid: str = "40.00") -> IssueInvoice:
+    step = {"saga_id": saga_id, "step": "issue_invoice", **BY_SAGA}
+    return IssueInvoice(**step, bill_id=bill_id, paid=Decimal(paid))
 
 
 def pay(saga_id: str, bill_id: str):
@@ -55,6 +56,15 @@ def numbers() -> list[int]:
     assert [one.issued_at for one in found] == sorted(one.issued_at for one in found)
     assert {int(one.number[:4]) for one in found} <= {one.issued_at.year for one in found}
     return [int(one.number.partition("-")[2]) for one in found]
+
+
+def test_bill_of_which_something_else_was_paid_is_left_to_a_person():
+    bill_id = bill("s").data["bill_id"]
+    short = invoicing("s", bill_id, paid="0.01")
+    with pytest.raises(sql.Damaged, match=r"0\.01 was paid, and 40\.00 is due"):
+        execute(operation=operations.issue_invoice, commands=[short])
+    assert Bill.objects.get().status == "open"
+    assert isinstance(pay("s", bill_id), Done)
 
 
 def test_bill_is_open_and_says_its_amount():

@@ -8,12 +8,15 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from django.conf import settings
 from django.db import connections
 from django.urls import get_resolver
 
 from httpapi import health
 from httpapi.standing import Noted
 from inventario.models import WorkerHeartbeat
+from messaging.brokers import connect
+from messaging.components import make_topology
 from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -60,15 +63,16 @@ def database_url(service):
 
 @pytest.fixture
 def worker():
-    """Starts workers of inventario as processes, with a broker in memory; kills those that are
-    left in the end."""
+    """Starts workers of inventario as processes; kills those that are left in the end."""
     started = []
+    broker = connect(settings.BROKER_URL)
+    make_topology(broker=broker)
+    broker.close()
 
     def start():
         environment = os.environ | {
             "DUETO_SERVICE": "inventario",
             "INVENTARIO_DATABASE_URL": database_url("inventario"),
-            "RABBITMQ_URL": "memory://lights",
         }
         command = [sys.executable, "manage.py", "worker"]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

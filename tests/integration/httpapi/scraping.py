@@ -1,12 +1,10 @@
 """A scrape of /metrics, and what Prometheus' own tool makes of it."""
 
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from tests.installed import need
 
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 
@@ -22,10 +20,7 @@ def samples(text, *, service):
 
 def promtool(*arguments, **options):
     """The exit status, and what it says. Skips, and fails in CI, where it is not installed."""
-    command = shutil.which("promtool")
-    if not command and os.environ.get("CI") != "true":
-        pytest.skip("needs promtool (Debian: apt-get install prometheus)")
-    assert command, "promtool is missing: apt-get install prometheus"
+    command = need("promtool", package="prometheus")
     run = subprocess.run(
         [command, *arguments], capture_output=True, text=True, timeout=60, check=False, **options
     )

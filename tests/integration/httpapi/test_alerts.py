@@ -15,6 +15,7 @@ import pytest
 from django.utils.timezone import now
 from ruamel.yaml import YAML
 
+from coordination.participants import FAULTS_TO_OPEN, Participants
 from httpapi import metrics as door
 from httpapi.middleware import Gateway
 from messaging import outbox
@@ -25,9 +26,8 @@ from pedidos import store
 from pedidos.models import Order, OrderStatus
 from reservas.models import Decision
 from saga_choreography.models import Saga as WatchedSaga
-from saga_choreography.store import Phase
+from saga_choreography.store import SagaPhase
 from saga_orchestrator.models import Definition, Saga
-from saga_orchestrator.participants import FAULTS_TO_OPEN, Participants
 from tests.integration.httpapi.conftest import database_url
 from tests.integration.httpapi.scraping import RULES, promtool, samples
 from tests.integration.httpapi.test_health import for_new_sessions, writable
@@ -142,7 +142,7 @@ class Broken:
             subject="c",
             context={},
             status="running",
-            phase=Phase.RUNNING,
+            phase=SagaPhase.RUNNING,
             started_at=ago(700),
             watch_at=now(),
         )
@@ -176,7 +176,7 @@ class Broken:
 
     def refusing(self):
         process = Gateway(lambda *_: [], is_shut=lambda path, body: True)
-        asked = {"PATH_INFO": "/", "REQUEST_METHOD": "POST", "SERVER_PROTOCOL": "HTTP/1.1"}
+        asked = {"PATH_INFO": "/", "REQUEST_METHOD": "POST"}
         process(asked, lambda *_: None)
 
     def slow(self):

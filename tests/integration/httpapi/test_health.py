@@ -17,7 +17,7 @@ from contracts.states import Complaint
 from httpapi import health, standing
 from inventario.models import FailedMessage, OutboxEntry, WorkerHeartbeat
 from messaging import worker as worker_module
-from messaging.worker import Heartbeat
+from messaging.worker import HeartbeatWriter
 from participant import sql
 from tests.integration.httpapi.conftest import database_url, stands, waits
 from tests.waiting import eventually
@@ -42,7 +42,7 @@ class OtherClock:
 
 @pytest.fixture
 def heart():
-    made = Heartbeat(service=SERVICE)
+    made = HeartbeatWriter(service=SERVICE)
     yield made
     made.lose_session()
 
@@ -118,11 +118,12 @@ class TestWorkers:
 
     def test_processes_tell_of_themselves(self, lights, worker):
         stopped, killed, ended = worker(), worker(), worker()
+        eventually(lambda: lights()[0] == 200, seconds=120, what="all are there")
         stopped.send_signal(signal.SIGSTOP)
-        eventually(lambda: lights()[0] == 503, seconds=30, what="it is named")
+        eventually(lambda: lights()[0] == 503, seconds=120, what="it is named")
         assert any(f"process {stopped.pid} on" in stand for stand in stands(lights()[1]))
         stopped.send_signal(signal.SIGCONT)
-        eventually(lambda: lights()[0] == 200, seconds=30, what="it is green again")
+        eventually(lambda: lights()[0] == 200, seconds=120, what="it is green again")
         killed.kill()
         killed.wait()
         ended.terminate()

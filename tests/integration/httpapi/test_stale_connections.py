@@ -1,4 +1,4 @@
-"""What one request finds out about the database is known to all slots of a web process."""
+"""What one request or loop finds out about the database is known to all of its process."""
 
 import uuid
 from collections.abc import Iterator
@@ -7,10 +7,12 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
-from django.db import OperationalError, connections
+from django.db import DatabaseError, OperationalError, connections
 from django.test import Client
 
-from httpapi import slots
+from messaging import wakeups
+from participant import sql, stale_connections
+from participant.stale_connections import StaleConnection
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 SERVICE = "inventario"
@@ -116,7 +118,7 @@ def test_one_request_finds_out_for_all_threads(threads):
 
 def test_without_closing_each_thread_would_find_out_by_itself(threads, monkeypatch):
     """The control."""
-    monkeypatch.setattr(slots, "close_stale", lambda: None)
+    monkeypatch.setattr(stale_connections, "close", lambda: None)
     assert [ask(thread) for thread in threads] == [200] * 3
     cut_all()
     assert [ask(thread) for thread in threads] == [503] * 3
@@ -128,7 +130,7 @@ def test_lock_that_somebody_holds_makes_no_connection_stale(threads):
     before = thread.submit(lambda: connections[SERVICE].connection).result()
     error = OperationalError("canceling statement due to lock timeout")
     error.__cause__ = psycopg.errors.LockNotAvailable()
-    slots.mark_stale(error=error)
+    stale_connections.mark(error=error)
     ask(thread)
     assert thread.submit(lambda: connections[SERVICE].connection).result() is before
 
@@ -140,9 +142,57 @@ def test_database_that_can_be_written_again_is_written_at_once(threads):
 
 def test_connections_from_a_read_only_time_would_refuse_for_ever(threads, monkeypatch, request):
     """The control: they answer a ping, so nothing else replaces them."""
-    monkeypatch.setattr(slots, "mark_stale", lambda error: None)
+    monkeypatch.setattr(stale_connections, "mark", lambda error: None)
+    monkeypatch.setattr(stale_connections, "mark_read_only", lambda: None)
     request.getfixturevalue("read_only")
     assert [sell(thread) for thread in threads * 3] == [503] * 9
+
+
+def look():
+    return sql.execute(service=SERVICE, sql="SELECT 1")
+
+
+def hear():
+    return wakeups.notified(service=SERVICE, seconds=0.1)
+
+
+def write_where_nothing_is_written():
+    sql.execute(service=SERVICE, sql="SET default_transaction_read_only = on")
+    with pytest.raises(DatabaseError, match="read-only"):
+        sql.execute(service=SERVICE, sql="UPDATE inventario_product SET name = name")
+
+
+@pytest.mark.parametrize("idle", [look, hear])
+def test_loop_that_only_reads_or_listens_leaves_a_server_that_takes_no_writes(threads, idle):
+    reader, writer, _ = threads
+    reader.submit(look).result()
+    writer.submit(write_where_nothing_is_written).result()
+    with pytest.raises(StaleConnection):
+        reader.submit(idle).result()
+    reader.submit(connections.close_all).result()  # as loops do after any outage
+    assert reader.submit(look).result() == [(1,)]
+
+
+def test_loop_that_only_reads_would_stay_there(threads, monkeypatch):
+    """The control."""
+    monkeypatch.setattr(stale_connections, "mark_read_only", lambda: None)
+    reader, writer, _ = threads
+    reader.submit(look).result()
+    writer.submit(write_where_nothing_is_written).result()
+    assert reader.submit(look).result() == [(1,)]
+
+
+def test_refused_connection_makes_no_younger_one_stale(threads):
+    reader, writer, other = threads
+    reader.submit(look).result()
+    writer.submit(write_where_nothing_is_written).result()
+    other.submit(look).result()
+    with pytest.raises(StaleConnection) as refused:
+        reader.submit(look).result()
+    stale_connections.mark(error=refused.value)
+    other.submit(stale_connections.close).result()
+    before = other.submit(lambda: connections[SERVICE].connection).result()
+    assert before is not None
 
 
 def test_plans_from_before_a_migration_are_given_up_after_one_failure(threads):
@@ -153,7 +203,7 @@ def test_plans_from_before_a_migration_are_given_up_after_one_failure(threads):
 
 def test_plans_from_before_a_migration_would_fail_on_each_connection(threads, monkeypatch):
     """The control."""
-    monkeypatch.setattr(slots, "mark_stale", lambda error: None)
+    monkeypatch.setattr(stale_connections, "mark", lambda error: None)
     assert [ask(one) for one in threads * 2] == [200] * 6
     with column_widened():
         assert [ask(thread) for thread in threads].count(503) == 3

@@ -15,7 +15,7 @@ from coordination import owner_views
 from inventario.models import Reservation
 from saga_choreography.models import Saga as WatchedSaga
 from saga_choreography.models import SagaEvent
-from saga_choreography.store import Phase
+from saga_choreography.store import SagaPhase
 from saga_orchestrator.models import Definition, Saga, SagaStep
 
 pytestmark = pytest.mark.django_db(
@@ -116,7 +116,7 @@ class TestChoreographed:
                 subject="c",
                 context={},
                 status=status,
-                phase=Phase.RUNNING,
+                phase=SagaPhase.RUNNING,
                 started_at=ago(seen + 1),
                 watch_at=None if watch is None else ago(-watch),
                 **more,

@@ -87,6 +87,23 @@ def test_prices_that_inventario_tells_strangely_are_a_503(stranger, answer, monk
     assert told.value.status == 503
 
 
+@pytest.mark.parametrize(
+    ("body", "summary"),
+    [
+        (
+            b'{"code": "unreadable", "detail": "Its account is closed.", "status": 409}',
+            "409 unreadable: Its account is closed.",
+        ),
+        (b"<html>\xff", "409, and does not say why"),
+        (b'{"detail": 5}', "409, and does not say why"),
+        (b"[" * 5000, "409, and does not say why"),
+        (b"", "409, and does not say why"),
+    ],
+)
+def test_summary_is_for_people(body, summary):
+    assert ServiceResponse(409, body).summary == summary
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"3", b"[" * 5000 + b"]" * 5000])
 def test_body_of_another_type_is_no_answer(body):
     with pytest.raises(Unreachable, match="can't be read"):

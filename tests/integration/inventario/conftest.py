@@ -1,7 +1,7 @@
 import pytest
 
-from catalogue.commands import Item, Reserve
-from contracts.saga import Command, Undo
+from catalogue.commands import Commit, Item, Reserve
+from contracts.saga import Undo
 from inventario import operations
 from inventario.models import Product
 from participant.executing import execute
@@ -28,16 +28,16 @@ def shop():
 class Shop:
     """The operations, one saga at a time; each gives the outcome."""
 
-    def reserve(self, saga_id: str, lines: dict, *, step: str = ""):
+    def reserve(self, saga_id: str, lines: dict, *, step: str = "", user_id: str = ""):
         items = [Item(str(getattr(one, "pk", one)), quantity) for one, quantity in lines.items()]
-        command = Reserve(saga_id=saga_id, step=step, subject="c", items=items)
+        command = Reserve(saga_id=saga_id, step=step, subject="c", items=items, user_id=user_id)
         return self._do(operations.reserve, command)
 
     def unreserve(self, saga_id: str, *, step: str = ""):
         return self._do(operations.unreserve, Undo(saga_id=saga_id, step=step))
 
     def commit(self, saga_id: str):
-        return self._do(operations.commit, Command(saga_id=saga_id))
+        return self._do(operations.commit, Commit(saga_id=saga_id))
 
     def restore(self, saga_id: str):
         return self._do(operations.restore, Undo(saga_id=saga_id))

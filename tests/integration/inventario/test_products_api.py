@@ -151,7 +151,7 @@ def test_pages_show_everything_once(send):
 def test_products_that_come_in_meanwhile_shift_no_page(send):
     send("POST", "/api/products", [LAPTOP | {"sku": str(n)} for n in range(6)])
     first = send("GET", "/api/products?page_size=3&category=computers").json()
-    send("POST", "/api/products", [LAPTOP | {"sku": f"late {n}"} for n in range(3)])
+    send("POST", "/api/products", [LAPTOP | {"sku": f"late-{n}"} for n in range(3)])
     second = send("GET", first["next"]).json()
     assert [result["sku"] for result in second["results"]] == ["3", "4", "5"]
 

@@ -2,13 +2,16 @@
 
 import re
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connections, transaction
 from django.db.models import Sum
+from django.test.utils import CaptureQueriesContext
 
+from catalogue import refusals
+from catalogue.commands import Commit
 from contracts.outcomes import Done, Refused
-from contracts.saga import Command
 from inventario import operations, store
 from inventario.models import Product, Reservation, ReservationLine
 from participant import sql
@@ -75,7 +78,7 @@ def test_commit_and_expiry_at_once_agree_on_every_reservation(product, shop):
     Reservation.objects.update(expires_at=LONG_AGO)
 
     def commit(part):
-        commands = [Command(saga_id=saga_id) for saga_id in part]
+        commands = [Commit(saga_id=saga_id) for saga_id in part]
         return execute(operation=operations.commit, commands=commands)
 
     calls = [lambda n=n: commit(saga_ids[n::4]) for n in range(4)]
@@ -123,3 +126,72 @@ def test_without_the_lock_the_expiry_gives_back_what_was_sold(due, shop):
     assert expiry.ended_with() == 1
     due.refresh_from_db()
     assert put_aside() != due.reserved
+
+
+class TestMostReserved:
+    """A user takes two times six units of two products, of at most ten, while the first is open."""
+
+    @pytest.fixture(autouse=True)
+    def limit(self, settings):
+        settings.MOST_RESERVED = 10
+
+    @pytest.fixture
+    def second(self, product, shop):
+        """The second one's reservation, asked for before the first one has committed."""
+        first, other = product(10), product(10)
+
+        def ask(wait):
+            with transaction.atomic(using=SERVICE):
+                assert isinstance(shop.reserve("s1", {first: 6}, user_id="ana"), Done)
+                call = partial(shop.reserve, "s2", {other: 6}, user_id="ana")
+                asked = InThread(call, service=SERVICE)
+                wait(asked)
+            return asked.result()
+
+        return ask
+
+    def test_the_second_waits_for_its_turn_and_is_refused(self, second):
+        refused = second(lambda asked: wait_until_blocked(service=SERVICE, count=1))
+        assert refused.code == refusals.TOO_MANY_RESERVED
+        assert put_aside() == 6
+
+    def test_without_its_turn_it_would_get_them(self, second, monkeypatch):
+        """The control."""
+
+        def execute(statement, values):
+            statement = statement.replace("pg_advisory_xact_lock(hashtextextended(", "((%s, ")
+            statement = statement.replace("((%s, user_id, %s))", "user_id || %s")
+            return sql.execute(service=SERVICE, sql=statement, values=values)
+
+        monkeypatch.setattr(store, "_execute", execute)
+        assert isinstance(second(lambda asked: asked.result()), Done)
+        assert put_aside() == 12
+
+    def test_others_do_not_wait(self, product, shop):
+        one, other = product(10), product(10)
+        with transaction.atomic(using=SERVICE):
+            shop.reserve("s1", {one: 6}, user_id="ana")
+            call = partial(shop.reserve, "s2", {other: 6}, user_id="ben")
+            assert isinstance(InThread(call, service=SERVICE).result(), Done)
+
+    @pytest.mark.parametrize("end", ["unreserve", "commit"])
+    def test_what_is_reserved_no_longer_counts_no_more(self, product, shop, end):
+        shop.reserve("s1", {product(10): 10}, user_id="ana")
+        assert isinstance(shop.reserve("s2", {product(10): 1}, user_id="ana"), Refused)
+        getattr(shop, end)("s1")
+        assert isinstance(shop.reserve("s3", {product(10): 10}, user_id="ana"), Done)
+
+    def test_it_costs_a_statement_more_and_nothing_where_there_is_no_limit(
+        self, product, shop, settings
+    ):
+        """Of a list as a whole; nor does what is nobody's."""
+
+        def statements(saga_id, user_id):
+            with CaptureQueriesContext(connections[SERVICE]) as asked:
+                shop.reserve(saga_id, {hot: 1}, user_id=user_id)
+            return len(asked)
+
+        hot = product(10)
+        with_it, of_nobody = statements("s1", "ana"), statements("s2", "")
+        settings.MOST_RESERVED = 0
+        assert (with_it, of_nobody) == (statements("s3", "ana") + 1, with_it - 1)

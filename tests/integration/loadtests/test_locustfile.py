@@ -3,9 +3,16 @@
 import csv
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+import urllib3
+
+from stack.ports import free_ports
 from tests.integration.loadtests.toy_shop import ToyShop
+from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -90,3 +97,54 @@ def test_shoppers_come_at_fixed_times_where_a_rate_is_given(tmp_path: Path) -> N
     assert len(arrivals) == len(shop.checkouts) > 0
     assert {(one["task"], one["error"]) for one in arrivals} == {("shop", "")}
     assert rows["shop"]["Failure Count"] == "0"
+
+
+@contextmanager
+def _page(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Locust with its page, as somebody starts it who says no more; where the page is."""
+    port = free_ports(1)[0]
+    command = [sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py"]
+    with subprocess.Popen(
+        [*command, "--web-port", str(port), *options], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        url = f"http://127.0.0.1:{port}"
+        try:
+            eventually(lambda: _is_answering(url), what="Locust's page answers")
+            yield process, url
+        finally:
+            process.terminate()
+
+
+def _is_answering(url: str) -> bool:
+    try:
+        return urllib3.request("GET", url, retries=False).status == 200
+    except urllib3.exceptions.HTTPError:
+        return False
+
+
+def test_page_is_on_this_machine_alone_and_aims_at_no_other() -> None:
+    with _page() as (process, url):
+        listening = psutil.Process(process.pid).net_connections()
+        refused = _swarm(url, host="http://192.0.2.1:3000")
+        foreign = _swarm(url, origin="http://evil.example", host="http://127.0.0.1:1")
+        # There is no shop, so no test starts; but the page has let it in.
+        own = _swarm(url, origin=url, host="http://127.0.0.1:1")
+    assert {one.laddr.ip for one in listening if one.status == "LISTEN"} == {"127.0.0.1"}
+    assert (refused.status, foreign.status) == (400, 403)
+    assert "is another machine: name it on the command line" in refused.data.decode()
+    assert own.status == 200
+
+
+def _swarm(url: str, *, origin: str = "", host: str) -> urllib3.BaseHTTPResponse:
+    fields = {"user_count": "1", "spawn_rate": "1", "host": host}
+    headers = {"Origin": origin} if origin else {}
+    return urllib3.PoolManager().request_encode_body(
+        "POST", f"{url}/swarm", fields=fields, headers=headers, encode_multipart=False
+    )
+
+
+def test_what_the_command_line_names_may_be_loaded(tmp_path: Path) -> None:
+    url = "http://192.0.2.1:9"
+    ended, _ = _locust(url, url, tmp_path)
+    assert "is another machine" not in ended.stderr + ended.stdout
+    assert f"carrito is not at {url}" in ended.stderr + ended.stdout

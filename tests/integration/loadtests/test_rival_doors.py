@@ -56,7 +56,7 @@ def carts(database: str) -> list[str]:
     """Three, each with the same two products."""
     with contextlib.closing(RowsSupplier(database=database, run=uuid.uuid4().hex)) as supplier:
         products = supplier.products(count=2, quantity=100)
-        return supplier.carts(contents=[products] * 3)
+        return supplier.carts(contents=[products] * 3, users=["load-test"] * 3)
 
 
 @pytest.fixture

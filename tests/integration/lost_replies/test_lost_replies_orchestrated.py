@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from saga_orchestrator.engine import TRIES
+from coordination.engine import TRIES
 from saga_orchestrator.models import Saga
 from tests.integration.lost_replies.door import CHARGE, Door
 from tests.integration.lost_replies.money import nets, no_guards
@@ -27,7 +27,7 @@ def services(live_server):
 @pytest.fixture(autouse=True)
 def _quick(quick, monkeypatch):
     """An answer that is lost looks like an outage: the breaker closes again at once here."""
-    monkeypatch.setattr("saga_orchestrator.participants.FIRST_OPEN_SECONDS", 0.02)
+    monkeypatch.setattr("coordination.participants.FIRST_OPEN_SECONDS", 0.02)
 
 
 def all_are(status: str, saga_ids: list[str]) -> None:

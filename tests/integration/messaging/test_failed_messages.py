@@ -4,11 +4,13 @@ import msgspec
 import pytest
 
 from contracts import events
+from inventario import operations
 from inventario.models import FailedMessage, OutboxEntry, Product
 from inventario.reactions import REACTIONS
 from messaging import failed
 from messaging.brokers import Delivery, Message
 from messaging.consumer import Consumer
+from participant.sql import execute
 from tests.integration.messaging.conftest import message_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
@@ -54,7 +56,23 @@ def test_poison_message_harms_only_itself(consumer, initiated, product, poisoned
     assert available(product) == 8
     aside = FailedMessage.objects.get()
     assert (aside.saga_id, aside.status) == (poison.saga_id, "retrying")
-    assert "poison" in aside.reason
+    assert aside.reason == "ValueError: the log of this service says more"
+
+
+def test_words_of_the_database_reach_no_event_and_no_row(
+    consumer, initiated, product, monkeypatch, retry_all, caplog
+):
+    def refuse(commands):
+        execute(service=SERVICE, sql="INSERT INTO inventario_product (name) VALUES (NULL)")
+
+    monkeypatch.setitem(operations.reserve.__dict__, "run", refuse)
+    hear(consumer, initiated())
+    retry_all()
+    (parked,) = said()
+    assert parked.type == "step.parked"
+    told = parked.data.failure.detail, FailedMessage.objects.get().reason
+    assert told == ("the database refuses it (23502)",) * 2
+    assert "null value in column" in caplog.text
 
 
 def test_failed_message_is_tried_again_and_handled(consumer, initiated, product, poisoned, due_now):
@@ -126,7 +144,7 @@ def test_giving_a_message_up_is_said_with_step_and_reason(
     )
     assert event.data.result == {"service": SERVICE, "event": "checkout.initiated"}
     assert event.data.failure.step == "reserve_inventory"
-    assert "poison" in event.data.failure.detail
+    assert "ValueError" in event.data.failure.detail
 
 
 def test_message_that_is_heard_again_is_kept_once(consumer, initiated, product, poisoned):

@@ -12,12 +12,13 @@ from pika import frame, spec
 from contracts import events
 from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
 from contracts.events import InvalidMessage
+from contracts.topology import queue_of
 from inventario.models import FailedMessage, Product
 from inventario.reactions import REACTIONS
 from messaging import consumer as consumer_module
 from messaging import failed
 from messaging.brokers import Delivery, Message
-from messaging.consumer import Consumer, queue_of
+from messaging.consumer import Consumer
 from tests.broker.adapters import adapter
 from tests.integration.messaging.conftest import message_of
 from tests.threads import InThread
@@ -67,7 +68,8 @@ class Outsider:
         schema = f"{self._adapter.namespace}dueto_broker"
         with psycopg.connect(self._adapter.url) as connection:
             connection.cursor().executemany(
-                f'INSERT INTO "{schema}".message (queue, id, type, body) VALUES (%s, %s, %s, %s)',
+                f'INSERT INTO "{schema}".message (queue, id, type, body, speaker)'
+                " VALUES (%s, %s, %s, %s, '')",
                 [(queue_of(service=SERVICE), "i" * 300, "\x01 odd", body) for body in bodies],
             )
 

@@ -1,8 +1,5 @@
 """Consumer and reactions: every message takes effect once, or is set aside with its reason."""
 
-import threading
-from datetime import timedelta
-
 import msgspec
 import pytest
 from django.db import connections, transaction
@@ -10,14 +7,12 @@ from django.db import connections, transaction
 from contracts import events
 from inventario.models import FailedMessage, OutboxEntry, Product
 from inventario.reactions import REACTIONS
-from messaging.brokers import Delivery, Message, Rejected
+from messaging.brokers import Delivery, Message
 from messaging.consumer import Consumer, DatabaseUnavailable
 from messaging.reactions import EventHandler
 from participant import barrier, executing
 from participant.barrier import Entered
 from tests.integration.messaging.conftest import message_of
-from tests.threads import InThread
-from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 SERVICE = "inventario"
@@ -53,38 +48,6 @@ def test_batch_takes_effect_and_says_what_follows(consumer, initiated, product):
 def test_two_reactions_to_one_event_are_not_taken_for_one(broker):
     with pytest.raises(ValueError, match="two reactions of inventario are to the same event"):
         Consumer(service=SERVICE, broker=broker, reactions=[*REACTIONS, REACTIONS[0]])
-
-
-@pytest.fixture
-def may_not_declare(consumer, broker, monkeypatch):
-    """The right to make queues is taken away once the consumer is at work, and missed at once."""
-    monkeypatch.setattr("messaging.consumer.DECLARE_SECONDS", 0.0)
-    declare, asked = broker.declare, []
-
-    def refuse(**queue):
-        asked.append(queue)
-        if len(asked) > 1:
-            raise Rejected("ACCESS_REFUSED - configure access is refused")
-        declare(**queue)
-
-    monkeypatch.setattr(broker, "declare", refuse)
-    return asked
-
-
-def test_queue_that_may_not_be_made_again_is_heard_all_the_same(
-    consumer, broker, initiated, product, may_not_declare, monkeypatch
-):
-    monkeypatch.setattr("messaging.worker.PASSING", timedelta())
-    stop = threading.Event()
-    at_work = InThread(lambda: consumer.run(stop), service=SERVICE)
-    eventually(lambda: len(may_not_declare) > 2, what="it is refused")
-    broker.publish([message_of(initiated())])
-    eventually(lambda: available(product) == 9, what="the message is handled")
-    (told,) = consumer.complaints()
-    stop.set()
-    at_work.result()
-    assert "configure access is refused" in told.what
-    assert not told.stops_sagas
 
 
 def test_refusal_is_said_with_its_reason(consumer, initiated, product):

@@ -152,7 +152,7 @@ class TestLateMessages:
     @pytest.fixture
     def consumer(self, broker):
         consumer = Consumer(service=SERVICE, broker=broker, reactions=REACTIONS)
-        consumer._declare()
+        consumer.look_at_the_clock()
         return consumer
 
     def test_older_than_the_retention_it_is_left_to_a_person(self, consumer, initiated, product):

@@ -160,7 +160,7 @@ def running(relay):
     """The relay in a thread, as a worker runs it."""
     stop = threading.Event()
     thread = InThread(lambda: relay.run(stop), service=SERVICE)
-    eventually(lambda: SERVICE in outbox._arrivals, what="the relay leads")
+    eventually(lambda: SERVICE in outbox._new_rows, what="the relay leads")
     yield relay
     stop.set()
     wakeups.notify(service=SERVICE, channel=outbox.CHANNEL)  # it may be waiting for the next sweep
@@ -198,9 +198,9 @@ def test_what_this_process_commits_is_sent_without_asking_for_it(
 
 def test_what_another_process_commits_is_sent_on_its_ring(running, broker, initiated):
     event = initiated()
-    given, outbox._arrivals[SERVICE] = outbox._arrivals[SERVICE], None
+    given, outbox._new_rows[SERVICE] = outbox._new_rows[SERVICE], None
     say(event)
-    outbox._arrivals[SERVICE] = given
+    outbox._new_rows[SERVICE] = given
     wakeups.notify(service=SERVICE, channel=outbox.CHANNEL)
     all_sent(1)
     assert heard(broker) == [event.id]
@@ -230,7 +230,7 @@ def test_blocked_broker_costs_bounded_memory_and_no_event(
     kept = []
     for one in said:
         say(one)
-        kept.append(len(outbox._arrivals[SERVICE]._rows))
+        kept.append(len(outbox._new_rows[SERVICE]._rows))
     assert tried.wait(10)
     assert max(kept) <= 10
     unblocked.set()

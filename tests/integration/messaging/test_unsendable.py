@@ -32,10 +32,10 @@ def relay(broker):
 @pytest.fixture
 def sweep(relay):
     """One sweep of the relay, as it does each second, and the marks that follow in a moment."""
-    arrivals = outbox.Arrivals()
+    new_rows = outbox.NewRows()
 
     def sweep():
-        relay._sweep(arrivals)
+        relay._sweep(new_rows)
         relay._mark()
 
     return sweep
@@ -48,9 +48,9 @@ def test_what_is_not_marked_yet_is_not_sent_again(relay, broker, initiated):
     relay.relay_once()
     broker.declare(queue="everything", events=["checkout.nobody.hears"])
     make_due()
-    arrivals = outbox.Arrivals()
+    new_rows = outbox.NewRows()
     for _ in range(3):
-        relay._sweep(arrivals)
+        relay._sweep(new_rows)
     assert heard(broker) == [other.id, postponed.id]
     assert OutboxEntry.objects.get(sent_at=None).event_id == postponed.id
     relay._mark()

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from django.apps import apps
 
-from carrito.models import Checkout
+from carrito.models import Address, Checkout
 from catalogue import SAGAS
 from catalogue.services import WITH_DATABASE
 from contracts import events
@@ -59,8 +59,22 @@ TWICE = Saga(
             undone="repetition.refunded",
             needs={"amount": "pay.amount"},
         ),
-        Step("sell", "inventario.commit", PIVOT, done="sold", refused="unsold", undone="restored"),
-        Step("end", "carrito.confirm_order", RETRIABLE, done="ended"),
+        Step(
+            "sell",
+            "inventario.commit",
+            PIVOT,
+            done="sold",
+            refused="unsold",
+            undone="restored",
+            needs={"due": "total_amount", "paid": "pay.amount"},
+        ),
+        Step(
+            "end",
+            "carrito.confirm_order",
+            RETRIABLE,
+            done="ended",
+            needs={"evidence": "sell.reservation_id"},
+        ),
     ),
 )
 """The second payment is of the amount that the first one answered."""
@@ -169,7 +183,7 @@ def test_address_that_no_step_needs_is_where_it_was_given_and_nowhere_else(shop)
         shop.poisoned.add(shop.check_out(pattern))
     shop.settle_to_the_last_try()
     assert FailedMessage.objects.exists(), "a message that is set aside is looked at as well"
-    assert with_text(ADDRESS["street"]) == {Checkout._meta.db_table}
+    assert with_text(ADDRESS["street"]) == {Address._meta.db_table}
     assert not Checkout.objects.filter(context__icontains=ADDRESS["street"]).exists()
 
 

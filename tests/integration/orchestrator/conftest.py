@@ -4,10 +4,11 @@ import uuid
 import pytest
 
 from contracts.saga import Context
-from saga_orchestrator import engine, operations
+from coordination import engine
+from coordination.participants import Participants
+from saga_orchestrator import operations
 from saga_orchestrator.models import Saga
-from saga_orchestrator.participants import Participants
-from saga_orchestrator.worker import Runner
+from saga_orchestrator.worker import RunnerComponent
 from tests.integration.orchestrator.services import Services
 from tests.waiting import eventually
 
@@ -37,7 +38,7 @@ def participants(services):
 class InThread:
     """A runner in a thread of its own."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: RunnerComponent) -> None:
         self.runner = runner
         self._stop = threading.Event()
         self._thread = threading.Thread(target=runner.run, args=[self._stop])
@@ -56,7 +57,7 @@ def run(participants, services):
     running = []
 
     def start() -> InThread:
-        running.append(InThread(Runner(participants=participants())))
+        running.append(InThread(RunnerComponent(participants=participants())))
         return running[-1]
 
     yield start

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from catalogue import SAGAS
+from checker.explorer.sagas.scenarios import results_of
 from contracts import projection
 
 KEYS = {
@@ -132,7 +133,8 @@ class Services:
             if done is None or done["outcome"] != "done":
                 return {"outcome": "done", "data": {"nothing_to_undo": True}}
         self._effects.setdefault(saga_id, []).append(key)
-        return {"outcome": "done", "data": {"of": step}}
+        needed = results_of(saga=SAGAS["checkout"], step=SAGAS["checkout"].step(step))
+        return {"outcome": "done", "data": {"of": step, **needed}}
 
     def _handler(services) -> type[BaseHTTPRequestHandler]:  # noqa: N805 -- the handler has a self of its own
         class Handler(BaseHTTPRequestHandler):

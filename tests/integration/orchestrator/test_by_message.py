@@ -11,10 +11,11 @@ from catalogue import SAGAS
 from contracts import events, projection
 from contracts.projection import reply_to
 from contracts.saga import Direction
+from coordination import engine
+from coordination.engine import Fault
 from messaging.brokers import connect
 from messaging.brokers.memory import forget
-from saga_orchestrator import engine, messages, operations, store
-from saga_orchestrator.engine import Fault
+from saga_orchestrator import messages, operations, store
 from saga_orchestrator.models import OutboxEntry, Saga, SagaStep
 from tests.integration.orchestrator.conftest import accepted
 from tests.integration.orchestrator.in_process import SOLD, LoseOnce, Orchestration, outcome, undone
@@ -319,22 +320,23 @@ class TestPoison:
             orchestration.retry_failed()
         orchestration.settle()
 
-    def test_step_is_given_up_with_the_services_own_reason(self, orchestration, broken):
+    def test_step_is_given_up_with_the_kind_of_error(self, orchestration, broken, caplog):
         broken("pagos", "payment.process")
         saga_id = orchestration.check_out()
         self.until_it_gives_up(orchestration)
         saga = Saga.objects.get(pk=saga_id)
         assert (saga.failure_step, saga.failure_code) == ("process_payment", "given_up")
-        assert "the till is jammed" in saga.failure_detail
+        assert saga.failure_detail == "RuntimeError: the log of this service says more"
+        assert "the till is jammed" in caplog.text
         assert outcome(saga_id) == undone()
 
-    def test_undo_is_parked_with_the_services_own_reason(self, orchestration, broken, monkeypatch):
+    def test_undo_is_parked_with_the_kind_of_error(self, orchestration, broken, monkeypatch):
         broken("inventario", "inventory.unreserve")
         saga_id = orchestration.check_out(payment_method="card_declined")
         self.until_it_gives_up(orchestration)
         saga = Saga.objects.get(pk=saga_id)
         assert (saga.status, saga.current_step) == ("parked", "reserve_inventory")
-        assert "the till is jammed" in saga.parked_reason
+        assert "RuntimeError: the log of this service says more" in saga.parked_reason
         monkeypatch.undo()
         operations.retry(saga_id=saga_id, requested_by="eva")
         orchestration.settle()

@@ -3,7 +3,8 @@
 import pytest
 
 from contracts import refusals
-from saga_orchestrator import engine, operations
+from coordination import engine
+from saga_orchestrator import operations
 from saga_orchestrator.models import Intervention, Saga
 from saga_orchestrator.operations import UnknownSaga
 from tests.unit.orchestrator.progresses import STEPS
@@ -32,8 +33,8 @@ def test_running_saga_is_stopped_before_its_pivot_and_undone(run, start, when, s
 def test_saga_that_waits_for_its_next_try_is_stopped_at_once(
     run, start, when, services, monkeypatch
 ):
-    monkeypatch.setattr("saga_orchestrator.engine.FIRST_DELAY", 60.0)
-    monkeypatch.setattr("saga_orchestrator.engine.LONGEST_DELAY", 60.0)
+    monkeypatch.setattr("coordination.engine.FIRST_DELAY", 60.0)
+    monkeypatch.setattr("coordination.engine.LONGEST_DELAY", 60.0)
     services.faults("process_payment")
     run()
     (saga_id,) = start()

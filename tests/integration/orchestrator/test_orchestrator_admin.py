@@ -44,7 +44,7 @@ def test_parked_saga_is_retried_by_name(admin_client, run, start, when, services
     (saga_id,) = start()
     when(saga_id, "parked")
     services.is_well_again()
-    assert "1 on their way." in act(admin_client, Saga, "retry", saga_id)
+    assert "1 on their way." in act(admin_client, Saga, "retry", saga_id, reason="it is mended")
     when(saga_id, "completed")
     assert Intervention.objects.get(saga=saga_id).requested_by == "eva"
 
@@ -80,3 +80,13 @@ def test_runners_and_definitions_are_shown(admin_client, run, start, when, servi
     when(saga_id, "completed")
     for model in ("runner", "definition", "workerheartbeat"):
         assert admin_client.get(f"/admin/saga_orchestrator/{model}/").status_code == 200
+
+
+def test_saga_that_cannot_be_read_is_undone(admin_client, run, start, when, services):
+    """By the rights of the dashboard's login, which writes what such a one is undone by."""
+    (broken,) = start()
+    Saga.objects.filter(pk=broken).update(context={})
+    run()
+    when(broken, "parked")
+    assert "1 on their way." in act(admin_client, Saga, "undo", broken, reason="typed over")
+    when(broken, "failed", "compensated")

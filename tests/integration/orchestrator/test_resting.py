@@ -7,7 +7,8 @@ from django.db import connections
 
 from contracts.outcomes import Done, Waiting
 from contracts.states import StepStatus
-from saga_orchestrator import engine, operations, queries, store
+from coordination import engine
+from saga_orchestrator import operations, queries, store
 from saga_orchestrator.in_flight import ClaimedSaga
 from saga_orchestrator.models import Saga
 

@@ -4,10 +4,11 @@ import pytest
 
 from catalogue import SAGAS
 from contracts.states import StepStatus
+from coordination import engine
+from coordination.participants import MOST_LONE_FAULTS, endpoint_of
 from messaging import wakeups
-from saga_orchestrator import engine, operations, queries, store
+from saga_orchestrator import operations, queries, store
 from saga_orchestrator.models import Intervention, Saga, SagaStep
-from saga_orchestrator.participants import MOST_LONE_FAULTS, endpoint_of
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["saga_orchestrator"])

@@ -10,10 +10,11 @@ from django.db import OperationalError, connections
 from catalogue import SAGAS
 from contracts.outcomes import Done
 from contracts.states import SagaStatus
-from saga_orchestrator import engine, executor, operations, store
+from coordination import engine
+from coordination.participants import Participants
+from saga_orchestrator import executor, operations, store
 from saga_orchestrator.in_flight import ClaimedSaga
 from saga_orchestrator.models import Runner, Saga, SagaStep
-from saga_orchestrator.participants import Participants
 from tests.integration.orchestrator.conftest import accepted
 from tests.threads import at_once
 from tests.waiting import eventually
@@ -167,7 +168,7 @@ DEEP = "(repeat('[', 3000) || repeat(']', 3000))::jsonb"
 TYPED_OVER = {
     "context = '{}'": "missing required field",
     "context = '7'": "Expected `object`",
-    f"context = context || jsonb_build_object('x', {DEEP})": "recursion",
+    f"context = context || jsonb_build_object('x', {DEEP})": "RecursionError",
     """context = context || '{"saga_id": "another"}'""": "checkout another",
     "direction = 'weird'": "weird",
     "direction = 'undo', position = 5": "confirm_order has no undo",

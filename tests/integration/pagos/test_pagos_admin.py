@@ -4,12 +4,12 @@ from decimal import Decimal
 
 import pytest
 
-from catalogue.commands import Charge
+from catalogue.commands import Charge, ConfirmPayment, CreatePayment
 from contracts.saga import Undo
 from pagos import operations
-from pagos.models import Payment
+from pagos.models import Decision, Payment
 from participant.executing import execute
-from tests.admin_pages import look_at_all, url_of
+from tests.admin_pages import act, look_at_all, url_of
 
 pytestmark = pytest.mark.django_db(databases=["default", "pagos", "tarjetas"])
 
@@ -40,3 +40,24 @@ def test_payment_is_never_typed_over(admin_client, refunded):
     assert admin_client.post(page, {"status": "captured"}).status_code == 403
     refunded.refresh_from_db()
     assert refunded.status == "refunded"
+
+
+@pytest.fixture
+def unconfirmed():
+    alike = {"saga_id": "s", "saga": "purchase", "user_id": "ana"}
+    created = CreatePayment(
+        **alike, step="create_payment", subject="s", amount=Decimal(5), payment_method="credit_card"
+    )
+    execute(operation=operations.create_payment, commands=[created])
+    asked = ConfirmPayment(**alike, step="confirm_payment", payment_id=Payment.objects.get().id)
+    execute(operation=operations.confirm_payment, commands=[asked])
+    return Decision.objects.get()
+
+
+def test_who_runs_the_shop_says_no_for_a_customer_and_never_yes(admin_client, unconfirmed):
+    key = str(unconfirmed.pk)
+    told = act(admin_client, Decision, "approve", key, reason="they asked me on the phone")
+    assert "0 approved, 1 refused: 1 forbidden." in told
+    assert (Decision.objects.get().verdict, Payment.objects.get().status) == ("", "pending")
+    assert "1 rejected." in act(admin_client, Decision, "reject", key, reason="no such person")
+    assert Payment.objects.get().status == "cancelled"

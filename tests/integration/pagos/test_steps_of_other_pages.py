@@ -24,6 +24,7 @@ def test_it_waits_as_others_of_its_operation_do(client, settings, saga, step):
         "subject": "1",
         "user_id": "ana",
         "amount": "5.00",
+        "due": "5.00",
     }
     answer = client.post("/steps/pagos.pay_bill", json.dumps(body), content_type="application/json")
     assert answer.status_code == 202, answer.content

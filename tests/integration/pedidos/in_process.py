@@ -19,7 +19,7 @@ from messaging.consumer import Consumer
 from messaging.relay import Relay
 from pagos.models import Payment
 from pedidos.models import Order
-from pedidos.operations import OWNER, Accept, Item
+from pedidos.operations import OWNER, Accept, OrderItem
 
 REACTIONS = {
     "inventario": inventario.reactions.REACTIONS,
@@ -67,7 +67,7 @@ class OrderSagas:
                 saga_pattern="choreographed",
                 user_id="user_123",
                 items=[
-                    Item(
+                    OrderItem(
                         product_id=str(self.product.pk),
                         sku=self.product.sku,
                         name=self.product.name,

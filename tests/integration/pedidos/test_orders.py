@@ -3,17 +3,20 @@
 import uuid
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from catalogue import refusals
+from catalogue.commands import CompleteOrder
 from contracts.outcomes import Done, Failure
-from contracts.saga import Command, Undo
+from contracts.saga import Undo
 from coordination.owner_views import Acceptance
 from httpapi.problems import Problem
 from participant.executing import execute
+from participant.sql import Damaged
 from pedidos import operations
 from pedidos.models import BarrierEntry, IdempotencyKey, Order, OutboxEntry
-from pedidos.operations import OWNER, Accept, Item
+from pedidos.operations import OWNER, Accept, OrderItem
 from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["pedidos"])
@@ -28,7 +31,7 @@ def command(*, key: str = "", fingerprint: str = "", user_id: str = "ana") -> Ac
         step="accept_order",
         saga_pattern="choreographed",
         user_id=user_id,
-        items=[Item(product_id="1", sku="product_1", name="Laptop", quantity=1)],
+        items=[OrderItem(product_id="1", sku="product_1", name="Laptop", quantity=1)],
         total_amount=Decimal("10.00"),
         payment_method="credit_card",
         idempotency_key=key,
@@ -51,8 +54,14 @@ def fail(order: Order, failure: Failure | None = None):
     return execute(operation=operations.fail_order, commands=[undo])[0].outcome
 
 
-def complete(order: Order):
-    asked = Command(saga_id=order.pk, step="complete_order", **OF_SAGA)
+def complete(order: Order, *, paid: str = "10.00"):
+    asked = CompleteOrder(
+        saga_id=order.pk,
+        step="complete_order",
+        evidence="1",
+        paid=Decimal(paid),
+        **OF_SAGA,
+    )
     return execute(operation=operations.complete, commands=[asked])[0].outcome
 
 
@@ -65,6 +74,20 @@ def test_completed_order_has_ended(order):
     assert state(order) == ("pending", "running", False)
     assert isinstance(complete(order), Done)
     assert state(order) == ("completed", "completed", True)
+
+
+@pytest.mark.parametrize("paid", ["0", "0.01", "10.01"])
+def test_order_of_which_something_else_was_paid_is_left_to_a_person(order, paid):
+    with pytest.raises(Damaged, match=r"was paid, and 10\.00 is due"):
+        complete(order, paid=paid)
+    assert state(order) == ("pending", "running", False)
+    assert isinstance(complete(order), Done)
+
+
+def test_no_saga_completes_an_order_without_what_its_commit_has_answered():
+    whose = {"saga_id": "s", "step": "complete_order", **OF_SAGA}
+    with pytest.raises(msgspec.ValidationError, match="evidence"):
+        msgspec.convert(whose, CompleteOrder)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +122,7 @@ def test_order_that_a_person_has_ended_is_not_completed_after_that(order):
 def test_sagas_own_order_is_neither_ended_nor_completed_by_hand(order):
     by_hand = [
         execute(operation=operation, commands=[kind(saga_id=order.pk)])[0].outcome
-        for operation, kind in ((operations.complete, Command), (operations.fail_order, Undo))
+        for operation, kind in ((operations.complete, CompleteOrder), (operations.fail_order, Undo))
     ]
     assert {one.code for one in by_hand} == {refusals.PART_OF_A_SAGA}
     assert state(order) == ("pending", "running", False)

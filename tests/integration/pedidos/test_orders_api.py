@@ -6,7 +6,10 @@ import msgspec
 import pytest
 
 from catalogue import refusals
-from contracts.saga import Command, Context
+from catalogue.commands import CompleteOrder
+from contracts.doors import SHOP
+from contracts.saga import Context
+from httpapi import identity
 from httpapi.client import Client
 from inventario.models import Product
 from participant.executing import execute
@@ -23,6 +26,7 @@ pytestmark = [
     pytest.mark.urls("tests.integration.pedidos.served"),
 ]
 
+SHOPPER = identity.Principal(sub="user_123", scopes=frozenset({SHOP}))
 AS_WRITTEN = {"user_id": "user_123", "product_id": "product_1", "quantity": 2, "amount": 199.99}
 
 
@@ -115,10 +119,10 @@ def test_orchestrated_order_is_handed_over_instead(shop, monkeypatch):
 
 def test_products_are_named_by_sku_or_id_one_or_several(shop, laptop):
     other = Product.objects.create(
-        name="Odd, & named", sku="a,b&c é", price="1.00", initial=1, available=1
+        name="Odd, & named", sku="a+b:c@é", price="1.00", initial=1, available=1
     )
     wanted = [
-        {"product_id": "a,b&c é"},
+        {"product_id": "a+b:c@é"},
         {"product_id": laptop.pk, "quantity": 3},
         {"product_id": "product_1"},
     ]
@@ -204,11 +208,36 @@ def test_history_has_every_event_in_its_order_and_the_delivery_is_shown(shop, la
 def test_whoever_waits_is_told_the_end(shop):
     key = {"Idempotency-Key": "k"}
     order_id = place(shop, headers=key).json()["order_id"]
-    completing = Command(saga_id=order_id, saga="fulfilment", step="complete_order")
+    completing = CompleteOrder(
+        saga_id=order_id,
+        saga="fulfilment",
+        step="complete_order",
+        evidence="1",
+        paid=Order.objects.get().total_amount,
+    )
     execute(operation=operations.complete, commands=[completing])
     ended = place(shop, headers=key | {"Prefer": "wait=5"})
     assert (ended.status, ended.json()["status"]) == (200, "completed")
     assert ended.json()["order_id"] == order_id
+
+
+@pytest.fixture
+def asked(settings, monkeypatch):
+    """Who comes is asked: a shopper, by a token; and between services nobody is here."""
+    monkeypatch.setattr(identity, "presented", lambda request, declared: SHOPPER)
+
+
+def test_shopper_pays_what_the_products_cost(shop, laptop, asked):
+    refused = place(shop)
+    assert (refused.status, refused.json()["code"]) == (409, refusals.WRONG_AMOUNT)
+    assert "1999.98 is due" in refused.json()["detail"]
+    assert not Order.objects.exists()
+    key = {"Idempotency-Key": "k"}
+    first = place(shop, headers=key, amount=1999.98)
+    assert first.status == 202, first.body
+    Product.objects.update(price="1.00")
+    again = place(shop, headers=key, amount=1999.98)
+    assert again.json()["order_id"] == first.json()["order_id"], "it was accepted at that price"
 
 
 def test_same_key_is_the_same_order(shop):

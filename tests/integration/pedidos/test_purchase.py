@@ -13,7 +13,7 @@ from envios import operations as envios
 from envios.models import Courier, Delivery, DeliveryStatus
 from participant.decisions import GivenVerdict
 from pedidos.models import Order
-from pedidos.operations import OWNER, Accept, Item
+from pedidos.operations import OWNER, Accept, OrderItem
 from saga_choreography import operations as choreography
 from saga_choreography import store
 from tests.integration.pedidos.in_process import OrderSagas
@@ -43,7 +43,7 @@ def bought(
             step="accept_order",
             saga_pattern="choreographed",
             user_id="ana",
-            items=[Item(product_id="chair", quantity=2, unit_price=Decimal("10.00"))],
+            items=[OrderItem(product_id="chair", quantity=2, unit_price=Decimal("10.00"))],
             total_amount=Decimal("20.00"),
             payment_method=card,
             destination=HAVANA | area,
@@ -56,9 +56,8 @@ def bought(
 
 def decide(order_sagas: OrderSagas, order_id: str, word: str) -> None:
     """The customer does, and all that follows happens."""
-    decisions.give(
-        service="pagos", given=GivenVerdict(saga_id=order_id, step=STEP, word=word, by="customer")
-    )
+    given = GivenVerdict(saga_id=order_id, step=STEP, word=word, by="customer")
+    decisions.give(service="pagos", given=given, is_customer=True)
     order_sagas.settle()
 
 

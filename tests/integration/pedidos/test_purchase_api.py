@@ -82,8 +82,8 @@ def test_steps_see_who_pays_what_and_where_it_goes(shop):
         "purchase",
         "choreographed",
     )
+    assert context.user_id == "5"
     assert context.data == {
-        "user_id": "5",
         "total_amount": "24.00",
         "payment_method": "visa",
         "auto_confirm": True,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.outcomes import Failure, Outcome
-from contracts.saga import Command, Undo
+from contracts.saga import Undo
 from participant.executing import execute
 from participant.operations import Operation
 from reservas import operations
@@ -58,7 +58,8 @@ class Desk:
         return saga_id
 
     def step(self, operation: Operation, step: str, saga_id: str) -> Outcome:
-        command = Command(saga_id=saga_id, saga="booking", step=step)
+        paid = {"evidence": "p"} if operation is operations.reserve else {}
+        command = operation.command(saga_id=saga_id, saga="booking", step=step, **paid)
         return execute(operation=operation, commands=[command])[0].outcome
 
     def undo(self, operation: Operation, step: str, saga_id: str, code: str = "") -> Outcome:

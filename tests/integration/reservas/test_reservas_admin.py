@@ -4,8 +4,8 @@ import pytest
 from django.contrib.auth.models import Permission
 
 from reservas import operations
-from reservas.models import Decision
-from tests.admin_pages import act, look_at_all
+from reservas.models import Decision, Intervention, Slot
+from tests.admin_pages import act, as_dashboard, look_at_all, url_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reservas"])
 
@@ -23,7 +23,9 @@ def keys(*sagas: str) -> list[str]:
 
 def test_chosen_bookings_are_approved_and_say_by_whom(admin_client, desk):
     first, second, other = desk.asked(), desk.asked(), desk.asked()
-    assert "2 approved." in act(admin_client, Decision, "approve", *keys(first, second))
+    assert "2 approved." in act(
+        admin_client, Decision, "approve", *keys(first, second), reason="a test"
+    )
     assert {desk.status(one)[0] for one in (first, second)} == {"approved"}
     assert desk.status(other)[0] == "pending"
     assert set(Decision.objects.filter(verdict="yes").values_list("by", flat=True)) == {"eva"}
@@ -31,15 +33,42 @@ def test_chosen_bookings_are_approved_and_say_by_whom(admin_client, desk):
 
 def test_rejected_booking_is_told_so(admin_client, desk):
     saga_id = desk.asked()
-    assert "1 rejected." in act(admin_client, Decision, "reject", *keys(saga_id))
-    assert Decision.objects.get().verdict == "no"
+    assert "1 rejected." in act(admin_client, Decision, "reject", *keys(saga_id), reason="a test")
+    asked = Decision.objects.get()
+    assert (asked.verdict, asked.reason) == ("no", "a test")
+
+
+def test_why_is_asked_before_anything_is_decided(admin_client, desk):
+    saga_id = desk.asked()
+    page = act(admin_client, Decision, "approve", *keys(saga_id))
+    assert "Approve 1 decision?" in page
+    assert Decision.objects.get().verdict == ""
+
+
+def test_what_a_person_makes_of_a_slot_is_in_the_trail(admin_client, desk):
+    price = {"name": desk.slot.name, "price_per_hour": "7.00"}
+    with as_dashboard("reservas"):
+        changed = admin_client.post(url_of(Slot, "change", desk.slot.pk), price)
+        added = admin_client.post(url_of(Slot, "add"), price)
+        slot = Slot.objects.latest("pk")
+        gone = admin_client.post(url_of(Slot, "delete", slot.pk), {"post": "yes"})
+    assert [given.status_code for given in (changed, added, gone)] == [302] * 3
+    told = Intervention.objects.order_by("pk").values_list("action", "subject", "requested_by")
+    assert list(told) == [
+        ("slot.change", f"slot {desk.slot.pk}", "eva"),
+        ("slot.add", f"slot {slot.pk}", "eva"),
+        ("slot.delete", f"slot {slot.pk}", "eva"),
+    ]
+    assert "-> 7.00" in Intervention.objects.order_by("pk")[0].detail
 
 
 def test_what_was_decided_or_withdrawn_is_left_and_told(admin_client, desk):
     rejected, withdrawn, asked = desk.asked(), desk.asked(), desk.asked()
-    act(admin_client, Decision, "reject", *keys(rejected))
+    act(admin_client, Decision, "reject", *keys(rejected), reason="a test")
     desk.undo(operations.withdraw, "approve_booking", withdrawn)
-    told = act(admin_client, Decision, "approve", *keys(rejected, withdrawn, asked))
+    told = act(
+        admin_client, Decision, "approve", *keys(rejected, withdrawn, asked), reason="a test"
+    )
     assert "1 approved, 2 refused: 1 already_decided, 1 decision_closed." in told
 
 
@@ -48,5 +77,5 @@ def test_who_may_only_look_decides_nothing(client, desk, django_user_model):
     eva.user_permissions.set(Permission.objects.filter(codename="view_decision"))
     client.force_login(eva)
     saga_id = desk.asked()
-    act(client, Decision, "approve", *keys(saga_id))
+    act(client, Decision, "approve", *keys(saga_id), reason="a test")
     assert Decision.objects.get().verdict == ""

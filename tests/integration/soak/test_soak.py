@@ -18,7 +18,7 @@ DRAIN_SECONDS = 60.0
 BY_FORCE = {"kill", "pause", "cut", "restart", "purge"}
 BY_ANYBODY = {"lock", "read-only", "migrate", "foreign", "usurp"}
 """What needs no process of the shop's: with so many faults each of them was made."""
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(900)
 
 
 def command(*options):
@@ -71,7 +71,7 @@ def whole(tmp_path_factory):
     """A soak of 10 seconds that came to its end."""
     folder = tmp_path_factory.mktemp("soak")
     soak = Soak(folder, pattern="orchestrated", minutes="0.16", seed="9", kinds=BY_FORCE)
-    assert soak.process.wait(180) == 0, soak.said
+    assert soak.process.wait(400) == 0, soak.said
     return soak
 
 
@@ -86,7 +86,7 @@ def stopped(tmp_path_factory):
     )
     eventually(
         lambda: soak.faults_made >= len(BY_ANYBODY) or soak.process.poll() is not None,
-        seconds=120,
+        seconds=400,
         what="each kind of fault is made",
     )
     family = psutil.Process(soak.process.pid).children(recursive=True)

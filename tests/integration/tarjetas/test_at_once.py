@@ -8,7 +8,7 @@ import pytest
 
 from tarjetas import operations
 from tarjetas.models import Charge
-from tarjetas.operations import SERVICE, Asked
+from tarjetas.operations import SERVICE, ChargeRequest
 from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["tarjetas"])
@@ -16,9 +16,9 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["tarjetas"])
 AT_ONCE = 50
 
 
-def asked(*keys: str, amount: str = "12.50") -> list[Asked]:
+def asked(*keys: str, amount: str = "12.50") -> list[ChargeRequest]:
     fields = {"saga_id": "s", "saga": "checkout", "payment_method": "credit_card"}
-    return [Asked(key=key, amount=Decimal(amount), **fields) for key in keys]
+    return [ChargeRequest(key=key, amount=Decimal(amount), **fields) for key in keys]
 
 
 def test_key_on_many_connections_is_charged_once():

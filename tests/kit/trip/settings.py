@@ -18,5 +18,6 @@ INSTALLED_APPS = ["messaging", "coordination", *SERVICES]
 MIDDLEWARE = ["httpapi.middleware.RequestContext"]
 REST_FRAMEWORK = httpapi.REST_FRAMEWORK
 ROOT_URLCONF = "urls"
+AUTH = "demo"
 ALLOWED_HOSTS = ["127.0.0.1"]
 SECRET_KEY = os.environ.get("DUETO_SECRET_KEY", "of this example alone")

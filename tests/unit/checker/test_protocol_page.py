@@ -69,7 +69,7 @@ BROKEN = {
         "confirm_order is decided by the customer, and must not be refused",
     ),
     "a misspelt operation": (
-        but("commit_inventory", operation="inventario.comit"),
+        but("commit_inventory", operation="inventario.comit", needs={}),
         {"declared"},
         "inventario/operations.py does not declare do inventario.comit",
     ),
@@ -86,7 +86,7 @@ BROKEN = {
     "a field that the command has not": (
         needing("process_payment", amount="total_amount", payer="user"),
         {"fields"},
-        "process_payment needs payer, and the command of pagos.charge has subject, amount",
+        "process_payment needs payer, and the command of pagos.charge has subject, user_id, amount",
     ),
     "an unknown step's result": (
         needing("process_payment", amount="create_bill.amount"),
@@ -142,7 +142,7 @@ BROKEN = {
         "carrito has no path /chekout",
     ),
     "a last step of another's": (
-        but("confirm_order", operation="inventario.commit"),
+        but("confirm_order", operation="inventario.pad", needs={}),
         {"ownership"},
         "confirm_order is inventario's: carrito, its owner, would not know when it ended",
     ),

@@ -4,10 +4,10 @@ import pytest
 from msgspec.structs import replace
 
 from checker.protocol import checking, journeys, paths, wiring
-from checker.protocol.description import Ending, Notice, Reaction
+from checker.protocol.description import DescribedReaction, Ending, Notice
 from contracts.saga import Direction
-from saga_orchestrator import engine
-from saga_orchestrator.engine import Fault
+from coordination import engine
+from coordination.engine import Fault
 from tests.unit.checker.trip import (
     ASK,
     CHARGE,
@@ -19,8 +19,10 @@ from tests.unit.checker.trip import (
 )
 
 DECLARED_RING = frozenset({"flight.off", "hotel.off"})
-RING = {"flight.off": Reaction("flight.off", "hotels", Direction.UNDO, "hotel", "hotel.off")}
-TO_FLIGHT = Reaction("charge.refused", "flights", Direction.UNDO, "flight", "flight.off")
+RING = {
+    "flight.off": DescribedReaction("flight.off", "hotels", Direction.UNDO, "hotel", "hotel.off")
+}
+TO_FLIGHT = DescribedReaction("charge.refused", "flights", Direction.UNDO, "flight", "flight.off")
 
 BROKEN = {
     "a step that nothing undoes": (
@@ -79,14 +81,14 @@ BROKEN = {
         "no service publishes flight.lost",
     ),
     "an end that goes on": (
-        trip(plus=[Reaction("trip.done", "website", Direction.UNDO, "ask", "trip.off")]),
+        trip(plus=[DescribedReaction("trip.done", "website", Direction.UNDO, "ask", "trip.off")]),
         {"received"},
         "trip.done is declared as an end",
     ),
     "another's step": (
         trip(
             but={
-                "flight.booked": Reaction(
+                "flight.booked": DescribedReaction(
                     "flight.booked",
                     "flights",
                     Direction.DO,
@@ -100,14 +102,14 @@ BROKEN = {
         "that step is hotels's",
     ),
     "a step that is not there": (
-        trip(plus=[Reaction("stop.asked", "hotels", Direction.DO, "dinner")]),
+        trip(plus=[DescribedReaction("stop.asked", "hotels", Direction.DO, "dinner")]),
         {"owner", "answered", "decider"},
         "the saga has no such step",
     ),
     "a refusal that publishes nothing": (
         trip(
             but={
-                "flight.booked": Reaction(
+                "flight.booked": DescribedReaction(
                     "flight.booked", "hotels", Direction.DO, "hotel", "hotel.booked"
                 ),
                 "hotel.refused": None,
@@ -119,7 +121,7 @@ BROKEN = {
     "an event for two outcomes": (
         trip(
             but={
-                "trip.asked": Reaction(
+                "trip.asked": DescribedReaction(
                     "trip.asked", "flights", Direction.DO, "flight", "flight.booked", "flight.off"
                 ),
                 "flight.refused": None,
@@ -131,7 +133,7 @@ BROKEN = {
     "two who carry it on": (
         trip(
             plus=[
-                Reaction(
+                DescribedReaction(
                     "flight.booked", "bank", Direction.DO, "charge", "charge.done", "charge.refused"
                 )
             ]
@@ -142,7 +144,9 @@ BROKEN = {
     "an abort that does not ask the pivot": (
         trip(
             but={
-                "stop.asked": Reaction("stop.asked", "hotels", Direction.UNDO, "hotel", "hotel.off")
+                "stop.asked": DescribedReaction(
+                    "stop.asked", "hotels", Direction.UNDO, "hotel", "hotel.off"
+                )
             }
         ),
         {"decider"},
@@ -178,8 +182,10 @@ BROKEN = {
         trip(
             but={"charge.refused": TO_FLIGHT._replace(emits="flight.off.first")},
             plus=[
-                Reaction("flight.off.first", "hotels", Direction.UNDO, "hotel", "hotel.off.last"),
-                Reaction("hotel.off.last", "website", Direction.UNDO, "ask", "trip.off"),
+                DescribedReaction(
+                    "flight.off.first", "hotels", Direction.UNDO, "hotel", "hotel.off.last"
+                ),
+                DescribedReaction("hotel.off.last", "website", Direction.UNDO, "ask", "trip.off"),
             ],
         ),
         {"reverse"},
@@ -188,11 +194,11 @@ BROKEN = {
     "a step on the way back": (
         trip(
             but={
-                "flight.off": Reaction(
+                "flight.off": DescribedReaction(
                     "flight.off", "flights", Direction.DO, "ticket", "ticket.sent"
                 )
             },
-            plus=[Reaction("ticket.sent", "website", Direction.UNDO, "ask", "trip.off")],
+            plus=[DescribedReaction("ticket.sent", "website", Direction.UNDO, "ask", "trip.off")],
         ),
         {"one way", "undone"},
         "ticket happens after undoing has begun",
@@ -200,11 +206,11 @@ BROKEN = {
     "an abort that forgets a step": (
         trip(
             but={
-                "stop.asked": Reaction(
+                "stop.asked": DescribedReaction(
                     "stop.asked", "bank", Direction.BLOCK, "charge", "", "stopped"
                 )
             },
-            plus=[Reaction("stopped", "flights", Direction.UNDO, "flight", "flight.off")],
+            plus=[DescribedReaction("stopped", "flights", Direction.UNDO, "flight", "flight.off")],
         ),
         {"turned back"},
         "hotel stays of it",
@@ -233,7 +239,7 @@ BROKEN = {
         orchestrated(
             reactions=[
                 *orchestrated().reactions,
-                Reaction(
+                DescribedReaction(
                     "/steps/hotels.hotel", "flights", Direction.DO, "hotel", "done", "refused"
                 ),
             ]

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from catalogue import SAGAS
 from checker.protocol import pictures, showing
-from checker.protocol.description import Reaction
+from checker.protocol.description import DescribedReaction
 from checker.protocol.pictures import boxes_of, flowchart_as_mermaid, flowchart_as_text
 from checker.protocol.wired import PROTOCOLS
 from contracts import projection
@@ -16,7 +16,7 @@ from contracts.saga import Direction
 from tests.architecture.tree import ROOT
 from tests.unit.checker.trip import orchestrated, trip
 
-RING = Reaction("flight.off", "hotels", Direction.UNDO, "hotel", "hotel.off")
+RING = DescribedReaction("flight.off", "hotels", Direction.UNDO, "hotel", "hotel.off")
 DRAWN = {
     **{
         f"{name}, {pattern}": make(saga=saga)

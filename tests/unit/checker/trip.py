@@ -1,6 +1,12 @@
 """A saga that is not the shop's, described as its owner would: a trip with flight and hotel."""
 
-from checker.protocol.description import Call, Choreography, Ending, Orchestration, Reaction
+from checker.protocol.description import (
+    Call,
+    Choreography,
+    DescribedReaction,
+    Ending,
+    Orchestration,
+)
 from contracts.projection import path_of
 from contracts.saga import Direction, Saga, Step, StepClass
 
@@ -21,18 +27,24 @@ TICKET = step("ticket", "flights", StepClass.RETRIABLE)
 STEPS = [ASK, FLIGHT, HOTEL, CHARGE, TICKET]
 
 REACTIONS = [
-    Reaction("trip.asked", "flights", Direction.DO, "flight", "flight.booked", "flight.refused"),
-    Reaction("flight.booked", "hotels", Direction.DO, "hotel", "hotel.booked", "hotel.refused"),
-    Reaction("hotel.booked", "bank", Direction.DO, "charge", "charge.done", "charge.refused"),
-    Reaction("charge.done", "flights", Direction.DO, "ticket", "trip.done"),
-    Reaction("charge.refused", "hotels", Direction.UNDO, "hotel", "hotel.off"),
-    Reaction("hotel.off", "flights", Direction.UNDO, "flight", "flight.off"),
-    Reaction("hotel.refused", "flights", Direction.UNDO, "flight", "flight.off"),
-    Reaction("flight.off", "website", Direction.UNDO, "ask", "trip.off"),
-    Reaction("flight.refused", "website", Direction.UNDO, "ask", "trip.off"),
-    Reaction("stop.asked", "bank", Direction.BLOCK, "charge", "", "charge.refused"),
-    Reaction("back.asked", "bank", Direction.UNDO, "charge", "charge.back"),
-    Reaction("charge.back", "hotels", Direction.UNDO, "hotel", "hotel.off"),
+    DescribedReaction(
+        "trip.asked", "flights", Direction.DO, "flight", "flight.booked", "flight.refused"
+    ),
+    DescribedReaction(
+        "flight.booked", "hotels", Direction.DO, "hotel", "hotel.booked", "hotel.refused"
+    ),
+    DescribedReaction(
+        "hotel.booked", "bank", Direction.DO, "charge", "charge.done", "charge.refused"
+    ),
+    DescribedReaction("charge.done", "flights", Direction.DO, "ticket", "trip.done"),
+    DescribedReaction("charge.refused", "hotels", Direction.UNDO, "hotel", "hotel.off"),
+    DescribedReaction("hotel.off", "flights", Direction.UNDO, "flight", "flight.off"),
+    DescribedReaction("hotel.refused", "flights", Direction.UNDO, "flight", "flight.off"),
+    DescribedReaction("flight.off", "website", Direction.UNDO, "ask", "trip.off"),
+    DescribedReaction("flight.refused", "website", Direction.UNDO, "ask", "trip.off"),
+    DescribedReaction("stop.asked", "bank", Direction.BLOCK, "charge", "", "charge.refused"),
+    DescribedReaction("back.asked", "bank", Direction.UNDO, "charge", "charge.back"),
+    DescribedReaction("charge.back", "hotels", Direction.UNDO, "hotel", "hotel.off"),
 ]
 
 
@@ -77,7 +89,7 @@ def orchestrated(*, steps=STEPS, **fields) -> Orchestration:
         if one.can(direction) and (one.name, direction) != ("ask", Direction.DO)
     ]
     answers = [
-        Reaction(call.message, call.service, call.direction, call.step, "done", "refused")
+        DescribedReaction(call.message, call.service, call.direction, call.step, "done", "refused")
         for call in calls
     ]
     return Orchestration(

@@ -8,7 +8,7 @@ from catalogue import SAGAS
 from contracts import projection
 from contracts.outcomes import Failure
 from contracts.states import SagaStatus, StepStatus
-from saga_choreography.store import Phase
+from saga_choreography.store import SagaPhase
 from saga_choreography.tracking import machine_of, status_after
 from tests.unit.choreography.made import ABORTED, FORWARD, RETURNED, STORIES, event, seen, story
 
@@ -65,7 +65,7 @@ def test_any_set_of_events_of_any_saga_has_a_state(some):
     saga, types = some
     view = machine_of(saga).fold(trail=[seen(event(one, saga=saga)) for one in types])
     assert [step.step_name for step in view.steps] == [step.name for step in SAGAS[saga].steps]
-    assert (view.current_step is None) == (view.phase in (Phase.COMPLETED, Phase.ENDED))
+    assert (view.current_step is None) == (view.phase in (SagaPhase.COMPLETED, SagaPhase.ENDED))
     assert view.status.is_final == (view.current_step is None)
 
 
@@ -75,7 +75,7 @@ def test_a_saga_that_stands_always_has_an_event_to_say_again(some):
     machine = machine_of(saga)
     known = types | {machine.started}
     phase = machine.fold(trail=[seen(event(one, saga=saga)) for one in known]).phase
-    if phase not in (Phase.COMPLETED, Phase.ENDED):
+    if phase not in (SagaPhase.COMPLETED, SagaPhase.ENDED):
         said = machine.last_events(phase=phase, event_types=known)
         assert said
         assert set(said) <= known
@@ -146,7 +146,7 @@ def test_event_lost_on_its_way_to_tracking_is_known_by_those_after_it():
 def test_last_event_decides_between_failed_and_compensated_as_the_owner_recorded_it():
     failure = Failure("reserve_inventory", "aborted")
     last = seen(event("checkout.failed", failure=failure, status="compensated"))
-    assert status_after(phase=Phase.ENDED, last=last.data) is SagaStatus.COMPENSATED
+    assert status_after(phase=SagaPhase.ENDED, last=last.data) is SagaStatus.COMPENSATED
 
 
 def test_abort_alone_turns_nothing_back():
@@ -175,11 +175,12 @@ def test_abort_that_came_too_late_leaves_a_completed_saga_without_failure():
     ],
 )
 def test_event_that_is_said_again_is_the_last_of_its_chain(types, expected):
-    phase = max(CHECKOUT.phase_after.get(one, Phase.RUNNING) for one in types)
+    phase = max(CHECKOUT.phase_after.get(one, SagaPhase.RUNNING) for one in types)
     assert CHECKOUT.last_events(phase=phase, event_types=types) == expected
 
 
 def test_return_begins_with_the_pivot():
     assert (
-        CHECKOUT.current_step(phase=Phase.RETURNING, event_types=RETURNED[:7]) == "commit_inventory"
+        CHECKOUT.current_step(phase=SagaPhase.RETURNING, event_types=RETURNED[:7])
+        == "commit_inventory"
     )

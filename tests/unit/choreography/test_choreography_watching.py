@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import msgspec
 
-from saga_choreography.store import Phase, TrackedEvent, Wait, WatchedSaga
+from saga_choreography.store import SagaPhase, TrackedEvent, Wait, WatchedSaga
 from saga_choreography.watchdog import MOST_REDRIVES, Patience, Remedy, decide
 from tests.unit.choreography.made import NOON, context, seen, story
 
@@ -16,7 +16,7 @@ def after(seconds: float):
 
 
 def watched(
-    phase: Phase = Phase.RUNNING,
+    phase: SagaPhase = SagaPhase.RUNNING,
     *,
     redrives: int = 0,
     redriven: float | None = None,
@@ -73,12 +73,12 @@ def test_saga_past_its_pivot_is_redriven_and_never_aborted():
 
 
 def test_saga_on_its_way_back_is_redriven_and_never_aborted():
-    late = decided(watched(Phase.COMPENSATING), at=500, name="declined", until=3)
+    late = decided(watched(SagaPhase.COMPENSATING), at=500, name="declined", until=3)
     assert late.remedy is Remedy.REDRIVE
 
 
 def test_saga_that_no_redrive_moves_is_parked():
-    tired = watched(Phase.COMPENSATING, redrives=MOST_REDRIVES, redriven=200)
+    tired = watched(SagaPhase.COMPENSATING, redrives=MOST_REDRIVES, redriven=200)
     assert decided(tired, at=230, name="declined", until=3) == (Remedy.PARK, None, MOST_REDRIVES)
 
 

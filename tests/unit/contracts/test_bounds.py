@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from carrito import store
 from carrito.operations import decide_size
 from catalogue import SAGAS
-from catalogue.commands import Line
+from catalogue.commands import Item, Line, Reserve
 from contracts import bounds, projection
 from contracts.saga import Context, Direction
 from inventario.catalogue import NewProduct
@@ -117,7 +117,9 @@ class Bill(msgspec.Struct):
         ({"name": "x" * 201}, "name", "200"),
         ({}, "name", "required"),
         ({"name": "a", "lines": [{"product_id": "1"}]}, "lines[0].quantity", "required"),
-        ({"name": "a", "address": {"x" * 65: "y"}}, "address", "64"),
+        ({"name": "a", "address": {"x" * 33: "y"}}, "address", "32"),
+        ({"name": "a", "address": {"a b": "y"}}, "address", "of letters, digits and _"),
+        ({"name": "a", "address": {f"x{n}": "y" for n in range(13)}}, "address", "12"),
         ({"name": "a", "address": {"x": 1}}, "address[...]", "str"),
     ],
 )
@@ -126,6 +128,28 @@ def test_error_names_the_field_and_what_is_wrong(value, field, words):
         msgspec.convert(value, Bill)
     named, message = bounds.field_and_message(found.value)
     assert (named, words in message) == (field, True), (named, message)
+
+
+@pytest.mark.parametrize(
+    "name", ["a\n", "a b", "a'b", 'a"b', "a\tb", "a\u202eb", "a/b", "", "x" * 65]
+)
+def test_id_has_the_characters_of_one(name):
+    assert not bounds.is_id(name)
+    with pytest.raises(msgspec.ValidationError) as found:
+        msgspec.convert(name, bounds.Id)
+    words = "64" if len(name) == 65 else bounds.IDS_CHARACTERS if name else "length"
+    assert words in bounds.field_and_message(found.value)[1]
+
+
+@pytest.mark.parametrize("name", ["ana", "1", "user_123", "LAPTOP-001", "ana@x.org", "a:b", "é"])
+def test_what_an_id_may_be(name):
+    assert bounds.is_id(name)
+    assert msgspec.convert(name, bounds.Id) == name
+
+
+def test_id_that_was_taken_once_is_read_for_ever():
+    command = Reserve(saga_id="two words", subject="a\n", items=[Item("'", 1)])
+    assert msgspec.json.decode(msgspec.json.encode(command), type=Reserve) == command
 
 
 def test_money_that_is_none_names_its_field():

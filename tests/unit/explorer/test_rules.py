@@ -6,7 +6,7 @@ from catalogue import SAGAS
 from checker.explorer.sagas import rules
 from checker.explorer.sagas.environments import in_memory
 from checker.explorer.sagas.participants import Word
-from checker.explorer.sagas.rules import COMPLETED, UNDONE, Monotonicity, Snapshot
+from checker.explorer.sagas.rules import COMPLETED, UNDONE, Monotonicity, ObservedSaga
 from checker.explorer.sagas.scenarios import scenarios_of
 from contracts.patterns import PATTERNS
 from contracts.saga import Direction
@@ -18,7 +18,7 @@ NAMES = [step.name for step in SAGA.steps]
 BEFORE_PIVOT = NAMES[: SAGA.pivot]
 WHOLE = [(name, DO) for name in NAMES]
 BACK = [(name, DO) for name in BEFORE_PIVOT] + [(name, UNDO) for name in BEFORE_PIVOT[::-1]]
-DONE, GONE = Snapshot(COMPLETED, "completed"), Snapshot(UNDONE, "compensated")
+DONE, GONE = ObservedSaga(COMPLETED, "completed"), ObservedSaga(UNDONE, "compensated")
 
 
 def broken(acts, snapshot=DONE, units=0, may_return=False) -> list[str]:
@@ -39,7 +39,7 @@ def broken(acts, snapshot=DONE, units=0, may_return=False) -> list[str]:
 def test_whole_saga_and_one_that_is_undone_break_nothing():
     assert broken(WHOLE) == []
     assert broken(BACK, GONE, units=1) == []
-    assert broken([(NAMES[0], DO), (NAMES[0], UNDO)], Snapshot(UNDONE, "failed"), units=1) == []
+    assert broken([(NAMES[0], DO), (NAMES[0], UNDO)], ObservedSaga(UNDONE, "failed"), units=1) == []
 
 
 def test_completed_saga_is_undone_only_where_somebody_asked_for_that():
@@ -61,7 +61,7 @@ def test_completed_saga_is_undone_only_where_somebody_asked_for_that():
         ([*BACK[:4], BACK[5], BACK[4], *BACK[6:]], GONE, 1, "not in reverse"),
         ([*BACK[:3], *BACK[5:6], BACK[3], *BACK[4:5], *BACK[6:]], GONE, 1, "undoing had begun"),
         (WHOLE, GONE, 0, "its coordinator says compensated; by its effects it is completed"),
-        (BACK, Snapshot(UNDONE, "failed"), 1, "by its effects it is compensated"),
+        (BACK, ObservedSaga(UNDONE, "failed"), 1, "by its effects it is compensated"),
         (WHOLE, DONE, 1, "of 1 units 1 are free and 1 taken"),
     ],
 )
@@ -106,11 +106,11 @@ def test_breach_of_a_decision_is_found(words, done, said):
 @pytest.mark.parametrize(
     ("before", "after", "may_return", "count"),
     [
-        (Snapshot("accepted", ""), Snapshot("accepted", "running"), False, 0),
-        (DONE, Snapshot(UNDONE, "compensated"), False, 2),
-        (DONE, Snapshot(UNDONE, "compensated"), True, 0),
-        (GONE, Snapshot(COMPLETED, "compensated"), True, 1),
-        (Snapshot("accepted", "running"), Snapshot("accepted", "pending"), False, 1),
+        (ObservedSaga("accepted", ""), ObservedSaga("accepted", "running"), False, 0),
+        (DONE, ObservedSaga(UNDONE, "compensated"), False, 2),
+        (DONE, ObservedSaga(UNDONE, "compensated"), True, 0),
+        (GONE, ObservedSaga(COMPLETED, "compensated"), True, 1),
+        (ObservedSaga("accepted", "running"), ObservedSaga("accepted", "pending"), False, 1),
     ],
 )
 def test_status_never_goes_back(before, after, may_return, count):

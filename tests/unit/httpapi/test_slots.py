@@ -69,7 +69,7 @@ def web(waiters: Waiters):
 
 
 def ask(process: Gateway, path: str) -> bytes:
-    environ = {"PATH_INFO": path, "SERVER_PROTOCOL": "HTTP/1.1", "REQUEST_METHOD": "GET"}
+    environ = {"PATH_INFO": path, "REQUEST_METHOD": "GET"}
     return b"".join(process(environ, lambda *_: None))
 
 
@@ -91,8 +91,10 @@ def test_where_slots_are_kept_a_few_who_wait_make_the_process_deaf(
     """The control."""
     monkeypatch.setattr(slots, "given_back", nullcontext)
     process, waiting_ones = waits_for(rows, waiters, threads, count=slots.WORKING)
+    eventually(lambda: not slots.working._idle)
     step = threads.submit(ask, process, "/step")
-    assert not wait([step], timeout=BRIEFLY).done
+    eventually(lambda: len(slots.working._to_begin) == 1)
+    assert not step.done()
     assert threads.submit(ask, process, "/health").result(SOON) == b"here"
     rows.ended = {str(n) for n in range(slots.WORKING)}
     assert step.result(SOON) == b"here"
@@ -187,8 +189,11 @@ def test_steps_have_slots_of_their_own(rows, waiters, threads):
     freed, holding = held(slots.working, threads)
     assert threads.submit(ask, process, "/steps/reserve").result(SOON) == b"here"
     assert threads.submit(ask, process, "/sagas").result(SOON) == b"here"
-    assert not wait([threads.submit(ask, process, "/carts")], timeout=BRIEFLY).done
+    cart = threads.submit(ask, process, "/carts")
+    eventually(lambda: len(slots.working._to_begin) == 1)
+    assert not cart.done()
     freed.set()
+    assert cart.result(SOON) == b"here"
     for one in holding:
         one.result(SOON)
 

@@ -1,15 +1,20 @@
 """Who gets what: the pure decisions."""
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from catalogue import refusals
+from catalogue.commands import Commit, Item
 from contracts.bounds import MOST_INTEGER
 from contracts.outcomes import Done
 from inventario.models import ReservationStatus
 from inventario.operations import decide_commit, decide_reserve
 from inventario.store import LockedReservation, Movement, product_id_of
+
+BY_HAND = Commit(saga_id="s")
 
 
 def codes(wanted, available):
@@ -29,6 +34,16 @@ def test_first_in_the_list_gets_what_is_there():
 
 def test_refused_one_takes_nothing_from_the_next():
     assert codes([{1: 1, 2: 9}, {1: 1}], {1: 1, 2: 1}) == [refusals.OUT_OF_STOCK, None]
+
+
+def test_user_has_no_more_reserved_than_the_most():
+    wanted, users = [{1: 2}, {1: 2}, {1: 2, 2: 1}, {1: 1}], ["ana", "ben", "ana", "ana"]
+    decided = decide_reserve(
+        wanted=wanted, available={1: 99, 2: 99}, users=users, held={"ana": 1, "ben": 4}, most=5
+    )
+    codes = [no and no.code for no in decided]
+    assert codes == [None, refusals.TOO_MANY_RESERVED, refusals.TOO_MANY_RESERVED, None]
+    assert "2 more, beside the 4 that you have reserved: at most 5" in decided[1].detail
 
 
 def test_unknown_product_is_refused():
@@ -55,14 +70,14 @@ def test_never_more_is_given_than_there_is(wanted, available):
 
 
 def test_only_what_is_put_aside_is_sold():
-    assert isinstance(decide_commit(held=held(ReservationStatus.RESERVED)), Done)
+    assert isinstance(decide_commit(command=BY_HAND, held=held(ReservationStatus.RESERVED)), Done)
     both = held(ReservationStatus.RELEASED, ReservationStatus.RESERVED)
-    assert isinstance(decide_commit(held=both), Done)
+    assert isinstance(decide_commit(command=BY_HAND, held=both), Done)
 
 
 def test_saga_of_which_anything_has_expired_sells_nothing():
     both = held(ReservationStatus.RESERVED, ReservationStatus.EXPIRED)
-    assert decide_commit(held=both).code == refusals.RESERVATION_EXPIRED
+    assert decide_commit(command=BY_HAND, held=both).code == refusals.RESERVATION_EXPIRED
 
 
 @pytest.mark.parametrize(
@@ -75,11 +90,36 @@ def test_saga_of_which_anything_has_expired_sells_nothing():
     ],
 )
 def test_what_is_not_put_aside_any_more_is_not_sold(status, code):
-    assert decide_commit(held=held(status)).code == code
+    assert decide_commit(command=BY_HAND, held=held(status)).code == code
+
+
+def of_saga(*items, due="19.90", paid="19.90"):
+    named = [Item(product, quantity) for product, quantity in items]
+    whose = {"saga_id": "s", "saga": "checkout", "step": "commit_inventory"}
+    return Commit(**whose, items=named, due=Decimal(due), paid=Decimal(paid))
+
+
+def test_saga_sells_what_it_has_ordered_and_paid():
+    both = held(ReservationStatus.RESERVED, ReservationStatus.RESERVED)
+    for items in [("1", 4)], [("1", 1), ("01", 3)]:
+        assert isinstance(decide_commit(command=of_saga(*items), held=both), Done)
+
+
+@pytest.mark.parametrize("items", [[], [("1", 1)], [("1", 3)], [("2", 2)], [("1", 2), ("2", 1)]])
+def test_saga_that_has_reserved_something_else_sells_nothing(items):
+    refused = decide_commit(command=of_saga(*items), held=held(ReservationStatus.RESERVED))
+    assert refused.code == refusals.WRONG_ITEMS
+
+
+@pytest.mark.parametrize("paid", ["0", "0.01", "19.89", "19.91"])
+def test_saga_that_has_paid_something_else_sells_nothing(paid):
+    command = of_saga(("1", 2), paid=paid)
+    refused = decide_commit(command=command, held=held(ReservationStatus.RESERVED))
+    assert refused.code == refusals.WRONG_AMOUNT
 
 
 def test_nothing_put_aside_is_not_sold():
-    assert decide_commit(held=[]).code == refusals.NO_RESERVATION
+    assert decide_commit(command=BY_HAND, held=[]).code == refusals.NO_RESERVATION
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from loadtests.evaluating.comparison import Comparison, compare
 from loadtests.evaluating.results import Audit, Measured
 from loadtests.load import plan
 from loadtests.load.plan import RunSettings
-from loadtests.load.windows import Arrivals, Mix, Phase, Window
+from loadtests.load.windows import Arrivals, Mix, Window, WindowPhase
 from loadtests.measuring import samples
 from loadtests.measuring.cost import GENERATOR, Cost
 from loadtests.measuring.samples import Moments, Sample
@@ -60,7 +60,11 @@ def sample(
 
 
 def window(
-    *, phase: Phase = Phase.LIGHT, pattern: str = "orchestrated", rate: float = 25, number: int = 1
+    *,
+    phase: WindowPhase = WindowPhase.LIGHT,
+    pattern: str = "orchestrated",
+    rate: float = 25,
+    number: int = 1,
 ) -> Window:
     return Window(
         number=number,
@@ -69,7 +73,7 @@ def window(
         pattern=pattern,
         arrivals=Arrivals.CONSTANT,
         rate=rate,
-        seconds=1 if phase is Phase.FULL else 2,
+        seconds=1 if phase is WindowPhase.FULL else 2,
         seed=1,
         mix=Mix(),
     )
@@ -137,11 +141,11 @@ def whole_run() -> list[Measured]:
             every.append(measured(of=window(pattern=pattern, number=number), latencies=near))
             # 100/s are offered over a second; what is not done by then takes as long again.
             late = [latency * 100] * 100
-            full = window(phase=Phase.FULL, pattern=pattern, rate=100, number=number)
+            full = window(phase=WindowPhase.FULL, pattern=pattern, rate=100, number=number)
             every.append(measured(of=full, latencies=late))
         undone = [sample(latency=0.03, outcome=samples.COMPENSATED)] * 3
         refused = [sample(latency=0.01, outcome=samples.FAILED)]
-        failing = window(phase=Phase.FAILURES, pattern=pattern)
+        failing = window(phase=WindowPhase.FAILURES, pattern=pattern)
         every.append(measured(of=failing, latencies=[latency] * 6, more=undone + refused))
     return every
 
@@ -169,7 +173,7 @@ def full_run(*, patterns: Sequence[str] = THREE) -> list[Measured]:
             ]
         window_of = replace(planned, rate=rate)
         one = measured(of=window_of, latencies=spent)
-        if planned.phase is Phase.LIGHT:
+        if planned.phase is WindowPhase.LIGHT:
             one = replace(one, moments=tuple(m for s in one.samples[:20] for m in moments(of=s)))
         every.append(one)
     return every

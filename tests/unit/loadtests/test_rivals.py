@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 from catalogue import SAGAS
 from loadtests.evaluating.results import Measured
-from loadtests.load.windows import Phase
+from loadtests.load.windows import WindowPhase
 from loadtests.rivals import beside, measuring, ratios, report, saga
 from loadtests.rivals.measuring import ARMS, RivalSettings
 from loadtests.rivals.ratios import KINDS, Idle, Result
@@ -32,7 +32,7 @@ def _run(blocks: int = 8) -> list[Measured]:
             light = window(pattern=arm, rate=2, number=number)
             near = [median * slower, median * slower * 1.1]
             found.append(measured(of=light, latencies=near, costs=cost(seconds=4, shop_ms=100)))
-            full = window(phase=Phase.FULL, pattern=arm, rate=50, number=100 + number)
+            full = window(phase=WindowPhase.FULL, pattern=arm, rate=50, number=100 + number)
             late = [median * slower * n for n in range(1, 51)]
             found.append(measured(of=full, latencies=late))
     return found
@@ -64,8 +64,10 @@ def test_each_block_has_every_arm_and_a_burst_that_it_can_drain() -> None:
     for _, block in groupby(planned, key=lambda one: one.block):
         assert sorted(one.pattern for one in block) == sorted(ARMS)
     bursts = {one.pattern: one.rate for one in planned if one.rate > measuring.ALONE_RATE}
-    assert bursts["temporal"] < bursts["dbos"] < bursts["orchestrated"]
-    timed = [one.seconds for one in planned if one.pattern == "dbos" if one.phase != Phase.WARM_UP]
+    assert bursts["temporal_memory"] < bursts["dbos"] < bursts["orchestrated"]
+    timed = [
+        one.seconds for one in planned if one.pattern == "dbos" if one.phase != WindowPhase.WARM_UP
+    ]
     assert sum(timed) == pytest.approx(20)
 
 
@@ -143,10 +145,15 @@ def test_books_that_do_not_add_up_are_a_breach(wrong: dict[str, int]) -> None:
 
 
 def test_process_of_a_rival_counts_for_it_alone_and_postgres_for_all() -> None:
-    every = {"postgres": 1, "carrito.web": 2, "rival.temporal.1": 3, "rival.temporal_sqlite.1": 4}
+    every = {
+        "postgres": 1,
+        "carrito.web": 2,
+        "rival.temporal_memory.1": 3,
+        "rival.temporal_sqlite.1": 4,
+    }
     assert beside.own_processes(every=every) == {"postgres": 1, "carrito.web": 2}
-    own = beside.own_processes(every=every, rival="temporal")
-    assert own == {"postgres": 1, "rival.temporal.1": 3}
+    own = beside.own_processes(every=every, rival="temporal_memory")
+    assert own == {"postgres": 1, "rival.temporal_memory.1": 3}
 
 
 def test_missing_environment_says_how_to_get_it(tmp_path: Path) -> None:

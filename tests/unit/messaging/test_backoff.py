@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from messaging import worker as backoff_module
+from messaging.brokers import BrokerUnavailable
 from messaging.worker import Backoff
 
 
@@ -22,5 +23,12 @@ def test_pauses_start_anew_once_it_went_well():
 def test_trouble_is_told_in_one_line(monkeypatch):
     monkeypatch.setattr(backoff_module, "PASSING", timedelta())
     backoff = Backoff()
+    backoff.pause(BrokerUnavailable("it is blocked\nby an alarm"))
+    assert backoff.trouble().reason == "it is blocked"
+
+
+def test_trouble_is_told_without_a_librarys_words(monkeypatch):
+    monkeypatch.setattr(backoff_module, "PASSING", timedelta())
+    backoff = Backoff()
     backoff.pause(ValueError("lock timeout\nLINE 2: SELECT id\n ^"))
-    assert backoff.trouble().reason == "lock timeout"
+    assert backoff.trouble().reason == "ValueError: the log of this service says more"

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -75,3 +76,25 @@ def test_part_that_hangs_is_named_and_one_that_lives_is_not(
 def test_what_a_part_complains_of_is_passed_on() -> None:
     made = Worker(service="inventario", components=[Looping(), Unhappy()])
     assert made.complaints() == [Unhappy.complaint]
+
+
+def test_file_is_touched_until_a_part_hangs(
+    monkeypatch: pytest.MonkeyPatch, hanging: Hanging, tmp_path: Path
+) -> None:
+    file = tmp_path / "heartbeat"
+    monkeypatch.setenv(worker.HEARTBEAT_FILE, str(file))
+    monkeypatch.setattr(worker, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(worker, "COMPONENT_SILENT_SECONDS", 1.0)
+    made = started([Looping(), hanging])
+    monkeypatch.setattr(made, "_beat", lambda: None)
+    beating = threading.Thread(target=made._beat_until_stopped, daemon=True)
+    beating.start()
+    eventually(file.exists, what="the file is there")
+    first = file.stat().st_mtime_ns
+    eventually(lambda: file.stat().st_mtime_ns > first, what="it is touched again")
+    eventually(made._hanging, what="a part hangs")
+    last = file.stat().st_mtime_ns
+    made._stop.wait(0.2)  # twenty beats
+    made._stop.set()
+    beating.join()
+    assert file.stat().st_mtime_ns == last

@@ -8,8 +8,8 @@ from catalogue import SAGAS
 from contracts.outcomes import Done, Refused
 from contracts.saga import Direction, StepClass
 from contracts.states import FINAL, SagaStatus
-from saga_orchestrator import engine
-from saga_orchestrator.engine import CallResult, Fault, Postponed, Progress, Transition
+from coordination import engine
+from coordination.engine import CallResult, Fault, Postponed, Progress, Transition
 
 STEPS = tuple(SAGAS["checkout"].steps)
 LAST = len(STEPS) - 1

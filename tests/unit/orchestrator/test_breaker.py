@@ -2,7 +2,7 @@
 
 import pytest
 
-from saga_orchestrator.participants import (
+from coordination.participants import (
     FAULTS_TO_OPEN,
     FIRST_OPEN_SECONDS,
     LONGEST_OPEN_SECONDS,

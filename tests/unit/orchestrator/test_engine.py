@@ -9,8 +9,8 @@ from catalogue import refusals
 from contracts.outcomes import NOTHING_TO_UNDO, Done, Failure, Refused, Waiting
 from contracts.saga import Direction
 from contracts.states import SagaStatus, StepStatus
-from saga_orchestrator import engine
-from saga_orchestrator.engine import Fault, Postponed
+from coordination import engine
+from coordination.engine import Fault, Postponed
 from tests.unit.orchestrator.progresses import STEPS, after, at
 
 FAILURE = Failure("commit_inventory", "no", "because")

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from contracts.outcomes import Done
 from contracts.saga import Direction
 from contracts.states import SagaStatus
-from saga_orchestrator import engine
-from saga_orchestrator.engine import Progress
+from coordination import engine
+from coordination.engine import Progress
 from tests.unit.orchestrator.progresses import LAST, PIVOT, STEPS, World, run
 
 WISHES = ["done", "refused", "lost", "fault", "held"]

@@ -7,11 +7,11 @@ from checker.explorer.sagas.calls import ManualBulkheads
 from contracts.outcomes import Done
 from contracts.saga import Context
 from contracts.states import SagaStatus
+from coordination.engine import Progress
+from coordination.participants import endpoint_of
 from saga_orchestrator import executor, store
-from saga_orchestrator.engine import Progress
 from saga_orchestrator.executor import Executor
 from saga_orchestrator.in_flight import ClaimedSaga
-from saga_orchestrator.participants import endpoint_of
 
 PAGE = SAGAS["checkout"]
 

@@ -1,12 +1,12 @@
 """What shoppers were told is held against what the owner has: each thing that is wrong is found."""
 
-from checker.soak.watching import AcceptedSaga, breaches
+from checker.soak.watching import WatchedSaga, breaches
 
 TOLD = {"key of sold": ["sold"], "key of undone": ["undone"]}
 
 
 def accepted(saga_id):
-    return AcceptedSaga(saga_id, f"key of {saga_id}", "completed", 0.0, 1.0)
+    return WatchedSaga(saga_id, f"key of {saga_id}", "completed", 0.0, 1.0)
 
 
 KEPT = (accepted("sold"), accepted("undone"))

@@ -18,6 +18,10 @@ class BarrierEntry(participant.BarrierEntry):
     pass
 
 
+class Intervention(participant.Intervention):
+    pass
+
+
 class OutboxEntry(messaging.OutboxEntry):
     pass
 

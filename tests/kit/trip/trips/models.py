@@ -21,6 +21,10 @@ class BarrierEntry(participant.BarrierEntry):
     pass
 
 
+class Intervention(participant.Intervention):
+    pass
+
+
 class OutboxEntry(messaging.OutboxEntry):
     pass
 

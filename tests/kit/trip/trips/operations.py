@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 from django.db.models.functions import Now
 
-from contracts.bounds import Name
+from contracts.bounds import Id, Name
 from contracts.outcomes import Done, Failure, Outcome
 from contracts.refusals import STOPPED
 from contracts.saga import Command, Undo
@@ -19,7 +19,7 @@ from trips.models import Trip
 class Accept(acceptance.Accept, frozen=True, kw_only=True):
     """Take this traveller to this city."""
 
-    traveller: Name
+    traveller: Id
     city: Name
 
 
@@ -27,21 +27,22 @@ class Accept(acceptance.Accept, frozen=True, kw_only=True):
 def accept(commands: Sequence[Accept]) -> list[Outcome]:
     """Records the trips, with what their steps will see of them."""
     users = {command.saga_id: command.traveller for command in commands}
-    known = acceptance.take_keys(owner=OWNER, commands=commands, users=users)
+    among = acceptance.sort_out(owner=OWNER, commands=commands, users=users)
     contexts = {
         command.saga_id: context_of(
             command=command,
             subject=command.saga_id,
+            user_id=command.traveller,
             known={"traveller": command.traveller, "city": command.city},
         )
-        for command in commands
-        if command.saga_id not in known
+        for command in among.fresh
     }
     Trip.objects.bulk_create(
         Trip(
             saga_id=context.saga_id,
             saga=context.saga,
             saga_pattern=context.pattern,
+            user_id=context.user_id,
             context=msgspec.to_builtins(context),
         )
         for context in contexts.values()
@@ -49,7 +50,7 @@ def accept(commands: Sequence[Accept]) -> list[Outcome]:
     return acceptance.answered(
         owner=OWNER,
         commands=commands,
-        known=known,
+        among=among,
         decided={key: Accepted(context=context) for key, context in contexts.items()},
     )
 

@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from contracts.bounds import Name, SagaPattern
+from contracts.bounds import Id, Name, SagaPattern
 from coordination import owner_views
 from httpapi import problems
 from trips.models import Trip
@@ -19,7 +19,7 @@ _acceptance = owner_views.Acceptance(owner=OWNER)
 
 
 class NewTrip(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    traveller: Name
+    traveller: Id
     city: Name
     saga_pattern: SagaPattern = "orchestrated"
 
@@ -27,6 +27,9 @@ class NewTrip(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TripsView(APIView):
     """POST: 202 once the trip is accepted, and durable; `Prefer: wait=N` answers its end."""
 
+    @owner_views.door_of(
+        OWNER, takes=NewTrip, begins=owner_views.AcceptedState, shows=owner_views.AcceptedState
+    )
     def post(self, request: Request) -> HttpResponse:
         wanted = problems.read(request.data, NewTrip)
         asked = {"traveller": wanted.traveller, "city": wanted.city}

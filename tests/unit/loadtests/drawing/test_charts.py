@@ -24,7 +24,7 @@ from loadtests.drawing import (
 )
 from loadtests.drawing.plot import Drawing
 from loadtests.evaluating.knee import Bounds, Level
-from loadtests.evaluating.verdicts import Interval, Verdict
+from loadtests.evaluating.verdicts import FigureVerdict, Interval
 from loadtests.evaluating.waterfall import Span, TimeKind, Waterfall
 
 WIDTHS = st.sampled_from([html.WIDE, html.NARROW])
@@ -42,9 +42,11 @@ def by_pattern(of: st.SearchStrategy) -> st.SearchStrategy:
     )
 
 
-def verdict(ratio: tuple[float, float, float], *, figure: str = "p50 at light load") -> Verdict:
+def verdict(
+    ratio: tuple[float, float, float], *, figure: str = "p50 at light load"
+) -> FigureVerdict:
     low, estimate, high = sorted(ratio)
-    return Verdict(
+    return FigureVerdict(
         figure=figure,
         unit="ms",
         first="orchestrated",

@@ -101,6 +101,17 @@ def test_drawing_again_gives_the_same_bytes(folder: Path, tmp_path: Path) -> Non
     assert again.read_bytes() == (folder / page.PAGE).read_bytes()
 
 
+def test_link_in_its_place_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    copy, other = tmp_path / "run", tmp_path / "other"
+    shutil.copytree(folder, copy)
+    other.write_text("mine")
+    (copy / page.PAGE).unlink(missing_ok=True)
+    (copy / page.PAGE).symlink_to(other)
+    page.draw(folder=copy)
+    assert other.read_text() == "mine"
+    assert not (copy / page.PAGE).is_symlink()
+
+
 def test_verdict_comes_first_in_words(text: str) -> None:
     headline = text.partition("<h1>")[2].partition("</h1>")[0]
     assert headline == (

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from loadtests.drawing import headline, plot, verdicts
-from loadtests.evaluating.verdicts import Decision, Interval, Verdict
+from loadtests.evaluating.verdicts import Conclusion, FigureVerdict, Interval
 
-DIFFERS = Verdict(
+DIFFERS = FigureVerdict(
     figure="p50 at light load",
     unit="ms",
     first="orchestrated",
     second="choreographed",
-    decision=Decision.DIFFERS,
+    decision=Conclusion.DIFFERS,
     better="orchestrated",
     difference=Interval(estimate=3.0, low=-0.5, high=6.5),
     ratio=Interval(estimate=1.25, low=1.1, high=1.6),
@@ -35,25 +35,25 @@ MORE_IS_BETTER = replace(
             "orchestrated completes 11 % more than choreographed [3 % to 18 %]",
         ),
         (
-            replace(DIFFERS, decision=Decision.SAME, better=""),
+            replace(DIFFERS, decision=Conclusion.SAME, better=""),
             "choreographed and orchestrated differ by less than 5 % [+10 % to +60 %]",
         ),
         (
-            replace(DIFFERS, decision=Decision.UNDECIDED, better=""),
+            replace(DIFFERS, decision=Conclusion.UNDECIDED, better=""),
             "choreographed against orchestrated [+10 % to +60 %]: not decided",
         ),
         (
-            replace(DIFFERS, decision=Decision.UNDECIDED, better="", ratio=None, why="too few"),
+            replace(DIFFERS, decision=Conclusion.UNDECIDED, better="", ratio=None, why="too few"),
             "orchestrated and choreographed: not decided (too few)",
         ),
     ],
 )
-def test_decision_has_one_interval(verdict: Verdict, said: str) -> None:
+def test_decision_has_one_interval(verdict: FigureVerdict, said: str) -> None:
     assert verdicts.sentence(verdict).replace("\u202f", " ") == said
 
 
 @pytest.mark.parametrize("verdict", [DIFFERS, OTHER_WAY, MORE_IS_BETTER])
-def test_chart_shows_the_interval_that_the_sentence_names(verdict: Verdict) -> None:
+def test_chart_shows_the_interval_that_the_sentence_names(verdict: FigureVerdict) -> None:
     drawn = headline.chart(found=[verdict], width=760)
     assert verdict.lead is not None
     assert verdict.lead.low < verdict.lead.estimate < verdict.lead.high

@@ -3,7 +3,7 @@ from dataclasses import replace
 from loadtests.evaluating import caveats
 from loadtests.evaluating.comparison import Comparison
 from loadtests.evaluating.results import Measured
-from loadtests.load.windows import Phase
+from loadtests.load.windows import WindowPhase
 from tests.unit.loadtests.builders import comparison, cost, measured, sample, whole_run, window
 
 
@@ -28,7 +28,7 @@ def test_window_in_which_nobody_came_changes_nothing() -> None:
     empty = [
         measured(of=window(pattern=pattern, number=99, phase=phase), latencies=[])
         for pattern in ("orchestrated", "choreographed")
-        for phase in (Phase.LIGHT, Phase.FAILURES, Phase.HOT)
+        for phase in (WindowPhase.LIGHT, WindowPhase.FAILURES, WindowPhase.HOT)
     ]
     found, usual = comparison(every=[*whole_run(), *empty]), comparison(every=whole_run())
     assert (found.figures, found.verdicts) == (usual.figures, usual.verdicts)
@@ -45,7 +45,7 @@ def test_late_generator_makes_a_light_window_invalid() -> None:
 def test_window_with_a_late_generator_decides_nothing() -> None:
     late = [
         replace(one, samples=[replace(s, sent_at=s.intended_at + 0.006) for s in one.samples])
-        if one.window.phase is Phase.LIGHT and one.window.block < 3
+        if one.window.phase is WindowPhase.LIGHT and one.window.block < 3
         else one
         for one in whole_run()
     ]
@@ -58,7 +58,7 @@ def test_window_with_a_late_generator_decides_nothing() -> None:
 def test_late_generator_at_full_load_is_no_caveat() -> None:
     late = [sample(intended=n / 100, lag=0.5, latency=2) for n in range(100)]
     full = replace(
-        measured(of=window(phase=Phase.FULL, rate=100), latencies=[2.0] * 100), samples=late
+        measured(of=window(phase=WindowPhase.FULL, rate=100), latencies=[2.0] * 100), samples=late
     )
     assert _caveats_of(full) == []
 
@@ -66,14 +66,14 @@ def test_late_generator_at_full_load_is_no_caveat() -> None:
 def test_late_generator_voids_what_it_delayed_and_no_more() -> None:
     late = [sample(lag=0.006, latency=0.02)] * 50
     found = _comparison_with(
-        replace(measured(of=window(phase=Phase.HOT), latencies=[0.02] * 50), samples=late)
+        replace(measured(of=window(phase=WindowPhase.HOT), latencies=[0.02] * 50), samples=late)
     )
     assert found.is_valid
     assert any("not to be used" in caveat and ": hot" in caveat for caveat in found.caveats)
 
 
 def test_doubt_is_about_a_phase_where_it_is_about_all_of_its_patterns() -> None:
-    def disturbed(phases: set[Phase]) -> str:
+    def disturbed(phases: set[WindowPhase]) -> str:
         every = [
             replace(one, cost=replace(one.cost, busy_ms=6000))
             if one.window.phase in phases
@@ -82,8 +82,8 @@ def test_doubt_is_about_a_phase_where_it_is_about_all_of_its_patterns() -> None:
         ]
         return comparison(every=every).caveats[0].rpartition(": ")[2]
 
-    assert disturbed({Phase.LIGHT, Phase.FAILURES}) == "light, failures."
-    assert disturbed(set(Phase)) == "everywhere."
+    assert disturbed({WindowPhase.LIGHT, WindowPhase.FAILURES}) == "light, failures."
+    assert disturbed(set(WindowPhase)) == "everywhere."
 
 
 def test_saturated_generator_is_said() -> None:
@@ -122,7 +122,7 @@ def test_unfinished_and_unaccepted_checkouts_are_said() -> None:
 def test_pattern_that_was_never_saturated_is_said() -> None:
     easy = [
         replace(one, samples=[sample(intended=n / 200, latency=0.01) for n in range(200)])
-        if one.window.phase is Phase.FULL
+        if one.window.phase is WindowPhase.FULL
         else one
         for one in whole_run()
     ]

@@ -9,7 +9,7 @@ from loadtests.evaluating.conditions import Condition, Judgement, Standing
 from loadtests.evaluating.knee import Bounds, Level
 from loadtests.evaluating.quantities import QUANTITIES
 from loadtests.evaluating.results import Measured
-from loadtests.load.windows import Phase
+from loadtests.load.windows import WindowPhase
 from tests.unit.loadtests.builders import comparison, measured, sample, whole_run, window
 
 PATTERNS = ("orchestrated", "choreographed")
@@ -199,7 +199,7 @@ def test_checkouts_that_never_end_are_later_than_any_limit() -> None:
 def test_pattern_that_was_never_saturated_is_decided_only_by_what_it_did(
     text: str, standing: str
 ) -> None:
-    full = window(phase=Phase.FULL, rate=100)
+    full = window(phase=WindowPhase.FULL, rate=100)
     run = comparison(every=[measured(of=full, latencies=[0.001] * 100)])
     assert outcomes(f"orchestrated.{text}", run) == {"orchestrated": standing}
 

@@ -6,21 +6,24 @@ import pytest
 
 from loadtests.evaluating.comparison import Pressure
 from loadtests.load.plan import FULL_BEFORE, FULL_BLOCKS
-from loadtests.load.windows import Phase
+from loadtests.load.windows import WindowPhase
 from loadtests.measuring.samples import completed_while_offered
 from tests.unit.loadtests.builders import SETTINGS, comparison, measured, sample, window
 
 
 def pressures(*, plain: float, harder: float, first: float = 0.5) -> list[Pressure]:
     """Of windows whose last checkout ends after so many seconds; `first`: of those before them."""
-    phases = [Phase.FULL] * FULL_BEFORE + [Phase.FULL, Phase.HOT_FULL] * FULL_BLOCKS
+    phases = [WindowPhase.FULL] * FULL_BEFORE + [
+        WindowPhase.FULL,
+        WindowPhase.HOT_FULL,
+    ] * FULL_BLOCKS
     every = [
         measured(
             of=window(phase=phase, rate=10, number=number),
             latencies=[seconds + number / 1000],
         )
         for number, phase in enumerate(phases)
-        for seconds in [harder if phase is Phase.HOT_FULL else plain]
+        for seconds in [harder if phase is WindowPhase.HOT_FULL else plain]
         for seconds in [first if number < FULL_BEFORE else seconds]
     ]
     return comparison(every=every, settings=replace(SETTINGS, patterns=["orchestrated"])).pressures
@@ -28,7 +31,7 @@ def pressures(*, plain: float, harder: float, first: float = 0.5) -> list[Pressu
 
 def test_harder_windows_are_held_against_those_beside_them() -> None:
     (found,) = pressures(plain=1.0, harder=2.0, first=100.0)
-    assert (found.pattern, found.phase) == ("orchestrated", Phase.HOT_FULL)
+    assert (found.pattern, found.phase) == ("orchestrated", WindowPhase.HOT_FULL)
     assert found.ratio
     assert found.ratio.estimate == pytest.approx(0.5, rel=0.05)
 

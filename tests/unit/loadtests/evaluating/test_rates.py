@@ -4,7 +4,7 @@ import pytest
 
 from loadtests.evaluating.rates import is_steady, levels_of, next_rate, rate_for
 from loadtests.evaluating.results import Measured, Throughput
-from loadtests.load.windows import Phase
+from loadtests.load.windows import WindowPhase
 from loadtests.measuring.samples import NotMeasured
 from tests.unit.loadtests.builders import measured, window
 
@@ -12,19 +12,21 @@ from tests.unit.loadtests.builders import measured, window
 def _full(pattern: str, took: float) -> Measured:
     """100 checkouts offered within a second, all ended after so many."""
     latencies = [took - n / 100 for n in range(100)]
-    return measured(of=window(phase=Phase.FULL, pattern=pattern, rate=100), latencies=latencies)
+    return measured(
+        of=window(phase=WindowPhase.FULL, pattern=pattern, rate=100), latencies=latencies
+    )
 
 
 def _knee(pattern: str, rate: float, latency: float) -> Measured:
-    of = window(phase=Phase.KNEE, pattern=pattern, rate=rate)
+    of = window(phase=WindowPhase.KNEE, pattern=pattern, rate=rate)
     return measured(of=of, latencies=[latency] * int(rate * of.seconds))
 
 
 def _warm_up(pattern: str, latency: float) -> Measured:
-    return measured(of=window(phase=Phase.WARM_UP, pattern=pattern), latencies=[latency] * 50)
+    return measured(of=window(phase=WindowPhase.WARM_UP, pattern=pattern), latencies=[latency] * 50)
 
 
-def _asked(phase: Phase, share: float) -> object:
+def _asked(phase: WindowPhase, share: float) -> object:
     return replace(window(phase=phase, rate=0), share=share)
 
 
@@ -33,13 +35,13 @@ def test_rate_that_was_planned_stays() -> None:
 
 
 def test_full_load_is_above_the_best_so_far() -> None:
-    of = replace(window(phase=Phase.FULL), rate=0)
+    of = replace(window(phase=WindowPhase.FULL), rate=0)
     assert rate_for(window=of, seen=[_full("orchestrated", 2)]) == 65
 
 
 def test_knee_is_looked_for_at_shares_of_the_pattern_s_own_capacity() -> None:
     seen = [_full("orchestrated", 2), _full("choreographed", 1)]
-    assert rate_for(window=_asked(Phase.KNEE, 0.5), seen=seen) == 25
+    assert rate_for(window=_asked(WindowPhase.KNEE, 0.5), seen=seen) == 25
 
 
 def test_levels_are_shares_of_the_lowest_knee() -> None:
@@ -48,12 +50,12 @@ def test_levels_are_shares_of_the_lowest_knee() -> None:
         _knee("choreographed", 40, 0.02),
         _knee("choreographed", 80, 3.0),
     ]
-    assert rate_for(window=_asked(Phase.LEVELS, 0.5), seen=seen) == 20
+    assert rate_for(window=_asked(WindowPhase.LEVELS, 0.5), seen=seen) == 20
 
 
 def test_knee_without_full_load_before_it_is_not_measured() -> None:
     with pytest.raises(NotMeasured, match="full load"):
-        rate_for(window=_asked(Phase.KNEE, 0.5), seen=[])
+        rate_for(window=_asked(WindowPhase.KNEE, 0.5), seen=[])
 
 
 def test_levels_are_in_order_of_what_was_offered() -> None:

@@ -1,18 +1,18 @@
 import pytest
 
 from loadtests.evaluating.results import Figures, figures
-from loadtests.load.windows import Phase
+from loadtests.load.windows import WindowPhase
 from loadtests.measuring import samples
 from loadtests.measuring.cost import Cost, Reading, added, between
 from tests.unit.loadtests.builders import comparison, cost, measured, sample, whole_run, window
 
 
-def _figures(phase: Phase) -> Figures:
+def _figures(phase: WindowPhase) -> Figures:
     return figures(measured=whole_run(), phase=phase, pattern="orchestrated", cores=2)
 
 
 def test_figures_are_of_their_own_phase_and_pattern() -> None:
-    found = _figures(Phase.LIGHT)
+    found = _figures(WindowPhase.LIGHT)
     assert found.windows == 8
     assert found.counts.offered == found.counts.completed == 400
     assert found.outcome is not None
@@ -21,7 +21,7 @@ def test_figures_are_of_their_own_phase_and_pattern() -> None:
 
 
 def test_failures_are_counted_and_timed_by_their_kind() -> None:
-    found = _figures(Phase.FAILURES)
+    found = _figures(WindowPhase.FAILURES)
     counted = found.counts
     assert (counted.completed, counted.compensated, counted.refused) == (6, 3, 1)
     assert found.compensated is not None
@@ -33,7 +33,7 @@ def test_failures_are_counted_and_timed_by_their_kind() -> None:
 def test_cost_is_divided_by_the_accepted_and_keeps_the_generator_apart() -> None:
     unaccepted = [sample(status=503)] * 50
     one = measured(of=window(), latencies=[0.01] * 50, more=unaccepted)
-    found = figures(measured=[one], phase=Phase.LIGHT, pattern="orchestrated", cores=2).cost
+    found = figures(measured=[one], phase=WindowPhase.LIGHT, pattern="orchestrated", cores=2).cost
     assert found.shop_cpu_ms == pytest.approx(2.0)
     assert found.generator_cpu_ms == pytest.approx(0.2)
     assert found.cpu_ms["postgres"] == pytest.approx(1.0)
@@ -42,7 +42,7 @@ def test_cost_is_divided_by_the_accepted_and_keeps_the_generator_apart() -> None
 
 def test_phase_without_windows_is_refused() -> None:
     with pytest.raises(ValueError, match="no window"):
-        figures(measured=[], phase=Phase.LIGHT, pattern="orchestrated", cores=2)
+        figures(measured=[], phase=WindowPhase.LIGHT, pattern="orchestrated", cores=2)
 
 
 def test_costs_of_windows_add_up() -> None:
@@ -53,7 +53,9 @@ def test_costs_of_windows_add_up() -> None:
 
 def test_unfinished_checkout_is_neither_completed_nor_refused() -> None:
     one = measured(of=window(), latencies=[0.01], more=[sample(ended=False)])
-    counted = figures(measured=[one], phase=Phase.LIGHT, pattern="orchestrated", cores=2).counts
+    counted = figures(
+        measured=[one], phase=WindowPhase.LIGHT, pattern="orchestrated", cores=2
+    ).counts
     assert (counted.accepted, counted.completed, counted.unfinished) == (2, 1, 1)
     assert samples.UNFINISHED == "unfinished"
 

@@ -4,17 +4,19 @@ from math import sqrt
 import pytest
 
 from loadtests.evaluating.verdicts import (
-    Decision,
+    Conclusion,
     Figure,
+    FigureVerdict,
     Interval,
-    Verdict,
     interval_of_mean,
     verdicts,
 )
 from loadtests.load.plan import BLOCKS
 
 
-def _verdict(ones: list[float], others: list[float], *, lower_is_better: bool = True) -> Verdict:
+def _verdict(
+    ones: list[float], others: list[float], *, lower_is_better: bool = True
+) -> FigureVerdict:
     figure = Figure(
         name="p50",
         unit="ms",
@@ -26,7 +28,7 @@ def _verdict(ones: list[float], others: list[float], *, lower_is_better: bool = 
 
 def test_clear_difference_is_found_with_its_bounds() -> None:
     found = _verdict([20, 21, 22, 20, 19, 21, 20, 22], [30, 31, 33, 29, 29, 32, 31, 32])
-    assert found.decision is Decision.DIFFERS
+    assert found.decision is Conclusion.DIFFERS
     assert found.better == "orchestrated"
     assert found.difference is not None
     assert found.difference.low < 10.25 < found.difference.high
@@ -43,7 +45,7 @@ def test_more_of_a_good_thing_is_better() -> None:
 def test_drift_that_meets_both_patterns_alike_hides_no_difference() -> None:
     drift = [20, 30, 45, 60, 80, 100, 140, 200]
     found = _verdict([one * 1.0 for one in drift], [one * 1.2 for one in drift])
-    assert found.decision is Decision.DIFFERS
+    assert found.decision is Conclusion.DIFFERS
     assert found.ratio is not None
     assert found.ratio.estimate == pytest.approx(1.2)
 
@@ -52,7 +54,7 @@ def test_slow_minutes_hide_no_difference_that_every_window_has() -> None:
     """In ms it is anything between 0 and much; as a share it is the same in all of them."""
     mood = [20.0, 21, 90, 22, 20, 85, 21, 20]
     found = _verdict(mood, [one * (1.1 + place % 2 / 50) for place, one in enumerate(mood)])
-    assert found.decision is Decision.DIFFERS
+    assert found.decision is Conclusion.DIFFERS
 
 
 def test_difference_that_is_one_as_a_share_and_another_in_ms_is_none() -> None:
@@ -60,19 +62,19 @@ def test_difference_that_is_one_as_a_share_and_another_in_ms_is_none() -> None:
     assert found.ratio is not None
     assert found.difference is not None
     assert found.ratio.low > 1 > 0 > found.difference.estimate
-    assert found.decision is Decision.UNDECIDED
+    assert found.decision is Conclusion.UNDECIDED
 
 
 def test_windows_that_are_close_enough_are_the_same() -> None:
     ones = [20, 20.2, 19.9, 20.1, 20, 20.1, 20.2, 19.9]
     found = _verdict(ones, ones[::-1])
-    assert found.decision is Decision.SAME
+    assert found.decision is Conclusion.SAME
     assert "5%" in found.why
 
 
 def test_real_difference_below_what_is_of_interest_counts_as_none() -> None:
     found = _verdict([20.0] * 8, [20.4] * 8)
-    assert found.decision is Decision.SAME
+    assert found.decision is Conclusion.SAME
 
 
 def test_certain_difference_that_may_be_too_small_to_matter_is_told_with_its_bounds() -> None:
@@ -80,25 +82,25 @@ def test_certain_difference_that_may_be_too_small_to_matter_is_told_with_its_bou
     found = _verdict(ones, [one * 1.049 for one in ones[::-1]])
     assert found.ratio is not None
     assert 1 < found.ratio.low < 1.05 < found.ratio.high
-    assert found.decision is Decision.DIFFERS
+    assert found.decision is Conclusion.DIFFERS
     assert found.better == "orchestrated"
 
 
 def test_noise_larger_than_the_difference_is_not_enough_data() -> None:
     found = _verdict([20, 30, 25, 18, 29, 22, 25, 21], [24, 22, 31, 25, 20, 30, 19, 27])
-    assert found.decision is Decision.UNDECIDED
+    assert found.decision is Conclusion.UNDECIDED
     assert "run longer" in found.why
 
 
 def test_few_blocks_decide_nothing_however_far_apart() -> None:
     found = _verdict([100, 101], [1, 2])
-    assert found.decision is Decision.UNDECIDED
+    assert found.decision is Conclusion.UNDECIDED
     assert "8 are needed" in found.why
 
 
 def test_checkouts_that_never_end_decide_nothing() -> None:
     found = _verdict([20.0] * 8, [float("inf"), *[20.0] * 7])
-    assert found.decision is Decision.UNDECIDED
+    assert found.decision is Conclusion.UNDECIDED
     assert "not every checkout" in found.why
 
 
@@ -119,7 +121,7 @@ def test_every_pair_of_three_patterns_is_compared_at_a_shared_risk() -> None:
     assert found[0].confidence == pytest.approx(1 - 0.05 / 3)
 
 
-def _run(chance: random.Random, factor: float) -> list[Verdict]:
+def _run(chance: random.Random, factor: float) -> list[FigureVerdict]:
     """Five figures of two patterns, over as many blocks as a run has, with 4 % noise a window."""
     noise = [[chance.lognormvariate(0, 0.04) for _ in range(BLOCKS)] for _ in range(10)]
     return verdicts(
@@ -141,7 +143,7 @@ def _run(chance: random.Random, factor: float) -> list[Verdict]:
 def test_pattern_against_itself_differs_in_at_most_one_run_of_twenty() -> None:
     chance = random.Random(3)
     wrong = sum(
-        any(one.decision is Decision.DIFFERS for one in _run(chance, 1.0)) for _ in range(60)
+        any(one.decision is Conclusion.DIFFERS for one in _run(chance, 1.0)) for _ in range(60)
     )
     assert wrong <= 3
 
@@ -149,7 +151,7 @@ def test_pattern_against_itself_differs_in_at_most_one_run_of_twenty() -> None:
 def test_difference_of_a_fifth_is_found_in_nine_runs_of_ten() -> None:
     """Control of the test above: the rule is not so careful that it finds nothing."""
     chance = random.Random(4)
-    found = sum(_run(chance, 1.2)[0].decision is Decision.DIFFERS for _ in range(20))
+    found = sum(_run(chance, 1.2)[0].decision is Conclusion.DIFFERS for _ in range(20))
     assert found >= 18
 
 

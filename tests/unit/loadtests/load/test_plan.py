@@ -16,10 +16,10 @@ from loadtests.load.plan import (
     holds,
     windows,
 )
-from loadtests.load.windows import FULL_AUDIT_SECONDS, START_SECONDS, Phase, Remaining, Window
+from loadtests.load.windows import FULL_AUDIT_SECONDS, START_SECONDS, Remaining, Window, WindowPhase
 from tests.unit.loadtests.builders import SETTINGS
 
-MEASURED = {Phase.LIGHT: BLOCKS, Phase.FULL: FULL_BLOCKS}
+MEASURED = {WindowPhase.LIGHT: BLOCKS, WindowPhase.FULL: FULL_BLOCKS}
 
 
 def test_plan_is_the_same_for_the_same_seed() -> None:
@@ -61,14 +61,14 @@ def test_plan_spends_the_seconds_asked_for_on_each_pattern() -> None:
     timed = sum(
         window.seconds
         for window in windows(SETTINGS)
-        if window.phase is not Phase.WARM_UP and window.pattern == "orchestrated"
+        if window.phase is not WindowPhase.WARM_UP and window.pattern == "orchestrated"
     )
     assert round(timed, 9) == SETTINGS.seconds
 
 
 def test_only_windows_of_failures_have_them() -> None:
     failing = [window for window in windows(SETTINGS) if window.mix.declined or window.mix.scarce]
-    assert {one.phase for one in failing} == {Phase.FAILURES}
+    assert {one.phase for one in failing} == {WindowPhase.FAILURES}
     assert {one.mix.declined for one in failing} == {SETTINGS.declined}
 
 
@@ -82,20 +82,24 @@ FULL = replace(SETTINGS, is_full=True)
 
 def test_full_run_has_every_phase_and_looks_for_the_knee_before_it_is_needed() -> None:
     phases = list(dict.fromkeys(window.phase for window in windows(FULL)))
-    assert set(phases) == set(Phase) - {Phase.CELL}
-    assert phases.index(Phase.FULL) < phases.index(Phase.KNEE) < phases.index(Phase.LEVELS)
+    assert set(phases) == set(WindowPhase) - {WindowPhase.CELL}
+    assert (
+        phases.index(WindowPhase.FULL)
+        < phases.index(WindowPhase.KNEE)
+        < phases.index(WindowPhase.LEVELS)
+    )
 
 
 def test_full_run_pauses_only_where_it_says_so() -> None:
     paused = {window.phase for window in windows(FULL) if window.pause_seconds}
-    assert paused == {Phase.PAUSE}
+    assert paused == {WindowPhase.PAUSE}
 
 
 def test_search_for_the_knee_sweeps_over_its_whole_range_again_and_again() -> None:
     shares = [
         window.share
         for window in windows(FULL)
-        if window.phase is Phase.KNEE and window.pattern == "orchestrated"
+        if window.phase is WindowPhase.KNEE and window.pattern == "orchestrated"
     ]
     assert len(set(shares)) == len(shares) == KNEE_LOADS
     assert (min(shares), max(shares)) == pytest.approx((KNEE_LEAST, KNEE_MOST))
@@ -108,7 +112,7 @@ def test_search_for_the_knee_sweeps_over_its_whole_range_again_and_again() -> No
 
 def _light_blocks(patterns: Sequence[str]) -> int:
     planned = windows(replace(FULL, patterns=patterns, seconds=USUAL_SECONDS))
-    return sum(one.phase is Phase.LIGHT for one in planned) // len(patterns)
+    return sum(one.phase is WindowPhase.LIGHT for one in planned) // len(patterns)
 
 
 def test_light_load_of_a_full_run_has_the_time_that_other_phases_leave() -> None:

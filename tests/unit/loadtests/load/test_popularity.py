@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from loadtests.load.plan import ZIPF, windows
-from loadtests.load.windows import Phase
+from loadtests.load.windows import WindowPhase
 from loadtests.load.workload import LINES, PRODUCTS, chosen, popularity
 from tests.unit.loadtests.builders import SETTINGS
 
@@ -46,7 +46,7 @@ def test_carts_follow_from_the_seed() -> None:
 
 def test_full_run_has_popular_products_in_windows_of_their_own_only() -> None:
     planned = windows(replace(SETTINGS, is_full=True))
-    popular = (Phase.ZIPF, Phase.ZIPF_FULL)
+    popular = (WindowPhase.ZIPF, WindowPhase.ZIPF_FULL)
     exponents = Counter((one.phase in popular, one.mix.zipf) for one in planned)
     assert set(exponents) == {(True, ZIPF), (False, 0.0)}
 
@@ -54,6 +54,6 @@ def test_full_run_has_popular_products_in_windows_of_their_own_only() -> None:
 def test_popularity_that_is_asked_for_is_that_of_all_but_the_hot_windows() -> None:
     planned = windows(replace(SETTINGS, is_full=True, zipf=0.5))
     found = {one.phase: one.mix.zipf for one in planned}
-    assert (found.pop(Phase.HOT), found.pop(Phase.ZIPF)) == (0.0, ZIPF)
-    assert (found.pop(Phase.HOT_FULL), found.pop(Phase.ZIPF_FULL)) == (0.0, ZIPF)
+    assert (found.pop(WindowPhase.HOT), found.pop(WindowPhase.ZIPF)) == (0.0, ZIPF)
+    assert (found.pop(WindowPhase.HOT_FULL), found.pop(WindowPhase.ZIPF_FULL)) == (0.0, ZIPF)
     assert set(found.values()) == {0.5}

@@ -6,13 +6,13 @@ import pytest
 
 from loadtests.comparing import outage_of, outage_seconds
 from loadtests.load import windows
-from loadtests.load.windows import AS_GOOD_AS, Arrivals, Phase, Remaining, as_minutes
+from loadtests.load.windows import AS_GOOD_AS, Arrivals, Remaining, WindowPhase, as_minutes
 from tests.unit.loadtests.builders import SETTINGS, window
 
 AROUND = windows.AROUND_SECONDS[Arrivals.POISSON]
 TWO = replace(window(), arrivals=Arrivals.POISSON, seconds=2)
-TWELVE = replace(window(phase=Phase.PAUSE), arrivals=Arrivals.POISSON, seconds=12)
-TOO_MUCH = replace(window(phase=Phase.FULL, rate=100), arrivals=Arrivals.CONSTANT, seconds=2)
+TWELVE = replace(window(phase=WindowPhase.PAUSE), arrivals=Arrivals.POISSON, seconds=12)
+TOO_MUCH = replace(window(phase=WindowPhase.FULL, rate=100), arrivals=Arrivals.CONSTANT, seconds=2)
 FULL = replace(SETTINGS, is_full=True)
 
 

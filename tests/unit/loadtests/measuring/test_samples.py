@@ -1,5 +1,7 @@
+import csv
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,17 @@ def test_samples_come_back_from_their_file_as_they_were(tmp_path: Path) -> None:
     written = [sample(intended=1.25, latency=0.5), sample(ended=False), sample(status=0)]
     samples.write(path=tmp_path / "samples.csv", kind=Sample, every=written)
     assert samples.read(path=tmp_path / "samples.csv", kind=Sample) == written
+
+
+@pytest.mark.parametrize("begins", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_cell_is_a_formula_and_none_is_changed_when_it_is_read(
+    tmp_path: Path, begins: str
+) -> None:
+    path = tmp_path / "samples.csv"
+    errors = [f"{begins}cmd|' /C calc'!A0", "'quoted'"]
+    sent = [replace(sample(), error=error) for error in errors]
+    samples.write(path=path, kind=Sample, every=sent)
+    with path.open(newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert not [cell for cell in cells if cell[:1] in "=+-@\t\r" and cell]
+    assert samples.read(path=path, kind=Sample) == sent

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.load.windows import Mix, Phase
+from loadtests.load.windows import Mix, WindowPhase
 from loadtests.measuring import samples
 from loadtests.surveying import cells
 from loadtests.surveying.cells import Cell, NotASurvey, cell_of
@@ -14,7 +14,9 @@ from tests.unit.loadtests.choosing.surveyed import survey
 
 
 def _cell(latencies: list[float], **options) -> Cell:
-    found = cell_of(measured=measured(of=window(phase=Phase.CELL), latencies=latencies, **options))
+    found = cell_of(
+        measured=measured(of=window(phase=WindowPhase.CELL), latencies=latencies, **options)
+    )
     assert found is not None
     return found
 
@@ -31,7 +33,7 @@ def test_amounts_are_of_the_whole_window_without_the_generator() -> None:
 
 
 def test_cell_says_what_was_asked_for_however_many_came_by_chance() -> None:
-    of = replace(window(phase=Phase.CELL, rate=43), share=0.4, mix=Mix(declined=0.15))
+    of = replace(window(phase=WindowPhase.CELL, rate=43), share=0.4, mix=Mix(declined=0.15))
     shared = cell_of(measured=measured(of=of, latencies=[0.02] * 80))
     assert shared is not None
     assert shared.asked == "0.4 of the most, 15% declined"
@@ -58,7 +60,7 @@ def test_pattern_that_ends_half_of_what_is_offered_is_saturated() -> None:
 
 def test_window_without_a_completed_checkout_makes_no_cell() -> None:
     lost = [sample(ended=False)] * 3
-    of = window(phase=Phase.CELL)
+    of = window(phase=WindowPhase.CELL)
     assert cell_of(measured=measured(of=of, latencies=[], more=lost)) is None
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from loadtests.load.windows import Phase
+from loadtests.load.windows import WindowPhase
 from loadtests.surveying import grid
 from loadtests.surveying.grid import FITTED, HELD_OUT, SurveySettings, further, visits, windows
 
@@ -39,16 +39,18 @@ def test_same_seed_gives_the_same_windows_and_another_one_does_not() -> None:
 def test_full_load_comes_before_what_is_a_share_of_it() -> None:
     planned = windows(settings=SETTINGS, spot=FITTED[0])
     phases = [one.phase for one in planned]
-    first_cell = phases.index(Phase.CELL)
-    assert Phase.FULL in phases[:first_cell]
-    assert set(phases[first_cell:]) == {Phase.CELL}
+    first_cell = phases.index(WindowPhase.CELL)
+    assert WindowPhase.FULL in phases[:first_cell]
+    assert set(phases[first_cell:]) == {WindowPhase.CELL}
 
 
 @pytest.mark.parametrize("input_of", ["rate", "refusals"])
 def test_held_out_cells_lie_between_those_that_are_fitted(input_of) -> None:
     def values(spot) -> set[float]:
         cells = [
-            window for window in windows(settings=SETTINGS, spot=spot) if window.phase is Phase.CELL
+            window
+            for window in windows(settings=SETTINGS, spot=spot)
+            if window.phase is WindowPhase.CELL
         ]
         return {
             cell.rate if input_of == "rate" else cell.mix.declined
@@ -96,7 +98,7 @@ def test_further_window_of_full_load_is_like_the_planned_ones_and_found_on_the_w
     planned = windows(settings=SETTINGS, spot=FITTED[0])
     one = further(after=planned, pattern="choreographed")
     another = further(after=[*planned, one], pattern="choreographed")
-    assert (one.phase, one.pattern, one.rate) == (Phase.FULL, "choreographed", 0)
+    assert (one.phase, one.pattern, one.rate) == (WindowPhase.FULL, "choreographed", 0)
     assert [one.number, another.number] == [len(planned) + 1, len(planned) + 2]
     assert one.block not in {each.block for each in planned}
 
@@ -107,5 +109,5 @@ def test_survey_of_two_patterns_takes_less_than_eighteen_minutes() -> None:
     """
     spots = visits(fitted=FITTED, held_out=HELD_OUT)
     planned = [window for spot in spots for window in windows(settings=SETTINGS, spot=spot)]
-    further = sum(one.phase is Phase.FULL for one in planned) / 3 * SETTINGS.seconds * 2
+    further = sum(one.phase is WindowPhase.FULL for one in planned) / 3 * SETTINGS.seconds * 2
     assert sum(one.seconds + 1.8 for one in planned) + len(spots) * 18 + further < 18 * 60

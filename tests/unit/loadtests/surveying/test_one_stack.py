@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from loadtests.evaluating.results import Measured
-from loadtests.load.windows import Phase, Window
+from loadtests.load.windows import Window, WindowPhase
 from loadtests.measuring.cost import Cost
 from loadtests.surveying import grid
 from loadtests.surveying.cells import is_saturated
@@ -54,7 +54,11 @@ def _surveyed(**most: float) -> tuple[ComputedShop, list[Measured], list[str]]:
 
 
 def _full(found: Sequence[Measured], pattern: str) -> list[Measured]:
-    return [one for one in found if (one.window.phase, one.window.pattern) == (Phase.FULL, pattern)]
+    return [
+        one
+        for one in found
+        if (one.window.phase, one.window.pattern) == (WindowPhase.FULL, pattern)
+    ]
 
 
 @pytest.mark.parametrize("most", [150, 400, 700, 1200])
@@ -83,7 +87,7 @@ def test_pattern_that_follows_everything_is_given_up_and_doubted() -> None:
 def test_cells_come_after_all_full_load_and_are_shares_of_what_that_showed() -> None:
     shop, _, said = _surveyed(orchestrated=1200, choreographed=300)
     phases = [one.phase for one in shop.taken]
-    assert phases.index(Phase.CELL) > len(phases) - 1 - phases[::-1].index(Phase.FULL)
+    assert phases.index(WindowPhase.CELL) > len(phases) - 1 - phases[::-1].index(WindowPhase.FULL)
     shared = [one for one in shop.taken if one.share]
     assert [one.rate for one in shared] == [pytest.approx(0.6 * 300, rel=0.02)] * 2
     assert len({one.number for one in shop.taken}) == len(shop.taken)

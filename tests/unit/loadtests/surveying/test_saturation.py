@@ -3,7 +3,7 @@
 import pytest
 
 from loadtests.evaluating.results import Measured
-from loadtests.load.windows import Phase
+from loadtests.load.windows import WindowPhase
 from loadtests.measuring.samples import NotMeasured
 from loadtests.surveying.cells import (
     ended_per_second,
@@ -24,7 +24,7 @@ def _full(*, rate: float, most: float, distance: float = 0.0, pattern: str = PAT
     for number in range(int(rate)):
         free = max(free, number / rate) + 1 / most
         ends.append(free - number / rate + distance)
-    return measured(of=window(phase=Phase.FULL, pattern=pattern, rate=rate), latencies=ends)
+    return measured(of=window(phase=WindowPhase.FULL, pattern=pattern, rate=rate), latencies=ends)
 
 
 def test_outcomes_are_counted_without_the_way_of_the_first_one() -> None:
@@ -46,7 +46,7 @@ def test_pattern_is_saturated_by_more_than_it_can_do_however_far_away(distance) 
 def test_queue_that_grows_to_what_the_load_needs_is_no_saturation() -> None:
     """Latency goes from 1.0 to 1.07 s over a second."""
     grown = [1.0 + 0.07 * n / 100 for n in range(100)]
-    found = measured(of=window(phase=Phase.FULL, rate=100), latencies=grown)
+    found = measured(of=window(phase=WindowPhase.FULL, rate=100), latencies=grown)
     assert ended_per_second(samples=found.samples) < 95
     assert not is_saturated(measured=found)
 
@@ -59,7 +59,8 @@ def test_pattern_that_follows_is_offered_a_third_more_than_that_although_it_is_f
 def test_rush_of_outcomes_is_no_load_that_was_followed() -> None:
     """100 started within a second, and ended within a tenth of one."""
     rushed = measured(
-        of=window(phase=Phase.FULL, rate=100), latencies=[2 - n / 100 * 0.9 for n in range(100)]
+        of=window(phase=WindowPhase.FULL, rate=100),
+        latencies=[2 - n / 100 * 0.9 for n in range(100)],
     )
     assert ended_per_second(samples=rushed.samples) > 900
     assert overload(pattern=PATTERN, seen=[rushed]) == 130

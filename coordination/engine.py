@@ -135,6 +135,34 @@ def interrupt(*, progress: Progress, code: str, detail: str) -> Transition | Non
     return _give_up(progress, failure, calls=0)
 
 
+STOPPED = "A stop was asked for."
+
+
+def turned_back(*, progress: Progress, is_stopped: bool, is_late: bool) -> Transition | None:
+    """The transition that turns it back before the call that is due, if that was asked for or its
+    time is over, and can be.
+    """
+    if is_stopped:
+        return interrupt(progress=progress, code=refusals.STOPPED, detail=STOPPED)
+    if is_late:
+        return interrupt(progress=progress, code=refusals.DEADLINE, detail="It took too long.")
+    return None
+
+
+def after_a_stop(*, transition: Transition) -> Transition:
+    """The transition where a stop was asked for before the pivot. One that came too late becomes
+    the return: who was told that the saga will be undone finds it undone.
+    """
+    if transition.status is not SagaStatus.COMPLETED:
+        return transition
+    return give_back(
+        progress=transition.progress,
+        code=refusals.STOPPED,
+        detail=STOPPED,
+        record=transition.record,
+    )
+
+
 def wait(*, progress: Progress, waiting: Waiting) -> Transition:
     """The transition that lets it rest until the step that is due is decided. What is undone, or
     blocked, waits for no decision: its service errs, and time mends nothing.

@@ -1,5 +1,5 @@
-"""The services as the executor sees them: told what to do in batches, over HTTP. One that is down
-is left alone, and asked now and then if it is back: a circuit breaker for each.
+"""The services as those see them that conduct sagas: told what to do in batches, over HTTP. One
+that is down is left alone, and asked now and then if it is back: a circuit breaker for each.
 """
 
 import logging
@@ -8,16 +8,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from contracts import projection
 from contracts.outcomes import Busy, Outcome
+from contracts.saga import Context
+from coordination.engine import CallResult, Fault, Postponed, Progress
 from httpapi.client import Client, Unreachable
 from participant import tracing
-from saga_orchestrator.engine import CallResult, Fault, Postponed, Progress
-from saga_orchestrator.in_flight import ClaimedSaga
 
 log = logging.getLogger(__name__)
 
@@ -115,15 +115,26 @@ def endpoint_of(*, progress: Progress) -> Endpoint:
     return Endpoint(step.service, projection.path_of(step, progress.direction), step.seconds)
 
 
+class DueSaga(Protocol):
+    """A saga to which a call is due."""
+
+    @property
+    def progress(self) -> Progress: ...
+
+    @property
+    def context(self) -> Context: ...
+
+
 class Participants:
     """Calls services by name. `urls`: where each of them is."""
 
     def __init__(self, *, urls: Mapping[str, str]) -> None:
         self._clients = {
-            service: Client(url=url, timeout=CALL_SECONDS) for service, url in urls.items()
+            service: Client(service, url=url, timeout=CALL_SECONDS) for service, url in urls.items()
         }
         self._probes = {
-            service: Client(url=url, timeout=PROBE_SECONDS) for service, url in urls.items()
+            service: Client(service, url=url, timeout=PROBE_SECONDS)
+            for service, url in urls.items()
         }
         self._breakers = {
             service: Breaker(probe=partial(self._is_ready, service)) for service in urls
@@ -138,7 +149,7 @@ class Participants:
             **{f"breaker.{service}": int(it.is_open) for service, it in self._breakers.items()},
         }
 
-    def ask(self, *, endpoint: Endpoint, sagas: Sequence[ClaimedSaga]) -> list[CallResult]:
+    def ask(self, *, endpoint: Endpoint, sagas: Sequence[DueSaga]) -> list[CallResult]:
         """Tells the service, in one call; an answer for each saga, in order.
 
         If the service errs on a list, each is told alone: a saga that it cannot digest harms only
@@ -169,7 +180,7 @@ class Participants:
         log.info("%s is back", service)
         return True
 
-    def _tell(self, endpoint: Endpoint, sagas: Sequence[ClaimedSaga]) -> list[CallResult]:
+    def _tell(self, endpoint: Endpoint, sagas: Sequence[DueSaga]) -> list[CallResult]:
         """Raises Unreachable where the answer is not an outcome for each."""
         commands = [
             projection.command(
@@ -185,26 +196,28 @@ class Participants:
                 path=endpoint.path, body=given, timeout=endpoint.seconds
             )
         if answer.status != 207:
-            raise Unreachable(f"{answer.status} {answer.body[:200]!r}", status=answer.status)
+            raise Unreachable(answer.summary, status=answer.status)
         try:
             outcomes = _outcomes.decode(answer.body)
         except msgspec.DecodeError as error:
-            raise Unreachable(f"not a list of outcomes: {error}", status=207) from error
+            log.warning("%s: no list of outcomes: %s", endpoint.path, error)
+            raise Unreachable("not a list of outcomes", status=207) from error
         if len(outcomes) != len(commands):
             raise Unreachable(f"{len(outcomes)} outcomes for {len(commands)}", status=207)
         return [_postponed() if isinstance(outcome, Busy) else outcome for outcome in outcomes]
 
     def _after_error(
-        self, endpoint: Endpoint, sagas: Sequence[ClaimedSaga], error: Unreachable
+        self, endpoint: Endpoint, sagas: Sequence[DueSaga], error: Unreachable
     ) -> list[CallResult]:
         if error.status in SIGNS_OF_OUTAGE:
             self._breakers[endpoint.service].faulted()
         elif len(sagas) > 1:
             log.warning("%d sagas at %s, now one by one: %s", len(sagas), endpoint.path, error)
             return self._ask_one_by_one(endpoint, sagas)
-        return [Fault(str(error)) for _ in sagas]
+        log.warning("%s: %s", endpoint.path, error)
+        return [Fault(f"{endpoint.service}: {error.told}") for _ in sagas]
 
-    def _ask_one_by_one(self, endpoint: Endpoint, sagas: Sequence[ClaimedSaga]) -> list[CallResult]:
+    def _ask_one_by_one(self, endpoint: Endpoint, sagas: Sequence[DueSaga]) -> list[CallResult]:
         """After so many faults in a row the others are postponed: no use in going on at once."""
         answers: list[CallResult] = []
         in_a_row = 0

@@ -1,0 +1,95 @@
+"""Where people get their tokens, and the services the keys by which they know them."""
+
+from typing import Annotated, Any, TypedDict
+
+import msgspec
+from django.contrib.auth import authenticate
+from django.contrib.auth.signals import user_logged_in
+from django.http import HttpRequest, HttpResponse
+
+from accounts import logins, tokens
+from accounts.tokens import Tokens
+from contracts.doors import PUBLIC, door
+from httpapi import keys
+from httpapi.json import answer, decode
+from httpapi.problems import Problem
+from httpapi.steps import PlainView
+
+KEYS_SECONDS = 300
+"""For which the public keys may be kept."""
+
+
+class Login(msgspec.Struct, frozen=True):
+    """A name and a password."""
+
+    username: Annotated[str, msgspec.Meta(min_length=1, max_length=150)]
+    password: Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
+
+
+class Renewal(msgspec.Struct, frozen=True):
+    """A refresh token."""
+
+    refresh_token: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+class Keys(TypedDict):
+    """A JSON Web Key Set."""
+
+    keys: list[dict[str, Any]]
+
+
+class TokenView(PlainView):
+    """POST a name and a password: an access token of 15 minutes, and a refresh token of 8 hours."""
+
+    @door(
+        PUBLIC,
+        takes=Login,
+        gives={200: Tokens},
+        refuses={
+            401: ("wrong_login",),
+            403: ("forbidden",),
+            429: ("too_many_logins",),
+            503: ("no_key",),
+        },
+    )
+    def post(self, request: HttpRequest) -> HttpResponse:
+        asked = decode(request.body, type=Login)
+        person = authenticate(request, username=asked.username, password=asked.password)
+        if logins.is_shut_out(request):
+            raise logins.too_many(request)
+        if person is None:
+            raise Problem(
+                status=401,
+                code="wrong_login",
+                detail="There is no such name with this password.",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        given = tokens.begin(person)
+        del request.session  # none begins here; who counts the logins would begin one
+        user_logged_in.send(sender=type(person), request=request, user=person)
+        return answer(given)
+
+
+class RefreshView(PlainView):
+    """POST a refresh token: new tokens for it. It is good once; used again, none of its login is
+    good any more.
+    """
+
+    @door(
+        PUBLIC,
+        takes=Renewal,
+        gives={200: Tokens},
+        refuses={401: ("unauthenticated",), 403: ("forbidden",), 503: ("no_key",)},
+    )
+    def post(self, request: HttpRequest) -> HttpResponse:
+        return answer(tokens.renew(decode(request.body, type=Renewal).refresh_token))
+
+
+class KeysView(PlainView):
+    """GET: the public keys by which a person's token is known (RFC 7517)."""
+
+    @door(PUBLIC, gives={200: Keys}, refuses={503: ("no_key",)})
+    def get(self, request: HttpRequest) -> HttpResponse:
+        found: list[keys.Jwk] = tokens.public_keys()
+        kept = {"Cache-Control": f"public, max-age={KEYS_SECONDS}"}
+        return answer({"keys": found}, headers=kept)

@@ -1,0 +1,122 @@
+"""The logins of RabbitMQ and what each may do there: a service publishes what it alone may,
+and reads its own queue; only the topology's login makes anything.
+
+RabbitMQ's rights are three patterns over names (configure, write, read), and one more a topic
+exchange over routing keys. It attests a message's speaker: it refuses a property `user_id` that is
+not the publisher's own login.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from contracts import topology
+
+TOPOLOGY, AUDIT = "dueto_topology", "dueto_audit"
+"""Who makes exchanges and queues; and who only counts what lies in the queues."""
+NOTHING = "^$"
+_SALT = 4
+_ALL_POWERS = ["administrator", "impersonator"]
+
+
+class Login(msgspec.Struct, frozen=True, kw_only=True):
+    """`configure`, `write`, `read`: patterns of names. `topics`: of routing keys, by exchange."""
+
+    name: str
+    configure: str = NOTHING
+    write: str = NOTHING
+    read: str = NOTHING
+    topics: Mapping[str, str] = {}
+
+
+def logins() -> tuple[Login, ...]:
+    """One for each service, under its name, and those two."""
+    return (*(_of_service(name) for name in topology.services()), _topology(), Login(name=AUDIT))
+
+
+def _of_service(service: str) -> Login:
+    said = {exchange: keys for exchange, keys in topology.says(service).items() if keys}
+    return Login(
+        name=service,
+        write=_any_of(said),
+        read=_any_of([topology.queue_of(service=service)]),
+        topics={exchange: _any_of(said.get(exchange, ())) for exchange in topology.EXCHANGES},
+    )
+
+
+def _topology() -> Login:
+    """A queue is bound with the right to write to it and to read its exchange; one that passes on
+    what it gives up is declared with the right to read it, and to write there.
+    """
+    queues = r"dueto\.[^.]+(\.dead)?"
+    exchanges = "|".join(map(re.escape, (*topology.EXCHANGES, topology.DEAD)))
+    return Login(
+        name=TOPOLOGY,
+        configure=".*",
+        write=f"^({queues}|{re.escape(topology.DEAD)})$",
+        read=f"^({queues}|{exchanges})$",
+    )
+
+
+def _any_of(names: Iterable[str]) -> str:
+    """The pattern of these names, and of nothing else."""
+    pattern = "|".join(re.escape(name) for name in names)
+    return f"^({pattern})$" if pattern else NOTHING
+
+
+def definitions(
+    *, passwords: Mapping[str, str], administrator: str = "", vhost: str = "/"
+) -> dict[str, Any]:
+    """What RabbitMQ imports (`load_definitions`, `rabbitmqctl import_definitions`): the logins and
+    their rights in a virtual host. One without a password can't log in.
+
+    `administrator`: a login of `passwords` that may do everything, in another's name too.
+    """
+    known = logins()
+    users = [*(login.name for login in known), *([administrator] if administrator else [])]
+    all_of_it = [Login(name=administrator, configure=".*", write=".*", read=".*")]
+    return {
+        "vhosts": [{"name": vhost}],
+        "users": [
+            {
+                "name": name,
+                "password_hash": _hashed(passwords[name]) if name in passwords else "",
+                "hashing_algorithm": "rabbit_password_hashing_sha256",
+                "tags": _ALL_POWERS if name == administrator else [],
+            }
+            for name in users
+        ],
+        "permissions": [
+            {
+                "user": login.name,
+                "vhost": vhost,
+                "configure": login.configure,
+                "write": login.write,
+                "read": login.read,
+            }
+            for login in [*known, *(all_of_it if administrator else [])]
+        ],
+        "topic_permissions": [
+            {
+                "user": login.name,
+                "vhost": vhost,
+                "exchange": exchange,
+                "write": write,
+                "read": NOTHING,
+            }
+            for login in known
+            for exchange, write in login.topics.items()
+        ],
+    }
+
+
+def _hashed(password: str) -> str:
+    """As RabbitMQ stores it: four bytes of salt, and SHA-256 of those and the password. The salt is
+    made of the password, so that the same logins give the same definitions.
+    """
+    salt = hashlib.sha256(f"salt {password}".encode()).digest()[:_SALT]
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()

@@ -1,0 +1,2 @@
+// The page of a long action sends the rest by itself.
+document.getElementById("rest").submit();

@@ -1,0 +1,80 @@
+"""Connections to a database that must not be used again, although they answer a ping.
+
+After a failover (the old server answers, and writes nothing) or a migration (plans from before it
+are kept) each connection would fail once before it is replaced. One thread finds it out by an
+error; the others of its process need not: what is no younger than that mark is stale.
+
+Who only reads on the old server, or listens there, is refused nothing and would stay. So once a
+server has refused to write (SQLSTATE 25006), a statement on a stale connection fails here, as on a
+broken one. All loops answer that alike: they close it, and lead and listen anew on another.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.db import DatabaseError, OperationalError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+
+from participant import sql
+
+_failed_at = _read_only_at = float("-inf")
+
+
+class StaleConnection(OperationalError):
+    """It is of before a failover."""
+
+
+def mark(*, error: BaseException | None) -> None:
+    """After an error: all connections of this process so far are stale, if it is of that kind."""
+    global _failed_at
+    is_known = isinstance(error, StaleConnection)
+    if error is not None and not is_known and sql.spends_connection(error):
+        _failed_at = time.monotonic()
+
+
+def mark_read_only() -> None:
+    """A server takes no writes: all connections of this process so far are stale, and refused."""
+    global _failed_at, _read_only_at
+    _failed_at = _read_only_at = time.monotonic()
+
+
+def close(*, among: Iterable[BaseDatabaseWrapper] | None = None) -> None:
+    """Closes the stale ones of these, by default of this thread; the next statement makes new
+    ones. None of them in the middle of a transaction."""
+    for connection in connections.all(initialized_only=True) if among is None else among:
+        is_idle = connection.connection is not None and not connection.in_atomic_block
+        if is_idle and _made_at(connection) <= _failed_at:
+            connection.close()
+
+
+def refuse(connection: BaseDatabaseWrapper) -> None:
+    """Raises StaleConnection where it was made before a server refused to write."""
+    if _made_at(connection) <= _read_only_at:
+        raise StaleConnection("this connection is of before a failover")
+
+
+def _made_at(connection: BaseDatabaseWrapper) -> float:
+    return float(getattr(connection, "made_at", "-inf"))
+
+
+def _watched(
+    execute: Callable[..., Any], statement: str, values: Any, many: bool, context: dict[str, Any]
+) -> Any:
+    refuse(context["connection"])
+    try:
+        return execute(statement, values, many, context)
+    except DatabaseError as error:
+        if sql.is_read_only(error):
+            mark_read_only()
+        raise
+
+
+def _note_age(*, connection: Any, **_: object) -> None:
+    connection.made_at = time.monotonic()
+    if _watched not in connection.execute_wrappers:
+        connection.execute_wrappers.append(_watched)
+
+
+connection_created.connect(_note_age)

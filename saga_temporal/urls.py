@@ -1,0 +1,21 @@
+"""The paths of saga_temporal (port 3009)."""
+
+from coordination import views
+from saga_temporal import operations, queries
+
+COORDINATOR = views.Coordinator(
+    service=operations.SERVICE,
+    below="saga/temporal",
+    listed="status",
+    state=queries.state_of,
+    summary=queries.summary_of,
+    sagas=queries.sagas,
+    summaries=queries.summaries,
+    start=operations.start,
+    compensate=operations.compensate,
+    retry=operations.retry,
+    skip=operations.skip,
+    decided=operations.decided,
+)
+
+urlpatterns = views.urls(COORDINATOR)

@@ -1,0 +1,404 @@
+"""What runs in Kubernetes: `python -m stack.kubernetes` writes those manifests of deploy/kubernetes
+that follow from the register (catalogue/services.py) and from what each door says of its callers.
+
+The same processes, commands, variables and secrets as in docker-compose.yml. What all processes
+have in common is written by hand, as patches: deploy/kubernetes/components/processes.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import django
+import yaml
+
+from catalogue.services import ALL, Role, Service
+from contracts import doors, rights
+from stack import services
+
+FOLDER = Path(__file__).resolve().parent.parent / "deploy" / "kubernetes"
+MARK = "# Written by `python -m stack.kubernetes`: change that, or a patch, and not this file.\n"
+
+SECRETS, KEYS = "/run/secrets", "/run/keys"
+_HOST = "0.0.0.0"  # noqa: S104 -- in a pod, whose callers a NetworkPolicy names
+_LABEL = "app.kubernetes.io"
+_PART = {f"{_LABEL}/part-of": "dueto"}
+_POSTGRES = {"cnpg.io/cluster": "postgres"}
+_RABBITMQ = {f"{_LABEL}/name": "rabbitmq"}
+"""How the operators of CloudNativePG and RabbitMQ mark the pods of components/servers."""
+
+FEWEST, MOST = 2, 10
+"""Pods of a process, where they are scaled."""
+BUSY = "700m"
+"""Of the one core that a Python process can use."""
+SAGAS_A_RUNNER, MESSAGES_A_WORKER = 300, 200
+"""A runner has up to 1,000 sagas in flight (saga_orchestrator.worker); a worker handles some
+hundreds of messages a second."""
+IN_FLIGHT, QUEUED = "dueto_sagas_in_flight", "dueto_queue_work"
+"""As deploy/kubernetes/components/autoscaling/prometheus-adapter.yaml calls them."""
+
+Manifest = dict[str, Any]
+
+
+def host_of(service: Service) -> str:
+    """By which others call it: a host name has no underscore."""
+    return service.name.replace("_", "-")
+
+
+def manifests() -> dict[str, Iterable[Manifest]]:
+    """By file, what is in it. Needs Django, which knows the doors."""
+    callers = {service.name: callers_of(service) for service in ALL}
+    return {
+        "base/services.yaml": [*(it for one in ALL for it in _of_service(one)), _service_of_edge()],
+        "base/network-policies.yaml": _policies(callers),
+        "before/tasks.yaml": [*_tasks(), *_policies_before()],
+        "components/autoscaling/scaling.yaml": [it for one in ALL for it in _scaling(one)],
+    }
+
+
+def files() -> dict[Path, str]:
+    """All that is written: by path, the text."""
+    found = {name: _written(some) for name, some in manifests().items()}
+    found["base/edge-services.conf"] = _edge()
+    found["components/configuration/dueto.env"] = _configuration()
+    return {FOLDER / name: text for name, text in found.items()}
+
+
+def _written(some: Iterable[Manifest]) -> str:
+    """Small things on a line, and nothing by reference."""
+    style = {"sort_keys": False, "width": 1000, "default_flow_style": None}
+    return MARK + "---\n".join(yaml.dump(it, Dumper=_InFull, **style) for it in some)
+
+
+class _InFull(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def callers_of(service: Service) -> list[str]:
+    """The services that its doors are for, and the dashboard, which shows all of them."""
+    if service.role is Role.DASHBOARD:
+        return []
+    found = doors.all_in(import_module(f"{service.name}.urls").urlpatterns)
+    named = {name for door in found for name in door.declared.callers} - {service.name}
+    dashboards = [it.name for it in ALL if it.role is Role.DASHBOARD]
+    return [it.name for it in ALL if it.name in named or it.name in dashboards]
+
+
+def _configuration() -> str:
+    """What all processes are told. Overlays add to it, and settle the host's name.
+    SERVICE_NAMES: a part of DUETO_ALLOWED_HOSTS (components/processes).
+    """
+    urls = {service.name: f"http://{host_of(service)}:{service.port}" for service in ALL}
+    told = {
+        **services.url_environment(urls=urls),
+        "SERVICE_NAMES": ",".join(host_of(service) for service in ALL),
+        "DUETO_AUTH": "required",
+        "DUETO_JWKS": f"{KEYS}/people.json",
+        "DUETO_SERVICE_KEYS": f"{KEYS}/services.json",
+        "DUETO_PLAINTEXT_INSIDE": "1",
+        "DUETO_PROXY_TLS_HEADER": "X-Forwarded-Proto",
+        "DUETO_HOST_NAME": "localhost",
+        "DUETO_LOG_FORMAT": "json",
+    }
+    return MARK + "".join(f"{name}={value}\n" for name, value in told.items())
+
+
+def _of_service(service: Service) -> Iterator[Manifest]:
+    name = host_of(service)
+    web = services.web_command(host=_HOST, port=service.port)
+    ports = [{"name": "http", "containerPort": service.port}]
+    yield _deployment(service, "web", web, ports=ports)
+    yield {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "labels": _labels(service, "web")},
+        "spec": {
+            "selector": _selector(service, "web"),
+            "ports": [{"name": "http", "port": service.port, "targetPort": "http"}],
+        },
+    }
+    yield _budget(service, "web")
+    if service.has_worker:
+        yield _deployment(service, "worker", services.WORKER_COMMAND)
+        yield _budget(service, "worker")
+
+
+def _process(service: Service, kind: str) -> str:
+    return host_of(service) + ("-worker" if kind == "worker" else "")
+
+
+def _selector(service: Service, kind: str) -> dict[str, str]:
+    return {f"{_LABEL}/name": host_of(service), f"{_LABEL}/component": kind}
+
+
+def _labels(service: Service, kind: str) -> dict[str, str]:
+    """`dueto/service`: as metrics and alerts call it."""
+    return {**_selector(service, kind), **_PART, "dueto/service": service.name}
+
+
+def _deployment(
+    service: Service, kind: str, command: Iterable[str], *, ports: list[Manifest] | None = None
+) -> Manifest:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": _process(service, kind), "labels": _labels(service, kind)},
+        "spec": {
+            "selector": {"matchLabels": _selector(service, kind)},
+            "template": {
+                "metadata": {"labels": _labels(service, kind)},
+                "spec": {
+                    "containers": [
+                        {
+                            "name": "dueto",
+                            "image": "dueto",
+                            "command": list(command),
+                            "env": _environment(variables_of(service)),
+                            **({"ports": ports} if ports else {}),
+                        }
+                    ],
+                    "volumes": [_secret(host_of(service))],
+                },
+            },
+        },
+    }
+
+
+def variables_of(service: Service) -> dict[str, str]:
+    """What its processes are told beside the configuration; secrets by the names of their files."""
+    found = {
+        "DUETO_SERVICE": service.name,
+        "DUETO_SIGNING_KEY": f"{SECRETS}/{service.name}_key",
+        "RABBITMQ_URL_FILE": f"{SECRETS}/{service.broker_login}_rabbitmq_url",
+    }
+    if service.has_tables:
+        return found | _databases([service])
+    return found | {
+        **_databases(ALL, prefix="admin_"),
+        "DUETO_ACCOUNTS_KEY": f"{SECRETS}/accounts_key",
+        "DUETO_SECRET_KEY_FILE": f"{SECRETS}/secret_key",
+    }
+
+
+def _databases(some: Iterable[Service], *, prefix: str = "") -> dict[str, str]:
+    return {
+        f"{service.database_variable}_FILE": f"{SECRETS}/{prefix}{service.login}_database_url"
+        if service.has_tables
+        else f"{SECRETS}/database_url"
+        for service in some
+    }
+
+
+def _environment(variables: Mapping[str, str]) -> list[Manifest]:
+    return [{"name": key, "value": value} for key, value in variables.items()]
+
+
+def _secret(name: str) -> Manifest:
+    return {"name": "secrets", "secret": {"secretName": name}}
+
+
+def _budget(service: Service, kind: str) -> Manifest:
+    """A node may be emptied, one pod of a process after the other; one that is unwell at once."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": _process(service, kind), "labels": _labels(service, kind)},
+        "spec": {
+            "maxUnavailable": 1,
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            "selector": {"matchLabels": _selector(service, kind)},
+        },
+    }
+
+
+def _tasks() -> Iterator[Manifest]:
+    """What ends before the services begin."""
+    script = "; ".join(" ".join(it) for it in (services.MIGRATE_COMMAND, services.ADMIN_COMMAND))
+    names = ("admin_password", "superuser_database_url")
+    told = {f"DUETO_{name.upper()}_FILE": f"{SECRETS}/{name}" for name in names}
+    yield _task("migrate", ["sh", "-euc", script], _databases(ALL) | told)
+    broker = {"RABBITMQ_URL_FILE": f"{SECRETS}/{rights.TOPOLOGY}_rabbitmq_url"}
+    yield _task("topology", services.TOPOLOGY_COMMAND, broker)
+
+
+def _task(name: str, command: Iterable[str], variables: Mapping[str, str]) -> Manifest:
+    labels = {f"{_LABEL}/name": name, f"{_LABEL}/component": "task", **_PART}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "containers": [
+                        {
+                            "name": "dueto",
+                            "image": "dueto",
+                            "command": list(command),
+                            "env": _environment(variables),
+                        }
+                    ],
+                    "volumes": [_secret(name)],
+                },
+            }
+        },
+    }
+
+
+def _policies(callers: Mapping[str, list[str]]) -> Iterator[Manifest]:
+    """Who may reach whom, beside the policy of all (before/tasks.yaml)."""
+    for service in ALL:
+        asked = [it for it in ALL if service.name in callers[it.name]]
+        ingress = [{"from": [_edge_pods(), *_pods(callers[service.name])], **_port(service)}]
+        egress = [
+            *({"to": _pods([it.name], kind="web"), **_port(it)} for it in asked),
+            _to_postgres(),
+            _to_rabbitmq(),
+        ]
+        own = {f"{_LABEL}/name": host_of(service)}
+        yield _policy(host_of(service), own, ingress=ingress, egress=egress)
+    doors_of_edge = [{"port": port} for port in _ports()]
+    yield _policy(
+        "edge",
+        {f"{_LABEL}/name": "edge"},
+        ingress=[{"ports": doors_of_edge}],
+        egress=[{"to": _pods([it.name], kind="web"), **_port(it)} for it in ALL],
+    )
+    watching = {"namespaceSelector": {"matchLabels": {"dueto/watches": "true"}}}
+    web = {**_PART, f"{_LABEL}/component": "web"}
+    ports = [{"port": service.port} for service in ALL]
+    yield _policy("metrics", web, ingress=[{"from": [watching], "ports": ports}])
+
+
+def _policies_before() -> Iterator[Manifest]:
+    """That of all: what no other names is refused, but for DNS; and those of the tasks."""
+    dns = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
+    system = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
+    node_local = {"ipBlock": {"cidr": "169.254.20.10/32"}}
+    yield _policy("dueto", _PART, ingress=[], egress=[{"to": [system, node_local], "ports": dns}])
+    for name, to in (("migrate", _to_postgres()), ("topology", _to_rabbitmq())):
+        yield _policy(name, {f"{_LABEL}/name": name}, ingress=[], egress=[to])
+
+
+def _policy(
+    name: str,
+    pods: Mapping[str, str],
+    *,
+    ingress: list[Manifest],
+    egress: list[Manifest] | None = None,
+) -> Manifest:
+    """Without `egress` it says nothing of what these pods may reach."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name, "labels": _PART},
+        "spec": {
+            "podSelector": {"matchLabels": dict(pods)},
+            "policyTypes": ["Ingress"] if egress is None else ["Ingress", "Egress"],
+            "ingress": ingress,
+            **({} if egress is None else {"egress": egress}),
+        },
+    }
+
+
+def _pods(names: Iterable[str], *, kind: str = "") -> list[Manifest]:
+    component = {f"{_LABEL}/component": kind} if kind else {}
+    return [
+        {"podSelector": {"matchLabels": {f"{_LABEL}/name": name.replace("_", "-"), **component}}}
+        for name in names
+    ]
+
+
+def _edge_pods() -> Manifest:
+    return {"podSelector": {"matchLabels": {f"{_LABEL}/name": "edge"}}}
+
+
+def _port(service: Service) -> Manifest:
+    return {"ports": [{"port": service.port}]}
+
+
+def _to_postgres() -> Manifest:
+    return {"to": [{"podSelector": {"matchLabels": _POSTGRES}}], "ports": [{"port": 5432}]}
+
+
+def _to_rabbitmq() -> Manifest:
+    ports = [{"port": 5671}, {"port": 5672}]
+    return {"to": [{"podSelector": {"matchLabels": _RABBITMQ}}], "ports": ports}
+
+
+def _ports() -> dict[int, Service]:
+    """Of the edge: a service's usual one, and a second one where it has it."""
+    first = {service.port: service for service in ALL}
+    return first | {service.also: service for service in ALL if service.also}
+
+
+def _service_of_edge() -> Manifest:
+    """It keeps the callers' addresses: nginx limits each."""
+    ports = ({"name": f"port-{port}", "port": port} for port in _ports())
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "edge", "labels": _PART},
+        "spec": {
+            "type": "LoadBalancer",
+            "externalTrafficPolicy": "Local",
+            "selector": {f"{_LABEL}/name": "edge"},
+            "ports": list(ports),
+        },
+    }
+
+
+def _edge() -> str:
+    """For nginx. A Service's address stays while it exists, so each is looked up once, at the
+    start, by its name in the namespace."""
+    upstreams = (
+        f"upstream {host_of(it)} {{\n    server {host_of(it)}:{it.port};\n}}\n" for it in ALL
+    )
+    table = "".join(f"    {port} {host_of(it)};\n" for port, it in _ports().items())
+    return f"{MARK}{''.join(upstreams)}map $server_port $service {{\n{table}}}\n"
+
+
+def _scaling(service: Service) -> Iterator[Manifest]:
+    yield _scaler(service, "web", [_cpu()])
+    if service.has_worker:
+        queued = _external(QUEUED, service, MESSAGES_A_WORKER)
+        is_coordinator = service.role is Role.COORDINATOR
+        in_flight = [_external(IN_FLIGHT, service, SAGAS_A_RUNNER)] if is_coordinator else []
+        yield _scaler(service, "worker", [_cpu(), queued, *in_flight])
+
+
+def _cpu() -> Manifest:
+    target = {"type": "AverageValue", "averageValue": BUSY}
+    return {"type": "Resource", "resource": {"name": "cpu", "target": target}}
+
+
+def _external(metric: str, service: Service, a_pod: int) -> Manifest:
+    selected = {"name": metric, "selector": {"matchLabels": {"service": service.name}}}
+    target = {"type": "AverageValue", "averageValue": str(a_pod)}
+    return {"type": "External", "external": {"metric": selected, "target": target}}
+
+
+def _scaler(service: Service, kind: str, metrics: list[Manifest]) -> Manifest:
+    name = _process(service, kind)
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": name, "labels": _labels(service, kind)},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "minReplicas": FEWEST,
+            "maxReplicas": MOST,
+            "metrics": metrics,
+        },
+    }
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    django.setup()
+    for path, text in files().items():
+        path.write_text(text)

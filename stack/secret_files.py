@@ -1,0 +1,178 @@
+"""The secrets of docker-compose.yml and deploy/kubernetes: a file each, for its holder alone.
+
+In a folder that its owner alone may enter; the files themselves can be read by all, as those in the
+containers are other users.
+"""
+
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from catalogue.services import ADMIN_LOGIN, ALL, Service
+from contracts import rights
+from stack import postgres
+
+USUAL = Path("secrets")
+_FOLDER_MODE, _FILE_MODE = 0o700, 0o444
+_OF_SUPERUSER = "postgres_password"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Servers:
+    """Where the URLs of the secrets lead. The defaults are the containers of docker-compose.yml.
+
+    `database`: host and port, and libpq's options if any (`db:5432?sslmode=verify-full`).
+    `superuser`: who makes the databases and their logins there.
+    """
+
+    database: str = "db:5432"
+    broker: str = "rabbitmq:5672"
+    superuser: str = postgres.USER
+
+    def database_url(self, login: str, password: str, name: str) -> str:
+        host, question, options = self.database.partition("?")
+        return f"postgresql://{login}:{password}@{host}/{name}{question}{options}"
+
+    def broker_url(self, login: str, password: str) -> str:
+        return f"amqp://{login}:{password}@{self.broker}/%2F"
+
+
+def make_missing(folder: Path, *, servers: Servers) -> list[str]:
+    """The names of those that were not there. What is there stays: the servers keep passwords with
+    their data."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(_FOLDER_MODE)
+    made = []
+    for name, content in _contents(folder, servers).items():
+        path = folder / name
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(content())
+            path.chmod(_FILE_MODE)
+            made.append(name)
+    _write_definitions(folder)
+    return made
+
+
+def open_to_holders(folder: Path) -> None:
+    """Of the keys that `manage.py keys` has made there: as the other files. All containers have the
+    folder of the public ones as a volume.
+    """
+    (folder / "public").chmod(0o755)
+    for path in folder.rglob("*.json"):
+        path.chmod(_FILE_MODE)
+
+
+def _contents(folder: Path, servers: Servers) -> Mapping[str, Callable[[], str]]:
+    """By file, in an order in which those with others' passwords in them come later."""
+    found: dict[str, Callable[[], str]] = {
+        "secret_key": _password,
+        "admin_password": _password,
+        _OF_SUPERUSER: _password,
+        "database_url": lambda: servers.database_url(ADMIN_LOGIN, _password(), "dueto"),
+        "superuser_database_url": lambda: servers.database_url(
+            servers.superuser, (folder / _OF_SUPERUSER).read_text(), "postgres"
+        ),
+    }
+    for service in ALL:
+        if service.has_tables:
+            login, database = service.login, service.database
+            found[f"{login}_database_url"] = partial(_own_url, servers, login, database)
+            found[f"admin_{login}_database_url"] = partial(_admin_url, servers, folder, database)
+    for login in rights.logins():
+        found[f"{login.name}_rabbitmq_url"] = partial(_broker_url, servers, login.name)
+    return found
+
+
+def _write_definitions(folder: Path) -> None:
+    """Of the broker's logins: anew each time, as a new release may have others."""
+    passwords = {
+        login.name: str(urlsplit((folder / f"{login.name}_rabbitmq_url").read_text()).password)
+        for login in rights.logins()
+    }
+    path = folder / "rabbitmq_definitions.json"
+    path.unlink(missing_ok=True)
+    path.write_text(json.dumps(rights.definitions(passwords=passwords)))
+    path.chmod(_FILE_MODE)
+
+
+def _password() -> str:
+    return secrets.token_hex(24)
+
+
+def _own_url(servers: Servers, login: str, database: str) -> str:
+    return servers.database_url(login, _password(), database)
+
+
+def _admin_url(servers: Servers, folder: Path, database: str) -> str:
+    """The dashboard's login, in the database of a service."""
+    own = urlsplit((folder / "database_url").read_text())
+    return servers.database_url(ADMIN_LOGIN, str(own.password), database)
+
+
+def _broker_url(servers: Servers, login: str) -> str:
+    return servers.broker_url(login, _password())
+
+
+def held_by(service: Service) -> dict[str, str]:
+    """The secrets of its processes: by name, the file in the folder."""
+    own = {f"{service.name}_key": f"keys/{service.name}.json"}
+    broker = f"{service.broker_login}_rabbitmq_url"
+    if service.has_tables:
+        return own | _files(f"{service.login}_database_url", broker)
+    all_databases = [f"admin_{one.login}_database_url" for one in ALL if one.has_tables]
+    keys = own | {"accounts_key": "keys/dueto-accounts.json"}
+    return keys | _files("secret_key", broker, "database_url", *all_databases)
+
+
+def held_by_tasks() -> dict[str, dict[str, str]]:
+    """The same by task: who migrates the databases, and who makes the broker's queues."""
+    databases = [f"{one.login}_database_url" for one in ALL if one.has_tables]
+    return {
+        "migrate": _files("admin_password", "superuser_database_url", "database_url", *databases),
+        "topology": _files(f"{rights.TOPOLOGY}_rabbitmq_url"),
+    }
+
+
+def _files(*names: str) -> dict[str, str]:
+    return {name: name for name in names}
+
+
+PUBLIC_KEYS = ("people.json", "services.json", "revoked.json")
+"""What everybody may read, and who checks tokens has to."""
+
+
+def write_kustomization(folder: Path, *, servers: Servers) -> None:
+    """Of the folder, from which `kubectl apply -k` makes a Secret for each holder, and those of
+    PostgreSQL and RabbitMQ."""
+    held = {one.name.replace("_", "-"): held_by(one) for one in ALL} | held_by_tasks()
+    keys = "keys/public"
+    public = [f"{keys}/{name}" for name in PUBLIC_KEYS if (folder / keys / name).exists()]
+    found = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": "dueto",
+        "generatorOptions": {"disableNameSuffixHash": True},
+        "configMapGenerator": [{"name": "public-keys", "files": public}],
+        "secretGenerator": [
+            *(
+                {"name": name, "files": [f"{key}={file}" for key, file in files.items()]}
+                for name, files in held.items()
+            ),
+            {
+                "name": "postgres-superuser",
+                "type": "kubernetes.io/basic-auth",
+                "literals": [f"username={servers.superuser}"],
+                "files": [f"password={_OF_SUPERUSER}"],
+            },
+            {
+                "name": "rabbitmq-definitions",
+                "files": ["definitions.json=rabbitmq_definitions.json"],
+            },
+        ],
+    }
+    (folder / "kustomization.yaml").write_text(json.dumps(found, indent=2) + "\n")

@@ -1,0 +1,109 @@
+"""A consumer under its service's own login believes only who may say it."""
+
+import uuid
+
+import msgspec
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from contracts import events
+from contracts.topology import speakers
+from inventario.models import FailedMessage, OutboxEntry, Product
+from inventario.reactions import REACTIONS
+from messaging import failed
+from messaging.brokers import connect
+from messaging.components import make_topology
+from messaging.consumer import Consumer, refuse_login
+from tests.admin_pages import act
+from tests.integration.messaging.conftest import message_of
+
+SERVICE = "inventario"
+pytestmark = pytest.mark.django_db(databases=[SERVICE, "default"])
+
+
+@pytest.fixture
+def heard(initiated):
+    """Has the service hear of a checkout from that login, with another one of its own."""
+
+    def hear(*, speaker, login=SERVICE):
+        name = uuid.uuid4()
+        consumer = Consumer(
+            service=SERVICE, broker=connect(f"memory://{login}@{name}"), reactions=REACTIONS
+        )
+        make_topology(broker=consumer.broker)
+        connect(f"memory://{speaker}@{name}").publish([message_of(initiated())])
+        subscription = consumer.broker.subscribe(queue=consumer.queue, prefetch=10)
+        consumer.handle(subscription.take(limit=1, timeout=1))
+        subscription.close()
+        return list(FailedMessage.objects.values_list("status", "reason"))
+
+    return hear
+
+
+def test_what_is_its_to_say_is_believed(heard):
+    assert heard(speaker="carrito") == []
+    assert OutboxEntry.objects.get().event_type == "checkout.inventory.reserved"
+
+
+@pytest.mark.parametrize("speaker", ["pagos", "saga_choreography", ""])
+def test_what_is_not_its_to_say_is_left_to_a_person(heard, speaker):
+    ((status, reason),) = heard(speaker=speaker)
+    assert status == "dead_lettered"
+    assert reason.startswith("not_its_to_say: ")
+    assert "published by carrito alone" in reason
+    assert not OutboxEntry.objects.exists()
+    assert not Product.objects.exclude(available=10).exists()
+
+
+def test_what_is_not_its_to_say_is_not_retried(heard, client, admin_client, initiated, settings):
+    settings.AUTH = "demo"
+    heard(speaker="pagos")
+    row = FailedMessage.objects.get()
+    event = events.decode(bytes(row.body))
+    url = f"/inventario/messages/parked/{row.pk}"
+    given = client.post(f"{url}/retry", content_type="application/json")
+    assert (given.status_code, given.json()["code"]) == (409, "not_its_to_say")
+    assert "1 not_its_to_say" in act(admin_client, FailedMessage, "retry", row.pk, reason="why")
+    again = msgspec.structs.replace(event, redrive=True)
+    failed.keep(service=SERVICE, event=again, attempts=1, error=ValueError())
+    row.refresh_from_db()
+    assert row.status == "dead_lettered", "nor by what its owner says again"
+    assert FailedMessage.objects.exclude(pk=row.pk).get().status == "retrying"
+    assert client.post(f"{url}/discard", content_type="application/json").status_code == 200
+
+
+def test_with_one_login_for_all_it_would_be_believed(heard):
+    """The control."""
+    assert heard(speaker="shop", login="shop") == []
+    assert OutboxEntry.objects.exists()
+
+
+def test_without_its_table_it_would_be_believed(heard, monkeypatch):
+    """The control."""
+    everybody = dict.fromkeys(speakers(), frozenset(["pagos"]))
+    monkeypatch.setattr("contracts.topology.speakers", lambda: everybody)
+    assert heard(speaker="pagos") == []
+    assert OutboxEntry.objects.exists()
+
+
+@pytest.mark.parametrize("login", ["", "shop", "pagos"])
+def test_another_login_than_its_own_is_refused_where_logins_are_required(login, settings):
+    settings.AUTH = "required"
+    broker = connect(f"memory://{login}@{uuid.uuid4()}")
+    assert "a login of its own" in refuse_login(broker=broker, service=SERVICE)
+    settings.BROKER_URL = f"memory://{login}@localhost"
+    settings.JWKS = settings.SERVICE_KEYS = settings.SIGNING_KEY = "keys.json"
+    with pytest.raises(CommandError, match="would log in to the broker"):
+        call_command("worker", service=SERVICE)
+
+
+def test_its_own_is_let_in(settings):
+    settings.AUTH = "required"
+    broker = connect(f"memory://{SERVICE}@{uuid.uuid4()}")
+    assert refuse_login(broker=broker, service=SERVICE) == ""
+
+
+def test_demo_lets_any_in(settings):
+    settings.AUTH = "demo"
+    assert refuse_login(broker=connect("memory://here"), service=SERVICE) == ""

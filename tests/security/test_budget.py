@@ -1,0 +1,96 @@
+"""What it costs to ask who comes, beside the same request where nobody is asked."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from contracts.doors import SHOP, door
+from httpapi import identity
+from httpapi.json import answer
+from httpapi.middleware import RequestContext
+from tests.security.conftest import Issuer, bearer
+
+_serve = RequestContext.__call__
+"""As it is where no test looks whether answers are documented."""
+ROUNDS, LOOPS = 7, 400
+STEP_RATIO, STEP_MICROSECONDS = 1.35, 5.0
+VIEW_RATIO, VIEW_MICROSECONDS = 1.12, 20.0
+
+
+@door(callers=["saga_orchestrator"])
+def step(request: HttpRequest) -> HttpResponse:
+    return answer({"outcome": "done"})
+
+
+class Cart(APIView):
+    @door(SHOP)
+    def get(self, request: Request) -> HttpResponse:
+        return answer({"id": "1"})
+
+
+def seconds(request: Callable[[], HttpRequest], view: Any) -> float:
+    """Of one request, through the middleware and the view."""
+
+    def answered(asked: HttpRequest) -> HttpResponse:
+        refused = context.process_view(asked, view)
+        found: HttpResponse = refused or view(asked)
+        return found
+
+    context = RequestContext(answered)
+    asked = [request() for _ in range(LOOPS)]
+    started = time.thread_time()  # what other processes use is not ours
+    for one in asked:
+        assert _serve(context, one).status_code == 200
+    return (time.thread_time() - started) / LOOPS
+
+
+def nobody_is_asked(request: HttpRequest, declared: Any, shown: Any) -> None:
+    """In place of identity.admit."""
+    request.principal = identity.EVERYBODY  # type: ignore[attr-defined] # as it does
+    request.owner = None  # type: ignore[attr-defined] # the same
+
+
+def costs(token: str, view: Any) -> tuple[float, float]:
+    """Seconds of the same request where nobody is asked, and with a token that is checked: the
+    least of several rounds, one beside the other.
+    """
+    factory = RequestFactory(SERVER_NAME="localhost")
+    without, asked = [], []
+
+    def request() -> HttpRequest:
+        found: HttpRequest = factory.get("/", headers=bearer(token))
+        return found
+
+    for _ in range(ROUNDS):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(identity, "presented", lambda *_: identity.EVERYBODY)
+            patch.setattr(identity, "admit", nobody_is_asked)
+            without.append(seconds(request, view))
+        asked.append(seconds(request, view))
+    return min(without), min(asked)
+
+
+@pytest.mark.parametrize(
+    ("view", "is_step", "ratio", "microseconds"),
+    [
+        (step, True, STEP_RATIO, STEP_MICROSECONDS),
+        (Cart.as_view(), False, VIEW_RATIO, VIEW_MICROSECONDS),
+    ],
+    ids=["step", "view"],
+)
+def test_asking_who_comes_costs_next_to_nothing(
+    required: Issuer, view: Any, is_step: bool, ratio: float, microseconds: float
+) -> None:
+    to = {"to": "carrito"}
+    token = required.service("saga_orchestrator", **to) if is_step else required.user()
+    before = identity.verified
+    without, asked = costs(token, view)
+    assert identity.verified == before + 1
+    more = (asked - without) * 1e6
+    assert more <= microseconds or asked / without <= ratio, f"{more:.1f} us, {asked / without:.2f}"

@@ -1,0 +1,527 @@
+"""Who may what, at every door: matrix.csv, tried cell by cell at a shop that asks who comes.
+
+A row is a door and a case; a cell the status that somebody is answered: nobody (without a token),
+the owner of what the case is about, another shopper, a merchant, an operator, a service (the one
+that `as` names, otherwise one that has no business there), an admin. First all that is refused is
+tried, twice, and nothing that is stored may have changed by that; then what is allowed, each on
+something of its own. `why`: where one might wonder.
+"""
+
+import csv
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import jwt
+import pytest
+
+from catalogue.services import ALL
+from contracts import doors
+from contracts.doors import Door
+from httpapi import keys
+from httpapi.keys import PEOPLE, SERVICE, USER
+from stack.local import LocalStack
+from tests import documented
+from tests.security.world import CARD, COORDINATORS, World
+
+CELLS = ("anonymous", "owner", "other", "merchant", "operator", "service_token", "admin")
+STRANGERS = ("tarjetas", "envios")
+"""Of services the one, or where that is asked the other, that has no business at a door."""
+ASKED = tuple(service.name for service in ALL if service.name != "dashboard")
+"""People sit before the dashboard, with sessions: its rows are tried apart."""
+
+
+class Row(NamedTuple):
+    service: str
+    method: str
+    path: str
+    case: str
+    caller: str
+    statuses: Mapping[str, int]
+    why: str
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        return self.service, self.method, self.path, self.case
+
+    def is_of(self, door: Door, service: str) -> bool:
+        is_here = self.service in (service, "every") and self.method == door.method
+        pattern = re.escape(self.path).replace(r"\*", ".+")
+        return is_here and bool(re.fullmatch(pattern, door.path))
+
+
+def _rows() -> list[Row]:
+    with (Path(__file__).parent / "matrix.csv").open(newline="") as file:
+        return [
+            Row(
+                *(line[name] for name in ("service", "method", "path", "case", "as")),
+                {cell: int(line[cell]) for cell in CELLS},
+                line["why"],
+            )
+            for line in csv.DictReader(file)
+        ]
+
+
+PAGES = ("dashboard", "admin")
+"""Of rows: whose people come with a session (tests/security/test_people.py tries them)."""
+ROWS = [row for row in _rows() if row.service not in PAGES]
+ROWS_OF_PAGES = [row for row in _rows() if row.service in PAGES]
+DOORS = [(name, door) for name in ASKED for door in doors.all_in(documented.urls_of(name))]
+
+
+def test_every_door_has_a_row() -> None:
+    without = [
+        f"{service} {door.method} {door.path}"
+        for service, door in DOORS
+        if not any(row.is_of(door, service) for row in ROWS)
+    ]
+    assert without == []
+
+
+def test_every_row_is_of_a_door() -> None:
+    assert [row.key for row in ROWS if row.statuses["anonymous"] != 405 and not _places(row)] == []
+
+
+def _places(row: Row) -> list[tuple[str, str]]:
+    """Service and path of each door that the row is of."""
+    if row.method == "POST" and row.path == "/health":
+        return [(name, row.path) for name in ASKED]
+    return [(service, door.path) for service, door in DOORS if row.is_of(door, service)]
+
+
+class Trial(NamedTuple):
+    """What a case is tried with: the parameters of its path, and the body."""
+
+    of: Mapping[str, str] = {}
+    body: Any = None
+    query: str = ""
+
+
+Making = Callable[[World], Trial]
+
+
+def _of(thing: str, body: Any = None, *arguments: str) -> Making:
+    return lambda world: Trial(getattr(world, thing)(*arguments), body)
+
+
+def _just(body: Any = None, query: str = "", **of: str) -> Making:
+    return lambda world: Trial(of, body, query)
+
+
+def _wanting(world: World, **more: Any) -> Trial:
+    return Trial({}, {"cart_id": world.cart(), **CARD, **more})
+
+
+def _product(body: Any) -> Making:
+    return lambda world: Trial({"product_id": world.product}, body)
+
+
+def _new_product(world: World) -> Trial:
+    sku = str(uuid.uuid4())
+    return Trial({}, {"name": "Table", "price": "1.00", "quantity": 1, "sku": sku})
+
+
+def _line(body: Any) -> Making:
+    return lambda world: Trial({"cart_id": world.cart(), "product_id": world.product}, body)
+
+
+def _item(world: World) -> Trial:
+    return Trial({"cart_id": world.cart()}, {"product_id": world.product, "quantity": 1})
+
+
+def _payment(**more: str) -> Making:
+    return lambda world: Trial({}, {"order_id": "1", "amount": "5.00", **CARD, **more})
+
+
+def _named(word: str) -> Making:
+    return lambda world: Trial({}, {"payment_id": world.purchase()["payment_id"]})
+
+
+def _saga(world: World, pattern: str, thing: str, body: Any = None) -> Trial:
+    return Trial(getattr(world, thing)(pattern), body)
+
+
+def _order(world: World) -> Trial:
+    wanted = {"product_id": world.product, "quantity": 1, "amount": "10.00"}
+    return Trial({}, {"user_id": "ana", **wanted})
+
+
+def _purchase(world: World) -> Trial:
+    items = [{"product_id": "chair", "quantity": 1, "unit_price": "4.50"}]
+    wanted = {"order_items": items, "total_amount": "4.50", **world.area}
+    return Trial({}, {"customer_id": "ana", **wanted})
+
+
+def _booking(world: World, **more: Any) -> Trial:
+    return Trial({}, {**world.wanted_slot(), **more})
+
+
+_TRIALS: dict[tuple[str, ...], Making] = {
+    ("POST", "/carts", "user_id is the owner's"): _just({"user_id": "ana"}),
+    ("POST", "/carts", "no user_id: one's own"): _just({}),
+    ("POST", "/carts/{cart_id}/items"): _item,
+    ("PATCH", "/carts/{cart_id}/items/{product_id}"): _line({"quantity": 2}),
+    ("DELETE", "/carts/{cart_id}/items/{product_id}"): _line(None),
+    ("GET", "/carts/{cart_id}"): lambda world: Trial({"cart_id": world.cart()}),
+    ("POST", "/checkout/saga", "user_id is the owner's"): lambda world: _wanting(
+        world, user_id="ana"
+    ),
+    **{
+        ("POST", "/checkout/saga", pattern): lambda world, pattern=pattern: _wanting(
+            world, saga_pattern=pattern
+        )
+        for pattern in COORDINATORS
+    },
+    ("POST", "/api/products"): _new_product,
+    ("GET", "/api/products/{product_id}"): _product(None),
+    ("GET", "/api/products/availability/{product_id}"): _product(None),
+    ("GET", "/api/products/prices"): _just(query="?ids=1"),
+    ("PATCH", "/api/products/{product_id}"): _product({"description": "New"}),
+    ("POST", "/api/products/{product_id}/restock"): _product({"quantity": 1}),
+    ("POST", "/api/v1/payments", "no merchant_id: the token's"): _payment(),
+    ("POST", "/api/v1/payments", "another merchant_id"): _payment(merchant_id="m3"),
+    ("GET", "/api/v1/payments/{payment_id}", "plain, the merchant's own"): _of("plain"),
+    ("GET", "/api/v1/payments/{payment_id}", "plain, another merchant's"): _of(
+        "plain", None, "another merchant"
+    ),
+    ("POST", "/api/v1/payments/{payment_id}/refund", "plain, the merchant's own"): _of("plain", {}),
+    ("POST", "/api/v1/payments/{payment_id}/refund", "plain, another merchant's"): _of(
+        "plain", {}, "another merchant"
+    ),
+    ("PATCH", "/api/v1/payments/{payment_id}"): _of("checkout", {"refund_to": "paypal"}),
+    ("GET", "/payments/{payment_id}"): _of("purchase"),
+    ("POST", "/payments/{payment_id}/confirm"): _of("purchase", {}),
+    ("POST", "/payments/{payment_id}/cancel"): _of("purchase", {}),
+    ("POST", "/payments/confirm"): _named("confirm"),
+    ("POST", "/payments/cancel"): _named("cancel"),
+    ("GET", "/bills/{saga_id}/options"): _of("billed"),
+    ("POST", "/bills/{saga_id}/pay"): _of("billed", CARD),
+    ("POST", "/credits"): _just({"user_id": "ana", "amount": "1.00"}),
+    ("GET", "/credits/{user_id}"): _of("credits"),
+    ("POST", "/decisions/{saga_id}/{step}", "yes to a customer's"): _of(
+        "purchase", {"verdict": "yes"}
+    ),
+    ("POST", "/decisions/{saga_id}/{step}", "no to a customer's"): _of(
+        "purchase", {"verdict": "no"}
+    ),
+    ("POST", "/decisions/{saga_id}/{step}", "yes to a manager's"): _of(
+        "booking", {"verdict": "yes"}
+    ),
+    ("POST", "/orders", "user_id is the owner's"): _order,
+    ("POST", "/orders/create_order"): _purchase,
+    ("pedidos", "GET", "/orders/{order_id}"): _of("purchase"),
+    ("POST", "/couriers"): _just({"name": "Max", "province": "Nowhere"}),
+    ("GET", "/deliveries/{delivery_id}"): _of("delivered"),
+    ("POST", "/deliveries/{delivery_id}/in_transit"): _of("delivered"),
+    ("POST", "/deliveries/{delivery_id}/delivered"): _of("delivered"),
+    ("POST", "/slots"): _just({"name": "Room", "price_per_hour": "1.00"}),
+    ("POST", "/bookings", "user_id is the owner's"): lambda world: _booking(world, user_id="ana"),
+    ("POST", "/bookings", "auto_approve"): lambda world: _booking(world, auto_approve=True),
+    ("GET", "/bookings/{booking_id}"): _of("booking"),
+    ("POST", "/bookings/{booking_id}/approve"): _of("booking", {}),
+    ("POST", "/bookings/{booking_id}/reject"): _of("booking", {}),
+    ("POST", "/bookings/{booking_id}/cancel", "waiting"): _of("booking", {}),
+    ("POST", "/bookings/{booking_id}/cancel", "reserved"): _of("reserved", {}),
+    ("GET", "/bills/{bill_id}"): _of("reserved"),
+    ("GET", "/invoices/{number}"): _of("reserved"),
+}
+for _service, _below in (COORDINATORS["orchestrated"], COORDINATORS["choreographed"]):
+    _pattern = "orchestrated" if _service == "saga_orchestrator" else "choreographed"
+    _TRIALS |= {
+        (_service, "POST", f"{_below}/{{saga_id}}"): lambda world, pattern=_pattern: Trial(
+            {"saga_id": "checkout"}, _wanting(world, saga_pattern=pattern).body
+        ),
+        (_service, "POST", f"{_below}/{{saga_id}}/compensate", "completed: a return"): (
+            lambda world, pattern=_pattern: _saga(world, pattern, "checkout", {"reason": "so"})
+        ),
+        (_service, "POST", f"{_below}/{{saga_id}}/compensate"): (
+            lambda world, pattern=_pattern: _saga(world, pattern, "purchase", {"reason": "so"})
+        ),
+        (_service, "POST", f"{_below}/{{saga_id}}/retry"): (
+            lambda world, pattern=_pattern: _saga(world, pattern, "checkout", {"reason": "so"})
+        ),
+        (_service, "POST", f"{_below}/{{saga_id}}/skip"): (
+            lambda world, pattern=_pattern: _saga(world, pattern, "checkout", {"reason": "so"})
+        ),
+        **{
+            (_service, "POST", f"{_below}/{{saga_id}}/{act}", "parked"): (
+                lambda world, pattern=_pattern: _saga(world, pattern, "parked", {"reason": "so"})
+            )
+            for act in ("retry", "skip")
+        },
+        (_service, "ANY", _below): lambda world, pattern=_pattern: _saga(
+            world, pattern, "checkout", {}
+        ),
+    }
+
+
+def trial_of(row: Row, service: str, path: str, made: dict[str, Trial], world: World) -> Trial:
+    """What the row is tried with at this door. `made`: what may be shared, as it is only read."""
+    for key in (row.key, row.key[:3], row.key[1:], row.key[1:3]):
+        if key in _TRIALS:
+            return _TRIALS[key](world)
+    if path.endswith("/pauses"):
+        return _pause(row, service, path, world)
+    body = None if row.method in ("GET", "DELETE") else {}
+    if row.statuses["service_token"] in (200, 207) and row.method == "POST":
+        body = []
+    if "{" not in path:
+        return Trial({}, body)
+    if "{row_id}" in path:
+        return Trial({"row_id": "999999999"}, body)
+    if row.path.startswith(_OF_ITS_OWNER):
+        return Trial(getattr(world, _OWNED[service][0])(), body)
+    pattern = "choreographed" if service == "saga_choreography" else "orchestrated"
+    shared = made.setdefault(pattern, Trial(world.checkout(pattern)))
+    return Trial(shared.of, body)
+
+
+_OWNED = {
+    "carrito": ("checkout", "checkout"),
+    "pedidos": ("purchase", "shipment"),
+    "reservas": ("booking", "booking"),
+}
+"""By owner: what the world makes there, and a saga of it that is paused."""
+_OF_ITS_OWNER = ("/checkouts/", "/orders/{saga_id}", "/bookings/{saga_id}", "/*/accepted/")
+
+
+def _pause(row: Row, service: str, path: str, world: World) -> Trial:
+    """Paused for who resumes it, and for who pauses it not; in a pattern that nobody else asks
+    for here.
+    """
+    if row.method == "GET":
+        return Trial()
+    asked = {"saga": _OWNED[service][1], "saga_pattern": "orchestrated_messaging", "reason": "so"}
+    query = f"?{urlencode(asked)}"
+    is_paused = bool(world.must("operator", "GET", service, path)["pauses"])
+    if is_paused and row.method == "POST":
+        world.must("operator", "DELETE", service, path + query)
+    elif row.method == "DELETE" and not is_paused:
+        world.must("operator", "POST", service, path, asked)
+    return Trial({}, asked) if row.method == "POST" else Trial({}, None, query)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with LocalStack(
+        folder=tmp_path_factory.mktemp("asking"),
+        fresh=True,
+        free_ports=True,
+        use_given=False,
+        auth="required",
+        broker="postgresql",
+        environment={"DUETO_PERSON_RATE": "0", "DUETO_MOST_UNDER_WAY": "0"},
+    ) as running:
+        yield World(running)
+
+
+def _is_refused(status: int) -> bool:
+    return status in (401, 403, 404, 405)
+
+
+class Cell(NamedTuple):
+    row: Row
+    who: str
+    service: str
+    path: str
+    trial: Trial
+
+    def asked(self, world: World) -> str:
+        """What was answered where it should be something else; empty: as it should be."""
+        who = {"anonymous": "", "service_token": self._service()}.get(self.who, self.who)
+        where = self.path.format(**self.trial.of) + self.trial.query
+        given = world.call(who, self.row.method, self.service, where, self.trial.body)
+        expected = self.row.statuses[self.who]
+        # How it is, is not asked here: the sagas of others stand still, after a minute for long.
+        status = 200 if (given.status, self.row.path[-7:]) == (503, "/health") else given.status
+        if status == expected:
+            return ""
+        what = f"{self.service} {self.row.method} {where} ({self.row.case}) as {self.who}"
+        return f"{what}: {given.status}, not {expected}: {given.body}"
+
+    def _service(self) -> str:
+        stranger = STRANGERS[0] if self.service != STRANGERS[0] else STRANGERS[1]
+        return self.row.caller or stranger
+
+
+def test_matrix(world: World) -> None:
+    made: dict[str, Trial] = {}
+    first = [
+        (row, service, path, trial_of(row, service, path, made, world))
+        for row in ROWS
+        for service, path in _places(row)
+    ]
+    refused = [
+        Cell(row, who, service, path, trial)
+        for row, service, path, trial in first
+        for who in CELLS
+        if _is_refused(row.statuses[who])
+    ]
+    before = world.at_rest()
+    for _ in range(2):
+        wrong = [found for cell in refused if (found := cell.asked(world))]
+        assert "\n".join(wrong) == ""
+    changed = {name for name, stored in world.stored().items() if stored != before[name]}
+    assert changed == set()
+    wrong = []
+    for row, service, path, trial in first:
+        allowed = [who for who in CELLS if not _is_refused(row.statuses[who])]
+        for who in allowed:
+            is_first = who == allowed[0] and not path.endswith("/pauses")
+            is_first = is_first or row.method == "GET"
+            own = trial if is_first else trial_of(row, service, path, made, world)
+            wrong.append(Cell(row, who, service, path, own).asked(world))
+    assert "\n".join(filter(None, wrong)) == ""
+    world.at_rest()
+    world.stack.run("python", "manage.py", "audit", "--wait", "60")
+
+
+def _bad_tokens(world: World) -> dict[str, str]:
+    """As tests/security/test_identity.py knows more of them: none may come in anywhere."""
+    people = {"iss": PEOPLE, "aud": keys.ALL, "sub": "ana", "scope": "shop ops:read ops:act"}
+    now = int(time.time())
+    good = {**people, "iat": now, "exp": now + 60}
+    holders = world.holders
+    own = jwt.PyJWK.from_dict(keys.new(holder=PEOPLE), "EdDSA").key
+    kid = holders.keys_of(PEOPLE)[-1]["kid"]
+
+    def signed(holder: str, kind: str, **claims: Any) -> str:
+        return holders.signer(holder).sign(kind=kind, **{"seconds": 60, **people, **claims})
+
+    def forged(key: Any, algorithm: str, **headers: str) -> str:
+        return jwt.encode(good, key, algorithm, headers={"typ": USER, "kid": kid, **headers})
+
+    return {
+        "of an hour ago": signed(PEOPLE, USER, seconds=-3_600),
+        "of tomorrow": signed(PEOPLE, USER, nbf=now + 86_400),
+        "for another audience": signed(PEOPLE, USER, aud="another"),
+        "a service's as a person's": signed("carrito", USER),
+        "a person's as a service's": signed(PEOPLE, SERVICE),
+        "by another's key": forged(own, "EdDSA"),
+        "by a key that nobody has published": forged(own, "EdDSA", kid="another"),
+        "by nobody (none)": forged(None, "none"),
+        "rubbish": "a.b.c",
+    }
+
+
+def test_no_door_lets_a_bad_token_in(world: World) -> None:
+    tokens = _bad_tokens(world)
+    let_in = [
+        f"{service} {door.method} {door.path}: {what}: {status}"
+        for service, door in DOORS
+        for what, token in tokens.items()
+        if (status := _status(world, service, door, token)) != 401
+    ]
+    assert let_in == []
+
+
+def test_no_door_lets_a_stranger_among_the_services_in(world: World) -> None:
+    """Nor one that shows a token that it has for another service."""
+    let_in = []
+    for service, door in DOORS:
+        if door.declared.is_public:
+            continue
+        stranger = STRANGERS[0] if service != STRANGERS[0] else STRANGERS[1]
+        if stranger not in door.declared.callers:
+            status = _status(world, service, door, world.token(stranger, to=service))
+            let_in += [] if status == 403 else [f"{service} {door.method} {door.path}: {status}"]
+        for caller in sorted(door.declared.callers)[:1]:
+            status = _status(world, service, door, world.token(caller, to="another"))
+            let_in += [] if status == 401 else [f"{service} {door.method} {door.path}: {status}"]
+    assert let_in == []
+
+
+def _status(world: World, service: str, door: Door, token: str) -> int:
+    path = re.sub(r"{\w+}", "1", door.path)
+    body = {} if door.method in ("POST", "PATCH", "PUT") else None
+    return world.send(token, door.method, service, path, body).status
+
+
+def test_another_s_is_as_unknown_as_what_there_is_not(world: World) -> None:
+    """Word for word, but for the id."""
+    made: dict[str, Trial] = {}
+    for row in ROWS:
+        is_hidden = row.method == "GET" and row.statuses["other"] == 404 and "{" in row.path
+        if not is_hidden or row.service == "every":
+            continue
+        trial = trial_of(row, row.service, row.path, made, world)
+        (name,) = re.findall(r"{(\w+)}", row.path)
+        there, unknown = trial.of[name], f"no-{uuid.uuid4()}"
+        for_other = world.call("other", "GET", row.service, row.path.format(**{name: there}))
+        for_nobodys = world.call("other", "GET", row.service, row.path.format(**{name: unknown}))
+        told = str(for_nobodys.body).replace(unknown, there)
+        assert (for_other.status, str(for_other.body)) == (for_nobodys.status, told)
+
+
+def test_list_of_what_is_another_s_is_empty(world: World) -> None:
+    checkout, booking = world.checkout(), world.reserved()
+    lists = (
+        ("inventario", f"/api/products/reservations/{checkout['cart_id']}", "reservations"),
+        ("pagos", f"/api/v1/payments/saga/{checkout['cart_id']}", "payments"),
+        ("reservas", "/bookings?user_id=ana", "results"),
+        ("facturas", f"/bills?booking_id={booking['booking_id']}", "results"),
+        ("facturas", f"/invoices?booking_id={booking['booking_id']}", "results"),
+    )
+    for service, path, name in lists:
+        assert world.must("owner", "GET", service, path)[name]
+        assert world.must("other", "GET", service, path)[name] == []
+
+
+@pytest.mark.parametrize(
+    ("who", "told"), [("", 0), ("owner", 0), ("pagos", 0), ("operator", 2), ("merchant", 2)]
+)
+def test_how_well_a_product_sells_is_for_who_runs_the_shop(
+    world: World, who: str, told: int
+) -> None:
+    found = world.must(who, "GET", "inventario", f"/api/products/availability/{world.product}")
+    assert len({"sold", "initial"} & found.keys()) == told
+
+
+@pytest.mark.parametrize("pattern", ["orchestrated", "choreographed"])
+def test_owner_sees_nothing_that_services_have_told_each_other(world: World, pattern: str) -> None:
+    service, below = COORDINATORS[pattern]
+    path = f"{below}/{world.checkout(pattern)['saga_id']}"
+    shown = world.must("owner", "GET", service, path)
+    assert {str(step["response_data"]) for step in shown["steps"]} == {"{}"}
+    assert {str(event["data"]) for event in shown.get("events", [])} <= {"{}"}
+    in_full = world.must("operator", "GET", service, path)
+    assert any(step["response_data"] for step in in_full["steps"])
+
+
+def test_same_key_of_another_user_is_another_checkout(world: World) -> None:
+    def begun(who: str) -> dict[str, Any]:
+        items = [{"product_id": world.product, "quantity": 1}]
+        cart = world.must(who, "POST", "carrito", "/carts", {"items": items})["id"]
+        body, key = {"cart_id": cart, **CARD}, {"Idempotency-Key": "order-1001"}
+        first = world.must(who, "POST", "carrito", "/checkout/saga", body, **key)
+        again = world.must(who, "POST", "carrito", "/checkout/saga", body, **key)
+        assert first["saga_id"] == again["saga_id"]
+        return dict(first)
+
+    assert begun("owner")["saga_id"] != begun("other")["saga_id"]
+
+
+@pytest.mark.parametrize("pattern", ["orchestrated", "choreographed"])
+def test_who_acts_is_who_their_token_says(world: World, pattern: str) -> None:
+    service, below = COORDINATORS[pattern]
+    saga_id = world.purchase(pattern)["saga_id"]
+    path = f"{below}/{saga_id}/compensate"
+    named = world.call("operator", "POST", service, path, {"requested_by": "somebody"})
+    assert named.status == 403
+    asked = f"SELECT requested_by FROM {service}_intervention WHERE saga_id = '{saga_id}'"
+    assert world.rows(service, asked) == []
+    world.must("operator", "POST", service, path, {"reason": "a test"})
+    assert world.rows(service, asked) == [("olga",)]
+
+
+def test_booking_is_cancelled_in_the_name_of_its_customer(world: World) -> None:
+    booking_id = world.booking()["booking_id"]
+    world.must("owner", "POST", "reservas", f"/bookings/{booking_id}/cancel", {})
+    asked = (
+        f"SELECT requested_by FROM saga_choreography_intervention WHERE saga_id = '{booking_id}'"
+    )
+    assert world.rows("saga_choreography", asked) == [("ana",)]

@@ -1,0 +1,225 @@
+"""nginx with the configuration of docker-compose.yml, before a service that runs: who sends slowly
+stops a service where it is reached directly, and nobody behind the edge.
+"""
+
+import contextlib
+import re
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from httpapi.slots import MOST
+from stack import replicas
+from stack.local import LocalStack
+from stack.ports import free_ports
+from stack.services import WEB_THREADS
+from tests.architecture.tree import ROOT
+from tests.installed import need
+
+NGINX = str(replicas.PROGRAM)
+SOON = 5.0
+ASKED, ROUNDS = 200, 5
+FEW = 8
+CONNECTIONS = 20
+"""Of one address, at the edge: `limit_conn`."""
+
+
+@pytest.fixture(scope="module")
+def stack():
+    need(NGINX, package="nginx-light")
+    with LocalStack(
+        fresh=True, free_ports=True, names=("inventario",), use_given=False, broker="postgresql"
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def folder():
+    """One that nginx's workers, which are nobody where we are root, can reach."""
+    with tempfile.TemporaryDirectory(prefix="dueto-edge-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def configured(*, folder: Path, port: int, target: str, tls: bool = False) -> Path:
+    """The configuration for one service, on loopback, with all else as it is in the repository."""
+    text = (ROOT / "edge" / "nginx.conf").read_text()
+    text = text.replace("/tmp/", f"{folder}/")  # noqa: S108 -- of its container, and not of ours
+    listen = (ROOT / "edge" / ("tls.conf" if tls else "plain.conf")).read_text()
+    listen = re.sub(r"^listen \d+( ssl)?;\n", "", listen, flags=re.MULTILINE)
+    listen = listen.replace("/run/secrets/", f"{folder}/")
+    listen += f"listen 127.0.0.1:{port}{' ssl' if tls else ''};"
+    table = f"map $server_port $service {{\n{port} {target};\n}}"
+    text = text.replace("include /etc/nginx/edge/services.conf;", table)
+    text = text.replace("include /etc/nginx/edge/listen.conf;", listen)
+    path = folder / "nginx.conf"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture(scope="module")
+def edge(stack, folder):
+    """Its URL."""
+    (port,) = free_ports(1)
+    target = stack.urls["inventario"].removeprefix("http://")
+    config = configured(folder=folder, port=port, target=target)
+    with serving(config, port=port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def serving(config: Path, *, port: int):
+    with subprocess.Popen([NGINX, "-c", str(config), "-g", "daemon off;"]) as process:
+        until = time.monotonic() + SOON
+        while not _takes_connections(port):
+            assert process.poll() is None
+            assert time.monotonic() < until
+        yield
+        process.terminate()
+
+
+def _takes_connections(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), SOON):
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def slow_bodies(url: str, *, count: int):
+    """So many who have sent a byte of their body, and send no other; four from one address."""
+    port = int(url.rpartition(":")[2])
+    head = b"POST /api/products HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n{"
+    with contextlib.ExitStack() as open_ones:
+        for number in range(count):
+            client = socket.create_connection(
+                ("127.0.0.1", port), source_address=(f"127.0.0.{10 + number // 4}", 0)
+            )
+            open_ones.enter_context(client).sendall(head)
+        yield
+
+
+def answered(url: str) -> bool:
+    with contextlib.suppress(urllib3.exceptions.HTTPError):
+        return _ask(url) == 200
+    return False
+
+
+def _ask(url: str) -> int:
+    return urllib3.request("GET", url + "/health/live", timeout=SOON, retries=False).status
+
+
+def p99(url: str) -> float:
+    """Of a neighbour's reads, in seconds."""
+    with urllib3.PoolManager(retries=False, timeout=SOON) as http:
+        took = []
+        for _ in range(ASKED):
+            began = time.perf_counter()
+            assert http.request("GET", url + "/health/live").status in (200, 429)
+            took.append(time.perf_counter() - began)
+    return statistics.quantiles(took, n=100)[-1]
+
+
+def test_behind_the_edge_slow_bodies_stop_nobody(stack, edge):
+    """More than there are threads: each of them would hold one."""
+    direct = stack.urls["inventario"]
+    quiet, beset = [], []
+    for _ in range(ROUNDS):  # the best of each: what else runs here is no part of it
+        quiet.append(p99(direct))
+        with slow_bodies(edge, count=WEB_THREADS):
+            beset.append(p99(direct))
+            assert answered(edge)
+    assert min(beset) < 2 * min(quiet)
+
+
+def test_without_the_edge_a_few_slow_bodies_stop_nobody(stack):
+    """The service reads a body before it takes a slot, and has far more threads than slots."""
+    with slow_bodies(stack.urls["inventario"], count=MOST // 2):
+        assert answered(stack.urls["inventario"])
+
+
+def test_without_the_edge_as_many_slow_bodies_as_threads_stop_a_service(stack):
+    """The control, and why the edge is required: Granian has no time limit for a body."""
+    with slow_bodies(stack.urls["inventario"], count=WEB_THREADS + FEW):
+        until = time.monotonic() + 4 * SOON
+        while answered(stack.urls["inventario"]):  # until each of them has its thread
+            assert time.monotonic() < until
+    assert answered(stack.urls["inventario"])
+
+
+def test_slow_body_is_given_up(edge):
+    port = int(edge.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=4 * SOON) as client:
+        client.sendall(
+            b"POST /api/products HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
+        )
+        began = time.monotonic()
+        with contextlib.suppress(ConnectionResetError):
+            client.recv(1)
+    assert 4 < time.monotonic() - began < 3 * SOON
+
+
+def test_one_address_has_so_many_connections(edge):
+    """A further one is told so at once, and another address is none the worse."""
+    port = int(edge.rpartition(":")[2])
+    head = b"POST /api/products HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
+    with contextlib.ExitStack() as open_ones:
+        for _ in range(CONNECTIONS + 1):
+            client = open_ones.enter_context(
+                socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.99", 0))
+            )
+            client.sendall(head)
+        client.settimeout(SOON)
+        said = client.recv(4096)
+        assert said.startswith(b"HTTP/1.1 429")
+        assert b"application/problem+json" in said
+        assert answered(edge)
+
+
+def test_edge_speaks_tls_and_says_how_it_was_asked(folder, stack):
+    (port, behind) = free_ports(2)
+    subprocess.run(
+        (
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+            *("-keyout", folder / "tls_key", "-out", folder / "tls_certificate"),
+        ),
+        check=True,
+        capture_output=True,
+    )
+    config = configured(folder=folder, port=port, target=f"127.0.0.1:{behind}", tls=True)
+    with (
+        socket.create_server(("127.0.0.1", behind)) as service,
+        serving(config, port=port),
+        urllib3.PoolManager(ca_certs=str(folder / "tls_certificate"), timeout=SOON) as http,
+        ThreadPoolExecutor() as threads,
+    ):
+        heard = threads.submit(_hear, service)
+        claims = {
+            "X-Forwarded-For": "127.0.0.1",
+            "X-Forwarded-Host": "evil.example",
+            "Via": "1.1 x",
+        }
+        answer = http.request("GET", f"https://localhost:{port}/carts", headers=claims)
+        assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+        told = heard.result(SOON)
+    assert f"Host: localhost:{port}" in told
+    assert "X-Forwarded-Proto: https" in told
+    assert "X-Forwarded-For: 127.0.0.1" in told
+    assert "evil.example" not in told
+    assert "Via" not in told
+
+
+def _hear(service: socket.socket) -> str:
+    """What the service behind is sent."""
+    client, _ = service.accept()
+    with client:
+        said = client.recv(65536).decode()
+        client.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+    return said

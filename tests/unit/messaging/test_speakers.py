@@ -1,0 +1,35 @@
+"""Who may publish what, of every saga: made of its page, held against the services' own tables."""
+
+from importlib import import_module
+
+import pytest
+
+from contracts import projection, topology
+from contracts.saga import SAGAS
+
+
+@pytest.mark.parametrize("service", topology.services())
+def test_queue_is_bound_to_what_its_service_reacts_to(service):
+    reactions = import_module(f"{service}.reactions").REACTIONS
+    assert {(one.saga, one.on) for one in reactions} == topology.heard_by(service)
+
+
+@pytest.mark.parametrize("saga", SAGAS)
+def test_event_of_a_step_is_said_by_its_own_service_alone(saga):
+    for step in SAGAS[saga].steps:
+        for event in filter(None, (step.done, step.refused, step.undone)):
+            assert topology.speakers()[saga, event] == {step.service}
+
+
+@pytest.mark.parametrize("saga", SAGAS)
+def test_who_watches_says_no_event_of_a_step(saga):
+    said = {event for name, event in topology.speakers() if name == saga}
+    own = {event for event in said if topology.WATCHING in topology.speakers()[saga, event]}
+    page = SAGAS[saga]
+    assert own == {page.abort, page.give_back, *projection.APPEALS}
+
+
+def test_exchange_of_each_message_is_one_that_its_speaker_may_write_to():
+    for service in topology.services():
+        for exchange, keys in topology.says(service).items():
+            assert all(topology.exchange_of(message_type=key) == exchange for key in keys)
