@@ -258,12 +258,13 @@ def _variables(settings: RunSettings) -> dict[str, str]:
 
 def _measure(run: _Ongoing, known: Sequence[Measured]) -> tuple[Cost, bool]:
     """What the stack uses at rest, and whether the run was stopped before its end."""
-    planned = plan.windows(run.settings)
+    planned, workers = plan.windows(run.settings), run.settings.workers
     # A run that goes on has a new stack, and products of its own.
     of_run: dict[str, Any] = {
         "name": str(run.settings.seed),
         "say": run.say,
         "saga": run.settings.saga,
+        "workers": workers,
     }
     with ExitStack() as opened:
         elsewhere = {}
@@ -281,7 +282,8 @@ def _measure(run: _Ongoing, known: Sequence[Measured]) -> tuple[Cost, bool]:
                 **of_run,
             )
         )
-        run.environment["load generator"] = runner.scheduling
+        shared = f"; {workers} processes share the schedule" if workers > 1 else ""
+        run.environment["load generator"] = runner.scheduling + shared
         at_rest = runner.measure_rest()
         try:
             runner.run(planned=planned, known=known, done=run.store.add)

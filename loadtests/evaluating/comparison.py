@@ -130,7 +130,7 @@ def compare(
     ]
     there = {(measured.phase, measured.pattern) for measured in kept}
     every = [
-        figures(measured=kept, phase=phase, pattern=pattern, cores=cores)
+        figures(measured=kept, phase=phase, pattern=pattern, cores=cores, workers=settings.workers)
         for phase in WindowPhase
         for pattern in settings.patterns
         if (phase, pattern) in there

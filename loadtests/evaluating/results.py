@@ -137,6 +137,7 @@ class Figures:
     is_saturated: list[bool]
     lag_p99_ms: float
     generator_busy_share: float
+    """Of a core, each worker of Locust."""
     foreign_busy_share: float
     harness_share: float
     """Of all the CPU that shop, generator and measuring used in these windows, the latter two's."""
@@ -150,9 +151,10 @@ class Figures:
 
 
 def figures(
-    *, measured: Sequence[Measured], phase: WindowPhase, pattern: str, cores: int
+    *, measured: Sequence[Measured], phase: WindowPhase, pattern: str, cores: int, workers: int = 1
 ) -> Figures:
-    """The figures of one phase and pattern. Raises ValueError where it has no window."""
+    """The figures of one phase and pattern, sent by so many workers. Raises ValueError where it has
+    no window."""
     chosen = [window for window in measured if (window.phase, window.pattern) == (phase, pattern)]
     if not chosen:
         raise ValueError(f"no window of {phase} and {pattern}")
@@ -174,7 +176,7 @@ def figures(
         is_saturated=[level.is_saturated for level in levels],
         lag_p99_ms=percentile([sample.lag_ms for sample in every], 0.99),
         generator_busy_share=max(
-            measured.cost.cpu_ms.get(GENERATOR, 0.0) / (measured.window.seconds * 1000)
+            measured.cost.cpu_ms.get(GENERATOR, 0.0) / (measured.window.seconds * 1000 * workers)
             for measured in chosen
         ),
         foreign_busy_share=cost.foreign_cpu_ms / (cost.seconds * 1000 * cores),

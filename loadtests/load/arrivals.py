@@ -1,5 +1,8 @@
 """A locustfile for measurements: starts each saga at its intended time, whatever the shop does.
 
+With workers, each of n sends every n-th of the schedule's sagas, from the moment that the master
+has told all of them: a time of day, which their clocks have to agree on.
+
 Driven window by window by `manage.py compare` (generator.py) over a connection; for a load test by
 hand, or with Locust's web page, use loadtests/locustfile.py.
 """
@@ -8,17 +11,23 @@ import csv
 import gc
 import os
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import gevent
 import msgspec
+from gevent.queue import Empty, Queue
 from gevent.socket import wait_read
 from locust import User, events, task
 from locust.env import Environment
+from locust.rpc import Message
+from locust.runners import MasterRunner, WorkerRunner
 
 from loadtests.load.client import Connections, post
 from loadtests.load.generator import FILE_NUMBER_VARIABLE, SEPARATOR
@@ -26,6 +35,14 @@ from loadtests.load.open_loop import LEAD_SECONDS, Arrival, dispatch
 from loadtests.load.windows import Arrivals, offsets
 
 NO_ANSWER = 0
+SHARE, GO = "share", "go"
+"""What a master says, and what its workers do."""
+TAKEN, SENT, FAILED = "taken its share", "sent its share", "failed"
+ALONE = "local"
+REPLY_SECONDS = 15.0
+IDLE_SECONDS = 60.0
+LOOK_SECONDS = 1.0
+"""Between two looks at whether all workers are there."""
 LOWEST_REAL_TIME = 1
 REAL_TIME = "runs before all other processes (SCHED_FIFO)"
 USUAL = "waits for its turn like any other process: real-time scheduling was not allowed"
@@ -49,26 +66,41 @@ class CheckoutArrival(Arrival):
         self.body = b""
 
 
-class Dispatcher(User):
-    """The one Locust user: carries out the windows that it is asked for, until told to stop."""
+class Idle(User):
+    """The one user without which Locust starts nothing: windows are carried out beside it."""
 
     fixed_count = 1
 
     @task
+    def wait(self) -> None:
+        gevent.sleep(IDLE_SECONDS)
+
+
+class Conductor:
+    """Carries out the windows that `compare` asks for, until told to stop: shares each out to
+    Locust's workers, or to this process where it is the only one.
+    """
+
+    def __init__(self, environment: Any) -> None:
+        self._host = str(environment.host)
+        self._runner: Any = environment.runner
+        self._expected = environment.parsed_options.expect_workers
+        self._replies: Queue[Message] = Queue()
+        for kind in (TAKEN, SENT, FAILED):
+            self._runner.register_message(kind, lambda msg, **_: self._replies.put(msg))
+
     def serve(self) -> None:
         connection = Connection(int(os.environ[FILE_NUMBER_VARIABLE]))
-        connection.send({"state": "ready", "scheduling": _hurried()})
+        connection.send({"state": "ready", "scheduling": hurried()})
         try:
             while True:
                 self._carry_out(connection, _received(connection))
         except (EOFError, OSError):
-            # From another greenlet, because quit() ends this one.
-            gevent.spawn(self.environment.runner.quit)
-            gevent.sleep(60)
+            self._runner.quit()
 
     def _carry_out(self, connection: Connection, window: dict[str, Any]) -> None:
         """While the window runs, the connection is watched: the end of `compare` ends it too."""
-        running = gevent.spawn(run_window, self.environment, window)
+        running = gevent.spawn(self._send, window)
         ending = gevent.spawn(_received, connection)
         gevent.wait([running, ending], count=1)
         if not running.ready():
@@ -80,6 +112,99 @@ class Dispatcher(User):
         else:
             connection.send({"state": "failed", "why": repr(running.exception)})
 
+    def _send(self, window: dict[str, Any]) -> dict[str, Any]:
+        """Sends one window's checkouts and writes their samples; returns how the clocks behaved.
+
+        `requests`: a file with one JSON body a line, and after a tab the token of who asks, if any;
+        as many as the schedule has starts;
+        `samples`: where to write; `arrivals`, `rate`, `seconds`, `seed`: the schedule; `patience`:
+        how long after the last start to wait for answers.
+        """
+        starts = offsets(
+            arrivals=Arrivals(window["arrivals"]),
+            rate=window["rate"],
+            seconds=window["seconds"],
+            seed=window["seed"],
+        )
+        requests = _requests(self._host, Path(window["requests"]))
+        if len(requests) != len(starts):
+            raise ValueError(f"{len(requests)} requests for {len(starts)} starts")
+        senders = self._senders()
+        for place, sender in enumerate(senders):
+            share = {"starts": starts[place :: len(senders)], "patience": window["patience"]}
+            share["requests"] = requests[place :: len(senders)]
+            self._runner.send_message(SHARE, share, sender)
+        self._hear(TAKEN, len(senders), REPLY_SECONDS)
+        self._runner.send_message(GO, {"first": time.time() + LEAD_SECONDS})
+        within = window["seconds"] + window["patience"] + REPLY_SECONDS
+        sent = self._hear(SENT, len(senders), within)
+        rows = sorted((row for one in sent for row in one["rows"]), key=itemgetter(0))
+        _write(Path(window["samples"]), rows)
+        return {"clock_step_ms": max((one["clock_step_ms"] for one in sent), key=abs)}
+
+    def _senders(self) -> list[str]:
+        """Who is there to send. Raises RuntimeError where a worker is not there any more."""
+        if not isinstance(self._runner, MasterRunner):
+            return [ALONE]
+        clients = self._runner.clients
+        found = sorted(client.id for client in clients.all if client not in clients.missing)
+        if len(found) != self._expected:
+            raise RuntimeError(f"{len(found)} of {self._expected} workers of Locust are there")
+        return found
+
+    def _hear(self, kind: str, count: int, within: float) -> list[dict[str, Any]]:
+        """What so many senders say. Raises RuntimeError where one fails, or says nothing."""
+        heard: list[dict[str, Any]] = []
+        with gevent.Timeout(within, RuntimeError(f"not every worker of Locust has {kind}")):
+            while len(heard) < count:
+                with suppress(Empty):
+                    reply = self._replies.get(timeout=LOOK_SECONDS)
+                    if reply.type == FAILED:
+                        raise RuntimeError(reply.data["why"])
+                    heard.append(reply.data)
+                self._senders()
+        return heard
+
+
+class Sender:
+    """Sends its share of each window."""
+
+    def __init__(self, environment: Any) -> None:
+        self._connections = partial(_connections, str(environment.host))
+        self._runner: Any = environment.runner
+        self._runner.register_message(SHARE, self._take)
+        # Meanwhile Locust goes on to hear the master: that it is there, and that all is over.
+        self._runner.register_message(GO, self._go, concurrent=True)
+
+    def _take(self, msg: Message, **_: Any) -> None:
+        self._share = msg.data
+        gc.collect()
+        gc.freeze()
+        gc.disable()  # a collection in the middle would delay the starts
+        self._runner.send_message(TAKEN, {})
+
+    def _go(self, msg: Message, **_: Any) -> None:
+        try:
+            self._runner.send_message(SENT, self._sent(msg.data["first"]))
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the master is told
+            self._runner.send_message(FAILED, {"why": repr(error)})
+        finally:
+            gc.enable()
+
+    def _sent(self, first: float) -> dict[str, Any]:
+        """`first`: when the window begins, in seconds since 1970."""
+        epoch = time.time() - time.monotonic()
+        connections = self._connections()
+        share = self._share
+        arrivals = [
+            CheckoutArrival(first - epoch + start, request)
+            for start, request in zip(share["starts"], share["requests"], strict=True)
+        ]
+        dispatch(arrivals=arrivals, do=partial(_check_out, connections), patience=share["patience"])
+        connections.close()
+        step = (time.time() - time.monotonic() - epoch) * 1000
+        return {"rows": [_row(arrival, epoch) for arrival in arrivals], "clock_step_ms": step}
+
 
 def _received(connection: Connection) -> dict[str, Any]:
     """The next window; other greenlets go on meanwhile. Raises EOFError where nobody is there any
@@ -89,7 +214,7 @@ def _received(connection: Connection) -> dict[str, Any]:
     return window
 
 
-def _hurried() -> str:
+def hurried() -> str:
     """Has the kernel run this process whenever it has something to do, as if the shoppers had a
     machine of their own, and says so; says what it is otherwise, where that is not allowed.
 
@@ -103,49 +228,6 @@ def _hurried() -> str:
     except (AttributeError, OSError):
         return USUAL
     return REAL_TIME
-
-
-def run_window(environment: Environment, window: dict[str, Any]) -> dict[str, Any]:
-    """Sends one window's checkouts and writes their samples; returns how the clocks behaved.
-
-    `requests`: a file with one JSON body a line, and after a tab the token of who asks, if any; as
-    many as the schedule has starts;
-    `samples`: where to write; `arrivals`, `rate`, `seconds`, `seed`: the schedule; `patience`: how
-    long after the last start to wait for answers.
-    """
-    starts = offsets(
-        arrivals=Arrivals(window["arrivals"]),
-        rate=window["rate"],
-        seconds=window["seconds"],
-        seed=window["seed"],
-    )
-    requests = _requests(str(environment.host), Path(window["requests"]))
-    if len(requests) != len(starts):
-        raise ValueError(f"{len(requests)} requests for {len(starts)} starts")
-    gc.collect()
-    gc.freeze()
-    gc.disable()  # a collection in the middle would delay the starts
-    epoch_before = time.time() - time.monotonic()
-    arrivals = _send(environment, window, starts, requests)
-    epoch_after = time.time() - time.monotonic()
-    gc.enable()
-    _write(Path(window["samples"]), arrivals, epoch_before)
-    return {"clock_step_ms": (epoch_after - epoch_before) * 1000}
-
-
-def _send(
-    environment: Environment, window: dict[str, Any], starts: list[float], requests: list[bytes]
-) -> list[CheckoutArrival]:
-    connections = _connections(str(environment.host))
-    first = time.monotonic() + LEAD_SECONDS
-    arrivals = [
-        CheckoutArrival(first + start, request)
-        for start, request in zip(starts, requests, strict=True)
-    ]
-    do = partial(_check_out, connections)
-    dispatch(arrivals=arrivals, do=do, patience=window["patience"])
-    connections.close()
-    return arrivals
 
 
 def _check_out(connections: Connections, arrival: CheckoutArrival) -> None:
@@ -171,15 +253,17 @@ def _connections(host: str) -> Connections:
     return Connections(host=parts.hostname or "127.0.0.1", port=parts.port or 80)
 
 
-def _write(path: Path, arrivals: list[CheckoutArrival], epoch: float) -> None:
+def _write(path: Path, rows: Sequence[Sequence[Any]]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        for arrival in arrivals:
-            times = [
-                at + epoch if at else 0 for at in (arrival.intended, arrival.started, arrival.ended)
-            ]
-            writer.writerow([*(f"{at:.6f}" for at in times), arrival.status, *_found(arrival)])
+        writer.writerows([*(f"{at:.6f}" for at in row[:3]), *row[3:]] for row in rows)
+
+
+def _row(arrival: CheckoutArrival, epoch: float) -> list[Any]:
+    """In the order of COLUMNS. Times are seconds since 1970; 0 where it never was."""
+    times = [at + epoch if at else 0.0 for at in (arrival.intended, arrival.started, arrival.ended)]
+    return [*times, arrival.status, *_found(arrival)]
 
 
 def _found(arrival: CheckoutArrival) -> tuple[str, str]:
@@ -192,8 +276,20 @@ def _found(arrival: CheckoutArrival) -> tuple[str, str]:
 
 
 @events.init.add_listener
-def _need_a_connection(environment: Environment, **_: Any) -> None:
+def _take_part(environment: Environment, **_: Any) -> None:
     if FILE_NUMBER_VARIABLE not in os.environ:
         raise SystemExit(
             "arrivals.py is driven by `manage.py compare`; by hand, use loadtests/locustfile.py."
         )
+    if not isinstance(environment.runner, MasterRunner):
+        Sender(environment)
+    if isinstance(environment.runner, WorkerRunner):
+        os.close(int(os.environ[FILE_NUMBER_VARIABLE]))  # the master's: its end is the connection's
+        hurried()
+
+
+@events.test_start.add_listener
+def _serve(environment: Environment, **_: Any) -> None:
+    """Once the workers are there, if there are any."""
+    if not isinstance(environment.runner, WorkerRunner):
+        gevent.spawn(Conductor(environment).serve)

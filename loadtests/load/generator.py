@@ -5,17 +5,22 @@ stdout. When either side dies, however it dies, the kernel closes its end and th
 that.
 """
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
+from stack.ports import free_ports
+
 FILE_NUMBER_VARIABLE = "DUETO_ARRIVALS_FD"
 LOCUSTFILE = Path(__file__).with_name("arrivals.py")
 SEPARATOR = b"\t"
 """In a line of a window's requests: between the body and the token."""
+HOST = "127.0.0.1"
 ROOT = LOCUSTFILE.resolve().parents[2]
 START_SECONDS = 60.0
 STOP_SECONDS = 5.0
@@ -32,8 +37,9 @@ class Generator:
     if the command dies without doing so, the closed connection ends it.
     """
 
-    def __init__(self, *, url: str, folder: Path) -> None:
-        """`url`: where each saga of the load is started."""
+    def __init__(self, *, url: str, folder: Path, workers: int = 1) -> None:
+        """`url`: where each saga of the load is started. `workers`: Locust's processes that share
+        the schedule, with a master before them where there are several."""
         self.scheduling = ""
         """How the kernel runs it, in words; known once it is ready."""
         self._log = folder / "locust.log"
@@ -43,7 +49,7 @@ class Generator:
                 [
                     *(sys.executable, "-W", "ignore", "-m", "locust", "-f", str(LOCUSTFILE)),
                     *("--headless", "--users", "1", "--host", url),
-                    *("--only-summary", "--loglevel", "WARNING"),
+                    *("--only-summary", "--loglevel", "WARNING", *_shared(workers)),
                 ],
                 env={**os.environ, FILE_NUMBER_VARIABLE: str(theirs.fileno())},
                 cwd=ROOT,
@@ -63,7 +69,7 @@ class Generator:
         self.scheduling = self._receive("ready", START_SECONDS)["scheduling"]
 
     def send_window(self, *, window: dict[str, Any]) -> dict[str, Any]:
-        """Sends a window (see arrivals.run_window), waits for its end. Raises GeneratorFailed."""
+        """Sends a window (see arrivals.Conductor), waits for its end. Raises GeneratorFailed."""
         try:
             self._connection.send(window)
         except OSError as error:
@@ -73,11 +79,11 @@ class Generator:
     def close(self) -> None:
         """Ends Locust, by force if it does not end by itself. Safe to call twice."""
         self._connection.close()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        with contextlib.suppress(ProcessLookupError):  # nobody is left of its session
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
     def __enter__(self) -> "Generator":
         return self
@@ -103,3 +109,14 @@ class Generator:
         return GeneratorFailed(
             "\n".join([f"the load generator: {why} ({state}). Its log ends with:", *log_end])
         )
+
+
+def _shared(workers: int) -> list[str]:
+    """Options of a master that forks so many workers; none for one process that does it all."""
+    if workers == 1:
+        return []
+    (port,) = free_ports(1)
+    return [
+        *("--processes", str(workers), "--master-bind-host", HOST, "--master-host", HOST),
+        *("--master-bind-port", str(port), "--master-port", str(port)),
+    ]

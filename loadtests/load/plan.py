@@ -65,13 +65,15 @@ class RunSettings:
     """After the acceptance; those beyond the checkout's own change nothing."""
     saga: str = CHECKOUT
     """What the shoppers start; another one has its own steps, and `steps` says nothing of it."""
+    workers: int = 1
+    """Processes of Locust that share the schedule."""
 
     @property
     def as_command(self) -> str:
         """What makes the same run again."""
         told = ["--full"] if self.is_full else []
         told += self._patterns_told()
-        for name in ("saga", "seconds", "rate", "declined", "scarce", "zipf", "steps"):
+        for name in ("saga", "seconds", "rate", "declined", "scarce", "zipf", "steps", "workers"):
             value = getattr(self, name)
             if value != getattr(RunSettings, name):
                 told.append(f"--{name} {value}".removesuffix(".0"))

@@ -67,13 +67,16 @@ def load_on(
     folder: Path,
     supplier: Supplier | None = None,
     outcomes: Outcomes | None = None,
+    workers: int = 1,
 ) -> Iterator[WindowSender]:
     """The load of one run, with products of its own. Arguments and errors: as `runner_on`.
 
     `supplier`, `outcomes`: where they are not the shop's own.
     """
     with (
-        Generator(url=shop.urls[shop.saga.owner] + shop.saga.door, folder=folder) as generator,
+        Generator(
+            url=shop.urls[shop.saga.owner] + shop.saga.door, folder=folder, workers=workers
+        ) as generator,
         contextlib.closing(outcomes or Outcomes(shop=shop)) as outcomes,
     ):
         generator.wait_until_ready()
@@ -92,17 +95,18 @@ def runner_on(
     seconds_after: float = 0.0,
     saga: str = CHECKOUT,
     elsewhere: Mapping[str, WindowRunner] | None = None,
+    workers: int = 1,
 ) -> Iterator[WindowRunner]:
     """A runner for the windows of one run on a started stack, with products of its own.
 
     `saga`: what its shoppers start; `name`: of the run, in its products' SKUs; `folder`: for the
     files of the generator; `seconds_after`: what comes after the windows; `elsewhere`: who carries
-    out those of arms that have a stack of their own. Raises GeneratorFailed,
-    NotSupplied, psycopg.Error or BrokerUnavailable.
+    out those of arms that have a stack of their own; `workers`: of Locust, that send it. Raises
+    GeneratorFailed, NotSupplied, psycopg.Error or BrokerUnavailable.
     """
     shop = shop_of(stack=stack, saga=saga)
     with (
-        load_on(shop=shop, name=name, folder=folder) as sender,
+        load_on(shop=shop, name=name, folder=folder, workers=workers) as sender,
         contextlib.closing(
             Meters(shop=shop, outcomes=sender.outcomes, generator_pid=sender.generator.pid)
         ) as meters,

@@ -56,7 +56,7 @@ class WindowSender:
         self._requests.write_bytes(b"\n".join(lines))
 
     def send(self, *, window: Window) -> dict[str, Any]:
-        """What the generator says at the window's end (see arrivals.run_window). Raises
+        """What the generator says at the window's end (see arrivals.Conductor). Raises
         GeneratorFailed."""
         return self.generator.send_window(
             window={

@@ -57,6 +57,7 @@ NO_RESULT, REFUSED, FAILED, UNDECIDED, STOPPED = 1, 2, 3, 4, 130
 
 MOST_HOP_MS = 50.0
 MOST_INJECTED_MS = 10_000.0
+MOST_WORKERS = 16
 MOST_ZIPF = 3.0
 """There, 8 in 10 want the same."""
 
@@ -138,6 +139,11 @@ class Command(MeasuringCommand):
         popular = "some products are popular: the n-th is wanted as often as 1 / n to this power"
         alike = "all alike; a full run has windows with 0.99"
         add("--zipf", between(0, MOST_ZIPF), 0.0, popular, alike, metavar="0.99")
+        shared = (
+            "processes of Locust that share the schedule, each of n every n-th saga, where one"
+            f" can't send as much; at most {MOST_WORKERS}"
+        )
+        add("--workers", _workers, 1, shared, metavar="N")
         parser.add_argument(
             "--seed",
             type=int,
@@ -330,6 +336,7 @@ def _settings(options: dict[str, Any]) -> RunSettings:
         zipf=options["zipf"],
         steps=options["steps"],
         saga=options["saga"],
+        workers=options["workers"],
     )
 
 
@@ -353,6 +360,13 @@ def _arms(patterns: list[str], options: dict[str, Any]) -> list[str]:
     if not options["aa"] and not options["inject"]:
         return patterns
     return shopper.twice(pattern=patterns[0], delay_ms=options["inject"])
+
+
+def _workers(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= MOST_WORKERS:
+        raise ArgumentTypeError(f"{value} is not 1 to {MOST_WORKERS}")
+    return value
 
 
 def _steps(text: str) -> int:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ from tests.integration.loadtests.slow_shop import SlowShop
 
 
 @contextmanager
-def _generator(shop: SlowShop, folder: Path) -> Iterator[Generator]:
-    with Generator(url=f"{shop.url}/checkout/saga", folder=folder) as generator:
+def _generator(shop: SlowShop, folder: Path, *, workers: int = 1) -> Iterator[Generator]:
+    with Generator(url=f"{shop.url}/checkout/saga", folder=folder, workers=workers) as generator:
         generator.wait_until_ready()
         yield generator
 
@@ -72,8 +73,11 @@ def test_arrivals_do_not_wait_for_answers(tmp_path: Path) -> None:
     assert [one["status"] for one in found] == ["202"] * 20
 
 
-def test_intended_starts_are_those_of_the_schedule_however_slow_the_server(tmp_path: Path) -> None:
-    with SlowShop(stall=0.5) as shop, _generator(shop, tmp_path) as generator:
+@pytest.mark.parametrize("workers", [1, 3])
+def test_intended_starts_are_those_of_the_schedule_however_slow_the_server(
+    tmp_path: Path, workers: int
+) -> None:
+    with SlowShop(stall=0.5) as shop, _generator(shop, tmp_path, workers=workers) as generator:
         found = _send(generator, tmp_path, rate=100, seconds=0.5)
     first = float(found[0]["intended_at"])
     schedule = offsets(arrivals=Arrivals.CONSTANT, rate=100, seconds=0.5, seed=0)
@@ -110,6 +114,35 @@ def test_sagas_are_kept_with_their_samples_window_after_window(tmp_path: Path) -
     assert sorted(json.loads(body)["cart_id"] for body in bodies) == sorted("01234" * 2)
 
 
+def test_each_worker_sends_its_share_and_none_twice(tmp_path: Path) -> None:
+    """All 20 wait for their answer at once, so each worker holds as many connections as it sent."""
+    with (
+        SlowShop(hold=21) as shop,
+        _generator(shop, tmp_path, workers=3) as generator,
+        ThreadPoolExecutor() as beside,
+    ):
+        sending = beside.submit(_send, generator, tmp_path, rate=200, seconds=0.1)
+        _wait_for(lambda: len(shop.bodies) == 20)
+        port = shop.server_address[1]
+        held = [
+            [one.raddr.port for one in worker.net_connections() if one.raddr].count(port)
+            for worker in psutil.Process(generator.pid).children()
+        ]
+        _timed_post(shop.url)  # the one that it waited for
+        found = sending.result()
+    assert sorted(held) == [6, 7, 7]
+    assert [one["status"] for one in found] == ["202"] * 20
+    sent = [json.loads(body).get("cart_id") for body in shop.bodies[:20]]
+    assert sorted(sent, key=int) == [str(number) for number in range(20)]
+
+
+def test_dead_worker_is_an_error_that_says_so(tmp_path: Path) -> None:
+    with SlowShop() as shop, _generator(shop, tmp_path, workers=3) as generator:
+        psutil.Process(generator.pid).children()[0].kill()
+        with pytest.raises(GeneratorFailed, match="worker"):
+            _send(generator, tmp_path, rate=10, seconds=1, patience=0.1)
+
+
 def test_checkout_that_is_never_answered_is_a_sample_too(tmp_path: Path) -> None:
     with SlowShop(hold=1000) as shop, _generator(shop, tmp_path) as generator:
         found = _send(generator, tmp_path, rate=100, seconds=0.05, patience=0.2)
@@ -140,18 +173,20 @@ def test_generator_ends_when_it_is_closed(tmp_path: Path) -> None:
     assert not process.is_running()
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 def test_generator_ends_in_the_middle_of_a_window_when_the_other_side_dies(
-    tmp_path: Path,
+    tmp_path: Path, workers: int
 ) -> None:
-    with SlowShop() as shop, _generator(shop, tmp_path) as generator:
+    with SlowShop() as shop, _generator(shop, tmp_path, workers=workers) as generator:
         process = psutil.Process(generator.pid)
+        every = [process, *process.children()]
         requests = tmp_path / "requests"
         requests.write_text("\n".join(["{}"] * 100))
         window = _window(requests, tmp_path / "answers", 1, 100, 1)
         generator._connection.send(window)
         _wait_for(lambda: shop.bodies)
         generator.close()
-        assert not process.is_running()
+        assert not any(one.is_running() for one in every)
 
 
 def test_death_of_the_generator_is_an_error_with_its_log(tmp_path: Path) -> None:

@@ -61,6 +61,12 @@ def test_number_of_steps_that_can_not_be_measured_is_refused_with_the_reason(ste
         _said("--steps", steps)
 
 
+@pytest.mark.parametrize("workers", ["0", "17", "-1"])
+def test_number_of_workers_that_can_not_be_is_refused(workers: str) -> None:
+    with pytest.raises(CommandError, match=f"{workers} is not 1 to 16"):
+        _said("--workers", workers)
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [

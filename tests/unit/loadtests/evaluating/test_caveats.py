@@ -4,7 +4,15 @@ from loadtests.evaluating import caveats
 from loadtests.evaluating.comparison import Comparison
 from loadtests.evaluating.results import Measured
 from loadtests.load.windows import WindowPhase
-from tests.unit.loadtests.builders import comparison, cost, measured, sample, whole_run, window
+from tests.unit.loadtests.builders import (
+    SETTINGS,
+    comparison,
+    cost,
+    measured,
+    sample,
+    whole_run,
+    window,
+)
 
 
 def _caveats_of(odd: Measured) -> list[str]:
@@ -89,6 +97,8 @@ def test_doubt_is_about_a_phase_where_it_is_about_all_of_its_patterns() -> None:
 def test_saturated_generator_is_said() -> None:
     busy = _light(cost=cost(generator_ms=0.9 * 2 * 1000))
     assert any("generator was saturated" in one for one in _caveats_of(busy))
+    shared = comparison(every=[*whole_run(), busy], settings=replace(SETTINGS, workers=2))
+    assert not any("generator was saturated" in one for one in shared.caveats)
 
 
 def test_harness_that_takes_more_than_its_share_is_said() -> None:
