@@ -1,6 +1,6 @@
 # Everything here uses relative paths: make can't handle a clone in a path with spaces otherwise.
 .DEFAULT_GOAL := help
-.PHONY: help setup temporal compare rivals soak test prove chaos fuzz check format up down lock clean
+.PHONY: help setup temporal compare rivals soak test prove fuzz check format up down lock clean
 .NOTPARALLEL:
 
 VENV := .venv
@@ -88,11 +88,8 @@ soak: $(STAMP) $(TEMPORAL) ## load with kills, cuts and losses, then the audit; 
 test: $(TOOLS) ## the tests, beside a fresh PostgreSQL and RabbitMQ; ARGUMENTS='-k name' for some
 	$(BIN)/python -m stack.backing -- $(BIN)/python -m tests.lanes $(ARGUMENTS)
 
-prove: $(TOOLS) $(VENV)/.temporal ## the long proofs: schedules, crash points, broken stacks, seeded bugs, fuzz, soak, growth, tutorials, a comparison
-	$(BIN)/python -m stack.backing -- $(BIN)/python -m tests.lanes prove
-
-chaos: $(TOOLS) ## kills every process at every point, cuts the broker off, restarts the database; an hour
-	$(BIN)/python -m pytest tests/chaos --all-faults -v $(ARGUMENTS)
+prove: $(TOOLS) $(VENV)/.temporal ## the long proofs: schedules, crash points, broken stacks, seeded bugs, fuzz, soak, tutorials; FULL=1: all of each, two hours
+	$(BIN)/python -m stack.backing -- $(BIN)/python -m tests.lanes prove $(if $(filter-out 0 no false,$(FULL)),--full)
 
 fuzz: $(TOOLS) ## 100,000 random requests and as many messages, at every door and consumer; COUNT=n SEED=n
 	$(BIN)/python -m stack.backing -- $(BIN)/python -m pytest tests/fuzz --fuzz "$(or $(COUNT),100000)" \

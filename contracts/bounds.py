@@ -19,12 +19,13 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
-from typing import Annotated
+from typing import Annotated, Any, TypeVar, get_origin
 
 import msgspec
 from msgspec import Meta, ValidationError
 
 CENT = Decimal("0.01")
+Read = TypeVar("Read", bound=msgspec.Struct)
 
 
 def amount(value: Decimal | int | str) -> Decimal:
@@ -159,6 +160,24 @@ def is_deeper(body: bytes, *, than: int) -> bool:
 
 
 _ALL_BUT_BRACKETS_AND_QUOTES = bytes(set(range(256)) - set(b'[]{}"'))
+
+
+def of_query(query: Any, kind: type[Read], *, but_empty: bool = False) -> Read:
+    """What a query (of Django's) asks, whose numbers are texts. `but_empty`: what is empty is not
+    asked, as in a form that is sent. A parameter may be there once, unless its field is a list.
+    Raises msgspec.ValidationError.
+    """
+    asked: dict[str, Any] = {}
+    for field in msgspec.structs.fields(kind):
+        name = field.encode_name
+        values = [value for value in query.getlist(name) if value or not but_empty]
+        if get_origin(field.type) is list:
+            asked[name] = values
+        elif len(values) > 1:
+            raise ValidationError(f"{name}: once, not {len(values)} times")
+        elif values:
+            asked[name] = values[0]
+    return msgspec.convert(asked, kind, strict=False)
 
 
 def field_and_message(error: ValidationError) -> tuple[str, str]:

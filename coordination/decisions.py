@@ -24,7 +24,7 @@ from django.urls import URLPattern, path
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from contracts import refusals
+from contracts import bounds, refusals
 from contracts.bounds import Time
 from contracts.doors import OPS_ACT, OPS_READ, SHOP, door
 from contracts.outcomes import Outcome, Refused
@@ -195,8 +195,7 @@ class InboxView(_View):
 
     @door(OPS_READ, takes=Inbox, gives={200: pages.Page[ListedDecision]})
     def get(self, request: Request) -> HttpResponse:
-        asked = {name: str(value) for name, value in request.query_params.items() if value}
-        wanted = msgspec.convert(asked, Inbox, strict=False)
+        wanted = bounds.of_query(request.query_params, Inbox, but_empty=True)
         found = apps.get_model(self.service, "Decision")._default_manager.order_by("-id")
         match wanted.status:
             case "open":

@@ -19,7 +19,7 @@ from django.urls import URLPattern, path
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from contracts import refusals
+from contracts import bounds, refusals
 from contracts.bounds import MOST_ID, Id, Reason, Time, amount, words
 from contracts.doors import OPS_ACT, OPS_READ, SHOP, View, declared, door, door_by
 from contracts.outcomes import Done, Failure, Refused
@@ -327,7 +327,7 @@ class DeadLettersView(_OwnerView):
 
     @door_by(lambda view, path: declared(OPS_READ, takes=_After, gives={200: _list_of(view)}))
     def get(self, request: Request) -> HttpResponse:
-        asked = msgspec.convert(request.query_params.dict(), _After, strict=False)
+        asked = bounds.of_query(request.query_params, _After)
         waiting = self.rows().filter(dead_lettered_at__isnull=False, saga_id__gt=asked.after)
         found = list(waiting.order_by("saga_id")[: asked.limit])
         where = f"/{self.below}/dead-letters?after={found[-1].pk if found else ''}"
@@ -398,26 +398,26 @@ class PausesView(_OwnerView):
         refuses={409: (refusals.ALREADY_PAUSED,)},
     )
     def post(self, request: Request) -> HttpResponse:
-        done = pausing.pause(**self._asked(request, request.data))
+        done = pausing.pause(**self._asked(request, problems.read(request.data or {}, _Pausing)))
         if isinstance(done, Refused):
             raise problems.refusal(done)
         return answer(done, status=201)
 
     @door(OPS_ACT, takes=_Pausing, gives={200: Resumed}, refuses={409: (refusals.NOT_PAUSED,)})
     def delete(self, request: Request) -> HttpResponse:
-        done = pausing.resume(**self._asked(request, request.query_params.dict()))
+        done = pausing.resume(
+            **self._asked(request, bounds.of_query(request.query_params, _Pausing))
+        )
         if isinstance(done, Refused):
             raise problems.refusal(done)
         return answer({"resumed": done})
 
-    def _asked(self, request: Request, given: Any) -> dict[str, str]:
-        asked = problems.read(given or {}, _Pausing)
+    def _asked(self, request: Request, asked: _Pausing) -> dict[str, str]:
         own = [page.name for page in SAGAS.values() if page.owner == self.owner.service]
         if asked.saga not in own:
             raise problems.wrong_field("saga", f"one of {', '.join(own)} here; not {asked.saga!r}")
         if asked.saga_pattern not in ("", *PATTERNS):
-            known = ", ".join(PATTERNS)
-            message = f"one of {known}, or none for all of them; not {asked.saga_pattern!r}"
+            message = f"one of {', '.join(PATTERNS)}, or none for all; not {asked.saga_pattern!r}"
             raise problems.wrong_field("saga_pattern", message)
         return {
             "service": self.owner.service,

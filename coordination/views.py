@@ -20,7 +20,7 @@ from django.urls import URLPattern, path
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from contracts import patterns, projection, refusals
+from contracts import bounds, patterns, projection, refusals
 from contracts.bounds import MOST_BYTES, MOST_IN_A_BATCH
 from contracts.doors import OPS_ACT, OPS_READ, SHOP, Declared, Scope, declared, door, door_by
 from contracts.outcomes import Done, Outcome, Refused
@@ -246,8 +246,7 @@ class ListView(_View):
 
     @door(OPS_READ, takes=SagaFilter, gives={200: SagasPage})
     def get(self, request: Request) -> HttpResponse:
-        asked = {name: str(value) for name, value in request.query_params.items() if value}
-        wanted = msgspec.convert(asked, SagaFilter, strict=False)
+        wanted = bounds.of_query(request.query_params, SagaFilter, but_empty=True)
         own = self.coordinator.patterns
         if wanted.saga_pattern and wanted.saga_pattern not in own:
             raise problems.wrong_field("saga_pattern", f"one of {', '.join(own)}")

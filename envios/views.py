@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from catalogue import services
+from contracts import bounds
 from contracts.doors import OPS_ACT, OPS_READ, SHOP, door
 from envios import operations, serializers, store
 from envios.models import Courier, Delivery, DeliveryStatus
@@ -22,7 +23,7 @@ class CouriersView(APIView):
 
     @door(OPS_READ, takes=pages.PageRequest, gives={200: pages.Page[serializers.CourierShown]})
     def get(self, request: Request) -> HttpResponse:
-        wanted = problems.read_query(request.query_params, pages.PageRequest)
+        wanted = bounds.of_query(request.query_params, pages.PageRequest)
         page = pages.page(request=request, found=store.couriers(), wanted=wanted)
         return answer(page.answer(results=[serializers.courier(row) for row in page.rows]))
 
@@ -43,7 +44,7 @@ class DeliveriesView(APIView):
         gives={200: serializers.DeliveriesPage},
     )
     def get(self, request: Request) -> HttpResponse:
-        asked = problems.read_query(request.query_params, DeliveryFilter)
+        asked = bounds.of_query(request.query_params, DeliveryFilter)
         found = store.deliveries(subject=asked.order_id or "")
         page = pages.page(request=request, found=found, wanted=asked)
         shown = [serializers.delivery(row) for row in page.rows]

@@ -4,6 +4,7 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from contracts import bounds
 from contracts.doors import OPS_READ, SHOP, door
 from facturas import serializers, store
 from facturas.serializers import BillFilter, InvoiceFilter
@@ -17,7 +18,7 @@ class BillsView(APIView):
 
     @door(SHOP, OPS_READ, takes=BillFilter, gives={200: pages.Page[serializers.BillShown]})
     def get(self, request: Request) -> HttpResponse:
-        asked = problems.read_query(request.query_params, BillFilter)
+        asked = bounds.of_query(request.query_params, BillFilter)
         found = store.bills(
             subject=asked.booking_id or "", user_id=asked.user_id or "", status=asked.status or ""
         )
@@ -42,7 +43,7 @@ class InvoicesView(APIView):
 
     @door(SHOP, OPS_READ, takes=InvoiceFilter, gives={200: pages.Page[serializers.InvoiceShown]})
     def get(self, request: Request) -> HttpResponse:
-        asked = problems.read_query(request.query_params, InvoiceFilter)
+        asked = bounds.of_query(request.query_params, InvoiceFilter)
         found = store.invoices(
             subject=asked.booking_id or "", user_id=asked.user_id or "", kind=asked.kind or ""
         )

@@ -101,6 +101,10 @@ _PROBLEM = {
 }
 
 
+_OF_PATHS = ("not_found", "no_such_path")
+"""Of those with parameters: a thing that is not there, and what can't be the name of one."""
+
+
 def document(*, service: str, urls: Iterable[Any]) -> dict[str, Any]:
     """Of a URL configuration: of all of its doors that declare themselves."""
     found = doors.all_in(urls, but=NO_DOORS)
@@ -123,7 +127,7 @@ def document(*, service: str, urls: Iterable[Any]) -> dict[str, Any]:
             "schemas": {**schemas.components, "Problem": _PROBLEM},
             "responses": {
                 _common_name(status): _problem(status, codes)
-                for status, codes in (*_COMMON.items(), (404, ("not_found",)))
+                for status, codes in (*_COMMON.items(), (404, _OF_PATHS))
             },
         },
     }
@@ -221,7 +225,7 @@ def _responses(door: Door, schemas: Schemas) -> dict[str, Any]:
         for given in found.values():
             given["headers"] = _OF_STARTED
     for status, codes in _refusals(door).items():
-        is_common = tuple(codes) == tuple(_COMMON.get(status, ("not_found",)))
+        is_common = tuple(codes) == tuple(_COMMON.get(status, _OF_PATHS))
         if status in found:  # /health answers 503 in its own words
             found[status]["content"] |= _problem(status, codes)["content"]
         elif is_common:
@@ -252,15 +256,15 @@ def _refusals(door: Door) -> dict[int, list[str]]:
     has_body = door.method not in _WITHOUT_BODY
     also(400, _COMMON[400])
     also(400, _UNREADABLE_BODY if has_body else ("unexpected_body",))
+    also(401, _COMMON[401])  # of an open door, too, where the token that is shown is not good
     if not door.declared.is_public:
-        also(401, _COMMON[401])
         also(403, _COMMON[403])
         also(429, _COMMON[429])
     if has_body:
         also(413, _COMMON[413])
         also(415, _COMMON[415])
     if door.parameters:
-        also(404, ("not_found",))
+        also(404, _OF_PATHS)
     if isinstance(door.view, type) and issubclass(door.view, APIView):
         also(406, _COMMON[406])
     also(414, _COMMON[414])

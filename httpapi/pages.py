@@ -181,9 +181,9 @@ def _wrong(name: str) -> problems.Problem:
 
 def _url(request: Request, **where: str) -> str:
     kept = {
-        name: value
-        for name, value in request.query_params.dict().items()
+        name: values
+        for name, values in request.query_params.lists()
         if name not in ("page", "after", "before")
     }
-    query = urlencode({**kept, **where})
+    query = urlencode({**kept, **where}, doseq=True)
     return str(request.build_absolute_uri(f"{request.path}?{query}"))

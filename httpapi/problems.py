@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 from django.core.exceptions import PermissionDenied
 from django.db import DataError, Error
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework.exceptions import APIException
 
 from contracts import bounds, refusals
@@ -114,11 +114,6 @@ def read(value: Any, kind: type[Read]) -> Read:
         raise _of_fields(
             bounds.wrong_fields(value, kind) or [bounds.field_and_message(error)]
         ) from error
-
-
-def read_query(query: QueryDict, kind: type[Read]) -> Read:
-    """The same of a query, whose numbers are texts."""
-    return msgspec.convert(query.dict(), kind, strict=False)
 
 
 def read_key(request: HttpRequest) -> str | None:

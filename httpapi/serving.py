@@ -7,14 +7,16 @@ the local proxy looks for at each request, by `/health/ready`, and by `Connectio
 answer. It serves for DUETO_DRAIN_SECONDS more all the same, and then stops as Granian does: it ends
 the requests that run.
 
-The file is there, too, from the start of the process until its application is loaded: it listens
-before that.
+The file is there, too, from the start of the process until its application is loaded and it
+listens, whichever comes first.
 """
 
 import multiprocessing
 import os
 import signal
+import socket
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,7 +24,9 @@ from granian import cli
 from granian.server import Server
 
 SECONDS, FILE = "DUETO_DRAIN_SECONDS", "DUETO_DRAIN_FILE"
-LONGEST = 60.0
+LISTENS = "DUETO_LISTENS"
+"""Where, as `port@host`: told by this process to the one with the application, below it."""
+LONGEST, LOOK_SECONDS = 60.0, 0.01
 DRAINS = signal.SIGUSR1
 """Tells the process with the application (`waiting.stop_on_signal`)."""
 
@@ -33,8 +37,9 @@ class DrainingServer(Server):
     drain_seconds = 0.0
 
     def startup(self, *arguments: object) -> None:
-        """Listens, and starts the process with the application."""
+        """Starts the process with the application."""
         turn_away()
+        os.environ[LISTENS] = f"{self.bind_port}@{self.bind_addr}"
         super().startup(*arguments)
 
     def shutdown(self, exit_code: int = 0) -> None:
@@ -59,9 +64,25 @@ def turn_away() -> None:
 
 
 def let_in() -> None:
-    """The application is loaded: the proxy may send it requests."""
-    if path := os.environ.get(FILE):
-        Path(path).unlink(missing_ok=True)
+    """The application is loaded: the proxy may send it requests, from when it listens on."""
+    if FILE in os.environ:
+        threading.Thread(target=_let_in_once_it_listens, daemon=True).start()
+
+
+def _let_in_once_it_listens() -> None:
+    """What is refused in between goes elsewhere; and nginx leaves alone for a second who refuses
+    twice, which may be all that are left.
+    """
+    port, _, host = os.environ[LISTENS].partition("@")
+    pause = threading.Event()
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=1.0).close()
+        except OSError:
+            pause.wait(LOOK_SECONDS)
+        else:
+            Path(os.environ[FILE]).unlink(missing_ok=True)
+            return
 
 
 def seconds(variables: Mapping[str, str]) -> float:

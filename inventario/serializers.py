@@ -64,7 +64,7 @@ class ProductFilter(pages.PageRequest, frozen=True, kw_only=True):
 
     category: Asked | None = None
     search: Asked | None = None
-    named: Asked | None = None
+    named: list[Asked] = []
     ids: Annotated[str, Meta(max_length=21 * MOST_IN_A_PAGE, pattern=IDS)] | None = None
 
 

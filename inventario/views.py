@@ -10,12 +10,12 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from catalogue import refusals, services
+from contracts import bounds
 from contracts.bounds import MOST_BYTES_OF_MANY, MOST_IN_A_BATCH
 from contracts.doors import CATALOGUE_WRITE, OPS_READ, PUBLIC, SHOP, door
 from contracts.outcomes import Done, Outcome, Refused
 from httpapi import identity, pages, problems
 from httpapi.json import answer
-from httpapi.problems import read_query
 from httpapi.steps import PlainView, StepView
 from inventario import catalogue, operations, serializers, store
 from inventario.catalogue import NewProduct
@@ -34,7 +34,7 @@ class ProductsView(APIView):
 
     @door(PUBLIC, takes=ProductFilter, gives={200: serializers.ProductsPage})
     def get(self, request: Request) -> HttpResponse:
-        return answer(_page(request, read_query(request.query_params, ProductFilter)))
+        return answer(_page(request, bounds.of_query(request.query_params, ProductFilter)))
 
     @door(
         CATALOGUE_WRITE,
@@ -108,7 +108,7 @@ class PricesView(PlainView):
 
     @door(callers=services.callers_of(SERVICE), takes=Priced, gives={200: serializers.Prices})
     def get(self, request: HttpRequest) -> HttpResponse:
-        ids = _ids(read_query(request.GET, Priced).ids)
+        ids = _ids(bounds.of_query(request.GET, Priced).ids)
         return answer(serializers.prices(store.prices(ids=ids)))
 
 
@@ -136,7 +136,7 @@ class InventoryView(APIView):
 
     @door(OPS_READ, takes=pages.PageRequest, gives={200: serializers.InventoryPage})
     def get(self, request: Request) -> HttpResponse:
-        asked = read_query(request.query_params, pages.PageRequest)
+        asked = bounds.of_query(request.query_params, pages.PageRequest)
         wanted = pages.PageRequest(page=asked.page, page_size=asked.page_size)
         products = pages.page(request=request, found=store.products(), wanted=wanted)
         reservations = pages.page(request=request, found=store.reserved(), wanted=wanted)
@@ -168,7 +168,7 @@ def _page(request: Request, asked: ProductFilter) -> dict[str, Any]:
         category=asked.category or "",
         search=asked.search or "",
         ids=None if asked.ids is None else _ids(asked.ids),
-        named=[named.strip() for named in request.query_params.getlist("named")],
+        named=[named.strip() for named in asked.named],
     )
     page = pages.page(request=request, found=found, wanted=asked)
     shown = [serializers.product(row) for row in page.rows]

@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from contracts import refusals
+from contracts import bounds, refusals
 from contracts.bounds import Time, words
 from contracts.doors import OPS_ACT, OPS_READ, declared, door_by
 from contracts.states import Intervention
@@ -123,15 +123,14 @@ class _ListView(_FailedView):
 
     @door_by(lambda view, path: declared(OPS_READ, takes=Listing, gives={200: view.page}))
     def get(self, request: Request) -> Response:
-        asked = {key: str(value) for key, value in request.query_params.items() if value}
-        wanted = msgspec.convert(asked, Listing, strict=False)
+        wanted = bounds.of_query(request.query_params, Listing, but_empty=True)
         rows = self.rows if wanted.cursor is None else self.rows.filter(pk__lt=wanted.cursor)
         found = self.shown(self.of(rows, wanted), limit=wanted.page_size + 1)
         page, is_last = found[: wanted.page_size], len(found) <= wanted.page_size
         return Response(
             {
                 "page_size": wanted.page_size,
-                "next": None if is_last else _url(request, asked, page[-1]["id"]),
+                "next": None if is_last else _url(request, page[-1]["id"]),
                 "results": page,
             }
         )
@@ -258,6 +257,6 @@ def _as_text(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "body": text}
 
 
-def _url(request: Request, asked: dict[str, str], cursor: int) -> str:
-    query = urlencode({**asked, "cursor": cursor})
+def _url(request: Request, cursor: int) -> str:
+    query = urlencode({**request.query_params.dict(), "cursor": cursor})
     return str(request.build_absolute_uri(f"{request.path}?{query}"))

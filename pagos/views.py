@@ -163,7 +163,7 @@ class PaymentsView(APIView):
 
     @door(OPS_READ, takes=pages.PageRequest, gives={200: serializers.PaymentsPage})
     def get(self, request: Request) -> HttpResponse:
-        wanted = problems.read_query(request.query_params, pages.PageRequest)
+        wanted = bounds.of_query(request.query_params, pages.PageRequest)
         page = pages.page(request=request, found=store.payments(), wanted=wanted)
         shown = [serializers.payment(row) for row in page.rows]
         by_order = {row["subject"] or row["order_id"]: row for row in reversed(shown)}

@@ -35,7 +35,7 @@ class OrdersView(APIView):
 
     @door(SHOP, OPS_READ, takes=OrderFilter, gives={200: serializers.OrdersPage})
     def get(self, request: Request) -> HttpResponse:
-        asked = problems.read_query(request.query_params, OrderFilter)
+        asked = bounds.of_query(request.query_params, OrderFilter)
         found = store.orders(user_id=asked.user_id or "", status=asked.status or "")
         found = found.filter(owned_by(identity.owner(request)))
         page = pages.page(request=request, found=found, wanted=asked)

@@ -53,7 +53,7 @@ class SlotsView(APIView):
 
     @door(PUBLIC, takes=pages.PageRequest, gives={200: pages.Page[serializers.SlotShown]})
     def get(self, request: Request) -> HttpResponse:
-        wanted = problems.read_query(request.query_params, pages.PageRequest)
+        wanted = bounds.of_query(request.query_params, pages.PageRequest)
         page = pages.page(request=request, found=store.slots(), wanted=wanted)
         return answer(page.answer(results=[serializers.slot(row) for row in page.rows]))
 
@@ -71,7 +71,7 @@ class BookingsView(APIView):
 
     @door(SHOP, OPS_READ, takes=BookingFilter, gives={200: pages.Page[serializers.BookingState]})
     def get(self, request: Request) -> HttpResponse:
-        asked = problems.read_query(request.query_params, BookingFilter)
+        asked = bounds.of_query(request.query_params, BookingFilter)
         found = store.bookings(user_id=asked.user_id or "", status=asked.status or "")
         found = found.filter(owned_by(identity.owner(request)))
         page = pages.page(request=request, found=found, wanted=asked)

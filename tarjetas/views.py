@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 
 from catalogue import services
+from contracts import bounds
 from contracts.bounds import MOST_BYTES, MOST_IN_A_BATCH
 from contracts.doors import OPS_READ, door
 from httpapi import pages, problems
@@ -27,7 +28,7 @@ class ChargesView(PlainView):
 
     @door(OPS_READ, takes=ChargeFilter, gives={200: pages.Page[serializers.ChargeShown]})
     def get(self, request: HttpRequest) -> HttpResponse:
-        asked = problems.read_query(request.GET, ChargeFilter)
+        asked = bounds.of_query(request.GET, ChargeFilter)
         found = store.charges(saga_id=asked.saga_id or "")
         page = pages.page(request=Request(request), found=found, wanted=asked)
         return answer(page.answer(results=[serializers.charge(row) for row in page.rows]))

@@ -35,9 +35,10 @@ hypothesis.settings.load_profile("dueto")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--all-faults",
+        lanes.FULL,
         action="store_true",
-        help="tests/chaos: every process at every point, killed, cut off, without its database",
+        help="also what is marked `full`; tests/chaos: every process at every point, killed, cut"
+        " off, without its database; tests/unit/explorer: 100,000 schedules",
     )
     parser.addoption(
         "--fuzz", type=int, default=300, help="tests/fuzz: how many requests, and messages"
@@ -53,6 +54,10 @@ SAGAS_A_SECOND = 200
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption(lanes.FULL):
+        left_out = [item for item in items if item.get_closest_marker("full")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     items.sort(key=_is_alone)
     seconds = config.getoption("--sagas") / SAGAS_A_SECOND
     for item in items:

@@ -69,7 +69,7 @@ LONG_SHARING = (
 LONG_COMPUTING = ("tests/unit/explorer",)
 FUZZ = "--fuzz=2000"
 """Requests and messages of a proof; `make fuzz` sends more."""
-PROVE = "prove"
+PROVE, FULL = "prove", "--full"
 PYTEST = (sys.executable, "-m", "pytest")
 ON_TEMPORAL = (
     *("tests/temporal", "tests/sagas/test_endings.py", "tests/checkout/test_crashes.py"),
@@ -86,16 +86,18 @@ BUSY = "DUETO_TEST_BUSY"
 
 def main(arguments: Sequence[str]) -> int:
     """The exit status of the tests; does not return where there are arguments for pytest."""
-    if arguments and arguments != [PROVE]:
+    is_proof = arguments[:1] == [PROVE]
+    if arguments and not is_proof:
         os.execv(sys.executable, [*PYTEST, *arguments])  # noqa: S606 -- our own command
-    return beside(*(_command(lane) for lane in lanes(is_proof=bool(arguments))))
+    more = arguments[1:]
+    return beside(*(_command([*lane, *more]) for lane in lanes(is_proof=is_proof)))
 
 
 def _command(lane: Sequence[str]) -> list[str]:
     first: tuple[str, ...] = ()
     if lane[0] in (*COMPUTING, *LONG_COMPUTING):
         first = ("nice", "-n", "19")
-    elif lane[0] == ON_TEMPORAL[0]:
+    elif lane[: len(ON_TEMPORAL)] == [*ON_TEMPORAL]:
         first = ("env", f"{TEMPORAL_VARIABLE}=1")
     elif lane[0] in (*SHARING_TOO, *SHARING_THIRD):
         first = OTHER_SERVERS

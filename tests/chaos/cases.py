@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from catalogue import SAGAS
-from contracts.patterns import CHOREOGRAPHED, ORCHESTRATED, TEMPORAL
+from contracts.patterns import CHOREOGRAPHED, HAS_TEMPORAL, ORCHESTRATED, TEMPORAL
 from contracts.patterns import ORCHESTRATED_MESSAGING as MESSAGING
 from contracts.saga import Direction, Step
 
@@ -365,15 +365,13 @@ def all_cases() -> list[Case]:
 
 
 def one_process_each() -> list[Case]:
-    """One case for each point of each pattern, shared out evenly among the processes.
-
-    Of the control pattern, only the points that no other pattern comes to.
+    """One case for each point, shared out evenly among patterns and processes; where Temporal is
+    there, one for each point in that pattern, whose others have theirs elsewhere.
     """
-    by_point: dict[tuple[str, str], list[Case]] = {}
-    of_others = {case.point for case in all_cases() if case.pattern != MESSAGING}
+    by_point: dict[str, list[Case]] = {}
     for case in all_cases():
-        if case.pattern != MESSAGING or case.point not in of_others:
-            by_point.setdefault((case.pattern, case.point), []).append(case)
+        if (case.pattern == TEMPORAL) == HAS_TEMPORAL:
+            by_point.setdefault(case.point, []).append(case)
     load: Counter[tuple[str, str]] = Counter()
     chosen: list[Case] = []
     for candidates in sorted(by_point.values(), key=len):

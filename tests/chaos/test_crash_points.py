@@ -1,8 +1,9 @@
 """A process is killed at every point that it comes to, in every pattern: all ends right.
 
-In `make test` each point of a pattern costs one process its life, in rounds of several. `make
-chaos` takes every process that comes to a point, and also cuts the broker's connections, and
-restarts the database, while the process is held there.
+Each point costs one process its life, in rounds of several, and the patterns share the points that
+more than one of them comes to. With `--full` every process that comes to a point dies there, in
+every pattern, and also the broker's connections are cut, and the database restarts, while the
+process is held there.
 """
 
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from tests.chaos.cases import Case, all_cases, one_process_each, rounds
 from tests.chaos.round import Round
 from tests.chaos.situations import SITUATIONS, restart_database
 from tests.chaos.triggers import Triggers
+from tests.lanes import FULL
 
 KILL, CUT, RESTART = "killed", "broker_cut", "database_restarted"
 
@@ -23,11 +25,11 @@ KILL, CUT, RESTART = "killed", "broker_cut", "database_restarted"
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" not in metafunc.fixturenames:
         return
-    if metafunc.config.getoption("--all-faults"):
-        faults, cases = (KILL, CUT, RESTART), all_cases()
+    if metafunc.config.getoption(FULL):
+        every = [case for case in all_cases() if case.pattern in PATTERNS]
+        faults, cases = (KILL, CUT, RESTART), every
     else:
         faults, cases = (KILL,), one_process_each()
-    cases = [case for case in cases if case.pattern in PATTERNS]
     metafunc.parametrize(
         ("case", "together", "fault"),
         [

@@ -51,12 +51,11 @@ def others(stack) -> Iterator[list[FurtherRunner]]:
         one.kill()
 
 
+@pytest.mark.full
 @pytest.mark.timeout(600)
 def test_sagas_of_a_killed_runner_are_taken_over_in_time(
-    shop, stack, triggers, others, pytestconfig, record_property
+    shop, stack, triggers, others, record_property
 ):
-    if not pytestconfig.getoption("--all-faults"):
-        pytest.skip("measures: `make chaos`")
     seconds = sorted(_take_over(Round(shop, triggers, ORCHESTRATED), others) for _ in range(COUNT))
     median, worst = statistics.median(seconds), seconds[-1]
     record_property("takeovers", f"{COUNT}, median {median:.2f} s, longest {worst:.2f} s")

@@ -7,11 +7,12 @@ import threading
 import pytest
 import urllib3
 
-from contracts.patterns import PATTERNS
+from contracts.patterns import PATTERNS, TEMPORAL
 from stack import children
 from tests.waiting import eventually
 
-CHECKOUTS_A_KILL = 40
+CHECKOUTS_A_KILL, OF_TEMPORAL = 40, 10
+"""The latter where a checkout takes twenty times the CPU."""
 KILL_TIMEOUT = 5.0
 """After it Granian kills its own process that has not stopped (stack/services.py)."""
 
@@ -51,7 +52,8 @@ KILLED = {
 @pytest.mark.parametrize("pattern", [name for name in KILLED if name in PATTERNS])
 def test_killed_under_load_loses_nothing(shop, stack, pattern):
     """One process after the other, each when so many more checkouts have begun."""
-    checkouts = CHECKOUTS_A_KILL * (len(KILLED[pattern]) + 1)
+    a_kill = OF_TEMPORAL if pattern == TEMPORAL else CHECKOUTS_A_KILL
+    checkouts = a_kill * (len(KILLED[pattern]) + 1)
     product = shop.product(quantity=checkouts)
     carts = shop.carts(checkouts, product=product)
     sagas = []
@@ -61,7 +63,7 @@ def test_killed_under_load_loses_nothing(shop, stack, pattern):
     load.start()
     for number, victim in enumerate(KILLED[pattern], start=1):
         eventually(
-            lambda due=number * CHECKOUTS_A_KILL: started(shop, carts) >= due,
+            lambda due=number * a_kill: started(shop, carts) >= due,
             seconds=60,
             what=f"the load is on its way to the kill of {victim}",
         )

@@ -7,13 +7,25 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from random import Random
+from types import ModuleType
 
+import hypothesis
 import pytest
+import schemathesis
+from django.core.wsgi import get_wsgi_application
+from hypothesis import HealthCheck
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi import checks
 
 from accounts.holders import Holders
 from catalogue.services import WITH_DATABASE
+from config import urls as config_urls
+from httpapi import openapi
 from httpapi.keys import PEOPLE
 from messaging.brokers.memory import forget
+from tests import documented
+from tests.fuzz.doors import OF_ONE_SERVICE
 from tests.fuzz.shop import BY_HAND, FuzzedShop
 
 pytestmark = [
@@ -23,6 +35,15 @@ pytestmark = [
 SETTLE_EVERY = 250
 SAY_EVERY = 2_000
 MOST_TOLD = 20
+FROM_DOCUMENT = 5
+"""Requests an operation, at the least, that are as it says, and as many that are not."""
+HELD_TO = [
+    not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_schema_conformance,
+    checks.negative_data_rejection,
+]
 
 
 @pytest.fixture
@@ -70,6 +91,41 @@ def test_no_message_stops_a_consumer(fuzzed, pytestconfig):
     failures = tried(fuzzed, fuzzed.message, pytestconfig)
     assert not failures, "\n".join(failures)
     assert fuzzed.breaches() == []
+
+
+@pytest.mark.parametrize("service", [*WITH_DATABASE, "dashboard"])
+def test_doors_keep_to_their_document(fuzzed, settings, pytestconfig, service):
+    """By requests that Schemathesis makes of the document, and by its own reading of that."""
+    settings.SERVICE = service
+    settings.ROOT_URLCONF = urls = ModuleType(f"{service} alone")
+    urls.__dict__.update(vars(config_urls), urlpatterns=documented.urls_of(service))
+    count = max(FROM_DOCUMENT, pytestconfig.getoption("--fuzz") // 400)
+    document = openapi.document(service=service, urls=urls.urlpatterns)
+    operations = schemathesis.openapi.from_dict(document).get_all_operations()
+    failures = [
+        f"{operation.label}: {failure}"
+        for operation in (found.ok() for found in operations)
+        if operation.path[1:] not in OF_ONE_SERVICE
+        for mode in GenerationMode
+        for failure in failures_of(operation, mode, count)
+    ]
+    assert not failures, "\n".join(failures)
+
+
+def failures_of(operation, mode, count):
+    @hypothesis.settings(max_examples=count, database=None, suppress_health_check=HealthCheck)
+    @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
+    def tried(case):
+        answer = case.call(app=get_wsgi_application(), base_url="http://localhost")
+        case.validate_response(answer, checks=HELD_TO)
+
+    try:
+        tried()
+    except BaseExceptionGroup as found:
+        return found.exceptions
+    except hypothesis.errors.Unsatisfiable:  # it takes nothing that could be wrong
+        assert mode is GenerationMode.NEGATIVE
+    return ()
 
 
 def test_door_that_errs_is_found(fuzzed, monkeypatch):

@@ -5,6 +5,7 @@ again while people buy, and nobody notices.
 import itertools
 import os
 import signal
+import socket
 import sys
 import threading
 from functools import partial
@@ -14,6 +15,7 @@ import pytest
 import urllib3
 
 from catalogue.services import BY_NAME
+from httpapi import serving
 from stack import record, replicas, status
 from stack.children import Program
 from stack.console import StackError
@@ -314,6 +316,27 @@ def test_web_process_that_is_told_to_stop_serves_on_and_says_that_it_wants_no_mo
     assert answers(f"http://127.0.0.1:{port}"), "what was on its way is served"
     eventually(lambda: not answers(f"http://127.0.0.1:{port}"), what="it is out")
     assert running.nginx.drain_file(name).exists(), "until it serves again"
+
+
+def test_it_is_sent_requests_only_once_it_listens(tmp_path, monkeypatch):
+    """The application may be loaded before that."""
+    drains, tries, connect = tmp_path / "drains", [], socket.create_connection
+
+    def tried(*where, **options):
+        tries.append(where)
+        return connect(*where, **options)
+
+    drains.touch()
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(socket, "create_connection", tried)
+        monkeypatch.setenv(serving.FILE, str(drains))
+        monkeypatch.setenv(serving.LISTENS, f"{listening.getsockname()[1]}@127.0.0.1")
+        serving.let_in()
+        eventually(lambda: len(tries) > 1, what="it has been refused")
+        assert drains.exists()
+        listening.listen()
+        eventually(lambda: not drains.exists(), what="it wants requests")
 
 
 def test_who_tells_it_to_stop_again_waits_no_longer(small, supervisor):

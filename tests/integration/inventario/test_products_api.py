@@ -172,7 +172,10 @@ def test_products_are_found_by_category_words_ids_and_skus(send):
     assert found("search=WIRELESS") == found("search=mou-") == [ids[1]]
     assert found("category=travel&search=laptop") == []
     assert found(f"ids={ids[2]},{ids[0]}, {'9' * 30}") == [ids[0], ids[2]]
-    assert found(f"named=BAG-1&named={ids[0]}&named=nothing") == [ids[0], ids[2]]
+    asked = f"named=BAG-1&named={ids[0]}&named=nothing"
+    assert found(asked) == [ids[0], ids[2]]
+    following = send("GET", f"/api/products?{asked}&page_size=1").json()["next"]
+    assert found(following.partition("?")[2]) == [ids[2]]
 
 
 @pytest.mark.parametrize(
@@ -186,6 +189,9 @@ def test_products_are_found_by_category_words_ids_and_skus(send):
         ("page_size=0", "page_size"),
         ("page_size=100000", "page_size"),
         ("search=%00", "search"),
+        ("ids=x&ids=1", "ids"),
+        ("page=0&page=1", "page"),
+        ("named=%00&named=1", "named"),
     ],
 )
 def test_wrong_question_is_named(send, query, field):

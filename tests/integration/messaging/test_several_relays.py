@@ -221,8 +221,7 @@ def seconds_to_send(relays, say, *, count):
     started = [relays.start(seconds=0.1, batch=50) for _ in range(count)]
     relays.share(*[partitions.COUNT // count] * count)
     since = monotonic()
-    for _ in range(30):
-        say(names())
+    say(names() * 30)
     eventually(lambda: unsent() == 0, what="all is sent")
     took = monotonic() - since
     for process in started:
@@ -254,23 +253,23 @@ class Counting:
 
 @pytest.fixture
 def consumed(relays, initiated):
-    """How long so many consumers take for 400 messages that are 0.25 s away; each holds 20."""
+    """How long so many consumers take for 500 messages that are 0.4 s away; each holds 20."""
 
     def make(*, count):
         queue = f"dueto.{SERVICE}"
         relays.broker.declare(queue=queue, events=["checkout.checkout.initiated"])
-        messages = [message_of(initiated()) for _ in range(400)]
+        messages = [message_of(initiated()) for _ in range(500)]
         relays.broker.publish(
             [Message(message.id, message.type, message.body) for message in messages]
         )
         reaction, stop = Counting(), threading.Event()
-        far = LatencyBroker(relays.broker, seconds=0.25)
+        far = LatencyBroker(relays.broker, seconds=0.4)
         consumers = [
             Consumer(service=SERVICE, broker=far, reactions=[reaction]) for _ in range(count)
         ]
         since = monotonic()
         running = [InThread(lambda it=it: it.run(stop), service=SERVICE) for it in consumers]
-        eventually(lambda: len(reaction.handled) >= 400, what="all are handled")
+        eventually(lambda: len(reaction.handled) >= 500, what="all are handled")
         took = monotonic() - since
         stop.set()
         for thread in running:

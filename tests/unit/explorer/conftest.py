@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 
 from stack.children import bound_to_parent
+from tests.lanes import FULL
 
 ROOT = Path(__file__).resolve().parents[3]
-SCHEDULES = 100_000
-MARGIN = 1_500
+SCHEDULES, ALL_SCHEDULES = 20_000, 100_000
+"""The latter with --full."""
+MARGIN = 0.015
 """Two processes may play a random schedule alike: it counts once."""
 COMMAND = [
     *("nice", "-n", "19", sys.executable, "manage.py", "sagas", "explore"),
     # Whatever the machine: the same seed and shares play the same schedules.
-    *("--schedules", str(SCHEDULES + MARGIN), "--seed", "1", "--faults", "2", "--workers", "2"),
+    *("--seed", "1", "--faults", "2", "--workers", "2", "--schedules"),
 ]
 _running = pytest.StashKey[subprocess.Popen[str]]()
 
@@ -31,8 +33,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.option.collectonly or not any(map(_needs_it, session.items)):
         return
+    played = round(schedules(session.config) * (1 + MARGIN))
     session.config.stash[_running] = subprocess.Popen(
-        bound_to_parent(COMMAND, on_parent_death=signal.SIGKILL),
+        bound_to_parent([*COMMAND, str(played)], on_parent_death=signal.SIGKILL),
         cwd=ROOT,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
@@ -40,6 +43,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         text=True,
         start_new_session=True,
     )
+
+
+def schedules(config: pytest.Config) -> int:
+    """How many different ones are to be played."""
+    return ALL_SCHEDULES if config.getoption(FULL) else SCHEDULES
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -6,7 +6,8 @@ from django.core.management import call_command
 
 from checker.explorer.commands import replay_line, summary
 from checker.explorer.exploring import Explored, FailingSchedule
-from tests.unit.explorer.conftest import SCHEDULES
+from tests.lanes import FULL
+from tests.unit.explorer.conftest import schedules
 
 
 def run(capsys, *arguments: str) -> tuple[int | str | None, str]:
@@ -60,7 +61,7 @@ def test_failure_ends_with_the_line_that_replays_it():
 
 
 @pytest.mark.timeout(3_600)  # a minute on two free cores; a busy machine must not fail it
-def test_hundred_thousand_schedules_break_nothing(exploration, capsys):
+def test_thousands_of_schedules_break_nothing(exploration, capsys, pytestconfig):
     """The whole of it: different ones, over all patterns."""
     said, _ = exploration.communicate()
     with capsys.disabled():
@@ -68,7 +69,8 @@ def test_hundred_thousand_schedules_break_nothing(exploration, capsys):
     assert exploration.returncode == 0
     assert said.splitlines()[-1] == "0 breaches"
     (different,) = re.findall(r"^(\d+) different schedules", said, re.MULTILINE)
-    assert int(different) >= SCHEDULES
+    assert int(different) >= schedules(pytestconfig)
     levels = re.findall(r"^  \w+/\w+/\w+ +(\d+)$", said, re.MULTILINE)
     assert levels
-    assert all(int(level) >= 1 for level in levels)
+    if pytestconfig.getoption(FULL):  # with fewer, not all single deviations are among them
+        assert all(int(level) >= 1 for level in levels)
