@@ -63,9 +63,10 @@ BROKEN = (
 )
 """What is started, killed, stopped and loaded again and again: proofs, too."""
 LONG_SHARING = (
-    *("tests/fuzz", "tests/seeded", "tests/integration/explorer", "tests/integration/soak"),
-    *("tests/growth", "tests/integration/messaging/test_several_relays.py"),
+    *("tests/fuzz", "tests/seeded", "tests/integration/explorer", "tests/growth"),
+    "tests/integration/messaging/test_several_relays.py",
 )
+SOAK = "tests/integration/soak"
 LONG_COMPUTING = ("tests/unit/explorer",)
 FUZZ = "--fuzz=2000"
 """Requests and messages of a proof; `make fuzz` sends more."""
@@ -73,7 +74,7 @@ PROVE, FULL = "prove", "--full"
 PYTEST = (sys.executable, "-m", "pytest")
 ON_TEMPORAL = (
     *("tests/temporal", "tests/sagas/test_endings.py", "tests/checkout/test_crashes.py"),
-    *("-k", "temporal"),
+    *(CRASH_POINTS, "-k", "temporal"),
 )
 """What is true of every pattern, and of this one alone, where it is asked for."""
 OTHER_SERVERS = (
@@ -111,15 +112,15 @@ def lanes(*, is_proof: bool) -> list[list[str]]:
             [CRASH_POINTS],
             [*LONG_COMPUTING],
             [*ON_TEMPORAL],
-            [MANY_STACKS, *_without(*FAILING_OVER)],
-            [*FAILING_OVER],
+            [TUTORIALS, MANY_STACKS, *_without(*FAILING_OVER)],
+            [*FAILING_OVER, SOAK],
             # Last those that share a stack, which lives until the end.
-            [COMPARISON, TUTORIALS, *BROKEN],
+            [COMPARISON, *BROKEN],
             [*LONG_SHARING, FUZZ, *ALONE],
         ]
     sharing = (*SHARING_TOO, *SHARING_THIRD)
     elsewhere = (*sharing, *OWN_STACK, *OWN_STACK_TOO, *COMPUTING)
-    proofs = (CRASH_POINTS, MANY_STACKS, COMPARISON, TUTORIALS, *BROKEN, *LONG_SHARING)
+    proofs = (CRASH_POINTS, MANY_STACKS, COMPARISON, TUTORIALS, *BROKEN, SOAK, *LONG_SHARING)
     return [
         _without(*elsewhere, *proofs),
         [*SHARING_TOO, *_without(COMPARISON, *LONG_SHARING)],
