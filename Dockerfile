@@ -1,7 +1,7 @@
 # One image for every process of Dueto: DUETO_SERVICE and the command say which one it is.
 # docker-compose.yml builds `app` for the services, and `load` for Locust's web page.
 
-FROM python:3.11-slim AS packages
+FROM python:3.11-slim@sha256:90744cff8f32887f075c47d747a173ff333e9e98801667af93c357fa9f5e28ff AS packages
 ENV PYTHONUNBUFFERED=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \

@@ -84,6 +84,18 @@ def test_image_is_built_once_and_never_looked_for_elsewhere() -> None:
         assert is_builder or builders[one["image"]] in one["depends_on"], name
 
 
+def test_image_of_others_is_named_by_digest() -> None:
+    files = [*map(ROOT.joinpath, COMPOSE_FILES), DOCKERFILE, *(ROOT / "deploy").rglob("*.yaml")]
+    named = {
+        name
+        for file in files
+        for name in re.findall(r"^ *(?:image:|FROM) (\S+)", file.read_text(), re.MULTILINE)
+    }
+    others = {name for name in named if ":" in name and not name.endswith(":local")}
+    assert len(others) >= 8
+    assert not [name for name in others if not re.search("@sha256:[0-9a-f]{64}$", name)]
+
+
 def test_what_is_built_is_a_stage_of_the_dockerfile() -> None:
     stages = re.findall(r"^FROM \S+ AS (\w+)$", DOCKERFILE.read_text(), flags=re.MULTILINE)
     built = {
