@@ -6,10 +6,11 @@ lanes those that start a stack of their own. Those that only compute need no ser
 so they run at the lowest priority, in the time that the others leave. The first lane is seen as it
 goes; what the others say comes at the end.
 
-`python -m tests.lanes prove` runs the long proofs in the same way: the crash points; what starts
-stacks of its own; a comparison, the tutorials, and what breaks a whole stack (BROKEN); random
-requests, seeded bugs, a soak and growth, which share the databases given; the pattern `temporal`,
-which is there for who asks; and the schedules, which only compute. What measures how the shop
+`python -m tests.lanes prove` runs the long proofs in the same way: the crash points, the tutorials
+and a soak; what starts stacks of its own, and a comparison; random requests, seeded bugs and
+growth, which share the databases given, and what breaks a whole stack (BROKEN); the pattern
+`temporal`, which is there for who asks; and the schedules, which only compute. There are no more
+lanes than keep two cores busy: a stack that waits takes a tenth of one. What measures how the shop
 stands a rush (ALONE) comes last, and waits for the other lanes to end: it has the machine to
 itself. Both together are all tests. With other arguments it is plain pytest.
 """
@@ -51,10 +52,6 @@ CRASH_POINTS = "tests/chaos"
 TUTORIALS = "tests/tutorials"
 MANY_STACKS = "tests/stack"
 """Each starts one of its own."""
-FAILING_OVER = (
-    *("tests/stack/test_broker_cluster.py", "tests/stack/test_failover.py"),
-    *("tests/stack/test_pools.py", "tests/stack/test_replicas.py"),
-)
 BROKEN = (
     *("tests/sagas/test_rush.py", "tests/checkout/test_crashes.py"),
     *("tests/checkout/test_servers_away.py", "tests/checkout/test_lights.py"),
@@ -109,14 +106,12 @@ def lanes(*, is_proof: bool) -> list[list[str]]:
     """What pytest is given for each lane; the last one may wait for the others to end."""
     if is_proof:
         return [
-            [CRASH_POINTS],
+            [CRASH_POINTS, TUTORIALS, SOAK],
             [*LONG_COMPUTING],
             [*ON_TEMPORAL],
-            [TUTORIALS, MANY_STACKS, *_without(*FAILING_OVER)],
-            [*FAILING_OVER, SOAK],
+            [MANY_STACKS, COMPARISON],
             # Last those that share a stack, which lives until the end.
-            [COMPARISON, *BROKEN],
-            [*LONG_SHARING, FUZZ, *ALONE],
+            [*LONG_SHARING, FUZZ, *BROKEN, *ALONE],
         ]
     sharing = (*SHARING_TOO, *SHARING_THIRD)
     elsewhere = (*sharing, *OWN_STACK, *OWN_STACK_TOO, *COMPUTING)
