@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from urllib.parse import urlencode
@@ -37,8 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         lanes.FULL,
         action="store_true",
-        help="also what is marked `full`; tests/chaos: every process at every point, killed, cut"
-        " off, without its database; tests/unit/explorer: 100,000 schedules",
+        help="also what lanes.ONLY_FULL names; tests/chaos: every process at every point, killed,"
+        " cut off, without its database; tests/unit/explorer: 100,000 schedules",
     )
     parser.addoption(
         "--fuzz", type=int, default=300, help="tests/fuzz: how many requests, and messages"
@@ -54,8 +55,8 @@ SAGAS_A_SECOND = 200
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption(lanes.FULL):
-        left_out = [item for item in items if item.get_closest_marker("full")]
+    if not config.getoption(lanes.FULL) and "::" not in "".join(config.args):
+        left_out = [item for item in items if re.search(lanes.ONLY_FULL, item.nodeid)]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
     items.sort(key=_is_alone)

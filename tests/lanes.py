@@ -68,6 +68,19 @@ LONG_COMPUTING = ("tests/unit/explorer",)
 FUZZ = "--fuzz=2000"
 """Requests and messages of a proof; `make fuzz` sends more."""
 PROVE, FULL = "prove", "--full"
+ONLY_FULL = "|".join(
+    (
+        *("chaos/test_takeover", "chaos/.*temporal", "test_endings.*(shipment|purchase).*temporal"),
+        *("stack/test_rotation", "test_broker_cluster.*test_nodes_are_restarted"),
+        *("test_failover.*(killed_standby|only_reads)", "test_local.*(second_run|by_the_detour)"),
+        *("checkout/test_interrupted", "checkout/test_surveying", "checkout/test_parked"),
+        *("checkout/test_compensating", "test_lights.*test_coordinator", "test_too_many.*choreog"),
+        *("test_rush.*(shipment|fulfilment)", "test_several_relays.*test_two", "tests/growth"),
+        *("test_compare.*another_owner", "tutorials/.*a-checkout"),
+    )
+)
+"""Of node ids: what only `make prove FULL=1` runs, as something like it is proved without, or as it
+measures what a busy machine hides."""
 PYTEST = (sys.executable, "-m", "pytest")
 ON_TEMPORAL = (
     *("tests/temporal", "tests/sagas/test_endings.py", "tests/checkout/test_crashes.py"),

@@ -12,7 +12,7 @@ from functools import partial
 
 import pytest
 
-from contracts.patterns import PATTERNS, TEMPORAL
+from contracts.patterns import PATTERNS
 from tests.chaos.cases import Case, all_cases, one_process_each, rounds
 from tests.chaos.round import Round
 from tests.chaos.situations import SITUATIONS, restart_database
@@ -33,11 +33,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize(
         ("case", "together", "fault"),
         [
-            pytest.param(
-                *(case, together, fault),
-                id=f"{fault}-{case.id}",
-                marks=[pytest.mark.full] if case.pattern == TEMPORAL else [],
-            )
+            pytest.param(case, together, fault, id=f"{fault}-{case.id}")
             for fault in faults
             for together in _together(cases, fault)
             for case in together

@@ -51,7 +51,6 @@ def others(stack) -> Iterator[list[FurtherRunner]]:
         one.kill()
 
 
-@pytest.mark.full
 @pytest.mark.timeout(600)
 def test_sagas_of_a_killed_runner_are_taken_over_in_time(
     shop, stack, triggers, others, record_property

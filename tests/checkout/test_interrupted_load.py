@@ -35,7 +35,6 @@ def generators() -> list[psutil.Process]:
     return [one for one in family if "locust" in one.cmdline()]
 
 
-@pytest.mark.full
 def test_nothing_is_sent_or_on_its_way_once_an_interrupted_window_is_closed(stack, shop, tmp_path):
     before = checkouts(shop)
 

@@ -79,7 +79,6 @@ def test_worker_is_named_by_its_service_too(stack, shop, stopped):
     eventually(lambda: shop.call("GET", "inventario", "/health")[0] == 200, seconds=120)
 
 
-@pytest.mark.full
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("pattern", STALLS)
 def test_coordinator_tells_by_itself_that_its_sagas_do_not_move(stack, shop, stopped, pattern):

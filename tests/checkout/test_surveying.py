@@ -8,7 +8,6 @@ from loadtests.surveying.cells import Cell, cell_of
 from loadtests.surveying.grid import Spot, SurveySettings
 from loadtests.surveying.survey import Ahead, MeasuredStack, caveats_of, measure
 
-pytestmark = pytest.mark.full
 SPOT = Spot(steps=5, hop_ms=0)
 SETTINGS = SurveySettings(
     patterns=("choreographed",), spots=[SPOT], loads=[20], refusals=[0.3], seconds=0.3, seed=1

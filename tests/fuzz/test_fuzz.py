@@ -21,6 +21,7 @@ from schemathesis.specs.openapi import checks
 from accounts.holders import Holders
 from catalogue.services import WITH_DATABASE
 from config import urls as config_urls
+from coordination import pausing
 from httpapi import openapi
 from httpapi.keys import PEOPLE
 from messaging.brokers.memory import forget
@@ -58,6 +59,7 @@ def fuzzed(monkeypatch, settings, pytestconfig, tmp_path):
     yield FuzzedShop(monkeypatch, Random(seed))
     logging.disable(logging.NOTSET)
     forget("seeded")
+    pausing._seen.clear()  # what a request has paused is not paused for the tests after it
 
 
 def tried(fuzzed: FuzzedShop, one: Callable[[], None], config: pytest.Config) -> list[str]:

@@ -142,7 +142,6 @@ def test_node_that_is_cut_off_loses_nothing_and_comes_back(shop: Shop, cluster: 
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.full
 def test_nodes_are_restarted_one_after_the_other_under_load(shop: Shop, cluster: Cluster) -> None:
     with buying(shop, patterns=BY_MESSAGE, at_most=AT_MOST, what="rolling restart"):
         for process in NODES:

@@ -98,7 +98,6 @@ def test_killed_primary_loses_nothing(shop: Shop) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.full
 def test_killed_standby_keeps_commits_waiting_and_loses_nothing(shop: Shop) -> None:
     with buying(shop, patterns=list(PATTERNS), at_most=AT_MOST, what="standby killed") as shoppers:
         shop.stack.kill("postgres-standby", signal.SIGKILL)

@@ -5,8 +5,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from accounts import passes
 from accounts.holders import HOLDERS, Holders
 from contracts.doors import CATALOGUE_WRITE
@@ -76,7 +74,6 @@ def _kids(folder: Path) -> dict[str, list[str]]:
     return {name: [key["kid"] for key in Holders(folder).keys_of(name)] for name in HOLDERS}
 
 
-@pytest.mark.full
 def test_keys_are_exchanged_under_load_without_a_lost_request(place: Path) -> None:
     with LocalStack(
         folder=place, fresh=True, free_ports=True, use_given=False, auth="required"

@@ -160,7 +160,6 @@ def test_stopped_comparison_leaves_no_process_behind(stopped: Any) -> None:
     assert [one for one in family if _lives(one)] == []
 
 
-@pytest.mark.full
 def test_saga_of_another_owner_is_compared_on_the_services_that_it_needs(tmp_path: Path) -> None:
     path = tmp_path / "out.json"
     options = ("--saga", "fulfilment", "--seconds", "1.6", "--declined", "0.5", "--seed", "5")
