@@ -7,9 +7,9 @@ so they run at the lowest priority, in the time that the others leave. The first
 goes; what the others say comes at the end.
 
 `python -m tests.lanes prove` runs the long proofs in the same way: the crash points, the tutorials
-and a soak; what starts stacks of its own, and a comparison; random requests, seeded bugs and
-growth, which share the databases given, and what breaks a whole stack (BROKEN); the pattern
-`temporal`, which is there for who asks; and the schedules, which only compute. There are no more
+and a comparison; what starts stacks of its own, and what breaks a whole one (BROKEN); random
+requests, seeded bugs, a soak and growth, which share the databases given; the pattern `temporal`,
+which is there for who asks; and the schedules, which only compute. There are no more
 lanes than keep two cores busy: a stack that waits takes a tenth of one. What measures how the shop
 stands a rush (ALONE) comes last, and waits for the other lanes to end: it has the machine to
 itself. Both together are all tests. With other arguments it is plain pytest.
@@ -60,23 +60,25 @@ BROKEN = (
 )
 """What is started, killed, stopped and loaded again and again: proofs, too."""
 LONG_SHARING = (
-    *("tests/fuzz", "tests/seeded", "tests/integration/explorer", "tests/growth"),
-    "tests/integration/messaging/test_several_relays.py",
+    *("tests/fuzz", "tests/seeded", "tests/integration/explorer", "tests/integration/soak"),
+    *("tests/growth", "tests/integration/messaging/test_several_relays.py"),
 )
-SOAK = "tests/integration/soak"
 LONG_COMPUTING = ("tests/unit/explorer",)
 FUZZ = "--fuzz=2000"
 """Requests and messages of a proof; `make fuzz` sends more."""
 PROVE, FULL = "prove", "--full"
 ONLY_FULL = "|".join(
-    (
-        *("chaos/test_takeover", "chaos/.*temporal", "test_endings.*(shipment|purchase).*temporal"),
-        *("stack/test_rotation", "test_broker_cluster.*test_nodes_are_restarted"),
-        *("test_failover.*(killed_standby|only_reads)", "test_local.*(second_run|by_the_detour)"),
+    f"^tests/{place}"
+    for place in (
+        *("chaos/test_takeover", "chaos/.*temporal", "growth/", "tutorials/.*a-checkout"),
         *("checkout/test_interrupted", "checkout/test_surveying", "checkout/test_parked"),
-        *("checkout/test_compensating", "test_lights.*test_coordinator", "test_too_many.*choreog"),
-        *("test_rush.*(shipment|fulfilment)", "test_several_relays.*test_two", "tests/growth"),
-        *("test_compare.*another_owner", "tutorials/.*a-checkout"),
+        *("checkout/test_compensating", "checkout/test_lights.*test_coordinator"),
+        *("checkout/test_too_many.*choreographed", "sagas/test_rush.*(shipment|fulfilment)"),
+        "sagas/test_endings.*(shipment|purchase).*temporal",
+        *("stack/test_broker_cluster.*nodes_are_restarted", "stack/test_rotation"),
+        *("stack/test_failover.*(killed_standby|only_reads)", "stack/test_local.*by_the_detour"),
+        *("stack/test_local.*second_run", "integration/messaging/test_several_relays.*test_two"),
+        "integration/loadtests/test_compare.*another_owner",
     )
 )
 """Of node ids: what only `make prove FULL=1` runs, as something like it is proved without, or as it
@@ -119,16 +121,16 @@ def lanes(*, is_proof: bool) -> list[list[str]]:
     """What pytest is given for each lane; the last one may wait for the others to end."""
     if is_proof:
         return [
-            [CRASH_POINTS, TUTORIALS, SOAK],
+            [CRASH_POINTS, TUTORIALS, COMPARISON],
             [*LONG_COMPUTING],
             [*ON_TEMPORAL],
-            [MANY_STACKS, COMPARISON],
             # Last those that share a stack, which lives until the end.
-            [*LONG_SHARING, FUZZ, *BROKEN, *ALONE],
+            [MANY_STACKS, *BROKEN],
+            [*LONG_SHARING, FUZZ, *ALONE],
         ]
     sharing = (*SHARING_TOO, *SHARING_THIRD)
     elsewhere = (*sharing, *OWN_STACK, *OWN_STACK_TOO, *COMPUTING)
-    proofs = (CRASH_POINTS, MANY_STACKS, COMPARISON, TUTORIALS, *BROKEN, SOAK, *LONG_SHARING)
+    proofs = (CRASH_POINTS, MANY_STACKS, COMPARISON, TUTORIALS, *BROKEN, *LONG_SHARING)
     return [
         _without(*elsewhere, *proofs),
         [*SHARING_TOO, *_without(COMPARISON, *LONG_SHARING)],

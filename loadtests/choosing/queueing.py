@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import count
 
 MOST_IN_A_BATCH = 100
-ASIDE = -1
+ASIDE, WAKING = -1, -2
 SEED = 7
 WARM_UP = 0.2
 """Of the checkouts: the queues are empty when the first ones come."""
@@ -29,7 +29,7 @@ class Work:
     """Of one pattern, ms. `first`: CPU of a checkout at its acceptance; `own`: at each step.
     `shared`: CPU of a batch. `wait`: of a batch for disks and wake-ups. `aside`: CPU of a batch of
     what is beside the path; `pause`: until the next of those. `ways`: over the hop, one way, a
-    step, in which its lane is busy.
+    step, in which its lane is busy. `wake`: CPU, beside the path, of a lane that had nothing to do.
     """
 
     first: float
@@ -39,6 +39,7 @@ class Work:
     aside: float
     pause: float
     ways: float
+    wake: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ class Simulated:
 
 @dataclass(kw_only=True)
 class _Job:
-    """CPU that a batch needs. `lane`: of a step; ASIDE for what is beside the path."""
+    """CPU that a batch needs. `lane`: of a step; ASIDE or WAKING for what is beside the path."""
 
     due: float
     lane: int
@@ -123,6 +124,8 @@ class Machine:
         heapq.heappush(self._jobs, (job.due, next(self._numbers), job))
 
     def _comes(self, lane: int, batch: list[int]) -> None:
+        if not self._is_busy[lane]:
+            self._need(self._work.wake, WAKING, [])
         self._lanes[lane].extend(batch)
         self._start(lane)
 
@@ -136,6 +139,8 @@ class Machine:
         self._need(self._varied(self._work.shared) + own * len(batch), lane, batch)
 
     def _finish(self, job: _Job) -> None:
+        if job.lane == WAKING:
+            return
         if job.lane == ASIDE:
             self._at(self._now + self._work.pause, _RESTED, ASIDE, [])
             return

@@ -121,3 +121,11 @@ def fitted(
         max_nfev=most,
     )
     return [float(value) for value in numpy.exp(found.x)]
+
+
+def distance(*, predicted: Sequence[float], measured: Sequence[float]) -> float:
+    """Of a law from what was measured: the mean of the relative errors, as `fitted` tempers them
+    (those beyond TOLERATED count less), so the same law is the best of several for both."""
+    errors = abs(numpy.array(predicted) / numpy.array(measured) - 1) / TOLERATED
+    tempered = numpy.where(errors <= 1, errors**2, 2 * errors - 1)
+    return float(TOLERATED * numpy.sqrt(numpy.mean(tempered)))

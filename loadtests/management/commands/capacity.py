@@ -50,7 +50,10 @@ class Command(ExplainedCommand):
             raise CommandError(f"--{wrong[0]}: a number above 0 is needed")
         fitted = Model(survey=model.source(named=SHIPPED).survey)
         if options["fit"]:
-            found = {it: capacity.fit(survey=fitted.survey, pattern=it) for it in fitted.patterns}
+            found = {
+                it: capacity.fit(survey=fitted.survey, pattern=it, say=self.say)
+                for it in fitted.patterns
+            }
             capacity.keep(found)
         try:
             works = capacity.kept()
