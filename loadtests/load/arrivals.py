@@ -66,7 +66,7 @@ class CheckoutArrival(Arrival):
         self.body = b""
 
 
-class Idle(User):
+class NoShopper(User):
     """The one user without which Locust starts nothing: windows are carried out beside it."""
 
     fixed_count = 1
@@ -166,7 +166,7 @@ class Conductor:
         return heard
 
 
-class Sender:
+class Dispatcher:
     """Sends its share of each window."""
 
     def __init__(self, environment: Any) -> None:
@@ -282,7 +282,7 @@ def _take_part(environment: Environment, **_: Any) -> None:
             "arrivals.py is driven by `manage.py compare`; by hand, use loadtests/locustfile.py."
         )
     if not isinstance(environment.runner, MasterRunner):
-        Sender(environment)
+        Dispatcher(environment)
     if isinstance(environment.runner, WorkerRunner):
         os.close(int(os.environ[FILE_NUMBER_VARIABLE]))  # the master's: its end is the connection's
         hurried()
