@@ -44,8 +44,8 @@ HELD_TO = [
     checks.content_type_conformance,
     checks.response_schema_conformance,
 ]
-"""Not that what is wrong is refused: of a text that may be one of several types, or of a null in a
-query, Schemathesis takes for wrong what is right once it is sent."""
+"""Not that what is wrong is refused: a null in a query comes as the text `null`, which is right,
+and a door by hand passes over the `step` and `saga` that it is told, however long."""
 
 
 @pytest.fixture
