@@ -81,7 +81,9 @@ def callers_of(service: Service) -> list[str]:
     """The services that its doors are for, and the dashboard, which shows all of them."""
     if service.role is Role.DASHBOARD:
         return []
-    found = doors.all_in(import_module(f"{service.name}.urls").urlpatterns)
+    closing = import_module("coordination.closing")  # as config.urls adds it to each
+    shared = closing.urls(service=service.name) if service.has_worker else []
+    found = doors.all_in([*import_module(f"{service.name}.urls").urlpatterns, *shared])
     named = {name for door in found for name in door.declared.callers} - {service.name}
     dashboards = [it.name for it in ALL if it.role is Role.DASHBOARD]
     return [it.name for it in ALL if it.name in named or it.name in dashboards]

@@ -20,7 +20,9 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
+from catalogue import SAGAS
 from catalogue.services import ALL, BY_NAME
+from contracts.projection import services_of
 from participant import metrics
 from stack import kubernetes, replicas
 from tests.architecture import compose
@@ -297,6 +299,16 @@ def test_policies_let_through_who_asks_whom_by_the_register_and_nobody_else() ->
 
 def _web(name: str) -> tuple[str, int]:
     return kubernetes.host_of(BY_NAME[name]), BY_NAME[name].port
+
+
+def test_owner_reaches_all_who_take_part_in_its_sagas() -> None:
+    """It tells them when a saga is closed."""
+    assert [
+        (page.owner, service)
+        for page in SAGAS.values()
+        for service in services_of(page)
+        if service != page.owner and page.owner not in kubernetes.callers_of(BY_NAME[service])
+    ] == []
 
 
 def test_every_pod_is_closed_but_for_what_a_policy_names() -> None:
