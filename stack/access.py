@@ -41,7 +41,8 @@ def leading_beyond(*, host: str, given: Mapping[str, str]) -> list[str]:
 def _leading_beyond(host: str, given: Mapping[str, str]) -> Iterator[str]:
     if not is_near(host):
         yield "DUETO_HOST"
-    for name in dict.fromkeys([*(service.database_variable for service in ALL), "RABBITMQ_URL"]):
+    brokers = [name for name in given if name.endswith("RABBITMQ_URL")]
+    for name in dict.fromkeys([*(service.database_variable for service in ALL), *brokers]):
         if (url := given.get(name)) and not is_near(_host_of(url)):
             yield name
     named = os.environ.get(_HOSTS, "").split(",")

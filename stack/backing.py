@@ -43,7 +43,7 @@ from stack.ports import free_ports
 from stack.processes import Supervisor
 
 BrokerChoice = Literal["auto", "rabbitmq", "postgresql"]
-_SHARED = "DATABASE_URL"
+_SHARED, _BROKER = "DATABASE_URL", "RABBITMQ_URL"
 _USAGE_EXIT, _ERROR_EXIT = 2, 1
 
 
@@ -54,6 +54,11 @@ def chosen_broker() -> BrokerChoice:
         if word == choice:
             return cast(BrokerChoice, choice)
     raise StackError(f"DUETO_BROKER is {word!r}: it may be {', '.join(get_args(BrokerChoice))}")
+
+
+def variable_of(login: str) -> str:
+    """What names a given broker for one of its logins (contracts.rights)."""
+    return f"{login.upper()}_{_BROKER}"
 
 
 def alias_of(service: Service) -> str:
@@ -78,7 +83,8 @@ class Backends:
         variables: Mapping[str, str] | None = None,
         is_forgetful: bool = False,
     ) -> None:
-        """`use_given`: whether DATABASE_URL, <SERVICE>_DATABASE_URL and RABBITMQ_URL count.
+        """`use_given`: whether DATABASE_URL and RABBITMQ_URL, and those of one service or login
+        (<SERVICE>_DATABASE_URL, <LOGIN>_RABBITMQ_URL), count.
 
         `one_database`: the services share one of our own server, instead of having one each.
         `broker_nodes`: of our own RabbitMQ. `standby`: whether our own PostgreSQL has one.
@@ -125,21 +131,26 @@ class Backends:
 
     def broker_environment(self, login: str) -> dict[str, str]:
         """The variable that names the broker, for this login of `contracts.rights`. A server that
-        was given has one login for all."""
+        was given has one login for all, but for those that have a URL of their own."""
         if self._rabbitmq is not None:
-            return {"RABBITMQ_URL": self._rabbitmq.url_of(login)}
-        if self._server is not None and not self.rabbitmq_url:
+            return {_BROKER: self._rabbitmq.url_of(login)}
+        if self.rabbitmq_url:
+            return {_BROKER: self._broker_urls().get(variable_of(login), self.rabbitmq_url)}
+        if self._server is not None:
             owner = BROKER_LOGIN if login == rights.TOPOLOGY else login
             return {"DUETO_BROKER_DATABASE_URL": self._server.url(BROKER_LOGIN, login=owner)}
-        return self.environment()
+        return {"DUETO_BROKER_DATABASE_URL": self.database_urls["default"]}
+
+    def _broker_urls(self) -> dict[str, str]:
+        """Of single logins, by variable, as they were given."""
+        variables = [variable_of(login.name) for login in rights.logins()]
+        return {name: self._given[name] for name in variables if self._given.get(name)}
 
     def environment(self) -> dict[str, str]:
         """The variable that names the broker, for who may do anything there."""
         if self.rabbitmq_url:
-            return {"RABBITMQ_URL": self.rabbitmq_url}
-        if self._server is not None:
-            return self.broker_environment(rights.TOPOLOGY)
-        return {"DUETO_BROKER_DATABASE_URL": self.database_urls["default"]}
+            return {_BROKER: self.rabbitmq_url}
+        return self.broker_environment(rights.TOPOLOGY)
 
     def superuser_environment(self) -> dict[str, str]:
         """The variables by which the logins of our own server are made, for that command alone;
@@ -160,7 +171,7 @@ class Backends:
         if self._has_standby and self._given.get(_SHARED):
             raise StackError(f"a standby is of a PostgreSQL of our own: unset {_SHARED}.")
         wants_nodes = self._broker_nodes > 1
-        if wants_nodes and (self._choice == "postgresql" or self._given.get("RABBITMQ_URL")):
+        if wants_nodes and (self._choice == "postgresql" or self._given.get(_BROKER)):
             raise StackError(
                 f"{self._broker_nodes} nodes are of a RabbitMQ of our own: choose no other broker,"
                 " and unset RABBITMQ_URL."
@@ -168,7 +179,7 @@ class Backends:
         is_required = (
             wants_nodes or self._choice == "rabbitmq" or (self._choice == "auto" and _is_required())
         )
-        can_have = self._given.get("RABBITMQ_URL") or rabbitmq.is_installed()
+        can_have = self._given.get(_BROKER) or rabbitmq.is_installed()
         if is_required and not can_have:
             raise StackError(
                 "RabbitMQ is required here and not installed:"
@@ -178,10 +189,14 @@ class Backends:
     def _start_broker(self) -> None:
         if self._choice == "postgresql":
             self.broker = "PostgreSQL as the broker (as asked)"
-        elif url := self._given.get("RABBITMQ_URL"):
-            self.broker = f"{check_broker(url)} (RABBITMQ_URL)"
+        elif url := self._given.get(_BROKER):
+            self.broker = f"{check_broker(_BROKER, url)} ({_BROKER})"
+            for variable, own in self._broker_urls().items():
+                check_broker(variable, own)
             self.rabbitmq_url = url
             self._announce(f"{self.broker} answers")
+        elif own := list(self._broker_urls()):
+            raise StackError(f"{own[0]} is one login's: {_BROKER} is needed too, for all others.")
         elif rabbitmq.is_installed():
             self._start_rabbitmq()
         else:

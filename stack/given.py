@@ -11,9 +11,9 @@ from stack.console import StackError
 _TIMEOUT = 5.0
 
 
-def check_broker(url: str) -> str:
+def check_broker(variable: str, url: str) -> str:
     """What it is, in words. Raises StackError when it can't be used."""
-    if urlsplit(url).username == rights.AUDIT:
+    if variable == "RABBITMQ_URL" and urlsplit(url).username == rights.AUDIT:
         raise StackError(
             "RABBITMQ_URL and the databases' URLs are those of a stack that runs already"
             " (`status --env`): another one needs servers of its own. Do this in a shell"
@@ -25,8 +25,8 @@ def check_broker(url: str) -> str:
         # Python's words for a wrong port are a part of the password where that has a slash.
         why = "it can't be read" if isinstance(error, ValueError) else error
         raise StackError(
-            f"the RabbitMQ that RABBITMQ_URL names ({_without_login(url)}) can't be used: {why}."
-            " Start it, correct the URL, or unset RABBITMQ_URL to get a private one."
+            f"the RabbitMQ that {variable} names ({_without_login(url)}) can't be used: {why}."
+            f" Start it, correct the URL, or unset {variable} to get a private one."
         ) from error
 
 

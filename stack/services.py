@@ -359,7 +359,11 @@ def _inherited() -> dict[str, str]:
     places |= {service.url_variable for service in ALL if service.url_variable}
     places |= {"RABBITMQ_URL", "DUETO_BROKER_DATABASE_URL", "DUETO_SERVICE", "DUETO_SECRET_KEY"}
     places |= {f"DUETO_{who}_DATABASE_URL" for who in ("SUPERUSER", "AUDIT", "MONOLITH")}
-    kept = {name: value for name, value in os.environ.items() if name not in places}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in places and not name.endswith("_RABBITMQ_URL")
+    }
     return {**kept, "PYTHONUNBUFFERED": "1"}
 
 

@@ -23,8 +23,9 @@ from django.core.management.base import DjangoHelpFormatter
 from ruamel.yaml import YAML
 
 from catalogue.services import ALL, WITH_DATABASE, WITH_WORKER
-from contracts import doors
+from contracts import doors, rights
 from participant import metrics
+from stack.backing import variable_of
 from tests.architecture.tree import PACKAGES, ROOT, modules, parsed
 
 FOLDER = ROOT / "docs" / "reference"
@@ -64,6 +65,7 @@ def variables() -> set[str]:
         if _VARIABLE.fullmatch(node.value)
     }
     found |= {service.database_variable for service in ALL}
+    found |= {variable_of(login.name) for login in rights.logins()}
     return found - _INTERNAL
 
 
@@ -205,7 +207,8 @@ def _subcommands(parser: ArgumentParser) -> Iterator[str]:
             told = {one.dest: one.help or "" for one in action._choices_actions}
             for name, below in action.choices.items():
                 title = f"### {parser.prog.split()[-1]} {name}"
-                yield f"{title}\n\n{told.get(name, '')}\n\n{_command(below)}"
+                about = "" if below.description else f"{told.get(name, '')}\n\n"
+                yield f"{title}\n\n{about}{_command(below)}"
 
 
 def _option(action: Action, parser: ArgumentParser) -> tuple[str, str]:

@@ -1,11 +1,20 @@
 """Servers that the user names, and those that are missing."""
 
+from urllib.parse import urlsplit
+
 import pytest
 
 from stack import rabbitmq
 from stack.backing import Backends, chosen_broker
 from stack.console import StackError
 from stack.ports import free_ports
+from tests.broker.adapters import rabbitmq_url
+
+
+@pytest.fixture(scope="session")
+def lent():
+    """The broker that other tests use: of the session, so before `_own_servers` hides it."""
+    return rabbitmq_url()
 
 
 @pytest.fixture
@@ -32,6 +41,35 @@ def test_unreachable_database_is_named_without_its_password(monkeypatch, backend
     monkeypatch.setenv("DUETO_BROKER", "postgresql")
     monkeypatch.setenv("DATABASE_URL", f"postgresql://ana:secret@127.0.0.1:{port}/shop")
     with pytest.raises(StackError, match=f"(?s)DATABASE_URL.*127.0.0.1:{port}.*unset") as refused:
+        backends().start()
+    assert "secret" not in str(refused.value)
+    assert supervisor.pids() == {}
+
+
+def test_each_login_is_told_its_own_url_of_a_given_broker(monkeypatch, backends, folder, lent):
+    folder.is_temporary = True  # which is quicker
+    own = f"{lent}?heartbeat=30"
+    monkeypatch.setenv("RABBITMQ_URL", lent)
+    monkeypatch.setenv("CARRITO_RABBITMQ_URL", own)
+    made = backends()
+    made.start()
+    assert made.broker_environment("carrito") == {"RABBITMQ_URL": own}
+    assert made.broker_environment("pagos") == {"RABBITMQ_URL": lent}
+
+
+def test_login_of_a_broker_that_is_not_named_is_refused(monkeypatch, backends, supervisor):
+    monkeypatch.setenv("CARRITO_RABBITMQ_URL", "amqp://carrito:secret@127.0.0.1/%2F")
+    with pytest.raises(StackError, match=r"CARRITO_RABBITMQ_URL.*RABBITMQ_URL is needed"):
+        backends().start()
+    assert supervisor.pids() == {}
+
+
+def test_login_that_the_broker_does_not_know_is_named(monkeypatch, backends, supervisor, lent):
+    parts = urlsplit(lent)
+    unknown = parts._replace(netloc=f"nobody:secret@{parts.netloc.rpartition('@')[2]}")
+    monkeypatch.setenv("RABBITMQ_URL", lent)
+    monkeypatch.setenv("CARRITO_RABBITMQ_URL", unknown.geturl())
+    with pytest.raises(StackError, match="CARRITO_RABBITMQ_URL") as refused:
         backends().start()
     assert "secret" not in str(refused.value)
     assert supervisor.pids() == {}

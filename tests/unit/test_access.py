@@ -27,6 +27,7 @@ def test_it_is_demo_on_this_machine_alone() -> None:
         ("CARRITO_DATABASE_URL", "postgresql:///carrito?host=db.example"),
         ("RABBITMQ_URL", "amqp://dueto:secret@rabbit.example"),
         ("RABBITMQ_URL", "amqp://dueto:secret@127.0.0.1:5672,rabbit.example:5672/%2F"),
+        ("CARRITO_RABBITMQ_URL", "amqps://carrito:secret@rabbit.example:5671/%2F"),
         ("DUETO_ALLOWED_HOSTS", "localhost,shop.example"),
         ("DUETO_FORWARDED_HOST", "1"),
     ],
