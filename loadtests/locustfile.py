@@ -36,6 +36,8 @@ from locust.env import Environment
 from locust.exception import StopTest
 from locust.runners import WorkerRunner
 
+from stack.folders import MANAGE
+
 # Locust may have been started from another folder.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from accounts import passes
@@ -263,7 +265,7 @@ def _require_carrito(environment: Environment, host: str) -> None:
     if answer.status_code != 200 or answer.json().get("service") not in ("carrito", "dueto"):
         raise OSError(
             f"carrito is not at {host}{path} ({_why(answer)}): start the shop with"
-            " `python manage.py up`, or say where it is with --host"
+            f" `{MANAGE} up`, or say where it is with --host"
         )
 
 

@@ -92,8 +92,9 @@ def certainty(*, run: Comparison) -> str:
     return html.section(
         "The dot is the estimate, the bar its interval: how much less (or more) the better"
         f" pattern needs, as a share of the other's figure; {sure} certain each, so that all of"
-        " a run hold together with 95 %. A bar that crosses the middle decides nothing: run"
-        " longer. From the differences within pairs of windows, by bootstrap.",
+        " a run hold together with 95 %. A bar wholly inside the grey band says that the patterns"
+        " are alike; one that crosses the middle and leaves the band decides nothing: run longer."
+        " From the differences within pairs of windows, by bootstrap.",
         *drawn,
         name="decided",
         title="How certain is this?",

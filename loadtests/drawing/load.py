@@ -68,7 +68,7 @@ HOW_FOUND = (
     "Several loads are offered. The knee of a pattern is the load it can sustain: the last one that"
     " at least half of all windows sustain, by a fit to all of them; the bracket is its 95 %"
     " interval. A window sustains its load if at least 99 % complete in time and no backlog grows."
-    " Where it does not (hollow), a checkout takes the longer the longer the load lasts, so those"
+    " Where it does not (hollow), latency keeps growing while the load lasts, so those"
     " latencies mean little."
 )
 

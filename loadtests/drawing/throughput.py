@@ -82,9 +82,9 @@ def _pressures_table(run: Comparison) -> str:
         heads=["", *(words.sentence_name_of(pattern) for pattern in run.patterns)],
         rows=[[caption, *pressures_of(run, phase)] for phase, caption in HARDER.items()],
         caption="Completed/s at a harder full load (mean of its windows), and as a share of what"
-        " was completed in the plain window beside it, with its 95 % interval. Of twice as much,"
-        " what can't be done soon is refused at once (503), and both figures are of the second"
-        " half of the time in which it is offered.",
+        " was completed in the plain window beside it, with its 95 % interval. At twice the load,"
+        " checkouts that can't be done within seconds are refused at once (503); both figures"
+        " there are of the second half of the time in which the load is offered.",
     )
 
 

@@ -52,7 +52,7 @@ QUESTIONS = (
         value=lambda figures: figures.outcome.p99 if figures.outcome else None,
         unit="ms",
         ahead="has the shorter long waits",
-        subject="the long waits",
+        subject="the wait of the unlucky",
     ),
     Question(
         asks="How much can it take?",
@@ -81,6 +81,8 @@ VERBS = {
     "C": "uses {} less CPU than",
 }
 """By the first letter of a verdict's figure."""
+AS_TIMES = 2.0
+"""A lead of at least this is said as so many times as many: 3000 % more is hard to read."""
 
 
 def headline(*, run: Comparison) -> str:
@@ -149,9 +151,14 @@ def sentence(verdict: FigureVerdict) -> str:
     if lead is None or ratio is None:
         return f"{first} and {second}: not decided ({verdict.why or 'run longer'})"
     if verdict.decision == Conclusion.DIFFERS:
+        better, worse = words.short_name_of(verdict.better), words.short_name_of(verdict.worse)
+        if lead.low >= AS_TIMES:
+            often, low, high = (
+                words.number(1 + end) for end in (lead.estimate, lead.low, lead.high)
+            )
+            return f"{better} completes {often} times as many as {worse} [{low} to {high}]"
         much = VERBS[verdict.figure[0]].format(words.share(lead.estimate))
         between = f"[{words.share(lead.low)} to {words.share(lead.high)}]"
-        better, worse = words.short_name_of(verdict.better), words.short_name_of(verdict.worse)
         return f"{better} {much} {worse} {between}"
     between = f"[{words.signed(ratio.low - 1)} to {words.signed(ratio.high - 1)}]"
     if verdict.decision == Conclusion.SAME:

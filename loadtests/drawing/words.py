@@ -10,7 +10,7 @@ NAMES = {
     "orchestrated": "orchestrated",
     "choreographed": "choreographed",
     "orchestrated_messaging": "orchestrated over messages",
-    "temporal": "on Temporal",
+    "temporal": "Temporal",
     FLOOR: "monolith (no saga)",
 }
 NEVER = "never"
@@ -28,7 +28,6 @@ PLAIN = str.maketrans("\u202f\u2212", " -")
 SHORT = {
     "orchestrated_messaging": "over messages",
     FLOOR: FLOOR,
-    "temporal": "on Temporal",
     "temporal_memory": "Temporal",
     "temporal_sqlite": "Temporal/file",
 }

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
+from statistics import mean, median
 
 from loadtests.evaluating.results import Figures, Measured
 from loadtests.load.windows import PRESSURES, WindowPhase
@@ -12,6 +14,9 @@ HARNESS_SHARE = 0.15
 FOREIGN_SHARE = 0.05
 STEAL_SHARE = 0.02
 CLOCK_STEP_MS = 1.0
+LIGHT_SHARE, LIGHT_ENOUGH = 0.8, 0.2
+"""Of what a pattern completes at full load: above the first its light load is none, and at the
+second it is one."""
 INVALID = "INVALID"
 
 
@@ -83,6 +88,7 @@ _RULES = (
 def caveats(*, measured: Sequence[Measured], figures: Sequence[Figures], cores: int) -> list[str]:
     """None where all is well. One that voids the figures it names begins with INVALID."""
     found = [_caveat(rule, figures) for rule in _RULES]
+    found.append(_of_light(figures))
     found += [_of_clock(measured), _of_rest(measured), _of_steal(measured, cores)]
     found.append(_of_checkpoints(measured))
     return [text for text in found if text]
@@ -106,6 +112,24 @@ def _where(above: Sequence[Figures], figures: Sequence[Figures]) -> str:
         is_whole = len(patterns) == sum(figure.phase == phase for figure in figures)
         places += [phase] if is_whole else [f"{phase} {pattern}" for pattern in patterns]
     return ", ".join(places)
+
+
+def _of_light(figures: Sequence[Figures]) -> str:
+    """Whose light load is none, so that what is compared is the length of a queue."""
+    most = {it.pattern: median(it.capacities) for it in figures if it.capacities}
+    heavy = [
+        it.pattern
+        for it in figures
+        if it.phase == WindowPhase.LIGHT
+        and mean(it.offered_per_second) > LIGHT_SHARE * most.get(it.pattern, inf)
+    ]
+    if not heavy:
+        return ""
+    least = min(most[pattern] for pattern in heavy)
+    return (
+        f"light load is no light load of {' and '.join(heavy)}, so its waits are a queue's: it"
+        f" completes {least:.3g}/s at full load (run again with --rate {LIGHT_ENOUGH * least:.2g})."
+    )
 
 
 def _of_clock(measured: Sequence[Measured]) -> str:

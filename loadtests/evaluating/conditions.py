@@ -162,8 +162,9 @@ class Judgement:
         limit = self.condition.limit
         if self.interval is None:
             return None
-        end = self.interval.low if self.seen > limit else self.interval.high
-        return end if (end < limit if self.seen > limit else end > limit) else None
+        if self.seen > limit:
+            return self.interval.low if self.interval.low < limit else None
+        return self.interval.high if self.interval.high > limit else None
 
 
 def judge(
@@ -196,7 +197,8 @@ def _decided(
 ) -> Judgement:
     is_above = seen.value > wanted.limit
     may_be_less = base is not None and base.is_least
-    if may_be_less if is_above else found.is_least:
+    is_open = may_be_less if is_above else found.is_least
+    if is_open:
         return _undecided(wanted, "it was never saturated, so what it can take is not known")
     is_beyond = is_above if wanted.fails_above else seen.value < wanted.limit
     return Judgement(

@@ -16,15 +16,6 @@ from stack.services import processes_of
 
 POSTGRES, RABBITMQ = "postgres", "rabbitmq"
 SERVERS = (POSTGRES, RABBITMQ)
-SECONDS = {
-    "pause": (1.0, 10.0),
-    "away": (1.0, 8.0),
-    "cut": (0.0, 3.0),
-    "lock": (1.0, 8.0),
-    "read-only": (1.0, 8.0),
-    "usurp": (1.0, 5.0),
-}
-"""How long each lasts; the others are moments. A cut: how long no client can connect again."""
 FIRST_AT = 1.0
 
 
@@ -55,6 +46,17 @@ class FaultKind(StrEnum):
     """A service's queue is gone, and another program's of the same name is there."""
     DUPLICATE = "duplicate"
     """All the time: a share of messages and requests comes twice."""
+
+
+SECONDS = {
+    FaultKind.PAUSE: (1.0, 10.0),
+    FaultKind.AWAY: (1.0, 8.0),
+    FaultKind.CUT: (0.0, 3.0),
+    FaultKind.LOCK: (1.0, 8.0),
+    FaultKind.READ_ONLY: (1.0, 8.0),
+    FaultKind.USURP: (1.0, 5.0),
+}
+"""How long each lasts; the others are moments. A cut: how long no client can connect again."""
 
 
 def targets(*, services: Sequence[str]) -> dict[FaultKind, Sequence[str]]:

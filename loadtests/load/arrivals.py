@@ -54,6 +54,13 @@ class _Accepted(msgspec.Struct):
     saga_id: str = ""
 
 
+class _Problem(msgspec.Struct):
+    """Of RFC 9457, what is said of it here."""
+
+    code: str
+    detail: str = ""
+
+
 class CheckoutArrival(Arrival):
     """One saga: what is sent, and what came back."""
 
@@ -267,12 +274,18 @@ def _row(arrival: CheckoutArrival, epoch: float) -> list[Any]:
 
 
 def _found(arrival: CheckoutArrival) -> tuple[str, str]:
-    """The saga's id, and what went wrong (a problem's text, or the connection's)."""
+    """The saga's id, and what went wrong (a problem's code and text, or the connection's)."""
     if arrival.status in (201, 202):
         return msgspec.json.decode(arrival.body, type=_Accepted).saga_id, ""
     if arrival.ended == 0:
         return "", "no answer"
-    return "", arrival.error or arrival.body[:300].decode(errors="replace")
+    if arrival.error:
+        return "", arrival.error
+    try:
+        problem = msgspec.json.decode(arrival.body, type=_Problem)
+    except msgspec.MsgspecError:
+        return "", f"status {arrival.status}: {arrival.body[:300].decode(errors='replace')}"
+    return "", f"{problem.code}: {problem.detail}"
 
 
 @events.init.add_listener

@@ -22,6 +22,7 @@ from loadtests.load.windows import (
     in_blocks,
 )
 from loadtests.shop import CHECKOUT, OWN_STEPS
+from stack.folders import MANAGE
 
 BLOCKS = 12
 """Windows a pattern at light load: what an interval is made of (see evaluating/verdicts.py)."""
@@ -79,7 +80,7 @@ class RunSettings:
                 told.append(f"--{name} {value}".removesuffix(".0"))
         if self.hop_ms:
             told.append(f"--hop {self.hop_ms:g}ms")
-        return " ".join(["python manage.py compare", *told, f"--seed {self.seed}"])
+        return " ".join([f"{MANAGE} compare", *told, f"--seed {self.seed}"])
 
     def _patterns_told(self) -> list[str]:
         first, *others = self.patterns

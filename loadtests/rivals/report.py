@@ -8,6 +8,7 @@ from loadtests.drawing import bars, html, words
 from loadtests.evaluating.verdicts import Interval
 from loadtests.rivals import ratios
 from loadtests.rivals.ratios import KINDS, Result
+from stack.folders import MANAGE
 
 WIDTH, LABEL = 79, 28
 ALONE, FULL = KINDS[:3], KINDS[3:]
@@ -48,7 +49,7 @@ def screen(*, result: Result) -> str:
         *_compared(result, FULL),
         "",
         "books: as many sold, charged and ordered as said to be completed, everywhere",
-        f"again: python manage.py rivals --seconds {result.settings['seconds']:g}"
+        f"again: {MANAGE} rivals --seconds {result.settings['seconds']:g}"
         f" --seed {result.settings['seed']}",
     ]
     return "\n".join(lines).translate(words.PLAIN)

@@ -31,6 +31,7 @@ from loadtests.measuring.timeline import Timeline
 ANSWER_SECONDS = 15.0
 DRAIN_SECONDS = 30.0
 AT_REST_SECONDS = 3.0
+MOST_OF_A_REASON = 20
 Say = Callable[[str], None]
 Done = Callable[[Measured], None]
 Pause = Callable[[bool], None]
@@ -248,14 +249,15 @@ def progress(measured: Measured, *, of: int) -> str:
     what = f"{declined:.0%} declined" if declined else window.phase
     line = (
         f"{window.number:2}/{of} {what:8} {words.short_name_of(window.pattern):13}"
-        f" {window.rate:4.0f}/s: {found.completed} of {found.offered} done"
+        f" {window.rate:4.0f}/s: "
     )
     if window.phase in (WindowPhase.FULL, *PRESSURES, WindowPhase.KNEE):
-        line += f", {measured.level.completed:.0f}/s"
-    elif found.completed:
+        line += f"{found.completed} done, {measured.level.completed:.0f}/s"
+    else:
+        line += f"{found.completed} of {found.offered} done"
         latencies = [s.latency_ms for s in measured.samples if s.outcome == samples.COMPLETED]
-        line += f", p50 {words.ms(percentile(latencies, 0.5))}"
+        line += f", p50 {words.ms(percentile(latencies, 0.5))}" if latencies else ""
     if found.not_accepted:
         wrong = next(s for s in measured.samples if s.outcome == samples.NOT_ACCEPTED)
-        line += f"; {found.not_accepted} not accepted ({wrong.http_status} {wrong.error[:120]})"
+        line += f", {found.not_accepted} {wrong.error.partition(':')[0][:MOST_OF_A_REASON]}"
     return line

@@ -2,7 +2,6 @@
 all that it has accepted.
 """
 
-import json
 import random
 from itertools import count
 
@@ -62,7 +61,7 @@ def test_the_rest_is_refused_at_once(rush):
     refused = [one for one in samples if one.outcome == NOT_ACCEPTED]
     assert len(refused) > len(samples) / 4
     assert {one.http_status for one in refused} == {503}
-    assert {json.loads(one.error)["code"] for one in refused} == {"overloaded"}
+    assert {one.error.partition(":")[0] for one in refused} == {"overloaded"}
     waited = sorted(one.acceptance_ms for one in refused)
     assert waited[len(waited) // 2] < 500
 

@@ -23,6 +23,7 @@ from loadtests.load.plan import RunSettings
 from loadtests.management.explained import MeasuringCommand, add_valued, between, positive
 from loadtests.running.store import NotStored, Store, as_json
 from loadtests.shop import CHECKOUT, MOST_STEPS, OWN_STEPS
+from stack.folders import MANAGE
 
 ABOUT = """\
 Runs the same saga (the checkout, or --saga) orchestrated and choreographed on one fresh stack, and
@@ -256,7 +257,7 @@ class Command(MeasuringCommand):
             return
         with suppress(SystemExit):
             self._show(finished.report, held)
-        self.stdout.write(f"to go on: python manage.py compare --resume {finished.report.parent}")
+        self.stdout.write(f"to go on: {MANAGE} compare --resume {finished.report.parent}")
         sys.exit(STOPPED)
 
     def _show(self, path: Path, held: Gate) -> None:

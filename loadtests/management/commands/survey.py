@@ -17,6 +17,7 @@ from loadtests.surveying import grid, survey
 from loadtests.surveying.cells import NotASurvey
 from loadtests.surveying.grid import Spot, SurveySettings
 from loadtests.surveying.survey import Breached, FinishedSurvey
+from stack.folders import MANAGE
 
 ABOUT = """\
 Measures the checkout, and no other saga, in its patterns under many combinations of steps, hop
@@ -73,7 +74,7 @@ class Command(MeasuringCommand):
         self.stdout.write(f"survey: {finished.path}")
         if finished.was_stopped:
             folder = finished.path.parent
-            self.stdout.write(f"to go on: python manage.py survey --resume {folder}")
+            self.stdout.write(f"to go on: {MANAGE} survey --resume {folder}")
             sys.exit(130)
 
     def _run(self, options: dict[str, Any]) -> FinishedSurvey:

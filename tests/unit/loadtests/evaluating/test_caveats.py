@@ -139,5 +139,19 @@ def test_pattern_that_was_never_saturated_is_said() -> None:
     assert any("never saturated" in caveat for caveat in comparison(every=easy).caveats)
 
 
+def test_light_load_that_is_none_for_a_pattern_is_said() -> None:
+    slow = [
+        replace(one, samples=[replace(each, ended_at=each.ended_at + 2) for each in one.samples])
+        if (one.phase, one.pattern) == (WindowPhase.FULL, "orchestrated")
+        else one
+        for one in whole_run()
+    ]
+    (said,) = comparison(every=slow).caveats
+    assert said == (
+        "light load is no light load of orchestrated, so its waits are a queue's:"
+        " it completes 20/s at full load (run again with --rate 4)."
+    )
+
+
 def test_limit_of_the_lag_is_the_documented_one() -> None:
     assert caveats.LAG_MS == 5.0

@@ -1,4 +1,4 @@
-"""How much time is left of a run."""
+"""How far a run is, and how much time is left of it."""
 
 from dataclasses import replace
 
@@ -7,7 +7,8 @@ import pytest
 from loadtests.comparing import outage_of, outage_seconds
 from loadtests.load import windows
 from loadtests.load.windows import AS_GOOD_AS, Arrivals, Remaining, WindowPhase, as_minutes
-from tests.unit.loadtests.builders import SETTINGS, window
+from loadtests.running.runner import progress
+from tests.unit.loadtests.builders import SETTINGS, measured, sample, window
 
 AROUND = windows.AROUND_SECONDS[Arrivals.POISSON]
 TWO = replace(window(), arrivals=Arrivals.POISSON, seconds=2)
@@ -68,3 +69,22 @@ def test_outage_is_of_patterns_not_of_arms_nor_of_the_monolith() -> None:
     planned = outage_of(settings=arms)
     assert planned is not None
     assert planned.patterns == ["orchestrated"]
+
+
+def test_line_says_what_was_done_and_why_some_were_not_accepted() -> None:
+    turned_away = replace(sample(status=503), error="overloaded: The service is overloaded.")
+    full = measured(
+        of=window(phase=WindowPhase.FULL, rate=456, number=30, pattern="orchestrated"),
+        latencies=[1.0] * 665,
+        more=[turned_away] * 210,
+    )
+    line = progress(full, of=46)
+    assert line == "30/46 full     orchestrated   456/s: 665 done, 271/s, 210 overloaded"
+    assert len(f"{line}; 1:19 left") <= 79
+
+
+def test_line_of_a_light_window_has_its_median() -> None:
+    light = measured(of=window(number=5), latencies=[0.02] * 50, more=[sample(ended=False)])
+    assert progress(light, of=46) == (
+        " 5/46 light    orchestrated    25/s: 50 of 51 done, p50 20.0 ms"
+    )
