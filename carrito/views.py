@@ -109,7 +109,7 @@ class CartItemsView(APIView):
 
 
 class CartItemView(APIView):
-    """PATCH sets how many pieces of a product the cart has; DELETE takes it out."""
+    """PATCH sets how many pieces of a product the cart has. DELETE removes the product from it."""
 
     @door(SHOP, takes=_Quantity, gives={200: serializers.CartShown}, refuses=_OF_ITEMS)
     def patch(self, request: Request, cart_id: str, product_id: str) -> HttpResponse:

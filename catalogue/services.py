@@ -21,7 +21,7 @@ class Role(StrEnum):
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """`name`: its app, its database's alias and DUETO_SERVICE. `port`: where it listens unless it
-    is told otherwise; `in_same_transaction`: a second one, which scripts of its users name.
+    is told otherwise; `also`: a second one, which scripts of its users name.
     `url_variable`: by which the others find it. `asks`: whom it asks beside its sagas.
     """
 

@@ -183,6 +183,8 @@ SERVICE_URLS = {
     if service.url_variable and service.name in (*_NEEDED, *services.COORDINATORS)
 }
 
+SERVICE_URL_VARIABLES = {name: services.BY_NAME[name].url_variable for name in SERVICE_URLS}
+
 # Business rules that a run may change.
 MOST_RESERVED = int(os.environ.get("INVENTARIO_MOST_RESERVED") or (0 if _IS_DEMO else 200))
 """How many units a user may have reserved at a time; 0: any."""

@@ -40,10 +40,14 @@ class Scope(StrEnum):
 PUBLIC, SHOP, CATALOGUE_WRITE, PAYMENTS_READ, PAYMENTS_WRITE, OPS_READ, OPS_ACT = Scope
 
 
+_MERCHANTS = {CATALOGUE_WRITE, PAYMENTS_READ, PAYMENTS_WRITE}
+
+
 class Audience(StrEnum):
     """Who calls a door; of several the one who may least."""
 
     SHOPPER = "shopper"
+    MERCHANT = "merchant"
     OPERATOR = "operator"
     SERVICE = "service"
     ANYONE = "anyone"
@@ -85,6 +89,8 @@ class Declared(NamedTuple):
             return Audience.ANYONE
         if SHOP in self.scopes:
             return Audience.SHOPPER
+        if self.scopes & _MERCHANTS:
+            return Audience.MERCHANT
         return Audience.OPERATOR if self.scopes else Audience.SERVICE
 
 

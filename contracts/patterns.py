@@ -36,6 +36,13 @@ def _orchestrated(name: str) -> Pattern:
     )
 
 
+_ON_TEMPORAL = Pattern(
+    name=TEMPORAL,
+    coordinator="saga_temporal",
+    hand_over="/saga/temporal/sagas",
+    state="/saga/temporal/{saga_id}",
+)
+"""The same rows, on an engine that exists already."""
 PATTERNS = {
     pattern.name: pattern
     for pattern in (
@@ -49,16 +56,7 @@ PATTERNS = {
         ),
         # The control: the same orchestrator, with messages in place of its calls.
         _orchestrated(ORCHESTRATED_MESSAGING),
-        *(
-            # The same rows, on an engine that exists already.
-            Pattern(
-                name=TEMPORAL,
-                coordinator="saga_temporal",
-                hand_over="/saga/temporal/sagas",
-                state="/saga/temporal/{saga_id}",
-            )
-            for _ in range(HAS_TEMPORAL)
-        ),
+        *((_ON_TEMPORAL,) if HAS_TEMPORAL else ()),
     )
 }
 """By name."""

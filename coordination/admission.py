@@ -48,7 +48,7 @@ NEVER = float("-inf")
 class Flight:
     """The sagas of one page and pattern, as this process knows them. Used from any thread.
 
-    `number`: in flight, at the last look; `since`: let in by this process after it; `rate`: the
+    `number`: in flight, at the last look; `let_in`: by this process, after it; `rate`: the
     best of late, 0 while it is not known. Times are monotonic: `busy_since` so many were in flight
     at each look, `moved_at` a look had seen one that ended.
     """
@@ -57,7 +57,7 @@ class Flight:
     saga: str
     pattern: str
     number: int = 0
-    since: int = 0
+    let_in: int = 0
     rate: float = 0.0
     rated_at: float = NEVER
     looked_at: float = NEVER
@@ -76,9 +76,9 @@ class Flight:
             with self.lock:
                 self._learn(number=number, rate=ended / RATE_SECONDS, now=time.monotonic())
         with self.lock:
-            number = self.number + self.since
+            number = self.number + self.let_in
             is_full = number >= max(ALWAYS, self._can_be_done(now=time.monotonic()))
-            self.since += not is_full
+            self.let_in += not is_full
             has_turned, self.is_refusing = is_full != self.is_refusing, is_full
         if has_turned:
             what = "refused" if is_full else "accepted again"
@@ -89,7 +89,7 @@ class Flight:
     def _learn(self, *, number: int, rate: float, now: float) -> None:
         if number < ALWAYS:
             self.busy_since = now
-        self.number, self.since, self.learnt_at = number, 0, now
+        self.number, self.let_in, self.learnt_at = number, 0, now
         if rate:
             self.moved_at = now
         was_busy = now - self.busy_since >= BUSY_SECONDS
@@ -116,7 +116,7 @@ class Flight:
         """Not where few were let in since: at light load nobody looks."""
         now = time.monotonic()
         with self.lock:
-            looks = self.number + self.since >= ALWAYS and now - self.looked_at >= LOOK_SECONDS
+            looks = self.number + self.let_in >= ALWAYS and now - self.looked_at >= LOOK_SECONDS
             if looks:
                 if now - self.looked_at > BUSY_SECONDS:
                     self.busy_since = now

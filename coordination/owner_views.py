@@ -383,8 +383,8 @@ class Resumed(TypedDict):
 
 class PausesView(_OwnerView):
     """GET: what is paused. POST `{"saga", "saga_pattern", "reason", "requested_by"}`: accepts no
-    more of a saga, in that pattern or (without one) in all; what runs goes on. DELETE, with the
-    same in the query: accepts it again.
+    more of a saga, in that pattern or (without one) in all; what runs goes on. DELETE: accepts a
+    paused saga again; the same fields, in the query.
     """
 
     @door(OPS_READ, gives={200: Pauses})

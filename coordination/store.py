@@ -58,7 +58,8 @@ def ended_row(saga_id: str, failure: Failure) -> dict[str, str]:
 
 
 _TURNS = 7_305_112
-"""Of the advisory locks that users' turns are; the number means nothing."""
+"""The first half of the key of an advisory lock, under which a user's sagas are accepted one after
+the other; any number that no other lock uses."""
 ENDED = "ended"
 """The channel of those who wait for the end of a saga, at its owner."""
 

@@ -142,6 +142,13 @@ WHY_NOT = (
     refusals.UNREADABLE,
 )
 """What a person asks of a saga may be refused so."""
+ASKS = {
+    "compensate": "Undoes the saga: until its pivot an abort, after it a return, which only an"
+    " operator may ask for (403).",
+    "retry": "Tries the step again that the saga is parked at, from the first try.",
+    "skip": "Goes on without the step that the saga is parked at: an operator has seen to it"
+    " otherwise, and says how (`reason`).",
+}
 _OPERATORS = (refusals.NEEDS_OPERATOR,)
 """And what is for an operator to ask, so."""
 
@@ -262,10 +269,9 @@ class ListView(_View):
 
 
 class AskView(_View):
-    """POST: what a person asks of a saga: 202 with how it stands, or 409. Who sees only their own
-    gives nothing back that is past its pivot: 403.
-    """
+    """POST: what a person asks of a saga, as ASKS says: 202 with how it stands, or 409."""
 
+    name: str
     ask: Ask
     asked: type[Intervention] = Intervention
     scopes: Sequence[Scope] = (OPS_ACT,)
@@ -277,6 +283,7 @@ class AskView(_View):
             takes=view.asked,
             gives={202: AnsweredSummary},
             refuses={409: WHY_NOT} | ({403: _OPERATORS} if SHOP in view.scopes else {}),
+            what=ASKS[view.name],
         )
     )
     def post(self, request: Request, saga_id: str) -> HttpResponse:
@@ -416,7 +423,11 @@ def urls(coordinator: Coordinator) -> list[URLPattern]:
         *(
             path(
                 f"{below}/<str:saga_id>/{name}",
-                made(AskView, coordinator=coordinator, **{**own, "ask": staticmethod(own["ask"])}),
+                made(
+                    AskView,
+                    coordinator=coordinator,
+                    **{**own, "name": name, "ask": staticmethod(own["ask"])},
+                ),
             )
             for name, own in asks.items()
         ),

@@ -19,7 +19,7 @@ _NOT_MOVED = (operations.DELIVERY_CANCELLED, operations.DELIVERED_ALREADY)
 
 
 class CouriersView(APIView):
-    """GET lists, in pages. POST adds a courier."""
+    """GET lists the couriers, in pages. POST adds a courier."""
 
     @door(OPS_READ, takes=pages.PageRequest, gives={200: pages.Page[serializers.CourierShown]})
     def get(self, request: Request) -> HttpResponse:

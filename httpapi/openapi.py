@@ -142,6 +142,7 @@ _TOKEN = {
 }
 _OF_TAGS = {
     doors.Audience.SHOPPER: "Of those who buy, and of the shop's pages for them",
+    doors.Audience.MERCHANT: "Of those who sell: products and payments",
     doors.Audience.OPERATOR: "Of those who run the shop",
     doors.Audience.SERVICE: "Of other services",
     doors.Audience.ANYONE: "Open to all",

@@ -91,7 +91,8 @@ def busy() -> Problem:
 
 def overloaded() -> Problem:
     """503: more come than can be done."""
-    return _later(code="overloaded", detail="More come than can be done now; try again.")
+    detail = "The service is overloaded: try again after the seconds in Retry-After."
+    return _later(code="overloaded", detail=detail)
 
 
 def _later(*, code: str, detail: str) -> Problem:
@@ -200,7 +201,7 @@ def _of_database(error: Error) -> Problem | None:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler400."""
-    detail = "A request as this service reads none: its log has why."
+    detail = "This service can not read the request; its log has the reason."
     return respond(Problem(status=400, code="bad_request", detail=detail))
 
 

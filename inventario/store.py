@@ -81,6 +81,7 @@ def lock_products_and_users(
     users = sorted(set(user_ids))
     turns = "WITH turns AS MATERIALIZED (SELECT count(pg_advisory_xact_lock(hashtextextended("
     turns += "user_id, %s))) AS number FROM unnest(%s::text[]) AS user_id)"
+    # Always true: PostgreSQL takes the turns for it before it locks a product.
     locking = _LOCK_PRODUCTS.replace("ORDER BY", "AND (SELECT number FROM turns) >= 0 ORDER BY")
     available = dict(_execute(turns + locking, [_TURNS, users, sorted(set(ids))]))
     # A statement of its own: it sees what those have written for whom that one has waited.

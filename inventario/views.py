@@ -30,7 +30,7 @@ _NewProducts = Annotated[list[NewProduct], msgspec.Meta(max_length=MOST_IN_A_BAT
 
 
 class ProductsView(APIView):
-    """GET lists, in pages. POST adds a product (201), or a list of them (207)."""
+    """GET lists the products, in pages. POST adds a product (201), or a list of them (207)."""
 
     @door(PUBLIC, takes=ProductFilter, gives={200: serializers.ProductsPage})
     def get(self, request: Request) -> HttpResponse:
@@ -60,7 +60,7 @@ class ProductsView(APIView):
 
 
 class ProductView(APIView):
-    """GET shows, PATCH changes whatever is not its stock."""
+    """GET shows a product. PATCH changes all of it but its stock."""
 
     @door(PUBLIC, gives={200: serializers.ProductShown})
     def get(self, request: Request, product_id: str) -> HttpResponse:
@@ -84,7 +84,7 @@ class ProductView(APIView):
 
 
 class RestockView(APIView):
-    """POST: so many came in, or (negative) were lost."""
+    """POST: adds to the stock; a negative quantity takes off what was lost."""
 
     @door(
         CATALOGUE_WRITE,

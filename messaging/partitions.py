@@ -78,7 +78,8 @@ class Share:
         self.mine = own
         wanted, surplus = shares(own=len(own), others=[len(held) for held in others])
         free = ALL - own - frozenset().union(*others)
-        # What was free a look ago nobody else takes: one that has less may stand still.
+        # What is free at two looks in a row is taken by anybody, also beyond its share: the relay
+        # whose share it is may stand still.
         left, self._free = free & self._free, free
         if len(own) > min(map(len, others), default=COUNT):
             wanted = 0

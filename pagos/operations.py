@@ -111,14 +111,14 @@ def _answered(payment: LockedPayment, verdict: Verdict) -> Change:
 
 def _never(payment: LockedPayment, verdict: Verdict) -> Change:
     """It is too late, or its saga goes backward: what the network has taken is given back."""
-    asks = verdict.decided_by == NETWORK
-    if asks:
+    is_networks = verdict.decided_by == NETWORK
+    if is_networks:
         why = Refused(refusals.NETWORK_UNAVAILABLE, "The card network has not answered in time.")
     elif isinstance(verdict.command, PayBill):
         why = Refused(refusals.PAYMENT_OVERDUE, "Nobody paid the bill in time.")
     else:
         why = Refused(refusals.CONFIRMATION_OVERDUE, "Nobody confirmed the payment in time.")
-    return _row(payment, Cancelled, asks=asks), why
+    return _row(payment, Cancelled, asks=is_networks), why
 
 
 def _pay_from_credits(
@@ -375,7 +375,7 @@ def _refusal_of(asked: CreatePayment | Charge | PayBill) -> Refused | None:
     if refused or not isinstance(asked, PayBill) or asked.amount == asked.due:
         return refused
     return Refused(
-        refusals.WRONG_AMOUNT, f"The bill is of {asked.amount:.40}, and {asked.due:.40} is due."
+        refusals.WRONG_AMOUNT, f"The bill is for {asked.amount:.40}, but {asked.due:.40} is due."
     )
 
 

@@ -48,8 +48,11 @@ class _Payment(TypedDict):
 
 
 class PaymentShown(_Payment):
-    """A payment. `code`, `detail`: why it was refused."""
+    """A payment. `code`, `detail`: why it was refused. `refund_to`: where its money goes back to,
+    where not to what it was paid with.
+    """
 
+    refund_to: str | None
     status: Annotated[str, words(PaymentStatus)]
 
 

@@ -19,7 +19,9 @@ from contracts.doors import (
     PAYMENTS_READ,
     PAYMENTS_WRITE,
     SHOP,
+    declared,
     door,
+    door_by,
 )
 from contracts.outcomes import Refused, Waiting
 from contracts.patterns import CONDUCTORS
@@ -45,6 +47,10 @@ class _Reason(msgspec.Struct, frozen=True):
 
 
 _GIVEN = {200: serializers.CustomersPayment, 202: serializers.CustomersPayment}
+_ANSWERS = (
+    "200 with the payment; 202 where the card network has not answered yet; 409 where it is decided"
+    " already, or closed."
+)
 _NOT_GIVEN = {
     404: ("not_found",),
     409: (refusals.ALREADY_DECIDED, refusals.DECISION_CLOSED),
@@ -195,14 +201,20 @@ class CustomersPaymentView(APIView):
 
 
 class VerdictView(APIView):
-    """POST: the customer's word on a payment, by its id (in the path or the body) or its order's:
-    200 with the payment; 202 where the card network has not answered yet; 409 already_decided, or
-    decision_closed. `word`: yes or no.
-    """
+    """POST: the customer's word on a payment. `word`: yes or no."""
 
     word = ""
 
-    @door(SHOP, takes=serializers.CustomersWord, gives=_GIVEN, refuses=_NOT_GIVEN)
+    @door_by(
+        lambda view, path: declared(
+            SHOP,
+            takes=serializers.CustomersWord,
+            gives=_GIVEN,
+            refuses=_NOT_GIVEN,
+            what=f"The customer {'confirms' if view.word == YES else 'cancels'} a payment, named by"
+            f" its id (in the path or the body) or by its order: {_ANSWERS}",
+        )
+    )
     def post(self, request: Request, payment_id: str = "") -> HttpResponse:
         asked = problems.read(request.data or {}, serializers.CustomersWord)
         payment_id = payment_id or asked.payment_id or ""
@@ -216,9 +228,15 @@ class VerdictView(APIView):
 
 
 class PayBillView(APIView):
-    """POST: the customer pays a bill, from credits or by a card: as VerdictView."""
+    """POST: the customer pays a bill."""
 
-    @door(SHOP, takes=serializers.BillPayment, gives=_GIVEN, refuses=_NOT_GIVEN)
+    @door(
+        SHOP,
+        takes=serializers.BillPayment,
+        gives=_GIVEN,
+        refuses=_NOT_GIVEN,
+        what=f"The customer pays a bill, from credits or by a card: {_ANSWERS}",
+    )
     def post(self, request: Request, saga_id: str) -> HttpResponse:
         asked = problems.read(request.data or {}, serializers.BillPayment)
         found = store.payment_of_bill(saga_id=saga_id, seen=owned_by(identity.owner(request)))

@@ -125,8 +125,8 @@ def forget_sagas(
 
 
 def owned(*, operation: Operation, commands: Sequence[Command]) -> dict[str, str]:
-    """Those of these saga ids that are a saga's own here, with its name: nobody does, or undoes,
-    by hand what belongs to one; but what was done by hand before it can be undone so.
+    """By saga id the name of the saga, for those of these commands whose saga id a real saga uses
+    here: such a step may not be called by hand. Exception: an undo by hand of what was so done.
     """
     rows = _execute(
         operation,

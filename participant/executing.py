@@ -155,6 +155,7 @@ def _execute(
     free = [command for command in commands if command.saga_id not in owned] if owned else commands
     entry = barrier.enter(operation=operation, commands=free)
     keys = [barrier.key_of(operation, command) for command in commands]
+    # Of several commands with one key the first is run; the others get its outcome.
     first = {
         key: command
         for key, command in zip(reversed(keys), reversed(commands), strict=True)

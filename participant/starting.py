@@ -145,7 +145,14 @@ def _urls() -> Iterator[tuple[str, str]]:
     is_rabbit = str(settings.BROKER_URL).startswith("amqp")
     yield "RABBITMQ_URL" if is_rabbit else "DUETO_BROKER_DATABASE_URL", settings.BROKER_URL
     for service, url in settings.SERVICE_URLS.items():
-        yield f"{service.upper()}_SERVICE_URL", url
+        yield address_of(service), url
+
+
+def address_of(service: str) -> str:
+    """What sets the address of another service: the variable that settings name, else its place in
+    SERVICE_URLS."""
+    named: Mapping[str, str] = getattr(settings, "SERVICE_URL_VARIABLES", {})
+    return named.get(service) or f"SERVICE_URLS[{service!r}]"
 
 
 def _host_of(url: str) -> str:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,12 @@ from stack.console import StackError
 
 BASE_FOLDER = Path(__file__).resolve().parent.parent
 STATE_FOLDER = BASE_FOLDER / ".dueto"
+MANAGE = (
+    f"{Path(sys.prefix).name}/bin/python manage.py"
+    if Path(sys.prefix).parent == BASE_FOLDER
+    else "python manage.py"
+)
+"""How our commands are typed in the clone's folder: nobody has to activate an environment."""
 _PLAIN = re.compile(r"[\w@%+=:,./-]+")
 _ON_DISK = Path("/var/tmp")  # noqa: S108 -- kept over a restart; not in memory  # nosec B108
 _KEPT_LOGS = 3

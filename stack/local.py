@@ -17,7 +17,7 @@ from stack import access, folders, record, replicas, services, status, temporal
 from stack.backing import Backends
 from stack.children import Program, wait_until_ready
 from stack.console import Interruption, StackError, Stopwatch, step
-from stack.folders import Folder
+from stack.folders import MANAGE, Folder
 from stack.ports import holder, require_free
 from stack.processes import Supervisor
 from stack.proxy import Proxy
@@ -371,7 +371,7 @@ def require_same_length(folder: Folder) -> None:
         raise StackError(
             f"the data in {folder.path} are of checkouts with {services.LENGTH_VARIABLE}={known},"
             f" and it is {given} now: set it to {known},"
-            " or remove the data with `python manage.py down --purge`."
+            f" or remove the data with `{MANAGE} down --purge`."
         )
     folder.write(_LENGTH, {"extra_steps": given})
 

@@ -21,7 +21,7 @@ from psycopg import sql
 
 from stack.children import Account, Program, unprivileged, wait_until_ready
 from stack.console import StackError
-from stack.folders import Folder, hand_over, is_ours, is_reachable, is_readable_tree
+from stack.folders import MANAGE, Folder, hand_over, is_ours, is_reachable, is_readable_tree
 
 USER = "dueto"
 MAINTENANCE_DATABASE = "postgres"
@@ -249,7 +249,7 @@ class Postgres:
         if found != self.version.partition(".")[0]:
             raise StackError(
                 f"the data in {self.data} is PostgreSQL {found}'s, and the one installed is"
-                f" {self.version}: remove the data with `python manage.py down --purge`."
+                f" {self.version}: remove the data with `{MANAGE} down --purge`."
             )
 
     def _take_over(self) -> None:
@@ -294,7 +294,7 @@ def embedded(
         if (home / "data").exists():
             raise StackError(
                 f"the password of the data in {home} is lost ({folder.path / _NOTE}):"
-                " remove the data with `python manage.py down --purge`."
+                f" remove the data with `{MANAGE} down --purge`."
             )
         known = {"password": secrets.token_hex(24)}
     passwords = known.get("logins", {})

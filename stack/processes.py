@@ -24,6 +24,16 @@ KILL_SECONDS = 10.0
 T = TypeVar("T")
 
 
+def _look() -> bool:
+    """A job that does nothing: before each job it is seen who has ended."""
+    return True
+
+
+def _end() -> bool:
+    """The last job."""
+    return False
+
+
 class Supervisor:
     """Starts programs and keeps them; `close()` ends whatever is still there."""
 
@@ -58,7 +68,7 @@ class Supervisor:
 
         def job() -> int:
             child = self._children[program.name] = Child(
-                program, on_exit=lambda: self._jobs.put(lambda: True)
+                program, on_exit=lambda: self._jobs.put(_look)
             )
             child.spawn()
             self._crashed.pop(program.name, None)
@@ -111,7 +121,7 @@ class Supervisor:
             return
         self.stop(self.pids())
         self._closed = True
-        self._jobs.put(lambda: False)
+        self._jobs.put(_end)
         self._thread.join()
 
     def _do(self, job: Callable[[], T]) -> T:

@@ -23,7 +23,7 @@ from contracts import rights
 from contracts.nearness import each_host
 from stack.children import Program, wait_until_ready
 from stack.console import StackError
-from stack.folders import BASE_FOLDER, Folder
+from stack.folders import BASE_FOLDER, MANAGE, Folder
 
 # What it has to say reaches the caller of `check` as an exception.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
@@ -303,7 +303,7 @@ def private(
     if (there := known.setdefault("count", 1)) != count:
         raise StackError(
             f"the data in {folder.path} are of a broker of {there} node(s): start it with"
-            f" `--broker-nodes {there}`, or remove the data with `python manage.py down --purge`."
+            f" `--broker-nodes {there}`, or remove the data with `{MANAGE} down --purge`."
         )
     logins = [USER, *(login.name for login in rights.logins())]
     known["passwords"] |= {

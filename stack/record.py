@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from stack import children
 from stack.console import Announce, Interruption, StackError
-from stack.folders import Folder
+from stack.folders import MANAGE, Folder
 from stack.replicas import written
 from stack.services import RECORD, Options
 
@@ -54,7 +54,7 @@ def claim(path: Path) -> Folder:
         other = (folder.read(FILE) or {}).get("supervisor") or {}
         raise StackError(
             f"already running in this clone (process {other.get('pid', 'unknown')}):"
-            " `python manage.py status` shows it, `python manage.py down` stops it."
+            f" `{MANAGE} status` shows it, `{MANAGE} down` stops it."
         )
     clear_leftovers(folder)
     return folder

@@ -24,7 +24,7 @@ from catalogue.services import BY_NAME
 from contracts.doors import OPS_READ
 from contracts.nearness import each_host
 from stack import children, rabbitmq, replicas
-from stack.folders import STATE_FOLDER, Folder
+from stack.folders import MANAGE, STATE_FOLDER, Folder
 
 OK = 200
 ASK_SECONDS = 3.0
@@ -236,7 +236,7 @@ def who_gets_in(record: dict[str, Any]) -> list[str]:
         folder = "" if found["keys"] == str(STATE_FOLDER / "keys") else f" --folder {found['keys']}"
         lines = [
             f"Mode required{why}: each door asks for a token. To get one:",
-            f'  eval "$(python manage.py token --env --user ana{folder})"',
+            f'  eval "$({MANAGE} token --env --user ana{folder})"',
             '  curl -H "Authorization: Bearer $TOKEN" ...   (--scope for more than shopping)',
         ]
     return [part for line in lines for part in _wrapped(line, indent="")] + [""]

@@ -40,7 +40,10 @@ def add_explore(parser: CommandParser) -> None:
     parser.add_argument("--pattern", choices=PATTERNS, help="only this one (default: all)")
     parser.add_argument("--saga", choices=SAGAS, help="only this one (default: all)")
     parser.add_argument(
-        "--schedules", type=int, default=100_000, help="how many different ones, in all"
+        "--schedules",
+        type=int,
+        default=100_000,
+        help="how many different ones, in all (default: %(default)d)",
     )
     parser.add_argument("--seed", type=int, default=1, help="the same seed plays the same ones")
     parser.add_argument(

@@ -103,7 +103,10 @@ class BarrierAnswer(NamedTuple):
 
 def stored(book: Book, direction: Direction, step: str) -> bool | None:
     """The answer given before: done or not; None if there was none."""
-    return next((entry.is_done for entry in book if entry[:2] == (direction, step)), None)
+    return next(
+        (entry.is_done for entry in book if (entry.direction, entry.step) == (direction, step)),
+        None,
+    )
 
 
 def waits(book: Book, step: str) -> bool:

@@ -206,7 +206,8 @@ def automaton_as_text(saga: Saga) -> str:
         rows = [transfer for transfer in found if transfer.state == state]
         for event, what in dict.fromkeys((row.event, row.what) for row in rows):
             lines.append(f"  on {event}: {what}")
-            lines += [f"      {row.emits} -> {row.to}" for row in rows if row[1:3] == (event, what)]
+            led = [row for row in rows if (row.event, row.what) == (event, what)]
+            lines += [f"      {row.emits} -> {row.to}" for row in led]
     return "\n".join(lines) + "\n"
 
 

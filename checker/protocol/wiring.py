@@ -300,7 +300,12 @@ def _misdirected(protocol: Orchestration) -> Iterator[Found]:
 
 
 def _astray(protocol: Orchestration) -> Iterator[Found]:
-    published = {reply for reaction in protocol.reactions for reply in reaction[4:] if reply}
+    published = {
+        reply
+        for reaction in protocol.reactions
+        for reply in (reaction.emits, reaction.emits_on_refusal)
+        if reply
+    }
     for reply in sorted(published - set(protocol.replies or ())):
         yield Found(
             reply, f"{reply} is published, and {protocol.orchestrator} does not consume it."

@@ -23,6 +23,7 @@ from django.core.management.base import CommandError, CommandParser
 from contracts.bounds import MOST_ID
 from contracts.doors import OPS_ACT, OPS_READ
 from httpapi import keys
+from participant import starting
 
 SECONDS = 10.0
 TOKEN_SECONDS = 3600.0
@@ -66,9 +67,9 @@ def call(
         return Reply(given.status, given.json())
     except (urllib3.exceptions.HTTPError, ValueError) as error:
         raise CommandError(
-            f"{service} gives no answer at {url}: {error}\nIs it started? Where it is, is read"
-            f" from {service.upper()}_SERVICE_URL and the like; for a stack on other ports:"
-            ' eval "$(python manage.py status --env)"'
+            f"{service} gives no answer at {url}: {error}\nIs it running? Its address is in"
+            f" {starting.address_of(service)}; `manage.py status --env` prints that of a stack that"
+            " runs here."
         ) from error
 
 

@@ -32,7 +32,8 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", choices=["missing", "new", "list", "retire"])
+        actions = ("missing", "new", "list", "retire")
+        parser.add_argument("action", choices=actions, help=f"one of {', '.join(actions)}")
         parser.add_argument(
             "holders", nargs="*", metavar="holder", help=f"of {', '.join(HOLDERS)}; none: all"
         )

@@ -15,8 +15,8 @@ LONGEST = 24 * 60
 class Command(BaseCommand):
     help = (
         'Prints a token with which a person asks: curl -H "Authorization: Bearer $TOKEN".'
-        ' `eval "$(manage.py token --env --user ana)"` sets TOKEN. Needs the keys of who knows'
-        " the people, as `make up AUTH=required` makes them."
+        ' `eval "$(.venv/bin/python manage.py token --env --user ana)"` sets TOKEN. Needs the keys'
+        " of who knows the people, as `make up AUTH=required` makes them."
     )
     requires_system_checks: list[str] = []
 

@@ -149,7 +149,8 @@ class ManualBulkheads:
 
 
 BEFORE_CALL, ANSWERED = "desk.before_call", "desk.answered"
-REQUEST, ANSWER = LOST = ("request", "answer")
+REQUEST, ANSWER = "request", "answer"
+LOSABLE = (REQUEST, ANSWER)
 
 
 class CardNetwork:

@@ -16,7 +16,7 @@ from checker.explorer.sagas.backend import AskedDecision, Backend
 from checker.explorer.sagas.calls import (
     ANSWERED,
     BEFORE_CALL,
-    LOST,
+    LOSABLE,
     REPLY_LOST,
     REQUEST_LOST,
     CardDesk,
@@ -125,7 +125,7 @@ class Deciders:
         if self._limits.left["late verdict"] and (late := self._free(self._late())):
             yield Option("late verdict", "{0}, too late", self._give_late, late)
         if self._limits.left["lost card"] and self._paid and not self._desk.network.loses:
-            yield Option("lost card", "the card network's next {0} is lost", self._lose, LOST)
+            yield Option("lost card", "the card network's next {0} is lost", self._lose, LOSABLE)
         yield from self._crashes(scripted)
         yield from self._overlaps(scripted)
 

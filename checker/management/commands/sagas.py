@@ -36,7 +36,7 @@ class Command(BaseCommand):
 
 
 def _add_show(parser: ArgumentParser) -> None:
-    parser.add_argument("saga", choices=SAGAS)
+    parser.add_argument("saga", choices=SAGAS, help=f"one of {', '.join(SAGAS)}")
 
 
 def _show(*, options: dict[str, Any], write: Write) -> int:
@@ -75,12 +75,24 @@ def _check(*, options: dict[str, Any], write: Write) -> int:
 
 
 def _add_graph(parser: ArgumentParser) -> None:
-    parser.add_argument("--saga", choices=SAGAS, default=FIRST)
-    parser.add_argument("--pattern", choices=wired.PROTOCOLS, default=patterns.CHOREOGRAPHED)
+    parser.add_argument(
+        "--saga", choices=SAGAS, default=FIRST, help="which one (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--pattern",
+        choices=wired.PROTOCOLS,
+        default=patterns.CHOREOGRAPHED,
+        help="in which pattern (default: %(default)s)",
+    )
     parser.add_argument(
         "--automaton", action="store_true", help="the states ok and error, and what leads where"
     )
-    parser.add_argument("--format", choices=FLOWCHARTS, default="mermaid")
+    parser.add_argument(
+        "--format",
+        choices=FLOWCHARTS,
+        default="mermaid",
+        help=f"{' or '.join(FLOWCHARTS)} (default: %(default)s)",
+    )
     parser.add_argument("--output", metavar="FILE", type=Path, help="instead of printing it")
 
 
@@ -101,11 +113,11 @@ def _graph(*, options: dict[str, Any], write: Write) -> int:
 SUBCOMMANDS = {
     "show": ("prints all that follows from a saga's page", _add_show, _show),
     "check": (
-        "proves who says what to whom right; exit status 1 after a breach",
+        "proves that each path of each saga ends right in each pattern; status 1 after a breach",
         _add_check,
         _check,
     ),
-    "graph": ("draws who does what, and who goes on then", _add_graph, _graph),
+    "graph": ("draws which service does what, and what follows from it", _add_graph, _graph),
     "explore": (
         "plays thousands of schedules of faults, in memory; exit status 1 after a breach",
         explorer.add_explore,

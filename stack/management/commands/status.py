@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from stack import status
-from stack.folders import STATE_FOLDER, Folder
+from stack.folders import MANAGE, STATE_FOLDER, Folder
 from stack.record import read as read_record
 
 HEALTHY, UNHEALTHY, NOT_RUNNING = 0, 1, 3
@@ -29,14 +29,14 @@ class Command(BaseCommand):
             "--env",
             action="store_true",
             help="print the variables (secrets included) that lead other commands to this run:"
-            ' eval "$(python manage.py status --env)"',
+            ' eval "$(.venv/bin/python manage.py status --env)"',
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         folder = Folder(STATE_FOLDER)
         record = read_record(folder)
         if record is None:
-            self.stdout.write("{}" if options["json"] else "Not running: `python manage.py up`.")
+            self.stdout.write("{}" if options["json"] else f"Not running: `{MANAGE} up`.")
             sys.exit(NOT_RUNNING)
         if options["env"]:
             self._print_environment(record["environment"])

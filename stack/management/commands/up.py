@@ -11,7 +11,7 @@ from catalogue import SAGAS
 from stack import record, replicas
 from stack.backing import BrokerChoice
 from stack.console import Interrupted, StackError, to_terminal
-from stack.folders import STATE_FOLDER, Folder
+from stack.folders import MANAGE, STATE_FOLDER, Folder
 from stack.local import LocalStack, Options
 from stack.status import admin_login, who_gets_in
 
@@ -116,9 +116,9 @@ def _summary(record: dict[str, Any], *, detached: bool) -> str:
         "",
         *who_gets_in(record),
         *admin_login(record),
-        "To try it: `python manage.py demo`, or docs/tutorials/a-checkout.md.",
-        "This again: `python manage.py status`.",
-        "Stop it with `python manage.py down`." if detached else "Stop it with Ctrl-C.",
+        f"To try it: `{MANAGE} demo`, or docs/tutorials/a-checkout.md.",
+        f"This again: `{MANAGE} status`.",
+        f"Stop it with `{MANAGE} down`." if detached else "Stop it with Ctrl-C.",
     ]
     return "\n".join(lines)
 
