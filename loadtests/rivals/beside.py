@@ -20,6 +20,7 @@ from catalogue.services import ALL
 from loadtests.load import shopper
 from loadtests.load.workload import Supplier
 from loadtests.measuring.cost import Meters
+from loadtests.measuring.machine import make_checkpoint_if_due
 from loadtests.measuring.outcomes import REST_SECONDS, Outcomes, until
 from loadtests.rivals.door import HOST, READY
 from loadtests.running.bench import ROOT, load_on
@@ -244,11 +245,22 @@ class RivalMeters(Meters):
 
 @contextlib.contextmanager
 def runner_on(
-    *, shop: Shop, is_rival: bool, name: str, folder: Path, say: Say
+    *,
+    stack: LocalStack,
+    shop: Shop,
+    name: str,
+    folder: Path,
+    say: Say,
+    seconds_after: float = 0.0,
+    elsewhere: Mapping[str, WindowRunner] | None = None,
 ) -> Iterator[tuple[WindowRunner, Meters]]:
-    """What carries out the windows of a rival, or of the shop. `name`: of the run."""
+    """What carries out the windows of a rival; or, where those of the rivals are carried out
+    `elsewhere`, those of the shop, with the checkpoints of all. `name`: of the run;
+    `seconds_after`: what comes after the windows.
+    """
     folder.mkdir()
     database = shop.databases["default"]
+    is_rival = elsewhere is None
     with contextlib.ExitStack() as opened:
         supplier = outcomes = None
         if is_rival:
@@ -262,13 +274,16 @@ def runner_on(
             shop=shop, outcomes=sender.outcomes, generator_pid=sender.generator.pid
         )
         opened.callback(meters.close)
+        server = stack.superuser_urls["default"]
         runner = WindowRunner(
             sender=sender,
             meters=meters,
-            checkpoint=lambda: None,
+            checkpoint=lambda: is_rival or make_checkpoint_if_due(database=server),
             pause=lambda is_on: None,
             timeline=None,
             say=say,
+            seconds_after=seconds_after,
+            elsewhere=elsewhere,
         )
         yield runner, meters
 

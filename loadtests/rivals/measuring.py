@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -19,12 +20,11 @@ from loadtests.evaluating.comparison import facts
 from loadtests.evaluating.results import Measured
 from loadtests.load import shopper
 from loadtests.load.windows import (
+    AUDIT_SECONDS,
     Arrivals,
     Load,
-    Remaining,
     Window,
     WindowPhase,
-    as_minutes,
     in_blocks,
 )
 from loadtests.measuring import cost, machine, samples
@@ -34,7 +34,7 @@ from loadtests.rivals import beside, ratios, report
 from loadtests.rivals.beside import RIVALS
 from loadtests.rivals.ratios import Idle, Result
 from loadtests.running.bench import own_stack, run_audit
-from loadtests.running.runner import Say, WindowRunner, progress
+from loadtests.running.runner import Say
 from loadtests.shop import shop_of
 
 PATTERNS = shopper.THE_TWO
@@ -55,7 +55,6 @@ LEAST_SECONDS = 20.0
 BURST = 300.0
 WARM_UP_SECONDS = 2.0
 REST_SECONDS = 5.0
-AUDIT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,26 +108,32 @@ def run(*, settings: RivalSettings, say: Say) -> tuple[Result, Path]:
     ):
         own = shop_of(stack=stack)
         own = replace(own, processes=lambda: beside.own_processes(every=stack.processes))
-        shops = {SHOP: own, **beside.start(stack=stack, say=say)}
+        rivals = beside.start(stack=stack, say=say)
+        of_run: dict[str, Any] = {"stack": stack, "name": str(settings.seed), "say": say}
         made = {
             name: opened.enter_context(
-                beside.runner_on(
-                    shop=shop,
-                    is_rival=name != SHOP,
-                    name=str(settings.seed),
-                    folder=Path(working, name),
-                    say=say,
-                )
+                beside.runner_on(shop=shop, folder=Path(working, name), **of_run)
             )
-            for name, shop in shops.items()
+            for name, shop in rivals.items()
         }
+        runner, meters = opened.enter_context(
+            beside.runner_on(
+                shop=own,
+                folder=Path(working, SHOP),
+                seconds_after=AUDIT_SECONDS,
+                elsewhere={name: other for name, (other, _) in made.items()},
+                **of_run,
+            )
+        )
         environment = machine.describe(shop=own, database=stack.database)
         environment |= {"rivals": beside.versions(), "processes": PROCESSES}
-        idle = _at_rest({arm: made.get(arm, made[SHOP])[1] for arm in ARMS})
-        runners = {arm: made.get(arm, made[SHOP])[0] for arm in ARMS}
-        measured = _measure(runners, settings, own.databases["default"], say)
+        idle = _at_rest({arm: made[arm][1] if arm in made else meters for arm in ARMS})
+        planned = windows(settings=settings)
+        measured = runner.run(planned=planned, known=[], done=lambda _: None)
         say("auditing what the run has left in everybody's tables")
-        books = {name: _audited(name, shops[name].databases["default"], measured) for name in NAMES}
+        books = {
+            name: _audited(name, rivals[name].databases["default"], measured) for name in NAMES
+        }
         audit = run_audit(environment=stack.audit_environment)
         if not audit.is_clean:
             raise NotMeasured(f"no result: the audit of the shop found a breach.\n{audit.output}")
@@ -191,28 +196,6 @@ def _at_rest(meters: Mapping[str, Meters]) -> dict[str, Idle]:
         )
         for arm, found in spent.items()
     }
-
-
-def _measure(
-    runners: Mapping[str, WindowRunner], settings: RivalSettings, database: str, say: Say
-) -> list[Measured]:
-    planned = windows(settings=settings)
-    remaining = Remaining(after=AUDIT_SECONDS)
-    say(f"{len(planned)} windows to come, {_left(remaining, planned)}")
-    seen: list[Measured] = []
-    for place, window in enumerate(planned, start=1):
-        began = time.monotonic()
-        if not seen or seen[-1].window.block != window.block:
-            machine.make_checkpoint_if_due(database=database)
-        seen.append(runners[window.pattern].measure(window=window, seen=seen))
-        remaining.add(window=window, took=time.monotonic() - began)
-        left = _left(remaining, planned[place:])
-        say(f"{progress(seen[-1], of=len(planned))}; {left}")
-    return seen
-
-
-def _left(remaining: Remaining, to_come: Sequence[Window]) -> str:
-    return f"{as_minutes(seconds=remaining.seconds(to_come=to_come))} left"
 
 
 def _audited(rival: str, database: str, measured: Sequence[Measured]) -> dict[str, str]:

@@ -1,19 +1,23 @@
 """`manage.py rivals` but for the rivals: what it plans, computes, tells and refuses."""
 
+from contextlib import nullcontext
 from io import StringIO
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from catalogue import SAGAS
+from loadtests.drawing.screen import WIDTH
 from loadtests.evaluating.results import Measured
 from loadtests.load.windows import WindowPhase
 from loadtests.rivals import beside, measuring, ratios, report, saga
 from loadtests.rivals.measuring import ARMS, RivalSettings
 from loadtests.rivals.ratios import KINDS, Idle, Result
+from loadtests.running.runner import WindowRunner
 from stack.console import StackError
 from tests.unit.loadtests.builders import cost, measured, window
 
@@ -113,7 +117,7 @@ def test_screen_has_the_verdict_first_and_losses_in_it_and_fits_a_terminal() -> 
     lines = said.split("\n")
     assert lines[0].startswith("Orchestrated is ahead of DBOS in p50, p95")
     assert "; behind the floor in p50, p95 and completed/s" in said.replace("\n  ", " ")
-    assert max(map(len, lines)) <= report.WIDTH
+    assert max(map(len, lines)) <= WIDTH
     assert "  orchestrated to\n    DBOS            " in said
     assert "0.50 (0.50-0.50)" in said  # p50 to that of DBOS
 
@@ -142,6 +146,29 @@ def test_books_that_do_not_add_up_are_a_breach(wrong: dict[str, int]) -> None:
     ((name, value),) = wrong.items()
     (said,) = beside.breaches(books={**BOOKS, **wrong})
     assert f"{name} {value}" in said
+
+
+def test_checkpoints_are_made_as_one_who_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The audit's login, with which all else is read, may make none."""
+    made: list[str] = []
+    monkeypatch.setattr(beside, "make_checkpoint_if_due", lambda *, database: made.append(database))
+    monkeypatch.setattr(beside, "load_on", lambda **_: nullcontext(MagicMock()))
+    monkeypatch.setattr(beside, "Meters", MagicMock())
+    now = measured(of=window(), latencies=[0.02])
+    monkeypatch.setattr(WindowRunner, "measure", lambda _, **asked: now)
+    on = beside.runner_on(
+        stack=MagicMock(superuser_urls={"default": "postgresql://postgres@here/"}),
+        shop=MagicMock(databases={"default": "postgresql://dueto_audit@here/"}),
+        name="1",
+        folder=tmp_path / "shop",
+        say=lambda _: None,
+        elsewhere={},
+    )
+    with on as (runner, _):
+        runner.run(planned=[window()], known=[], done=lambda _: None)
+    assert made == ["postgresql://postgres@here/"]
 
 
 def test_process_of_a_rival_counts_for_it_alone_and_postgres_for_all() -> None:
