@@ -25,6 +25,15 @@ SECRETS, KEYS = "/run/secrets", "/run/keys"
 _HOST = "0.0.0.0"  # noqa: S104 -- in a pod, whose callers a NetworkPolicy names
 _LABEL = "app.kubernetes.io"
 _PART = {f"{_LABEL}/part-of": "dueto"}
+_VERSIONS = {
+    "Service": "v1",
+    "Deployment": "apps/v1",
+    "PodDisruptionBudget": "policy/v1",
+    "Job": "batch/v1",
+    "NetworkPolicy": "networking.k8s.io/v1",
+    "HorizontalPodAutoscaler": "autoscaling/v2",
+}
+"""Of each kind's API."""
 _POSTGRES = {"cnpg.io/cluster": "postgres"}
 _RABBITMQ = {f"{_LABEL}/name": "rabbitmq"}
 """How the operators of CloudNativePG and RabbitMQ mark the pods of components/servers."""
@@ -109,23 +118,47 @@ def _configuration() -> str:
 
 
 def _of_service(service: Service) -> Iterator[Manifest]:
-    name = host_of(service)
     web = services.web_command(host=_HOST, port=service.port)
     ports = [{"name": "http", "containerPort": service.port}]
     yield _deployment(service, "web", web, ports=ports)
-    yield {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": name, "labels": _labels(service, "web")},
-        "spec": {
-            "selector": _selector(service, "web"),
-            "ports": [{"name": "http", "port": service.port, "targetPort": "http"}],
-        },
+    spec = {
+        "selector": _selector(service, "web"),
+        "ports": [{"name": "http", "port": service.port, "targetPort": "http"}],
     }
+    yield _manifest("Service", host_of(service), _labels(service, "web"), spec)
     yield _budget(service, "web")
     if service.has_worker:
         yield _deployment(service, "worker", services.WORKER_COMMAND)
         yield _budget(service, "worker")
+
+
+def _manifest(kind: str, name: str, labels: Mapping[str, str], spec: Manifest) -> Manifest:
+    return {
+        "apiVersion": _VERSIONS[kind],
+        "kind": kind,
+        "metadata": {"name": name, "labels": dict(labels)},
+        "spec": spec,
+    }
+
+
+def _template(
+    secret: str,
+    labels: Mapping[str, str],
+    command: Iterable[str],
+    variables: Mapping[str, str],
+    **more: list[Manifest],
+) -> Manifest:
+    """Of a pod. `secret`: what it holds; `more`: of its container."""
+    container = {
+        "name": "dueto",
+        "image": "dueto",
+        "command": list(command),
+        "env": [{"name": key, "value": value} for key, value in variables.items()],
+        **more,
+    }
+    volume = {"name": "secrets", "secret": {"secretName": secret}}
+    spec = {"containers": [container], "volumes": [volume]}
+    return {"metadata": {"labels": dict(labels)}, "spec": spec}
 
 
 def _process(service: Service, kind: str) -> str:
@@ -142,31 +175,15 @@ def _labels(service: Service, kind: str) -> dict[str, str]:
 
 
 def _deployment(
-    service: Service, kind: str, command: Iterable[str], *, ports: list[Manifest] | None = None
+    service: Service, kind: str, command: Iterable[str], **more: list[Manifest]
 ) -> Manifest:
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": _process(service, kind), "labels": _labels(service, kind)},
-        "spec": {
-            "selector": {"matchLabels": _selector(service, kind)},
-            "template": {
-                "metadata": {"labels": _labels(service, kind)},
-                "spec": {
-                    "containers": [
-                        {
-                            "name": "dueto",
-                            "image": "dueto",
-                            "command": list(command),
-                            "env": _environment(variables_of(service)),
-                            **({"ports": ports} if ports else {}),
-                        }
-                    ],
-                    "volumes": [_secret(host_of(service))],
-                },
-            },
-        },
+    """`more`: of its container."""
+    labels, told = _labels(service, kind), variables_of(service)
+    spec = {
+        "selector": {"matchLabels": _selector(service, kind)},
+        "template": _template(host_of(service), labels, command, told, **more),
     }
+    return _manifest("Deployment", _process(service, kind), labels, spec)
 
 
 def variables_of(service: Service) -> dict[str, str]:
@@ -194,26 +211,14 @@ def _databases(some: Iterable[Service], *, prefix: str = "") -> dict[str, str]:
     }
 
 
-def _environment(variables: Mapping[str, str]) -> list[Manifest]:
-    return [{"name": key, "value": value} for key, value in variables.items()]
-
-
-def _secret(name: str) -> Manifest:
-    return {"name": "secrets", "secret": {"secretName": name}}
-
-
 def _budget(service: Service, kind: str) -> Manifest:
     """A node may be emptied, one pod of a process after the other; one that is unwell at once."""
-    return {
-        "apiVersion": "policy/v1",
-        "kind": "PodDisruptionBudget",
-        "metadata": {"name": _process(service, kind), "labels": _labels(service, kind)},
-        "spec": {
-            "maxUnavailable": 1,
-            "unhealthyPodEvictionPolicy": "AlwaysAllow",
-            "selector": {"matchLabels": _selector(service, kind)},
-        },
+    spec = {
+        "maxUnavailable": 1,
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        "selector": {"matchLabels": _selector(service, kind)},
     }
+    return _manifest("PodDisruptionBudget", _process(service, kind), _labels(service, kind), spec)
 
 
 def _tasks() -> Iterator[Manifest]:
@@ -228,27 +233,7 @@ def _tasks() -> Iterator[Manifest]:
 
 def _task(name: str, command: Iterable[str], variables: Mapping[str, str]) -> Manifest:
     labels = {f"{_LABEL}/name": name, f"{_LABEL}/component": "task", **_PART}
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": name, "labels": labels},
-        "spec": {
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {
-                    "containers": [
-                        {
-                            "name": "dueto",
-                            "image": "dueto",
-                            "command": list(command),
-                            "env": _environment(variables),
-                        }
-                    ],
-                    "volumes": [_secret(name)],
-                },
-            }
-        },
-    }
+    return _manifest("Job", name, labels, {"template": _template(name, labels, command, variables)})
 
 
 def _policies(callers: Mapping[str, list[str]]) -> Iterator[Manifest]:
@@ -294,17 +279,13 @@ def _policy(
     egress: list[Manifest] | None = None,
 ) -> Manifest:
     """Without `egress` it says nothing of what these pods may reach."""
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": {"name": name, "labels": _PART},
-        "spec": {
-            "podSelector": {"matchLabels": dict(pods)},
-            "policyTypes": ["Ingress"] if egress is None else ["Ingress", "Egress"],
-            "ingress": ingress,
-            **({} if egress is None else {"egress": egress}),
-        },
+    spec = {
+        "podSelector": {"matchLabels": dict(pods)},
+        "policyTypes": ["Ingress"] if egress is None else ["Ingress", "Egress"],
+        "ingress": ingress,
+        **({} if egress is None else {"egress": egress}),
     }
+    return _manifest("NetworkPolicy", name, _PART, spec)
 
 
 def _pods(names: Iterable[str], *, kind: str = "") -> list[Manifest]:
@@ -341,17 +322,13 @@ def _ports() -> dict[int, Service]:
 def _service_of_edge() -> Manifest:
     """It keeps the callers' addresses: nginx limits each."""
     ports = ({"name": f"port-{port}", "port": port} for port in _ports())
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "edge", "labels": _PART},
-        "spec": {
-            "type": "LoadBalancer",
-            "externalTrafficPolicy": "Local",
-            "selector": {f"{_LABEL}/name": "edge"},
-            "ports": list(ports),
-        },
+    spec = {
+        "type": "LoadBalancer",
+        "externalTrafficPolicy": "Local",
+        "selector": {f"{_LABEL}/name": "edge"},
+        "ports": list(ports),
     }
+    return _manifest("Service", "edge", _PART, spec)
 
 
 def _edge() -> str:
@@ -386,17 +363,13 @@ def _external(metric: str, service: Service, a_pod: int) -> Manifest:
 
 def _scaler(service: Service, kind: str, metrics: list[Manifest]) -> Manifest:
     name = _process(service, kind)
-    return {
-        "apiVersion": "autoscaling/v2",
-        "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": name, "labels": _labels(service, kind)},
-        "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
-            "minReplicas": FEWEST,
-            "maxReplicas": MOST,
-            "metrics": metrics,
-        },
+    spec = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+        "minReplicas": FEWEST,
+        "maxReplicas": MOST,
+        "metrics": metrics,
     }
+    return _manifest("HorizontalPodAutoscaler", name, _labels(service, kind), spec)
 
 
 if __name__ == "__main__":
