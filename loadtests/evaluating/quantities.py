@@ -44,23 +44,14 @@ class Quantity:
     read: Callable[[Comparison, str], Measurement | None]
 
 
-def _latencies(
-    prefix: str, about: str, phase: WindowPhase, of: Callable[[Figures], Times | None]
-) -> dict[str, Quantity]:
-    return {
-        f"{prefix}{name}": Quantity(
-            unit="ms", about=f"{name} {about}", read=_percentile(phase, of, place)
-        )
-        for place, name in enumerate(("p50", "p95", "p99"))
-    }
-
-
 def _percentile(
-    phase: WindowPhase, of: Callable[[Figures], Times | None], place: int
+    phase: WindowPhase, attribute: str, place: int
 ) -> Callable[[Comparison, str], Measurement | None]:
+    """`attribute`: of Figures, which has times; `place`: of a percentile in them."""
+
     def read(run: Comparison, pattern: str) -> Measurement | None:
         figures = _figures(run, phase, pattern)
-        times = of(figures) if figures else None
+        times: Times | None = getattr(figures, attribute) if figures else None
         if times is None:
             return None
         windows = [_or_never(value) for value in times.of_windows(place)]
@@ -163,27 +154,18 @@ def _figures(run: Comparison, phase: WindowPhase, pattern: str) -> Figures | Non
 
 
 _TIMES = {
-    **_latencies(
-        "", "until the outcome, light load", WindowPhase.LIGHT, lambda figures: figures.outcome
-    ),
-    **_latencies(
-        "accepted_",
-        "until the 202, light load",
-        WindowPhase.LIGHT,
-        lambda figures: figures.acceptance,
-    ),
-    **_latencies(
-        "undone_", "until it was undone", WindowPhase.FAILURES, lambda figures: figures.compensated
-    ),
-    **_latencies(
-        "refused_", "until it was refused", WindowPhase.FAILURES, lambda figures: figures.refused
-    ),
-    **_latencies(
-        "hot_", "where all want one product", WindowPhase.HOT, lambda figures: figures.outcome
-    ),
-    **_latencies(
-        "zipf_", "where some are popular", WindowPhase.ZIPF, lambda figures: figures.outcome
-    ),
+    f"{prefix}{name}": Quantity(
+        unit="ms", about=f"{name} {about}", read=_percentile(phase, attribute, place)
+    )
+    for prefix, about, phase, attribute in (
+        ("", "until the outcome, light load", WindowPhase.LIGHT, "outcome"),
+        ("accepted_", "until the 202, light load", WindowPhase.LIGHT, "acceptance"),
+        ("undone_", "until it was undone", WindowPhase.FAILURES, "compensated"),
+        ("refused_", "until it was refused", WindowPhase.FAILURES, "refused"),
+        ("hot_", "where all want one product", WindowPhase.HOT, "outcome"),
+        ("zipf_", "where some are popular", WindowPhase.ZIPF, "outcome"),
+    )
+    for place, name in enumerate(("p50", "p95", "p99"))
 }
 _OTHERS = {
     "completed/s": Quantity(unit="/s", about="completed, full load", read=_completed),
