@@ -10,12 +10,11 @@ is linear in 1/a, s/a and k/a, and is fitted as that, with relative errors, none
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from math import sqrt
 
 import numpy
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
+from scipy.optimize import least_squares, nnls
 
 LEAST_POINTS = 4
 TOLERATED = 0.15
@@ -65,31 +64,12 @@ def fit(*, points: Sequence[tuple[float, float]]) -> ScalabilityLaw | None:
         return None
     # A row a point; with the right terms (1/a, s/a, k/a) each comes to 1.
     rows = numpy.array([[x / n, (n - 1) * x / n, (n - 1) * x] for n, x in points])
-    found = [
-        (_error(rows, terms), terms)
-        for count in (3, 2, 1)
-        for chosen in combinations((0, 1, 2), count)
-        if 0 in chosen and (terms := _terms(rows, chosen))
-    ]
-    if not found:
+    terms, distance_of_all = nnls(rows, numpy.ones(len(rows)))
+    a, b, c = terms.tolist()
+    if a == 0:
         return None
-    error, (a, b, c) = min(found)
+    error = float(distance_of_all) / sqrt(len(points))
     return ScalabilityLaw(alone=1 / a, contention=b / a, coherency=c / a, error=error)
-
-
-def _terms(rows: Matrix, chosen: Sequence[int]) -> list[float] | None:
-    """Least squares with these terms only; None where one comes out below 0."""
-    found, _, rank, _ = numpy.linalg.lstsq(rows[:, chosen], numpy.ones(len(rows)))
-    if rank < len(chosen) or found.min() < 0 or found[0] <= 0:
-        return None
-    terms = [0.0, 0.0, 0.0]
-    for term, value in zip(chosen, found.tolist(), strict=True):
-        terms[term] = value
-    return terms
-
-
-def _error(rows: Matrix, terms: Sequence[float]) -> float:
-    return float(numpy.sqrt(numpy.mean((rows @ numpy.array(terms) - 1) ** 2)))
 
 
 def fitted(
