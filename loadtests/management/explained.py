@@ -2,6 +2,7 @@
 are, and fail.
 """
 
+import secrets
 import sys
 import textwrap
 from argparse import ArgumentTypeError
@@ -84,6 +85,16 @@ def add_valued(parser: CommandParser) -> Callable[..., None]:
         parser.add_argument(name, type=kind, default=usual, help=text, **more)
 
     return add
+
+
+def add_seed(parser: CommandParser, *, of: str) -> None:
+    """Adds --seed. `of`: what follows from it."""
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=secrets.randbelow(10**6),
+        help=f"of {of}; default: a new one, reported",
+    )
 
 
 def positive(text: str) -> float:

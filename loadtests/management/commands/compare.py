@@ -1,6 +1,5 @@
 """`manage.py compare`: the same saga in both patterns, measured side by side."""
 
-import secrets
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from loadtests.evaluating.conditions import Condition, Standing, condition, expa
 from loadtests.evaluating.quantities import NAMED
 from loadtests.load import shopper
 from loadtests.load.plan import RunSettings
-from loadtests.management.explained import MeasuringCommand, add_valued, between, positive
+from loadtests.management.explained import MeasuringCommand, add_seed, add_valued, between, positive
 from loadtests.running.store import NotStored, Store, as_json
 from loadtests.shop import CHECKOUT, MOST_STEPS, OWN_STEPS
 from stack.folders import MANAGE
@@ -145,12 +144,7 @@ class Command(MeasuringCommand):
             f" can't send as much; at most {MOST_WORKERS}"
         )
         add("--workers", _workers, 1, shared, metavar="N")
-        parser.add_argument(
-            "--seed",
-            type=int,
-            default=secrets.randbelow(10**6),
-            help="of arrival times and order; default: a new one, reported",
-        )
+        add_seed(parser, of="arrival times and order")
 
     def _add_kind_of_run(self, parser: CommandParser) -> None:
         """How the shop is, and what is done with it."""
@@ -325,19 +319,12 @@ def _settings(options: dict[str, Any]) -> RunSettings:
         _check_saga(patterns, options)
     if options["declined"] + options["scarce"] > 1:
         raise CannotCompare("--declined and --scarce together are more than all checkouts")
+    same = ("seconds", "rate", "declined", "scarce", "seed", "zipf", "steps", "saga", "workers")
     return RunSettings(
         patterns=patterns,
-        seconds=options["seconds"],
-        rate=options["rate"],
-        declined=options["declined"],
-        scarce=options["scarce"],
-        seed=options["seed"],
         is_full=options["full"],
         hop_ms=options["hop"],
-        zipf=options["zipf"],
-        steps=options["steps"],
-        saga=options["saga"],
-        workers=options["workers"],
+        **{name: options[name] for name in same},
     )
 
 

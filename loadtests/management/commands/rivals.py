@@ -1,12 +1,11 @@
 """`manage.py rivals`: the same checkout on DBOS, Temporal and on nothing, beside the patterns."""
 
-import secrets
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from loadtests.management.explained import MeasuringCommand, add_valued, between
+from loadtests.management.explained import MeasuringCommand, add_seed, add_valued, between
 from loadtests.rivals.measuring import LEAST_SECONDS, RivalSettings, as_json, run
 from loadtests.rivals.report import screen
 
@@ -37,12 +36,7 @@ class Command(MeasuringCommand):
         )
         at_least = between(LEAST_SECONDS, MOST_SECONDS, unit="s")
         add_valued(parser)("--seconds", at_least, RivalSettings.seconds, timed)
-        parser.add_argument(
-            "--seed",
-            type=int,
-            default=secrets.randbelow(10**6),
-            help="of the order; default: a new one, reported",
-        )
+        add_seed(parser, of="the order")
         parser.add_argument(
             "--json", type=Path, metavar="PATH", help="also write all figures to this file"
         )

@@ -1,6 +1,5 @@
 """`manage.py survey`: measures what `manage.py choose` answers from."""
 
-import secrets
 import sys
 from collections.abc import Callable, Sequence
 from math import nan
@@ -11,7 +10,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from loadtests.choosing.laws import MOST_HOP_MS
 from loadtests.load import shopper
-from loadtests.management.explained import MeasuringCommand, add_valued, positive
+from loadtests.management.explained import MeasuringCommand, add_seed, add_valued, positive
 from loadtests.shop import MOST_STEPS, OWN_STEPS
 from loadtests.surveying import grid, survey
 from loadtests.surveying.cells import NotASurvey
@@ -55,12 +54,7 @@ class Command(MeasuringCommand):
         loads = "checkouts a second; six tenths of what the slower pattern can do come on top"
         add("--loads", str, "10,25,75", loads)
         add("--refusals", str, "0,0.3", "shares of declined cards")
-        parser.add_argument(
-            "--seed",
-            type=int,
-            default=secrets.randbelow(10**6),
-            help="of arrival times and order; default: a new one, reported",
-        )
+        add_seed(parser, of="arrival times and order")
         parser.add_argument(
             "--resume", type=Path, metavar="DIR", help="go on with a survey that was stopped"
         )
