@@ -1,6 +1,5 @@
 """An answer on one screen of a terminal, and the model behind it in words."""
 
-import textwrap
 from collections.abc import Callable, Sequence
 from math import isinf
 
@@ -19,8 +18,9 @@ from loadtests.choosing.figures import CAPACITY, CPU, FIGURES, HTTP_CALLS, MESSA
 from loadtests.choosing.laws import Situation
 from loadtests.choosing.model import Errors, Model, SurveySource, machines
 from loadtests.drawing import words
+from loadtests.drawing.screen import WIDTH, wrapped
 
-WIDTH, LABEL = 79, 33
+LABEL = 33
 NAMES = {P50: "p50 latency", P95: "p95 latency", CPU: "cost (CPU)"}
 LEAST = 0.001
 """In any unit, what is less is nothing."""
@@ -31,24 +31,21 @@ def screen(*, answer: Recommendation, model: Model, source: SurveySource) -> str
     """At most 45 lines of 79 columns: the advice first, what to beware of, then figures."""
     lines = [
         "WHICH PATTERN  " + situation_in_words(at=answer.situation),
-        *_wrapped(advice(answer=answer)),
-        *[line for choice in answer.choices for line in _wrapped(_decision(choice))],
-        *[line for warning in warnings(answer=answer, model=model) for line in _wrapped(warning)],
+        wrapped(advice(answer=answer)),
+        *[wrapped(_decision(choice)) for choice in answer.choices],
+        *map(wrapped, warnings(answer=answer, model=model)),
         *_table(answer.forecasts),
         "WHERE THE RANKING TURNS, all else as above",
         *[
-            line
+            wrapped(f"{NAMES[choice.figure]}: {_turns(choice, answer.situation)}")
             for choice in answer.choices
             if choice.figure in (P50, CPU)
-            for line in _wrapped(f"{NAMES[choice.figure]}: {_turns(choice, answer.situation)}")
         ],
         "ERROR OF THE MODEL where it was not fitted, mean / largest",
         *_errors(answer, model.patterns),
         "MADE FROM",
-        *_wrapped(
-            f"{source.label}: {model.survey.made_at[:10]}, seed {model.survey.settings.seed}"
-        ),
-        *[line for machine in machines(survey=model.survey) for line in _wrapped(machine)],
+        wrapped(f"{source.label}: {model.survey.made_at[:10]}, seed {model.survey.settings.seed}"),
+        *map(wrapped, machines(survey=model.survey)),
     ]
     return "\n".join(lines)
 
@@ -193,7 +190,3 @@ def _number(value: float) -> str:
     if value >= 99.95:
         return f"{value:.0f}"
     return f"{value:.1f}" if value >= 9.995 else f"{value:.2g}"
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")

@@ -3,14 +3,13 @@ request. Each says the same.
 """
 
 import re
-import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from math import isinf
 from xml.etree import ElementTree  # it writes, and parses nothing  # nosec B405
 
 from loadtests.drawing import differences, verdicts, words
-from loadtests.drawing.screen import WIDTH
+from loadtests.drawing.screen import wrapped
 from loadtests.evaluating.comparison import Comparison
 from loadtests.evaluating.conditions import Judgement, Standing
 from loadtests.evaluating.quantities import COUNTED, QUANTITIES, Measurement
@@ -76,10 +75,7 @@ def lines(*, every: Sequence[Judgement], beware: Sequence[str]) -> str:
     """For a terminal."""
     told = [f"beware: {warning}" for warning in beware]
     told += [f"{judgement.condition}: {sentence(judgement)}" for judgement in every]
-    wrapped = [
-        textwrap.fill(line, WIDTH, initial_indent="  ", subsequent_indent="    ") for line in told
-    ]
-    return "\n".join([f"CONDITIONS: {headline(every)}", *wrapped]).translate(words.PLAIN)
+    return "\n".join([f"CONDITIONS: {headline(every)}", *map(wrapped, told)]).translate(words.PLAIN)
 
 
 def warnings(*, run: Comparison, against: Comparison | None) -> list[str]:

@@ -43,8 +43,8 @@ def audit(*, run: Comparison) -> list[str]:
     """What the audit said, and what to beware of."""
     text = "audit: clean" if run.audit.is_clean else f"audit: BREACHED: {run.audit.output}"
     return [
-        _wrapped(text),
-        *(_wrapped(f"beware: {warning}") for warning in verdicts.warnings(run=run)),
+        wrapped(text),
+        *(wrapped(f"beware: {warning}") for warning in verdicts.warnings(run=run)),
     ]
 
 
@@ -142,7 +142,7 @@ def _decided(run: Comparison) -> list[str]:
     for figure, same in groupby(shown, key=lambda verdict: verdict.figure):
         lines += [
             f"  {figure}",
-            *dict.fromkeys(_wrapped(verdicts.sentence(verdict), 4) for verdict in same),
+            *dict.fromkeys(wrapped(verdicts.sentence(verdict), 4) for verdict in same),
         ]
     left = len(run.verdicts) - len(shown)
     if left:
@@ -199,9 +199,10 @@ def _fitted(cell: str, column: int) -> str:
 
 
 def _fact(name: str, text: str) -> str:
-    return _wrapped(textwrap.shorten(f"{name}: {text}", LONGEST_FACT, placeholder=" ..."))
+    return wrapped(textwrap.shorten(f"{name}: {text}", LONGEST_FACT, placeholder=" ..."))
 
 
-def _wrapped(text: str, indent: int = 2) -> str:
+def wrapped(text: str, indent: int = 2) -> str:
+    """In lines of a terminal: the first so far from its edge, the others two columns more."""
     first, more = " " * indent, " " * (indent + 2)
     return textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=more)

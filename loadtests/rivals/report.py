@@ -1,16 +1,16 @@
 """A run beside the rivals, told: a screen of a terminal, and a page. The verdict comes first."""
 
-import textwrap
 from collections.abc import Callable, Sequence
 from html import escape
 
 from loadtests.drawing import bars, html, words
+from loadtests.drawing.screen import WIDTH, wrapped
 from loadtests.evaluating.verdicts import Interval
 from loadtests.rivals import ratios
 from loadtests.rivals.ratios import KINDS, Result
 from stack.folders import MANAGE
 
-WIDTH, LABEL = 79, 28
+LABEL = 28
 ALONE, FULL = KINDS[:3], KINDS[3:]
 HEADS = {"p50": "p50", "p95": "p95", "CPU one at a time": "CPU", "CPU at full load": "CPU"}
 METHOD = (
@@ -31,8 +31,8 @@ METHOD = (
 def screen(*, result: Result) -> str:
     """79 columns; a line break is no part of its end."""
     arms = [*result.patterns, *result.rivals]
-    lines = [*map(_wrapped, ratios.sentences(result=result)), ""]
-    lines += [_wrapped(f"beware: {caveat}") for caveat in result.caveats]
+    lines = [wrapped(sentence, 0) for sentence in ratios.sentences(result=result)] + [""]
+    lines += [wrapped(f"beware: {caveat}", 0) for caveat in result.caveats]
     lines += [
         _line("ONE AT A TIME, ms", [HEADS.get(kind.name, kind.name) for kind in ALONE]),
         *[_line(f"  {words.name_of(arm)}", _figures(result, arm, ALONE)) for arm in arms],
@@ -165,7 +165,3 @@ def _compared(result: Result, kinds: Sequence[ratios.Kind]) -> list[str]:
 def _line(label: str, cells: Sequence[str]) -> str:
     column = (WIDTH - LABEL) // 3
     return label.ljust(LABEL) + "".join(cell.rjust(column) for cell in cells)
-
-
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, WIDTH, subsequent_indent="  ")
