@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Literal, cast, get_args
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -38,13 +39,14 @@ from stack.console import (
     to_terminal,
 )
 from stack.folders import Folder
-from stack.given import check_broker, check_database
 from stack.ports import free_ports
 from stack.processes import Supervisor
 
 BrokerChoice = Literal["auto", "rabbitmq", "postgresql"]
 _SHARED, _BROKER = "DATABASE_URL", "RABBITMQ_URL"
 _USAGE_EXIT, _ERROR_EXIT = 2, 1
+_GIVEN_SECONDS = 5.0
+"""So long a given server may take to answer."""
 
 
 def chosen_broker() -> BrokerChoice:
@@ -190,13 +192,15 @@ class Backends:
         if self._choice == "postgresql":
             self.broker = "PostgreSQL as the broker (as asked)"
         elif url := self._given.get(_BROKER):
-            self.broker = f"{check_broker(_BROKER, url)} ({_BROKER})"
+            self.broker = f"{_check_broker(_BROKER, url)} ({_BROKER})"
             for variable, own in self._broker_urls().items():
-                check_broker(variable, own)
+                _check_broker(variable, own)
             self.rabbitmq_url = url
             self._announce(f"{self.broker} answers")
-        elif own := list(self._broker_urls()):
-            raise StackError(f"{own[0]} is one login's: {_BROKER} is needed too, for all others.")
+        elif single := list(self._broker_urls()):
+            raise StackError(
+                f"{single[0]} is one login's: {_BROKER} is needed too, for all others."
+            )
         elif rabbitmq.is_installed():
             self._start_rabbitmq()
         else:
@@ -234,7 +238,7 @@ class Backends:
         known = (service.database_variable for service in ALL)
         variables = [name for name in known if self._given.get(name)]
         versions = {
-            variable: check_database(variable, self._given[variable]) for variable in variables
+            variable: _check_database(variable, self._given[variable]) for variable in variables
         }
         if version := versions.get(_SHARED):
             self.database = f"PostgreSQL {version} ({_SHARED})"
@@ -300,6 +304,59 @@ class Backends:
         self.admin_urls = {a: server.url(name, login=ADMIN_LOGIN) for a, name in names.items()}
         self.audit_urls = {a: server.url(name, login=AUDIT_LOGIN) for a, name in names.items()}
         self.superuser_urls = {a: server.url(name) for a, name in names.items()}
+
+
+def _check_broker(variable: str, url: str) -> str:
+    """What it is, in words. Raises StackError when it can't be used."""
+    if variable == "RABBITMQ_URL" and urlsplit(url).username == rights.AUDIT:
+        raise StackError(
+            "RABBITMQ_URL and the databases' URLs are those of a stack that runs already"
+            " (`status --env`): another one needs servers of its own. Do this in a shell"
+            " without these variables."
+        )
+    try:
+        return rabbitmq.check_login(url, timeout=_GIVEN_SECONDS)
+    except (OSError, ValueError) as error:
+        # Python's words for a wrong port are a part of the password where that has a slash.
+        why = "it can't be read" if isinstance(error, ValueError) else error
+        raise StackError(
+            f"the RabbitMQ that {variable} names ({_without_login(url)}) can't be used: {why}."
+            f" Start it, correct the URL, or unset {variable} to get a private one."
+        ) from error
+
+
+def _check_database(variable: str, url: str) -> str:
+    """The server's version. Raises StackError when it can't be used."""
+    if url.partition("://")[0] not in ("postgresql", "postgres"):
+        raise StackError(f"{variable} must start with postgresql:// ({_without_login(url)})")
+    try:
+        with psycopg.connect(url, connect_timeout=int(_GIVEN_SECONDS)) as connection:
+            version = connection.info.parameter_status("server_version") or "?"
+    except psycopg.Error as error:
+        raise StackError(
+            f"the PostgreSQL that {variable} names ({_without_login(url)}) can't be used:"
+            f" {_reason(error)}. Start it, correct the URL,"
+            f" or unset {variable} to get an embedded one."
+        ) from error
+    return version.partition(" ")[0]
+
+
+def _without_login(url: str) -> str:
+    """The part of a URL that may be printed."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # several hosts, and one of them in brackets
+        return f"{url.partition('://')[0]}://..."
+    if "@" in parts.path + parts.query + parts.fragment:  # a password with a slash, or the like
+        return f"{parts.scheme}://..."
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _reason(error: psycopg.Error) -> str:
+    """In a line; of several hosts the last one's. Where it is the URL, it may quote the login."""
+    if isinstance(error, psycopg.ProgrammingError):
+        return "it can't be read"
+    return str(error).strip().splitlines()[-1].strip("- ")
 
 
 def _is_required() -> bool:
