@@ -6,9 +6,8 @@ containers are other users.
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -47,11 +46,11 @@ def make_missing(folder: Path, *, servers: Servers) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(_FOLDER_MODE)
     made = []
-    for name, content in _contents(folder, servers).items():
+    for name, text in _contents(folder, servers):
         path = folder / name
         if not path.exists():
             path.touch(mode=0o600)
-            path.write_text(content())
+            path.write_text(text)
             path.chmod(_FILE_MODE)
             made.append(name)
     _write_definitions(folder)
@@ -67,25 +66,23 @@ def open_to_holders(folder: Path) -> None:
         path.chmod(_FILE_MODE)
 
 
-def _contents(folder: Path, servers: Servers) -> Mapping[str, Callable[[], str]]:
-    """By file, in an order in which those with others' passwords in them come later."""
-    found: dict[str, Callable[[], str]] = {
-        "secret_key": _password,
-        "admin_password": _password,
-        _OF_SUPERUSER: _password,
-        "database_url": lambda: servers.database_url(ADMIN_LOGIN, _password(), "dueto"),
-        "superuser_database_url": lambda: servers.database_url(
-            servers.superuser, (folder / _OF_SUPERUSER).read_text(), "postgres"
-        ),
-    }
+def _contents(folder: Path, servers: Servers) -> Iterator[tuple[str, str]]:
+    """By file, what is in it where it is new. Those with others' passwords in them come later, and
+    read these.
+    """
+    for name in ("secret_key", "admin_password", _OF_SUPERUSER):
+        yield name, _password()
+    yield "database_url", servers.database_url(ADMIN_LOGIN, _password(), "dueto")
+    superuser = (folder / _OF_SUPERUSER).read_text()
+    yield "superuser_database_url", servers.database_url(servers.superuser, superuser, "postgres")
+    admin = str(urlsplit((folder / "database_url").read_text()).password)
     for service in ALL:
         if service.has_tables:
-            login, database = service.login, service.database
-            found[f"{login}_database_url"] = partial(_own_url, servers, login, database)
-            found[f"admin_{login}_database_url"] = partial(_admin_url, servers, folder, database)
+            name, database = service.login, service.database
+            yield f"{name}_database_url", servers.database_url(name, _password(), database)
+            yield f"admin_{name}_database_url", servers.database_url(ADMIN_LOGIN, admin, database)
     for login in rights.logins():
-        found[f"{login.name}_rabbitmq_url"] = partial(_broker_url, servers, login.name)
-    return found
+        yield f"{login.name}_rabbitmq_url", servers.broker_url(login.name, _password())
 
 
 def _write_definitions(folder: Path) -> None:
@@ -102,20 +99,6 @@ def _write_definitions(folder: Path) -> None:
 
 def _password() -> str:
     return secrets.token_hex(24)
-
-
-def _own_url(servers: Servers, login: str, database: str) -> str:
-    return servers.database_url(login, _password(), database)
-
-
-def _admin_url(servers: Servers, folder: Path, database: str) -> str:
-    """The dashboard's login, in the database of a service."""
-    own = urlsplit((folder / "database_url").read_text())
-    return servers.database_url(ADMIN_LOGIN, str(own.password), database)
-
-
-def _broker_url(servers: Servers, login: str) -> str:
-    return servers.broker_url(login, _password())
 
 
 def held_by(service: Service) -> dict[str, str]:
