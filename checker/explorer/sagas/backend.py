@@ -4,10 +4,12 @@ In memory (`memory`), or on PostgreSQL (`postgres`).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
+from unittest.mock import patch
 
 from django.conf import settings
 
@@ -16,6 +18,7 @@ from checker.explorer.sagas import rules
 from checker.explorer.sagas.participants import Effect, Ledger, ScriptedParticipants, waits_for
 from checker.explorer.sagas.rules import ObservedSaga, status_for_owner
 from checker.explorer.sagas.scenarios import Limits, Scenario, context_of
+from checker.explorer.scheduling import Option
 from contracts import projection
 from contracts.patterns import PATTERNS
 from contracts.saga import Context, Direction, Saga
@@ -29,6 +32,24 @@ from saga_orchestrator.in_flight import Call
 def deadline_seconds(saga: Saga) -> float:
     """A bit more than such a saga may take to pass its pivot."""
     return (settings.SAGA_SECONDS or saga.seconds) + 1.0
+
+
+class Stage(NamedTuple):
+    """What all environments of a process have in common."""
+
+    clock: Clock
+    injection: FaultInjection
+    ledger: Ledger
+    participants: ScriptedParticipants
+
+
+@contextmanager
+def patched(stand_ins: Iterable[tuple[Any, str, Any]]) -> Iterator[None]:
+    """Within the block each of these modules has, by this name, what stands in there."""
+    with ExitStack() as stack:
+        for module, name, stand_in in stand_ins:
+            stack.enter_context(patch.object(module, name, stand_in))
+        yield
 
 
 class AskedDecision(NamedTuple):
@@ -64,28 +85,19 @@ class Backend(ABC):
 
     can_overlap: bool
 
-    def __init__(
-        self,
-        *,
-        clock: Clock,
-        injection: FaultInjection,
-        ledger: Ledger,
-        participants: ScriptedParticipants,
-        scenario: Scenario,
-        pattern: str,
-    ) -> None:
+    def __init__(self, *, stage: Stage, scenario: Scenario, pattern: str) -> None:
         self.scenario = scenario
         self.pattern = pattern
         self.services = [*projection.services_of(scenario.saga), PATTERNS[pattern].coordinator]
         self.deciding = list(
             dict.fromkeys(step.service for step in scenario.saga.steps[1:] if waits_for(step))
         )
-        self.injection = injection
+        self.injection = stage.injection
         self.limits = Limits()
         self.silent: set[int] = set()
-        self._clock = clock
-        self._ledger = ledger
-        self._participants = participants
+        self._clock = stage.clock
+        self._ledger = stage.ledger
+        self._participants = stage.participants
         self._scarce_at = scenario.saga.step(scenario.scarce).service
 
     def begin(self) -> list[Context]:
@@ -96,6 +108,46 @@ class Backend(ABC):
         self._participants.scenario = self.scenario
         self._ledger.set_units(service=self._scarce_at, units=self.scenario.units)
         return _accepted(participants=self._participants, pattern=self.pattern, now=self.now())
+
+    def crashes(
+        self, text: str, places: Sequence[str], act: Callable[[Any], None], who: Sequence[object]
+    ) -> Iterator[Option]:
+        """While one may still crash: at each of these places, as any of `who` acts. `text`: what
+        is told before the place.
+        """
+        for at in places if self.limits.left["crash"] and who else ():
+            yield Option("crash " + at, text + at, partial(self.crash, at, act), who)
+
+    def crash(self, at: str, act: Callable[[Any], None], who: object) -> None:
+        """It crashes where it comes to that place."""
+        self.limits.spend("crash")
+        with self.injection.crashing(at=at):
+            act(who)
+
+    @property
+    def may_overlap(self) -> bool:
+        """Whether one may be slow now, while others go on."""
+        return self.can_overlap and self.limits.left["overlap"] > 0 and self.injection.depth < 2
+
+    def overlaps(
+        self,
+        text: str,
+        places: Sequence[str],
+        act: Callable[[Any], None],
+        who: Sequence[object],
+        *,
+        name: Callable[[Any], str] = str,
+    ) -> Iterator[Option]:
+        """As `crashes`, of those that are slow there. `name`: which process that is."""
+        for at in places if self.may_overlap and who else ():
+            yield Option("overlap", text + at, partial(self._slowly, at, act, name), who)
+
+    def _slowly(
+        self, at: str, act: Callable[[Any], None], name: Callable[[Any], str], who: object
+    ) -> None:
+        self.limits.spend("overlap")
+        with self.injection.pausing(at=at, who=name(who)):
+            act(who)
 
     @abstractmethod
     def empty(self) -> None:

@@ -8,6 +8,7 @@ its sagas over. One that was taken for dead goes on all the same, with what it h
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -216,35 +217,23 @@ class Orchestrated(CoordinatorRun):
         if left["call"]:
             for way in WAYS:
                 yield Option(way, "{0}; " + way, partial(self._call_fails, way), bulkheads)
-        if left["crash"]:
-            for at in CRASHES_OF_SERVICE:
-                breaks = partial(self._break_service, at)
-                yield Option("crash " + at, "{0}, which crashes at " + at, breaks, bulkheads)
-        yield from self._faults_of_deciding_calls(
-            [
-                bulkhead
-                for bulkhead in bulkheads
-                if bulkhead.endpoint.service in self._backend.deciding
-            ]
+        # Of services whose steps may be decided within the call.
+        deciding = [
+            bulkhead
+            for bulkhead in bulkheads
+            if bulkhead.endpoint.service in self._backend.deciding
+        ]
+        for places, some in ((CRASHES_OF_SERVICE, bulkheads), (CRASHES_OF_DECISION, deciding)):
+            yield from self._backend.crashes("{0}, which crashes at ", places, self._work, some)
+        text, named = "{0}, which is slow ", attrgetter("endpoint.service")
+        yield from self._backend.overlaps(
+            text, SLOW_DECISIONS, self._work_slowly, deciding, name=named
         )
-
-    def _faults_of_deciding_calls(self, bulkheads: Sequence[Bulkhead]) -> Iterator[Option]:
-        """Of services whose steps may be decided within the call."""
-        left = self._limits.left
-        for at in CRASHES_OF_DECISION if left["crash"] and bulkheads else ():
-            breaks = partial(self._break_service, at)
-            yield Option("crash " + at, "{0}, which crashes at " + at, breaks, bulkheads)
-        can_overlap = self._backend.can_overlap and left["overlap"] and self._injection.depth < 2
-        for at in SLOW_DECISIONS if can_overlap and bulkheads else ():
-            slow = partial(self._slow_service, at)
-            yield Option("overlap", "{0}, which is slow " + at, slow, bulkheads)
 
     def _faults_of_runners(self, bulkheads: Sequence[Bulkhead]) -> Iterator[Option]:
         left = self._limits.left
-        if left["crash"]:
-            for at in CRASHES:
-                die = partial(self._die, at)
-                yield Option("crash " + at, "{0}, and the runner dies at " + at, die, bulkheads)
+        text = "{0}, and the runner dies at "
+        yield from self._backend.crashes(text, CRASHES, self._work_and_die, bulkheads)
         if left["stale"] and self._injection.depth < 2:
             for at in PAUSES:
                 pause = partial(self._pause, at)
@@ -323,21 +312,19 @@ class Orchestrated(CoordinatorRun):
         self._work(bulkhead)
         self._calls.fails = ""
 
-    def _die(self, at: str, bulkhead: Bulkhead) -> None:
-        self._dying(bulkhead.runner, at, partial(self._work, bulkhead))
+    def _work_and_die(self, bulkhead: Bulkhead) -> None:
+        self._dying(bulkhead.runner, partial(self._work, bulkhead))
 
     def _claim_and_die(self, _: object) -> None:
         runner = self._alive()
-        self._dying(runner, CLAIMED, runner.claim)
+        self._backend.crash(CLAIMED, partial(self._dying, runner), runner.claim)
 
-    def _dying(self, runner: Running, at: str, work: Callable[[], None]) -> None:
-        self._limits.spend("crash")
-        with self._injection.crashing(at=at):
-            try:
-                work()
-            except Crashed:
-                self._backend.fall_silent(runner.number)
-                self._runners.remove(runner)
+    def _dying(self, runner: Running, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Crashed:
+            self._backend.fall_silent(runner.number)
+            self._runners.remove(runner)
 
     def _claim_slowly(self, _: object) -> None:
         """Its lease is renewed meanwhile: one thread of it is slow."""
@@ -360,17 +347,10 @@ class Orchestrated(CoordinatorRun):
             work()
         self._paused.discard(runner.number)
 
-    def _break_service(self, at: str, bulkhead: Bulkhead) -> None:
-        self._limits.spend("crash")
-        with self._injection.crashing(at=at):
-            self._work(bulkhead)
-
-    def _slow_service(self, at: str, bulkhead: Bulkhead) -> None:
-        """Its runner waits for it, and its lease is renewed."""
-        self._limits.spend("overlap")
+    def _work_slowly(self, bulkhead: Bulkhead) -> None:
+        """Its runner waits for the service, and its lease is renewed."""
         self._paused.add(bulkhead.runner.number)
-        with self._injection.pausing(at=at, who=bulkhead.endpoint.service):
-            self._work(bulkhead)
+        self._work(bulkhead)
         self._paused.discard(bulkhead.runner.number)
 
     def _take_for_dead(self, number: int) -> None:

@@ -6,7 +6,7 @@ tells, and what they do under the barrier's lock are the real ones (`coordinatio
 `participant.decisions`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -197,8 +197,8 @@ class Deciders:
             yield Option("overdue", text, self._let_pass, waiting)
 
     def _crashes(self, scripted: Sequence[PossibleVerdict]) -> Iterator[Option]:
-        left, untold, overdue = self._limits.left, self._untold(), self._overdue()
-        if left["call"] and untold:
+        untold, overdue = self._untold(), self._overdue()
+        if self._limits.left["call"] and untold:
             for way in (REQUEST_LOST, REPLY_LOST):
                 lost = partial(self._tell_in_vain, way)
                 yield Option(way, "{0} tells what was decided; " + way, lost, untold)
@@ -208,23 +208,17 @@ class Deciders:
             (CRASHES_OF_DECISION, self._sweep, overdue),
             (CRASHES_OF_TELLER, self._tell, untold),
         ):
-            for at in places if left["crash"] and who else ():
-                crash = partial(self._crash, at, act)
-                yield Option("crash " + at, "{0}: crashes at " + at, crash, who)
+            yield from self._backend.crashes("{0}: crashes at ", places, act, who)
 
     def _overlaps(self, scripted: Sequence[PossibleVerdict]) -> Iterator[Option]:
-        if not self._limits.left["overlap"] or self._injection.depth >= 2:
-            return
-        if not self._backend.can_overlap:
+        if not self._backend.may_overlap:
             return
         for act, who in (
             (self._ask_network, self._asking()),
             (self._give, scripted),
             (self._sweep, self._overdue()),
         ):
-            for at in SLOW_DECISIONS if who else ():
-                slow = partial(self._slowly, at, act)
-                yield Option("overlap", "{0}: is slow " + at, slow, who)
+            yield from self._backend.overlaps("{0}: is slow ", SLOW_DECISIONS, act, who)
 
     # What happens
 
@@ -282,13 +276,3 @@ class Deciders:
     def _lose(self, what: str) -> None:
         self._limits.spend("lost card")
         self._desk.network.loses = what
-
-    def _crash(self, at: str, act: Callable[[Any], None], who: object) -> None:
-        self._limits.spend("crash")
-        with self._injection.crashing(at=at):
-            act(who)
-
-    def _slowly(self, at: str, act: Callable[[Any], None], who: object) -> None:
-        self._limits.spend("overlap")
-        with self._injection.pausing(at=at, who=f"{who}"):
-            act(who)

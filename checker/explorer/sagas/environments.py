@@ -17,7 +17,7 @@ import saga_choreography.reactions
 import saga_orchestrator.reactions
 from catalogue import SAGAS, services
 from checker.explorer.injection import Clock, FaultInjection, NoChance
-from checker.explorer.sagas.backend import Backend
+from checker.explorer.sagas.backend import Backend, Stage, patched
 from checker.explorer.sagas.calls import Calls, CardDesk, ManualBulkheads
 from checker.explorer.sagas.coordinators import (
     Choreographed,
@@ -25,7 +25,7 @@ from checker.explorer.sagas.coordinators import (
     Orchestrated,
 )
 from checker.explorer.sagas.deciding import Deciders, ToCoordinator
-from checker.explorer.sagas.memory import MemoryBackend, Tables, installed
+from checker.explorer.sagas.memory import MemoryBackend, Tables, stand_ins
 from checker.explorer.sagas.messages import MessageScheduler
 from checker.explorer.sagas.participants import CARD_NETWORK, ScriptedParticipants
 from checker.explorer.sagas.rules import ACCEPTED, COMPLETED, Monotonicity, ObservedSaga
@@ -202,35 +202,30 @@ def in_memory() -> Iterator[dict[str, Environment]]:
     """Within the block all services live in memory: the environments, by name. One a process."""
     memory = Tables()
     participants = ScriptedParticipants(ledger=memory.ledger)
-    backend = partial(MemoryBackend, memory=memory, participants=participants)
-    with (
-        installed(memory),
-        all_environments(memory.clock, memory.injection, participants, backend) as made,
-    ):
+    stage = Stage(memory.clock, memory.injection, memory.ledger, participants)
+    backend = partial(MemoryBackend, memory=memory)
+    with patched(stand_ins(memory)), all_environments(stage, backend) as made:
         yield made
 
 
 @contextmanager
 def all_environments(
-    clock: Clock,
-    injection: FaultInjection,
-    participants: ScriptedParticipants,
-    backend: Callable[..., Backend],
+    stage: Stage, backend: Callable[..., Backend]
 ) -> Iterator[dict[str, Environment]]:
-    """Within the block nothing happens by itself: the environments on such stages, by name."""
+    """Within the block nothing happens by itself: the environments on that stage, by name."""
+    participants, injection = stage.participants, stage.injection
     calls = Calls(injection=injection, paths=participants.paths())
     desk = CardDesk(participants=participants, injection=injection)
     with ExitStack() as stack:
-        stack.enter_context(_patched(clock=clock, injection=injection, calls=calls))
+        stack.enter_context(patched(_stand_ins(stage.clock, injection, calls)))
         stack.enter_context(_deciding(participants, desk))
         made: dict[str, Environment] = {}
         for pattern in PATTERNS:
             for saga in SAGAS.values():
                 stack.callback(forget, _broker(pattern, saga.name))
                 for scenario in scenarios_of(saga):
-                    environment = _environment(
-                        backend(scenario=scenario, pattern=pattern), calls, participants, desk
-                    )
+                    played = backend(stage=stage, scenario=scenario, pattern=pattern)
+                    environment = _environment(played, calls, participants, desk)
                     made[environment.name] = environment
         yield made
 
@@ -274,17 +269,6 @@ def _broker(pattern: str, saga: str) -> str:
 
 
 @contextmanager
-def _patched(*, clock: Clock, injection: FaultInjection, calls: Calls) -> Iterator[None]:
-    """Within the block time passes by `clock`, calls go by `calls`, and `injection` knows who is
-    where.
-    """
-    with ExitStack() as stack:
-        for module, name, stand_in in _stand_ins(clock, injection, calls):
-            stack.enter_context(patch.object(module, name, stand_in))
-        yield
-
-
-@contextmanager
 def _deciding(participants: ScriptedParticipants, desk: CardDesk) -> Iterator[None]:
     """Within the block the doors find these participants' operations, and the card network is asked
     by `desk` for whatever waits for it.
@@ -306,6 +290,7 @@ def _deciding(participants: ScriptedParticipants, desk: CardDesk) -> Iterator[No
 def _stand_ins(
     clock: Clock, injection: FaultInjection, calls: Calls
 ) -> Iterator[tuple[Any, str, Any]]:
+    """Time passes by `clock`, calls go by `calls`, and `injection` knows who is where."""
     for module in MONOTONIC:
         yield module, "time", clock
     for module in NOW:

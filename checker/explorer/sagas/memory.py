@@ -9,17 +9,16 @@ ledger of effects; what the coordinators store is in `memory_of_coordinators`.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 from checker.explorer.injection import Clock, FaultInjection
-from checker.explorer.sagas.backend import AskedDecision, Backend
+from checker.explorer.sagas.backend import AskedDecision, Backend, Stage
 from checker.explorer.sagas.memory_of_coordinators import SagaLog, Trail
 from checker.explorer.sagas.memory_of_decisions import DecisionRow, Decisions
-from checker.explorer.sagas.participants import Effect, ScriptedParticipants, Word
+from checker.explorer.sagas.participants import Effect, Word
 from checker.explorer.sagas.scenarios import SLACK_SECONDS, Scenario
 from checker.explorer.store import MemoryStore, Table
 from contracts import patterns, refusals
@@ -237,22 +236,8 @@ class MemoryBackend(Backend):
 
     can_overlap = True
 
-    def __init__(
-        self,
-        *,
-        memory: Tables,
-        participants: ScriptedParticipants,
-        scenario: Scenario,
-        pattern: str,
-    ) -> None:
-        super().__init__(
-            clock=memory.clock,
-            injection=memory.injection,
-            ledger=memory.ledger,
-            participants=participants,
-            scenario=scenario,
-            pattern=pattern,
-        )
+    def __init__(self, *, memory: Tables, stage: Stage, scenario: Scenario, pattern: str) -> None:
+        super().__init__(stage=stage, scenario=scenario, pattern=pattern)
         self.silent = memory.sagalog.silent
         self._memory = memory
         self._outboxes = {
@@ -322,15 +307,6 @@ def _decision(service: str, row: DecisionRow, is_waiting: bool) -> AskedDecision
     )
 
 
-@contextmanager
-def installed(memory: Tables) -> Iterator[None]:
-    """Within the block all services work on `memory`. One at a time in a process."""
-    with ExitStack() as stack:
-        for module, name, stand_in in _stand_ins(memory):
-            stack.enter_context(patch.object(module, name, stand_in))
-        yield
-
-
 def functions(memory: Tables) -> Iterator[tuple[ModuleType, str, Any]]:
     """Each function of SQL that is replaced: its module, its name, what does it here."""
     for module, rows in (
@@ -354,7 +330,8 @@ def functions(memory: Tables) -> Iterator[tuple[ModuleType, str, Any]]:
     yield sql, "now", memory.decisions.now
 
 
-def _stand_ins(memory: Tables) -> Iterator[tuple[Any, str, Any]]:
+def stand_ins(memory: Tables) -> Iterator[tuple[Any, str, Any]]:
+    """With these (`backend.patched`) all services work on `memory`. One at a time in a process."""
     yield from functions(memory)
     transaction = SimpleNamespace(atomic=memory.store.atomic, on_commit=lambda notify, using: None)
     for module in TRANSACTIONS:

@@ -6,7 +6,7 @@ what it has committed at once, and the watching coordinator consumes last, all a
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from checker.explorer.injection import Crashed, FaultInjection
@@ -118,28 +118,15 @@ class MessageScheduler:
         if len(self._watched) > 1:
             yield Option("late", "{0}, before what is older", self._consume, self._watched[-1:])
         deciding = [message for message in waiting if message.service in self._backend.deciding]
-        if left["crash"]:
-            yield from self._crashes(CRASHES, waiting)
-            yield from self._crashes(CRASHES_OF_DECISION, deciding)
-            if self._watched:
-                text = "the watcher consumes all that waits, and crashes at {0}"
-                yield Option("crash tracking", text, self._crash_watcher, CRASHES_OF_WATCHER)
-        if left["overlap"] and self._backend.can_overlap and self._injection.depth < 2:
-            yield from self._overlaps(SLOW_AT, waiting)
-            yield from self._overlaps(SLOW_DECISIONS[1:], deciding)
-
-    def _crashes(
-        self, places: Sequence[str], waiting: Sequence[WaitingMessage]
-    ) -> Iterator[Option]:
-        for at in places if waiting else ():
-            crash = partial(self._crash, at)
-            yield Option("crash " + at, "{0}, and crashes at " + at, crash, waiting)
-
-    def _overlaps(
-        self, places: Sequence[str], waiting: Sequence[WaitingMessage]
-    ) -> Iterator[Option]:
-        for at in places if waiting else ():
-            yield Option("overlap", "{0}, and is slow " + at, partial(self._overlap, at), waiting)
+        for places, some in ((CRASHES, waiting), (CRASHES_OF_DECISION, deciding)):
+            yield from self._backend.crashes("{0}, and crashes at ", places, self._consume, some)
+        if left["crash"] and self._watched:
+            text = "the watcher consumes all that waits, and crashes at {0}"
+            yield Option("crash tracking", text, self._crash_watcher, CRASHES_OF_WATCHER)
+        for places, some in ((SLOW_AT, waiting), (SLOW_DECISIONS[1:], deciding)):
+            yield from self._backend.overlaps(
+                "{0}, and is slow ", places, self._consume, some, name=attrgetter("service")
+            )
 
     def breaches_at_the_end(self) -> list[str]:
         found = [
@@ -201,20 +188,8 @@ class MessageScheduler:
         self._limits.spend("lose")
         self._broker.lose(self._consumers[message.service].queue, message.arrival)
 
-    def _crash(self, at: str, message: WaitingMessage) -> None:
-        self._limits.spend("crash")
-        with self._injection.crashing(at=at):
-            self._consume(message)
-
     def _crash_watcher(self, at: str) -> None:
-        self._limits.spend("crash")
-        with self._injection.crashing(at=at):
-            self._consume_all(self._watcher)
-
-    def _overlap(self, at: str, message: WaitingMessage) -> None:
-        self._limits.spend("overlap")
-        with self._injection.pausing(at=at, who=message.service):
-            self._consume(message)
+        self._backend.crash(at, self._consume_all, self._watcher)
 
 
 class _Publisher:

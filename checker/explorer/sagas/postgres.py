@@ -10,14 +10,13 @@ the real one: statements keep their order, and a busy machine makes nothing due.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
-from functools import partial
 
 from django.apps import apps
 from django.db import transaction
 
 from catalogue.services import WITH_DATABASE
 from checker.explorer.injection import Clock, FaultInjection
-from checker.explorer.sagas.backend import AskedDecision, Backend
+from checker.explorer.sagas.backend import AskedDecision, Backend, Stage
 from checker.explorer.sagas.environments import all_environments
 from checker.explorer.sagas.participants import Effect, ScriptedParticipants, Word
 from checker.explorer.sagas.scenarios import SLACK_SECONDS, Scenario
@@ -84,10 +83,9 @@ _EXPIRED = "UPDATE saga_orchestrator_runner SET seen_at = '-infinity' WHERE id =
 def on_postgres() -> Iterator[dict[str, Environment]]:
     """The environments on the databases of the settings, which are emptied for each schedule."""
     clock = Clock()
-    participants = ScriptedParticipants(ledger=PostgresLedger(clock))
-    injection = FaultInjection(nullcontext)
-    backend = partial(PostgresBackend, clock=clock, injection=injection, participants=participants)
-    with _installed(), all_environments(clock, injection, participants, backend) as made:
+    ledger = PostgresLedger(clock)
+    stage = Stage(clock, FaultInjection(nullcontext), ledger, ScriptedParticipants(ledger=ledger))
+    with _installed(), all_environments(stage, PostgresBackend) as made:
         yield made
 
 
@@ -151,23 +149,9 @@ class PostgresBackend(Backend):
 
     can_overlap = False
 
-    def __init__(
-        self,
-        *,
-        clock: Clock,
-        injection: FaultInjection,
-        participants: ScriptedParticipants,
-        scenario: Scenario,
-        pattern: str,
-    ) -> None:
-        super().__init__(
-            clock=clock,
-            injection=injection,
-            ledger=PostgresLedger(clock, projection.services_of(scenario.saga)),
-            participants=participants,
-            scenario=scenario,
-            pattern=pattern,
-        )
+    def __init__(self, *, stage: Stage, scenario: Scenario, pattern: str) -> None:
+        ledger = PostgresLedger(stage.clock, projection.services_of(scenario.saga))
+        super().__init__(stage=stage._replace(ledger=ledger), scenario=scenario, pattern=pattern)
         self._runs = apps.get_model(PATTERNS[pattern].coordinator, "Saga")
 
     def empty(self) -> None:
