@@ -232,17 +232,15 @@ def _chain(saga: Evidence) -> Iterator[str]:
     names = [step.name for step in saga.page.steps]
     if not saga.is_local and not saga.done(names[0]):
         yield f"accepted, but {names[0]} was never done"
-    for before, step in zip([None, *names], names, strict=False):
-        entry = saga.done(step)
-        if entry is None:
-            continue
-        cause = saga.done(before) if before else entry
-        if cause is None and not saga.is_skipped:
+    for before, step in pairwise(names):
+        cause, entry = saga.done(before), saga.done(step)
+        if entry and cause is None and not saga.is_skipped:
             yield f"{step} was done, but {before} was not"
-        elif cause and (cause.decided_at or 0) > (entry.decided_at or 0):
+        elif entry and cause and (cause.decided_at or 0) > (entry.decided_at or 0):
             yield f"{step} was done before {before}, {_apart(cause, entry)}"
-        undone = saga.undone(step)
-        if undone and (undone.decided_at or 0) < (entry.decided_at or 0):
+    for step in names:
+        entry, undone = saga.done(step), saga.undone(step)
+        if entry and undone and (undone.decided_at or 0) < (entry.decided_at or 0):
             yield f"{step} was done after its undo, {_apart(entry, undone)}"
 
 

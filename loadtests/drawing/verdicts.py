@@ -20,7 +20,8 @@ from loadtests.load.windows import WindowPhase
 class Question:
     """What a reader wants to know, and the figure that tells it.
 
-    `key`: how the verdict's figure begins. `ahead`: what is said of a pattern that is better at it.
+    `key`: how the verdict's figure begins. `ahead`: what is said of a pattern that is better at it;
+    `verb`: what it does, by how much, than the other.
     """
 
     asks: str
@@ -30,6 +31,7 @@ class Question:
     value: Callable[[Figures], float | None]
     unit: str
     ahead: str
+    verb: str
     subject: str
 
 
@@ -42,6 +44,7 @@ QUESTIONS = (
         value=lambda figures: figures.outcome.p50 if figures.outcome else None,
         unit="ms",
         ahead="finishes sooner",
+        verb="takes {} less time than",
         subject="the usual wait",
     ),
     Question(
@@ -52,6 +55,7 @@ QUESTIONS = (
         value=lambda figures: figures.outcome.p99 if figures.outcome else None,
         unit="ms",
         ahead="has the shorter long waits",
+        verb="takes {} less time than",
         subject="the wait of the unlucky",
     ),
     Question(
@@ -62,6 +66,7 @@ QUESTIONS = (
         value=lambda figures: median(figures.capacities or figures.completed_per_second or [0.0]),
         unit="/s",
         ahead="takes more load",
+        verb="completes {} more than",
         subject="the load it takes",
     ),
     Question(
@@ -72,15 +77,10 @@ QUESTIONS = (
         value=lambda figures: figures.cost.shop_cpu_ms,
         unit="ms",
         ahead="costs less",
+        verb="uses {} less CPU than",
         subject="the cost",
     ),
 )
-VERBS = {
-    "p": "takes {} less time than",
-    "c": "completes {} more than",
-    "C": "uses {} less CPU than",
-}
-"""By the first letter of a verdict's figure."""
 AS_TIMES = 2.0
 """A lead of at least this is said as so many times as many: 3000 % more is hard to read."""
 
@@ -157,7 +157,7 @@ def sentence(verdict: FigureVerdict) -> str:
                 words.number(1 + end) for end in (lead.estimate, lead.low, lead.high)
             )
             return f"{better} completes {often} times as many as {worse} [{low} to {high}]"
-        much = VERBS[verdict.figure[0]].format(words.share(lead.estimate))
+        much = _verb(verdict.figure).format(words.share(lead.estimate))
         between = f"[{words.share(lead.low)} to {words.share(lead.high)}]"
         return f"{better} {much} {worse} {between}"
     between = f"[{words.signed(ratio.low - 1)} to {words.signed(ratio.high - 1)}]"
@@ -165,6 +165,11 @@ def sentence(verdict: FigureVerdict) -> str:
         most = words.share(SMALLEST_OF_INTEREST)
         return f"{second} and {first} differ by less than {most} {between}"
     return f"{second} against {first} {between}: not decided"
+
+
+def _verb(figure: str) -> str:
+    """Of the question that it answers; p95 answers none, and has that of p50."""
+    return next((one.verb for one in QUESTIONS if figure.startswith(one.key)), QUESTIONS[0].verb)
 
 
 def best(found: Sequence[FigureVerdict]) -> str:
