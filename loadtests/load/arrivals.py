@@ -7,7 +7,6 @@ Driven window by window by `manage.py compare` (generator.py) over a connection;
 hand, or with Locust's web page, use loadtests/locustfile.py.
 """
 
-import csv
 import gc
 import os
 import time
@@ -15,8 +14,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
-from operator import itemgetter
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,7 +27,7 @@ from locust.rpc import Message
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadtests.load.client import Connections, post
-from loadtests.load.generator import FILE_NUMBER_VARIABLE, SEPARATOR
+from loadtests.load.generator import FILE_NUMBER_VARIABLE, Answer
 from loadtests.load.open_loop import LEAD_SECONDS, Arrival, dispatch
 from loadtests.load.windows import Arrivals, offsets
 
@@ -46,8 +43,6 @@ LOOK_SECONDS = 1.0
 LOWEST_REAL_TIME = 1
 REAL_TIME = "runs before all other processes (SCHED_FIFO)"
 USUAL = "waits for its turn like any other process: real-time scheduling was not allowed"
-
-COLUMNS = ("intended_at", "sent_at", "answered_at", "status", "saga_id", "error")
 
 
 class _Accepted(msgspec.Struct):
@@ -120,12 +115,12 @@ class Conductor:
             connection.send({"state": "failed", "why": repr(running.exception)})
 
     def _send(self, window: dict[str, Any]) -> dict[str, Any]:
-        """Sends one window's checkouts and writes their samples; returns how the clocks behaved.
+        """Sends one window's checkouts; returns their answers, in the order of their starts, and
+        how the clocks behaved.
 
-        `requests`: a file with one JSON body a line, and after a tab the token of who asks, if any;
-        as many as the schedule has starts;
-        `samples`: where to write; `arrivals`, `rate`, `seconds`, `seed`: the schedule; `patience`:
-        how long after the last start to wait for answers.
+        `requests`: of each, its JSON body, and the token of who asks or nothing; as many as the
+        schedule has starts; `arrivals`, `rate`, `seconds`, `seed`: the schedule; `patience`: how
+        long after the last start to wait for answers.
         """
         starts = offsets(
             arrivals=Arrivals(window["arrivals"]),
@@ -133,7 +128,7 @@ class Conductor:
             seconds=window["seconds"],
             seed=window["seed"],
         )
-        requests = _requests(self._host, Path(window["requests"]))
+        requests = _requests(self._host, window["requests"])
         if len(requests) != len(starts):
             raise ValueError(f"{len(requests)} requests for {len(starts)} starts")
         senders = self._senders()
@@ -145,9 +140,9 @@ class Conductor:
         self._runner.send_message(GO, {"first": time.time() + LEAD_SECONDS})
         within = window["seconds"] + window["patience"] + REPLY_SECONDS
         sent = self._hear(SENT, len(senders), within)
-        rows = sorted((row for one in sent for row in one["rows"]), key=itemgetter(0))
-        _write(Path(window["samples"]), rows)
-        return {"clock_step_ms": max((one["clock_step_ms"] for one in sent), key=abs)}
+        answers = sorted(Answer(*row) for one in sent for row in one["answers"])
+        steps = (one["clock_step_ms"] for one in sent)
+        return {"answers": answers, "clock_step_ms": max(steps, key=abs)}
 
     def _senders(self) -> list[str]:
         """Who is there to send. Raises RuntimeError where a worker is not there any more."""
@@ -210,7 +205,7 @@ class Dispatcher:
         dispatch(arrivals=arrivals, do=partial(_check_out, connections), patience=share["patience"])
         connections.close()
         step = (time.time() - time.monotonic() - epoch) * 1000
-        return {"rows": [_row(arrival, epoch) for arrival in arrivals], "clock_step_ms": step}
+        return {"answers": [_answer(arrival, epoch) for arrival in arrivals], "clock_step_ms": step}
 
 
 def _received(connection: Connection) -> dict[str, Any]:
@@ -245,14 +240,10 @@ def _check_out(connections: Connections, arrival: CheckoutArrival) -> None:
     arrival.ended = time.monotonic()
 
 
-def _requests(host: str, bodies: Path) -> list[bytes]:
+def _requests(host: str, asked: Sequence[tuple[bytes, str]]) -> list[bytes]:
     """`host`: with the path where a saga is started."""
     url = urlsplit(host)
-    lines = (line.partition(SEPARATOR) for line in bodies.read_bytes().splitlines())
-    return [
-        post(host=url.netloc, path=url.path, body=body, token=token.decode())
-        for body, _, token in lines
-    ]
+    return [post(host=url.netloc, path=url.path, body=body, token=token) for body, token in asked]
 
 
 def _connections(host: str) -> Connections:
@@ -260,17 +251,11 @@ def _connections(host: str) -> Connections:
     return Connections(host=parts.hostname or "127.0.0.1", port=parts.port or 80)
 
 
-def _write(path: Path, rows: Sequence[Sequence[Any]]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows([*(f"{at:.6f}" for at in row[:3]), *row[3:]] for row in rows)
-
-
-def _row(arrival: CheckoutArrival, epoch: float) -> list[Any]:
-    """In the order of COLUMNS. Times are seconds since 1970; 0 where it never was."""
-    times = [at + epoch if at else 0.0 for at in (arrival.intended, arrival.started, arrival.ended)]
-    return [*times, arrival.status, *_found(arrival)]
+def _answer(arrival: CheckoutArrival, epoch: float) -> Answer:
+    """Its times to the microsecond, as they are kept."""
+    times = (arrival.intended, arrival.started, arrival.ended)
+    intended, sent, answered = (round(at + epoch, 6) if at else 0.0 for at in times)
+    return Answer(intended, sent, answered, arrival.status, *_found(arrival))
 
 
 def _found(arrival: CheckoutArrival) -> tuple[str, str]:

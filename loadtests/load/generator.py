@@ -12,18 +12,29 @@ import subprocess
 import sys
 from multiprocessing import Pipe
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from stack.ports import free_ports
 
 FILE_NUMBER_VARIABLE = "DUETO_ARRIVALS_FD"
 LOCUSTFILE = Path(__file__).with_name("arrivals.py")
-SEPARATOR = b"\t"
-"""In a line of a window's requests: between the body and the token."""
 HOST = "127.0.0.1"
 ROOT = LOCUSTFILE.resolve().parents[2]
 START_SECONDS = 60.0
 STOP_SECONDS = 5.0
+
+
+class Answer(NamedTuple):
+    """What came of a request. Times are seconds since 1970, 0 where it never was; `error`: what
+    went wrong, or empty.
+    """
+
+    intended_at: float
+    sent_at: float
+    answered_at: float
+    status: int
+    saga_id: str
+    error: str
 
 
 class GeneratorFailed(Exception):

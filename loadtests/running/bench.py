@@ -82,7 +82,7 @@ def load_on(
         generator.wait_until_ready()
         supplier = supplier or Supplier(shop=shop, run=name)
         workload = Workload(supplier=supplier, saga=shop.saga)
-        yield WindowSender(generator=generator, workload=workload, outcomes=outcomes, folder=folder)
+        yield WindowSender(generator=generator, workload=workload, outcomes=outcomes)
 
 
 @contextlib.contextmanager
@@ -100,7 +100,7 @@ def runner_on(
     """A runner for the windows of one run on a started stack, with products of its own.
 
     `saga`: what its shoppers start; `name`: of the run, in its products' SKUs; `folder`: for the
-    files of the generator; `seconds_after`: what comes after the windows; `elsewhere`: who carries
+    log of the generator; `seconds_after`: what comes after the windows; `elsewhere`: who carries
     out those of arms that have a stack of their own; `workers`: of Locust, that send it. Raises
     GeneratorFailed, NotSupplied, psycopg.Error or BrokerUnavailable.
     """

@@ -1,18 +1,16 @@
 """Runs windows of load, one after the other, on a shop that is up."""
 
-import csv
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from loadtests.drawing import words
 from loadtests.evaluating import rates
 from loadtests.evaluating.results import Measured, counts
-from loadtests.load.generator import SEPARATOR, Generator
+from loadtests.load.generator import Answer, Generator
 from loadtests.load.windows import (
     PRESSURES,
     Arrivals,
@@ -40,29 +38,25 @@ Pause = Callable[[bool], None]
 class WindowSender:
     """Writes, sends, collects, in this order; between the last two the caller drains."""
 
-    def __init__(
-        self, *, generator: Generator, workload: Workload, outcomes: Outcomes, folder: Path
-    ) -> None:
-        """`generator`: that is ready; `folder`: for the files that it reads and writes."""
+    def __init__(self, *, generator: Generator, workload: Workload, outcomes: Outcomes) -> None:
+        """`generator`: that is ready."""
         self.generator = generator
         self.outcomes = outcomes
         self._workload = workload
-        self._requests = folder / "requests.jsonl"
-        self._answers = folder / "answers.csv"
+        self._requests: list[tuple[bytes, str]] = []
+        self._answers: list[Answer] = []
 
     def write(self, *, window: Window) -> None:
         """Supplies the window with carts and products. Raises NotSupplied."""
         starts = self._workload.requests(window=window)
-        lines = (start.body + SEPARATOR + start.token.encode() for start in starts)
-        self._requests.write_bytes(b"\n".join(lines))
+        self._requests = [(start.body, start.token) for start in starts]
 
     def send(self, *, window: Window) -> dict[str, Any]:
         """What the generator says at the window's end (see arrivals.Conductor). Raises
         GeneratorFailed."""
-        return self.generator.send_window(
+        report = self.generator.send_window(
             window={
-                "requests": str(self._requests),
-                "samples": str(self._answers),
+                "requests": self._requests,
                 "arrivals": window.arrivals.value,
                 "rate": window.rate,
                 "seconds": window.seconds,
@@ -70,6 +64,8 @@ class WindowSender:
                 "patience": ANSWER_SECONDS,
             }
         )
+        self._answers = report["answers"]
+        return report
 
     def stop(self) -> None:
         """Sends no more, in the middle of a window too: what is not answered yet is given up."""
@@ -77,27 +73,26 @@ class WindowSender:
 
     def collect(self, *, window: Window) -> list[Sample]:
         """What came of each, as far as carrito's rows say it now."""
-        with self._answers.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        known = self.outcomes.of(saga_ids=[row["saga_id"] for row in rows if row["saga_id"]])
-        return [_sample(window, row, known) for row in rows]
+        ids = [answer.saga_id for answer in self._answers if answer.saga_id]
+        known = self.outcomes.of(saga_ids=ids)
+        return [_sample(window, answer, known) for answer in self._answers]
 
 
-def _sample(window: Window, row: Mapping[str, str], known: Mapping[str, SagaOutcome]) -> Sample:
-    """A line of the generator, and what carrito's row says of it."""
-    outcome = known.get(row["saga_id"])
+def _sample(window: Window, answer: Answer, known: Mapping[str, SagaOutcome]) -> Sample:
+    """What the generator says, and what carrito's row says of it."""
+    outcome = known.get(answer.saga_id)
     return Sample(
         window=window.number,
         phase=window.phase.value,
         pattern=window.pattern,
-        intended_at=float(row["intended_at"]),
-        sent_at=float(row["sent_at"]),
-        answered_at=float(row["answered_at"]),
-        http_status=int(row["status"]),
-        saga_id=row["saga_id"],
-        outcome=_outcome(int(row["status"]), outcome),
+        intended_at=answer.intended_at,
+        sent_at=answer.sent_at,
+        answered_at=answer.answered_at,
+        http_status=answer.status,
+        saga_id=answer.saga_id,
+        outcome=_outcome(answer.status, outcome),
         ended_at=outcome.ended_at if outcome else 0.0,
-        error=row["error"],
+        error=answer.error,
     )
 
 

@@ -1,6 +1,5 @@
 """The generator against a server of our own: open loop, and robust against the death of a side."""
 
-import csv
 import json
 import os
 import signal
@@ -17,7 +16,7 @@ import psutil
 import pytest
 import urllib3
 
-from loadtests.load.generator import Generator, GeneratorFailed
+from loadtests.load.generator import Answer, Generator, GeneratorFailed
 from loadtests.load.windows import Arrivals, offsets
 from tests.integration.loadtests.slow_shop import SlowShop
 
@@ -30,23 +29,19 @@ def _generator(shop: SlowShop, folder: Path, *, workers: int = 1) -> Iterator[Ge
 
 
 def _send(
-    generator: Generator, folder: Path, *, rate: float, seconds: float, patience: float = 10.0
-) -> list[dict[str, str]]:
-    """One window of constant arrivals; its samples."""
+    generator: Generator, *, rate: float, seconds: float, patience: float = 10.0
+) -> list[Answer]:
+    """One window of constant arrivals; its answers."""
     starts = offsets(arrivals=Arrivals.CONSTANT, rate=rate, seconds=seconds, seed=0)
-    requests, answers = folder / "requests", folder / "answers"
-    requests.write_text("\n".join(json.dumps({"cart_id": str(n)}) for n in range(len(starts))))
-    generator.send_window(window=_window(requests, answers, rate, seconds, patience))
-    with answers.open(newline="") as file:
-        return list(csv.DictReader(file))
+    bodies = [json.dumps({"cart_id": str(n)}).encode() for n in range(len(starts))]
+    sent = generator.send_window(window=_window(bodies, rate, seconds, patience))
+    answers: list[Answer] = sent["answers"]
+    return answers
 
 
-def _window(
-    requests: Path, answers: Path, rate: float, seconds: float, patience: float
-) -> dict[str, Any]:
+def _window(bodies: list[bytes], rate: float, seconds: float, patience: float) -> dict[str, Any]:
     return {
-        "requests": str(requests),
-        "samples": str(answers),
+        "requests": [(body, "") for body in bodies],
         "arrivals": "constant",
         "rate": rate,
         "seconds": seconds,
@@ -62,15 +57,15 @@ def _may_be_first() -> bool:
     return asked.returncode == 0
 
 
-def _latency(sample: dict[str, str]) -> float:
-    return float(sample["answered_at"]) - float(sample["intended_at"])
+def _latency(answer: Answer) -> float:
+    return answer.answered_at - answer.intended_at
 
 
 def test_arrivals_do_not_wait_for_answers(tmp_path: Path) -> None:
     """Nobody is answered before all 20 have come: a loop that waits would send the first alone."""
     with SlowShop(hold=20) as shop, _generator(shop, tmp_path) as generator:
-        found = _send(generator, tmp_path, rate=200, seconds=0.1)
-    assert [one["status"] for one in found] == ["202"] * 20
+        found = _send(generator, rate=200, seconds=0.1)
+    assert [one.status for one in found] == [202] * 20
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -78,16 +73,16 @@ def test_intended_starts_are_those_of_the_schedule_however_slow_the_server(
     tmp_path: Path, workers: int
 ) -> None:
     with SlowShop(stall=0.5) as shop, _generator(shop, tmp_path, workers=workers) as generator:
-        found = _send(generator, tmp_path, rate=100, seconds=0.5)
-    first = float(found[0]["intended_at"])
+        found = _send(generator, rate=100, seconds=0.5)
+    first = found[0].intended_at
     schedule = offsets(arrivals=Arrivals.CONSTANT, rate=100, seconds=0.5, seed=0)
-    assert [float(one["intended_at"]) - first for one in found] == pytest.approx(schedule, abs=1e-5)
+    assert [one.intended_at - first for one in found] == pytest.approx(schedule, abs=1e-5)
 
 
 def test_stall_is_seen_by_all_who_would_have_met_it(tmp_path: Path) -> None:
     """With its control: the same stall, met by a client that waits for each answer."""
     with SlowShop(stall=1.0) as shop, _generator(shop, tmp_path) as generator:
-        open_loop = [_latency(one) for one in _send(generator, tmp_path, rate=100, seconds=0.8)]
+        open_loop = [_latency(one) for one in _send(generator, rate=100, seconds=0.8)]
     with SlowShop(stall=1.0) as shop:
         closed_loop = [_timed_post(shop.url) for _ in range(80)]
     noticeable = 0.15  # the last of the open loop comes 0.2 s before the stall is over
@@ -97,18 +92,14 @@ def test_stall_is_seen_by_all_who_would_have_met_it(tmp_path: Path) -> None:
 
 def test_samples_say_what_was_answered(tmp_path: Path) -> None:
     with SlowShop(status=503) as shop, _generator(shop, tmp_path) as generator:
-        found = _send(generator, tmp_path, rate=100, seconds=0.05)
-    assert {one["status"] for one in found} == {"503"}
-    assert all(one["saga_id"] == "" and "saga-" in one["error"] for one in found)
+        found = _send(generator, rate=100, seconds=0.05)
+    assert {one.status for one in found} == {503}
+    assert all(one.saga_id == "" and "saga-" in one.error for one in found)
 
 
 def test_sagas_are_kept_with_their_samples_window_after_window(tmp_path: Path) -> None:
     with SlowShop() as shop, _generator(shop, tmp_path) as generator:
-        sagas = [
-            one["saga_id"]
-            for _ in range(2)
-            for one in _send(generator, tmp_path, rate=100, seconds=0.05)
-        ]
+        sagas = [one.saga_id for _ in range(2) for one in _send(generator, rate=100, seconds=0.05)]
         bodies = list(shop.bodies)
     assert sorted(sagas) == sorted(f"saga-{n}" for n in range(1, 11))
     assert sorted(json.loads(body)["cart_id"] for body in bodies) == sorted("01234" * 2)
@@ -121,7 +112,7 @@ def test_each_worker_sends_its_share_and_none_twice(tmp_path: Path) -> None:
         _generator(shop, tmp_path, workers=3) as generator,
         ThreadPoolExecutor() as beside,
     ):
-        sending = beside.submit(_send, generator, tmp_path, rate=200, seconds=0.1)
+        sending = beside.submit(_send, generator, rate=200, seconds=0.1)
         _wait_for(lambda: len(shop.bodies) == 20)
         port = shop.server_address[1]
         held = [
@@ -131,7 +122,7 @@ def test_each_worker_sends_its_share_and_none_twice(tmp_path: Path) -> None:
         _timed_post(shop.url)  # the one that it waited for
         found = sending.result()
     assert sorted(held) == [6, 7, 7]
-    assert [one["status"] for one in found] == ["202"] * 20
+    assert [one.status for one in found] == [202] * 20
     sent = [json.loads(body).get("cart_id") for body in shop.bodies[:20]]
     assert sorted(sent, key=int) == [str(number) for number in range(20)]
 
@@ -140,13 +131,13 @@ def test_dead_worker_is_an_error_that_says_so(tmp_path: Path) -> None:
     with SlowShop() as shop, _generator(shop, tmp_path, workers=3) as generator:
         psutil.Process(generator.pid).children()[0].kill()
         with pytest.raises(GeneratorFailed, match="worker"):
-            _send(generator, tmp_path, rate=10, seconds=1, patience=0.1)
+            _send(generator, rate=10, seconds=1, patience=0.1)
 
 
 def test_checkout_that_is_never_answered_is_a_sample_too(tmp_path: Path) -> None:
     with SlowShop(hold=1000) as shop, _generator(shop, tmp_path) as generator:
-        found = _send(generator, tmp_path, rate=100, seconds=0.05, patience=0.2)
-    assert [(one["status"], one["error"]) for one in found] == [("0", "no answer")] * 5
+        found = _send(generator, rate=100, seconds=0.05, patience=0.2)
+    assert [(one.status, one.error) for one in found] == [(0, "no answer")] * 5
 
 
 def test_refused_connection_is_a_sample_too(tmp_path: Path) -> None:
@@ -154,9 +145,9 @@ def test_refused_connection_is_a_sample_too(tmp_path: Path) -> None:
         url = shop.url
     with Generator(url=f"{url}/checkout/saga", folder=tmp_path) as generator:
         generator.wait_until_ready()
-        found = _send(generator, tmp_path, rate=100, seconds=0.05)
-    assert {one["status"] for one in found} == {"0"}
-    assert all("refused" in one["error"] for one in found)
+        found = _send(generator, rate=100, seconds=0.05)
+    assert {one.status for one in found} == {0}
+    assert all("refused" in one.error for one in found)
 
 
 def test_generator_runs_before_all_others_where_it_may_and_says_what_it_is(tmp_path: Path) -> None:
@@ -180,10 +171,7 @@ def test_generator_ends_in_the_middle_of_a_window_when_the_other_side_dies(
     with SlowShop() as shop, _generator(shop, tmp_path, workers=workers) as generator:
         process = psutil.Process(generator.pid)
         every = [process, *process.children()]
-        requests = tmp_path / "requests"
-        requests.write_text("\n".join(["{}"] * 100))
-        window = _window(requests, tmp_path / "answers", 1, 100, 1)
-        generator._connection.send(window)
+        generator._connection.send(_window([b"{}"] * 100, 1, 100, 1))
         _wait_for(lambda: shop.bodies)
         generator.close()
         assert not any(one.is_running() for one in every)
@@ -193,15 +181,16 @@ def test_death_of_the_generator_is_an_error_with_its_log(tmp_path: Path) -> None
     with SlowShop() as shop, _generator(shop, tmp_path) as generator:
         os.kill(generator.pid, signal.SIGKILL)
         with pytest.raises(GeneratorFailed, match="load generator"):
-            _send(generator, tmp_path, rate=10, seconds=0.1)
+            _send(generator, rate=10, seconds=0.1)
 
 
 def test_schedule_and_requests_that_do_not_match_are_an_error(tmp_path: Path) -> None:
-    (tmp_path / "requests").write_text("{}")
-    with SlowShop() as shop, _generator(shop, tmp_path) as generator:
-        window = _window(tmp_path / "requests", tmp_path / "answers", 100, 1, 1)
-        with pytest.raises(GeneratorFailed, match="1 requests for 100 starts"):
-            generator.send_window(window=window)
+    with (
+        SlowShop() as shop,
+        _generator(shop, tmp_path) as generator,
+        pytest.raises(GeneratorFailed, match="1 requests for 100 starts"),
+    ):
+        generator.send_window(window=_window([b"{}"], 100, 1, 1))
 
 
 def _timed_post(url: str) -> float:
