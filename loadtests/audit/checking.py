@@ -15,7 +15,7 @@ from catalogue.services import BY_NAME, PARTICIPANTS, WITH_WORKER
 from loadtests.audit import evidence, generic, rest, sagas, story, waiting
 from loadtests.audit.evidence import Evidence, Finding, RowSource, steps_of
 from loadtests.audit.generic import Effect
-from loadtests.audit.reading import everywhere, whole_tables
+from loadtests.audit.reading import everywhere, rows, whole_tables
 from loadtests.shop import owners
 from messaging.brokers import Broker
 
@@ -54,20 +54,19 @@ class NotAuditable(Exception):
 class ServiceRules(Protocol):
     """What a module of `services` declares.
 
-    `SOURCES`: its own tables, by saga. `EFFECTS`: what they show of each operation.
+    `SOURCES`: its own tables, by saga. `EFFECTS`: what they show of each operation. `COUNTED`: what
+    it has been looked at for: group, a statement of one row, and words with a place for each count.
     """
 
     SOURCES: Sequence[RowSource]
     EFFECTS: Sequence[Effect]
+    COUNTED: Sequence[tuple[int, str, str]]
 
     def breaches(self, saga: Evidence) -> Iterator[Finding]:
         """What is wrong with its rows of this saga."""
 
     def sums(self) -> Iterator[tuple[int, str, str]]:
         """What is wrong with the service as a whole: group, saga id or nothing, what."""
-
-    def counted(self) -> Iterator[tuple[int, str]]:
-        """What it has been looked at for, in words, by group."""
 
 
 class Rules:
@@ -76,11 +75,11 @@ class Rules:
     def __init__(self) -> None:
         asked = {other for name in PARTICIPANTS for other in BY_NAME[name].asks}
         names = [*PARTICIPANTS, *sorted(asked - {*PARTICIPANTS})]
-        self.services: list[ServiceRules] = [_of_service(name) for name in names]
-        self.sources = [source for service in self.services for source in service.SOURCES]
+        self._services = {name: _of_service(name) for name in names}
+        self.sources = [it for service in self._services.values() for it in service.SOURCES]
         self.sources += waiting.sources()
         self._effects: dict[str, list[Effect]] = {}
-        for service in self.services:
+        for service in self._services.values():
             for effect in service.EFFECTS:
                 self._effects.setdefault(effect.operation, []).append(effect)
 
@@ -90,10 +89,21 @@ class Rules:
             yield 6, f"no owner accepted it, but there is {generic.what_there_is(saga)}"
             return
         yield from generic.breaches(saga, self._effects)
-        for service in self.services:
+        for service in self._services.values():
             yield from service.breaches(saga)
         if own := sagas.OWN_RULES.get(saga.name):
             yield from own(saga)
+
+    def sums(self) -> Iterator[tuple[int, str, str]]:
+        """What is wrong with the services as wholes."""
+        return chain.from_iterable(service.sums() for service in self._services.values())
+
+    def counted(self) -> Iterator[tuple[int, str]]:
+        """What they have been looked at for, in words, by group."""
+        for name, service in self._services.items():
+            for group, statement, words in service.COUNTED:
+                (counts,) = rows(service=name, statement=statement)
+                yield group, words.format(*counts)
 
 
 def check_known(*, saga_id: str | None = None) -> None:
@@ -229,8 +239,7 @@ def check(*, broker: Broker) -> AuditReport:
     with whole_tables():
         check_known()
         counts, open_sagas = _check_sagas(report, known)
-        _check_shop(report, known)
-        _check_rest(report, broker, open_sagas)
+        _check_shop(report, known, broker, open_sagas)
         _tell_counts(report, known, counts)
     return report
 
@@ -280,22 +289,16 @@ def _open(saga: Evidence) -> str:
     return "waiting" if waiting.of(saga) else "running"
 
 
-def _check_shop(report: AuditReport, known: Rules) -> None:
-    for group, saga_id, what in chain.from_iterable(service.sums() for service in known.services):
+def _check_shop(report: AuditReport, known: Rules, broker: Broker, open_sagas: set[str]) -> None:
+    for group, saga_id, what in chain(
+        known.sums(),
+        rest.idempotency_keys(),
+        rest.events(),
+        rest.unsent(),
+        waiting.untold(),
+        rest.queued(broker=broker),
+    ):
         report.breach(group=group, what=what, saga_id=saga_id)
-    for what in rest.idempotency_keys():
-        report.breach(group=8, what=what)
-    for saga_id, what in rest.events():
-        report.breach(group=8, what=what, saga_id=saga_id)
-
-
-def _check_rest(report: AuditReport, broker: Broker, open_sagas: set[str]) -> None:
-    for saga_id, what in rest.unsent():
-        report.breach(group=7, what=what, saga_id=saga_id)
-    for saga_id, what in waiting.untold():
-        report.breach(group=7, what=what, saga_id=saga_id)
-    for what in rest.queued(broker=broker):
-        report.breach(group=7, what=what)
     for saga_id, what, is_breach in rest.parked(open_sagas=open_sagas):
         if is_breach:
             report.breach(group=7, what=what, saga_id=saga_id)
@@ -313,6 +316,6 @@ def _tell_counts(report: AuditReport, known: Rules, counts: Counter[str]) -> Non
         (7, f"{len(WITH_WORKER)} outboxes, queues and lists of failed messages"),
         (8, f"{sum(counts[end] for end in ENDS)} accepted sagas"),
     ]
-    for number, words in chain(told, *(service.counted() for service in known.services)):
+    for number, words in chain(told, known.counted()):
         group = report.groups[number]
         group.counted = f"{group.counted}, {words}" if group.counted else words

@@ -1,5 +1,6 @@
 """Groups 7 and 8, of all sagas at once: once nothing runs, nothing is on its way; a key stands for
-one saga, and an event has one id. And waiting until nothing runs.
+one saga, and an event has one id: (group, saga id or nothing, what). And waiting until nothing
+runs.
 """
 
 import time
@@ -99,23 +100,23 @@ def wait(*, broker: Broker, seconds: float, say: Callable[[str], None]) -> bool:
         time.sleep(LOOK_SECONDS)
 
 
-def unsent() -> Iterator[tuple[str, str]]:
-    """Events that were not sent, and what the card network was not told. Gives (saga id, what)."""
+def unsent() -> Iterator[tuple[int, str, str]]:
+    """7: events that were not sent, and what the card network was not told."""
     for service, saga_id, event in everywhere(services=WITH_WORKER, statement=_UNSENT):
-        yield saga_id, f"{event} of {service} was never sent"
+        yield 7, saga_id, f"{event} of {service} was never sent"
     yield from pagos.owed()
 
 
-def queued(*, broker: Broker) -> Iterator[str]:
-    """Messages that were not consumed, or a broker that can't tell."""
+def queued(*, broker: Broker) -> Iterator[tuple[int, str, str]]:
+    """7: messages that were not consumed, or a broker that can't tell."""
     try:
         depths = _depths(broker)
     except BrokerUnavailable as error:
-        yield f"the queues can't be asked: {error}"
+        yield 7, "", f"the queues can't be asked: {error}"
         return
     for queue, depth in depths.items():
         if depth:
-            yield f"{depth} messages in queue {queue}"
+            yield 7, "", f"{depth} messages in queue {queue}"
 
 
 def parked(*, open_sagas: Collection[str]) -> Iterator[tuple[str, str, bool]]:
@@ -132,24 +133,25 @@ def parked(*, open_sagas: Collection[str]) -> Iterator[tuple[str, str, bool]]:
         yield saga_id, what, status == "retrying" or saga_id in open_sagas
 
 
-def idempotency_keys() -> Iterator[str]:
-    """A user's key stands for one saga of an owner."""
+def idempotency_keys() -> Iterator[tuple[int, str, str]]:
+    """8: a user's key stands for one saga of an owner."""
     for service, key, ids in everywhere(services=owners(), statement=_KEYS):
-        yield f"the idempotency key {key!r} stands for several at {service}: {ids}"
+        yield 8, "", f"the idempotency key {key!r} stands for several at {service}: {ids}"
     for _, key, saga_id in everywhere(services=owners(), statement=_KEYS_OF_NOTHING):
-        yield f"the idempotency key {key!r} stands for saga {saga_id}, which was never accepted"
+        what = f"the idempotency key {key!r} stands for saga {saga_id}, which was never accepted"
+        yield 8, "", what
 
 
-def events() -> Iterator[tuple[str, str]]:
-    """An event is the same one whenever it is published; a notice or an appeal is of its moment.
-    Gives (saga id, what).
+def events() -> Iterator[tuple[int, str, str]]:
+    """8: an event is the same one whenever it is published; a notice or an appeal is of its
+    moment.
     """
     for service, saga_id, event, ids in everywhere(
         services=WITH_WORKER,
         statement=_EVENTS,
         values=[[f"%{name}" for name in (*projection.NOTICES, *projection.APPEALS)]],
     ):
-        yield saga_id, f"{service} has published {event} under {ids} ids"
+        yield 8, saga_id, f"{service} has published {event} under {ids} ids"
 
 
 def _depths(broker: Broker) -> dict[str, int]:

@@ -86,14 +86,12 @@ def sagas() -> set[str]:
     return {decision.saga_id for decision in found if decision.waits_for_a_person}
 
 
-def untold() -> Iterator[tuple[str, str]]:
-    """7: what is decided, and the coordinator that rests does not know. Gives (saga id, what)."""
+def untold() -> Iterator[tuple[int, str, str]]:
+    """7: what is decided, and the coordinator that rests does not know."""
     for row in everywhere(services=deciding(), statement=_UNTOLD):
         decision = StepDecision(*row[1:])
-        yield (
-            decision.saga_id,
-            f"no coordinator was told that {decision.step} is decided ({decision.service})",
-        )
+        what = f"no coordinator was told that {decision.step} is decided ({decision.service})"
+        yield 7, decision.saga_id, what
 
 
 def overdue(saga: Evidence) -> Iterator[str]:

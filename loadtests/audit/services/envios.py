@@ -39,6 +39,7 @@ EFFECTS = effects_of(
         ),
     },
 )
+COUNTED = [(1, "SELECT count(*) FROM envios_courier", "{} couriers")]
 
 
 def breaches(saga: Evidence) -> Iterator[Finding]:
@@ -51,11 +52,6 @@ def sums() -> Iterator[tuple[int, str, str]]:
     for courier_id, name, capacity, busy, held in rows(service="envios", statement=_COURIERS):
         what = f"courier {courier_id} ({name}) is busy with {busy} of {capacity}, and has {held}"
         yield 1, "", f"{what} open deliveries"
-
-
-def counted() -> Iterator[tuple[int, str]]:
-    (found,) = rows(service="envios", statement="SELECT count(*) FROM envios_courier")
-    yield 1, f"{found[0]} couriers"
 
 
 def delivered(saga: Evidence) -> Iterator[Finding]:

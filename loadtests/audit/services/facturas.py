@@ -70,6 +70,7 @@ EFFECTS = effects_of(
         ),
     },
 )
+COUNTED = [(2, _COUNTED, "{} bills, {} invoices, {} credit notes")]
 
 
 def breaches(saga: Evidence) -> Iterator[Finding]:
@@ -98,11 +99,6 @@ def sums() -> Iterator[tuple[int, str, str]]:
         yield 2, "", what
     for number, issued_at in rows(service="facturas", statement=_OF_ANOTHER_YEAR):
         yield 2, "", f"invoice {number} was issued on {issued_at:%Y-%m-%d}"
-
-
-def counted() -> Iterator[tuple[int, str]]:
-    ((bills, invoices, notes),) = rows(service="facturas", statement=_COUNTED)
-    yield 2, f"{bills} bills, {invoices} invoices, {notes} credit notes"
 
 
 def settled(saga: Evidence) -> Iterator[Finding]:

@@ -52,6 +52,7 @@ EFFECTS = [
         },
     ),
 ]
+COUNTED = ()
 
 
 _STATUSES = {
@@ -78,8 +79,4 @@ def breaches(saga: Evidence) -> Iterator[Finding]:
 
 
 def sums() -> Iterator[tuple[int, str, str]]:
-    yield from ()
-
-
-def counted() -> Iterator[tuple[int, str]]:
     yield from ()

@@ -66,6 +66,7 @@ EFFECTS = [
         ),
     ),
 ]
+COUNTED = [(1, _COUNTED, "{} slots, {} bookings that hold one")]
 _STATUSES = {
     "completed": ("reserved",),
     "failed": ("failed", "cancelled"),
@@ -92,8 +93,3 @@ def sums() -> Iterator[tuple[int, str, str]]:
     """1: at any time one booking has a slot."""
     for saga_id, slot, other in rows(service="reservas", statement=_TAKEN_TWICE):
         yield 1, saga_id, f"{slot} is taken by another booking at its time, by {other} or before it"
-
-
-def counted() -> Iterator[tuple[int, str]]:
-    ((slots, held),) = rows(service="reservas", statement=_COUNTED)
-    yield 1, f"{slots} slots, {held} bookings that hold one"

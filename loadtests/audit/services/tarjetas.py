@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from loadtests.audit.evidence import Evidence, Finding, RowSource, money
 from loadtests.audit.generic import Effect
-from loadtests.audit.reading import rows
 from loadtests.audit.services.pagos import PaymentRow
 
 
@@ -31,6 +30,7 @@ SOURCES = [
 ]
 EFFECTS: list[Effect] = []
 _COUNTED = "SELECT count(*), count(*) FILTER (WHERE status = 'refunded') FROM tarjetas_charge"
+COUNTED = [(2, _COUNTED, "{} charges at the card network, {} given back")]
 
 
 def breaches(saga: Evidence) -> Iterator[Finding]:
@@ -63,8 +63,3 @@ def _differs(payment: PaymentRow | None, charges: list[ChargeRow]) -> str:
 
 def sums() -> Iterator[tuple[int, str, str]]:
     yield from ()
-
-
-def counted() -> Iterator[tuple[int, str]]:
-    ((charges, refunds),) = rows(service="tarjetas", statement=_COUNTED)
-    yield 2, f"{charges} charges at the card network, {refunds} given back"
