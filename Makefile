@@ -117,7 +117,7 @@ lock: $(TOOLS) ## compiles requirements/*.in to pinned, hashed *.txt
 	$(LOCK) $(ARGUMENTS) requirements/temporal.in -o requirements/temporal.txt
 	$(LOCK) $(ARGUMENTS) requirements/rivals.in -o requirements/rivals.txt
 
-clean: ## removes .venv and .venv-rivals, the stack's data and what tools left behind
+clean: ## removes .venv and .venv-rivals, all of .dueto (reports, too) and what tools left behind
 	@if test -e .dueto/run.json && test -x $(BIN)/python; then $(BIN)/python manage.py down --purge; fi
 	rm -rf .dueto $(VENV) $(RIVALS) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -143,11 +143,9 @@ WHY_NOT = (
 )
 """What a person asks of a saga may be refused so."""
 ASKS = {
-    "compensate": "Undoes the saga: until its pivot an abort, after it a return, which only an"
-    " operator may ask for (403).",
-    "retry": "Tries the step again that the saga is parked at, from the first try.",
-    "skip": "Goes on without the step that the saga is parked at: an operator has seen to it"
-    " otherwise, and says how (`reason`).",
+    "compensate": "Undoes the saga: until its pivot an abort, after it a return (operators only)",
+    "retry": "Tries the step again that the saga is parked at, from the first try",
+    "skip": "Goes on without the step that the saga is parked at, which was done otherwise",
 }
 _OPERATORS = (refusals.NEEDS_OPERATOR,)
 """And what is for an operator to ask, so."""
@@ -269,9 +267,9 @@ class ListView(_View):
 
 
 class AskView(_View):
-    """POST: what a person asks of a saga, as ASKS says: 202 with how it stands, or 409."""
+    """POST: what a person asks of a saga (ASKS)."""
 
-    name: str
+    what: str
     ask: Ask
     asked: type[Intervention] = Intervention
     scopes: Sequence[Scope] = (OPS_ACT,)
@@ -283,7 +281,7 @@ class AskView(_View):
             takes=view.asked,
             gives={202: AnsweredSummary},
             refuses={409: WHY_NOT} | ({403: _OPERATORS} if SHOP in view.scopes else {}),
-            what=ASKS[view.name],
+            what=view.what,
         )
     )
     def post(self, request: Request, saga_id: str) -> HttpResponse:
@@ -403,18 +401,15 @@ def urls(coordinator: Coordinator) -> list[URLPattern]:
     """The paths of a coordinator."""
     below = coordinator.below
     asks: dict[str, dict[str, Any]] = {
-        "compensate": {"ask": coordinator.compensate, "scopes": (SHOP, OPS_ACT)},
-        "retry": {"ask": coordinator.retry},
-        "skip": {"ask": coordinator.skip, "asked": InterventionWithReason},
+        "compensate": {"ask": staticmethod(coordinator.compensate), "scopes": (SHOP, OPS_ACT)},
+        "retry": {"ask": staticmethod(coordinator.retry)},
+        "skip": {"ask": staticmethod(coordinator.skip), "asked": InterventionWithReason},
     }
     handed_over = {patterns.PATTERNS[name].hand_over for name in coordinator.patterns}
     return [
+        *(path(where[1:], made(HandOverView, coordinator=coordinator)) for where in handed_over),
         *(
-            path(where.lstrip("/"), made(HandOverView, coordinator=coordinator))
-            for where in handed_over
-        ),
-        *(
-            path(f"{where.lstrip('/')}/decided", made(DecidedView, coordinator=coordinator))
+            path(f"{where[1:]}/decided", made(DecidedView, coordinator=coordinator))
             for where in (handed_over if coordinator.decided else ())
         ),
         path(f"{below}/{coordinator.listed}", made(ListView, coordinator=coordinator)),
@@ -423,11 +418,7 @@ def urls(coordinator: Coordinator) -> list[URLPattern]:
         *(
             path(
                 f"{below}/<str:saga_id>/{name}",
-                made(
-                    AskView,
-                    coordinator=coordinator,
-                    **{**own, "name": name, "ask": staticmethod(own["ask"])},
-                ),
+                made(AskView, coordinator=coordinator, what=ASKS[name], **own),
             )
             for name, own in asks.items()
         ),

@@ -29,10 +29,10 @@ from loadtests.running.runner import Say
 from loadtests.running.store import NotStored, Store, whole_blocks
 from loadtests.shop import CHECKOUT, OWN_STEPS, page, shop_of
 from stack import access
-from stack.folders import STATE_FOLDER
+from stack.folders import MEASURED, STATE_FOLDER
 from stack.local import LocalStack
 
-REPORTS = STATE_FOLDER / "reports"
+REPORTS = STATE_FOLDER / MEASURED[0]
 SETTLE_SECONDS = 60.0
 """For what was on its way when a run was stopped in its outage."""
 AWAY = "pagos"

@@ -127,9 +127,7 @@ class _Handler(ABC):
     def decided(
         self, *, asked_by: Event, outcome: Outcome, since: datetime | None = None
     ) -> Event | None:
-        """The event that follows when a waiting step is decided; None where nothing is said.
-        `asked_by`: the event that had asked for the step; `since`: when it began to wait.
-        """
+        """What is emitted of a step that has waited `since` then, of which `asked_by` asked."""
         if not isinstance(outcome, Waiting) and not self._type(outcome):
             return None
         started = since or datetime.now(UTC)

@@ -197,10 +197,8 @@ class Backends:
                 _check_broker(variable, own)
             self.rabbitmq_url = url
             self._announce(f"{self.broker} answers")
-        elif single := list(self._broker_urls()):
-            raise StackError(
-                f"{single[0]} is one login's: {_BROKER} is needed too, for all others."
-            )
+        elif named := list(self._broker_urls()):
+            raise StackError(f"{named[0]} is one login's: {_BROKER} is needed too, for all others.")
         elif rabbitmq.is_installed():
             self._start_rabbitmq()
         else:

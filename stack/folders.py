@@ -18,6 +18,8 @@ from stack.console import StackError
 
 BASE_FOLDER = Path(__file__).resolve().parent.parent
 STATE_FOLDER = BASE_FOLDER / ".dueto"
+MEASURED = ("reports", "surveys")
+"""Folders in it: of comparisons, soaks and rivals, and of surveys."""
 MANAGE = (
     f"{Path(sys.prefix).name}/bin/python manage.py"
     if Path(sys.prefix).parent == BASE_FOLDER
@@ -129,10 +131,18 @@ class Folder:
         self._remove_elsewhere(_SOCKETS)
 
     def purge(self) -> None:
-        """Removes all of it, data that lies elsewhere included; logs elsewhere stay."""
+        """Removes all of it, data that lies elsewhere included. Logs elsewhere stay, and what was
+        MEASURED: it took minutes to make, and is of no run's data."""
         for note in self.path.glob("*.elsewhere.json"):
             self._remove_elsewhere(note.name)
-        shutil.rmtree(self.path, ignore_errors=True)
+        for path in self.path.iterdir() if self.path.exists() else ():
+            if path.is_dir() and not path.is_symlink():
+                if path.name not in MEASURED:
+                    shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
     def _remove_elsewhere(self, note: str) -> None:
         remembered = self.read(note)

@@ -19,7 +19,6 @@ back (a lane of the orchestrator and a relay wait for their answer) for each ste
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from contracts.patterns import PATTERNS
 from loadtests.shop import OWN_STEPS
 
 FEWEST_STEPS, MOST_STEPS = 3, 8
@@ -59,28 +58,10 @@ def situation(*, steps: int, hop_ms: float, refusals: float, load: float) -> Sit
     return Situation(steps=steps, hop_ms=hop_ms, refusals=refusals, load=load)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ways:
-    """How often something on a checkout's path goes over the hop, one way, until its outcome."""
-
-    alone: int
-    a_step: int
-
-
-def _hand_over(pattern: str) -> int:
-    return 0 if PATTERNS[pattern].starts_itself else 1
-
-
-WAYS = {
-    "orchestrated": Ways(alone=_hand_over("orchestrated") - 1, a_step=2),
-    "choreographed": Ways(alone=_hand_over("choreographed"), a_step=2),
-    "orchestrated_messaging": Ways(alone=_hand_over("orchestrated_messaging") - 2, a_step=4),
-}
-"""From the protocols. Orchestrated: the hand-over, one way (the orchestrator begins before it has
-answered), and a call a step, there and back, but the last step's outcome is there before its answer
-is back. Choreographed: a message before each step, to the broker and on to the service; the first
-one is the owner's own. Over messages: the hand-over, a request and a reply a step, two ways each;
-the last reply comes after the outcome.
+WAYS_A_STEP = {"orchestrated": 2, "choreographed": 2, "orchestrated_messaging": 4}
+"""How often a step's path goes over the hop, one way, from the protocols. Orchestrated: its call,
+there and back. Choreographed: the message before it, to the broker and on to the service. Over
+messages: a request and a reply, two ways each.
 """
 
 
@@ -142,15 +123,15 @@ def single(values: Values, at: Situation, use: float) -> float:
     return (1 - at.refusals) * (fixed + step * at.steps) + at.refusals * declined
 
 
-def latency(*, ways: Ways) -> Callable[[Values, Situation, float], float]:
-    """Of those that complete, ms, where a checkout's path has so many ways over the hop."""
+def latency(*, a_step: int) -> Callable[[Values, Situation, float], float]:
+    """Of those that complete, ms, where each step has so many ways over the hop."""
 
     def value(values: Values, at: Situation, use: float) -> float:
-        fixed, step, queue, waiting = values
+        fixed, step, queue, waiting, beside = values
         work = (fixed + step * at.steps) * (1 + queue * use / max(1 - use, LEAST_ROOM))
         busy = at.load * 2 * at.hop_ms / 1000
         waits = waiting * at.steps * busy / (1 + busy)
-        return work + at.hop_ms * (ways.alone + ways.a_step * at.steps + waits)
+        return work + at.hop_ms * (beside + a_step * at.steps + waits)
 
     return value
 
@@ -174,10 +155,11 @@ LATENCY = {
             Parameter(name="work a step", unit="ms", start=3.0),
             Parameter(name="slower by load, times u / (1 - u)", unit="", start=0.3),
             Parameter(name="waits for a batch, a step, at most", unit="hops", start=1.0),
+            Parameter(name="ways beside the steps", unit="", start=2.0),
         ],
-        value=latency(ways=ways),
+        value=latency(a_step=a_step),
     )
-    for pattern, ways in WAYS.items()
+    for pattern, a_step in WAYS_A_STEP.items()
 }
 CAPACITY = Law(
     unit="checkouts a second",

@@ -33,10 +33,10 @@ from loadtests.shop import OWN_STEPS, shop_of
 from loadtests.surveying import cells, grid
 from loadtests.surveying.cells import UNITS, NotASurvey, Rest, Stack, Survey, cell_of, rest_of
 from loadtests.surveying.grid import Spot, SurveySettings
-from stack.folders import STATE_FOLDER
+from stack.folders import MEASURED, STATE_FOLDER
 from stack.local import LocalStack
 
-SURVEYS = STATE_FOLDER / "surveys"
+SURVEYS = STATE_FOLDER / MEASURED[1]
 SETTINGS, STACK = "settings.json", "stack.json"
 
 

@@ -6,7 +6,7 @@ import pytest
 from stack import folders
 from stack.children import unprivileged
 from stack.console import StackError
-from stack.folders import Folder, is_reachable
+from stack.folders import MEASURED, Folder, is_reachable
 from stack.record import claim
 
 
@@ -59,6 +59,17 @@ def test_data_of_a_shell_lies_where_no_space_is_in_the_path_and_stays_there(fold
     assert folder.data("rabbitmq", plain=True) == found
     folder.purge()
     assert not found.exists()
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_what_was_measured_outlives_the_data(folder, name):
+    report = folder.path / name / "one" / "report.json"
+    report.parent.mkdir(parents=True)
+    report.write_text("{}")
+    folder.data("postgres").mkdir(exist_ok=True)
+    folder.write("run.json", {})
+    folder.purge()
+    assert [path for path in folder.path.rglob("*") if path.is_file()] == [report]
 
 
 @pytest.mark.usefixtures("needs_root")

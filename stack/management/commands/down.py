@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from stack import record
 from stack.console import StackError, to_terminal
-from stack.folders import STATE_FOLDER, Folder
+from stack.folders import MEASURED, STATE_FOLDER, Folder
 
 
 class Command(BaseCommand):
@@ -15,7 +15,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--purge", action="store_true", help="remove its data and logs (.dueto/) too"
+            "--purge",
+            action="store_true",
+            help="remove its data and logs too (.dueto/, but for its reports and surveys)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -28,4 +30,6 @@ class Command(BaseCommand):
         if options["purge"]:
             folder.purge()
             folder.unlock()
-            self.stdout.write("Its data is removed.")
+            kept = [str(folder.path / name) for name in MEASURED if (folder.path / name).exists()]
+            stays = f" What was measured stays: {' and '.join(kept)}." if kept else ""
+            self.stdout.write(f"Its data is removed.{stays}")

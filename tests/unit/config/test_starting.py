@@ -20,6 +20,7 @@ def configured(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     settings.DATABASES = {"default": {"HOST": "/sockets"}}
     settings.BROKER_URL = "amqp://dueto:secret@127.0.0.1:5672/%2F"
     settings.SERVICE_URLS = {"carrito": "http://[::1]:3000"}
+    settings.SERVICE_URL_VARIABLES = {"pagos": "PAGOS_SERVICE_URL"}
     settings.ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
     for name in (starting.HOST, starting.PLAINTEXT):
         monkeypatch.delenv(name, raising=False)

@@ -55,8 +55,8 @@ def nearer() -> Model:
     return Model(
         survey=survey(
             known=_changed(
-                orchestrated={CAPACITY: PLENTY, P50: (5.0, 3.0, 1e-6, 1e-6)},
-                choreographed={CAPACITY: PLENTY, P50: (2.0, 3.0, 1e-6, 1.533)},
+                orchestrated={CAPACITY: PLENTY, P50: (5.0, 3.0, 1e-6, 1e-6, 1e-6)},
+                choreographed={CAPACITY: PLENTY, P50: (2.0, 3.0, 1e-6, 1.533, 1e-6)},
             )
         )
     )
@@ -219,8 +219,8 @@ def test_ranking_that_turns_where_capacity_is_not_known_is_no_clear_turn() -> No
     """At many steps choreographed, which is faster, can't take the load, or is not known to."""
     capacity = {CAPACITY: (0.01, 0.5, 1e-6)}
     known = {
-        ORCHESTRATED: {**KNOWN[ORCHESTRATED], CAPACITY: PLENTY, P50: (9.0, 9.0, 1e-6, 1e-6)},
-        CHOREOGRAPHED: {**KNOWN[CHOREOGRAPHED], **capacity, P50: (1.0, 1.0, 1e-6, 1e-6)},
+        ORCHESTRATED: {**KNOWN[ORCHESTRATED], CAPACITY: PLENTY, P50: (9.0, 9.0, 1e-6, 1e-6, 1e-6)},
+        CHOREOGRAPHED: {**KNOWN[CHOREOGRAPHED], **capacity, P50: (1.0, 1.0, 1e-6, 1e-6, 1e-6)},
     }
     at = replace(USUAL, load=300)
     sure = answer(model=Model(survey=survey(known=known)), situation=at)
@@ -257,7 +257,11 @@ def _usual(model: Model) -> Recommendation:
 
 
 def test_best_of_three_patterns_is_ranked_against_the_next() -> None:
-    slowest = {**KNOWN[CHOREOGRAPHED], CPU: (9, 2, 30, 8, 0.02, 0.0005, 1), P50: (50, 9, 0.5, 1)}
+    slowest = {
+        **KNOWN[CHOREOGRAPHED],
+        CPU: (9, 2, 30, 8, 0.02, 0.0005, 1),
+        P50: (50, 9, 0.5, 1, 1e-6),
+    }
     found = answer(
         model=Model(survey=survey(known={**KNOWN, "orchestrated_messaging": slowest})),
         situation=USUAL,
