@@ -10,6 +10,7 @@ from loadtests.drawing import gate
 from loadtests.evaluating import conditions
 from loadtests.evaluating.comparison import Comparison
 from loadtests.evaluating.conditions import Judgement
+from stack.folders import MANAGE
 from tests.unit.loadtests.builders import comparison, whole_run
 
 CONDITIONS = (
@@ -92,7 +93,7 @@ def test_junit_has_a_test_case_a_condition_with_the_figures(
     failure = cases[0].find("failure")
     assert failure is not None
     assert failure.get("message") == "fails: 22.8 ms [22.6 to 23.0]"
-    assert "again: python manage.py compare --seed 11" in (failure.text or "")
+    assert f"again: {MANAGE} compare --seed 11" in (failure.text or "")
     assert cases[1].findtext("system-out") == "holds: 12.8 ms [12.6 to 13.0]"
 
 
