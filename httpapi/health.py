@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from importlib import import_module
-from typing import Any, TypedDict, TypeVar
+from typing import Annotated, Any, NotRequired, TypedDict, TypeVar
 
 from django.apps import AppConfig, apps
 from django.conf import settings
@@ -23,8 +23,9 @@ from django.db import DatabaseError, InterfaceError, connections
 from django.http import HttpRequest, HttpResponse
 from django.urls import get_resolver, path
 
+from contracts.bounds import Time, words
 from contracts.doors import OPS_READ, PUBLIC, door
-from contracts.states import Alive, Complaint, Health
+from contracts.states import Complaint
 from httpapi import identity, standing, waiting
 from httpapi.json import answer
 from httpapi.middleware import served
@@ -77,6 +78,37 @@ RENEW_SECONDS = 10.0
 looks = SingleFlight(name="health")
 _noted = Noted()
 _connected_at = 0.0
+
+
+class Attention(TypedDict):
+    """What stands or waits, since when, and what to do."""
+
+    what: str
+    since: Time
+    do: str
+    level: Annotated[str, words(("unavailable", "attention"))]
+
+
+class Alive(TypedDict):
+    """A process answers."""
+
+    status: Annotated[str, words(("ok",))]
+    service: str
+
+
+class Health(TypedDict):
+    """How a service is; beside these, each of its dependencies by name. What is optional here is
+    told to services, and to who may look at everything. `insecure`: of a service that was started
+    all the same, why it should not be.
+    """
+
+    status: Annotated[str, words(("ok", "unavailable"))]
+    service: str
+    attention: NotRequired[list[Attention]]
+    database: NotRequired[dict[str, Any]]
+    requests: NotRequired[int]
+    tokens_verified: NotRequired[int]
+    insecure: NotRequired[list[str]]
 
 
 class About(TypedDict):

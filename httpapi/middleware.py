@@ -17,7 +17,7 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 
-from contracts import doors
+from contracts import declared_doors
 from contracts.bounds import MOST_BYTES
 from contracts.patterns import PATTERNS
 from httpapi import identity, json, problems, slots, waiting
@@ -206,7 +206,7 @@ def _admit(request: HttpRequest, view: Callable[..., Any]) -> None:
     if getattr(settings, "HAS_ADMIN", False) and request.path_info.startswith(FORMS):
         return  # a person's session says who asks
     match = request.resolver_match
-    found = doors.of_view(view, match.route if match else "")
+    found = declared_doors.of_view(view, match.route if match else "")
     if found is None:
         return
     method = "GET" if request.method == "HEAD" else request.method or ""

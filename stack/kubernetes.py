@@ -15,7 +15,7 @@ import django
 import yaml
 
 from catalogue.services import ALL, Role, Service
-from contracts import doors, rights
+from contracts import declared_doors, rights
 from stack import services
 
 FOLDER = Path(__file__).resolve().parent.parent / "deploy" / "kubernetes"
@@ -83,7 +83,7 @@ def callers_of(service: Service) -> list[str]:
         return []
     closing = import_module("coordination.closing")  # as config.urls adds it to each
     shared = closing.urls(service=service.name) if service.has_worker else []
-    found = doors.all_in([*import_module(f"{service.name}.urls").urlpatterns, *shared])
+    found = declared_doors.all_in([*import_module(f"{service.name}.urls").urlpatterns, *shared])
     named = {name for door in found for name in door.declared.callers} - {service.name}
     dashboards = [it.name for it in ALL if it.role is Role.DASHBOARD]
     return [it.name for it in ALL if it.name in named or it.name in dashboards]

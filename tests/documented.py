@@ -19,7 +19,7 @@ from referencing.jsonschema import DRAFT202012
 
 from catalogue.services import WITH_WORKER
 from contracts import asyncapi, events
-from contracts.doors import METHODS
+from contracts.declared_doors import METHODS
 from contracts.events import Event
 from contracts.patterns import HAS_TEMPORAL
 from contracts.saga import SAGAS

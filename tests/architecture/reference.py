@@ -23,7 +23,8 @@ from django.core.management.base import DjangoHelpFormatter
 from ruamel.yaml import YAML
 
 from catalogue.services import ALL, WITH_DATABASE, WITH_WORKER
-from contracts import doors, rights
+from contracts import declared_doors, rights
+from contracts.doors import Declared
 from participant import metrics
 from stack.backing import variable_of
 from tests.architecture.tree import PACKAGES, ROOT, modules, parsed
@@ -144,7 +145,7 @@ def api_page() -> str:
 
 
 def _paths_of(urls: Iterable[Any]) -> list[str]:
-    return [door.path for door in doors.all_in(urls)]
+    return [door.path for door in declared_doors.all_in(urls)]
 
 
 def _doors(found: Any, *, but: Container[str] = (), only: Container[str] | None = None) -> str:
@@ -254,7 +255,7 @@ def who_page() -> str:
         urls = documented.urls_of(service.name) if service.has_tables else []
         rows = [
             (door.method, f"`{door.path}`", *_welcome(door.declared))
-            for door in doors.all_in(urls)
+            for door in declared_doors.all_in(urls)
             if not door.declared.is_public and not door.path.startswith("/steps/")
         ]
         if rows:
@@ -265,7 +266,7 @@ def who_page() -> str:
 _WELCOME = ("people with one of", "services")
 
 
-def _welcome(declared: doors.Declared) -> tuple[str, str]:
+def _welcome(declared: Declared) -> tuple[str, str]:
     return ", ".join(sorted(declared.scopes)), ", ".join(sorted(declared.callers))
 
 
