@@ -11,7 +11,7 @@ import urllib3
 from django.conf import settings
 
 from contracts.outcomes import Described
-from httpapi import identity
+from httpapi import keys
 from httpapi.json import encode
 from participant import failpoints
 
@@ -135,7 +135,7 @@ class Client:
         own = _timeout(timeout) if timeout else urllib3.util.Timeout.DEFAULT_TIMEOUT
         merged = {
             "Content-Type": "application/json",
-            **identity.credentials(self._service),
+            **keys.credentials(self._service),
             **(headers or {}),
         }
         _inject_latency()

@@ -26,7 +26,7 @@ from django.urls import get_resolver, path
 from contracts.bounds import Time, words
 from contracts.doors import OPS_READ, PUBLIC, door
 from contracts.states import Complaint
-from httpapi import identity, standing, waiting
+from httpapi import authentication, identity, standing, waiting
 from httpapi.json import answer
 from httpapi.middleware import served
 from httpapi.standing import Findings, Noted
@@ -148,7 +148,12 @@ def health(request: HttpRequest) -> HttpResponse:
     that stands, since when, and what to do. What waits for a person there (`level` attention:
     parked sagas, dead letters) makes no service unhealthy.
     """
-    return _told(request, _ask(_everything), requests=served(), tokens_verified=identity.verified)
+    return _told(
+        request,
+        _ask(_everything),
+        requests=served(),
+        tokens_verified=authentication.verified,
+    )
 
 
 @door(PUBLIC, gives={200: About})

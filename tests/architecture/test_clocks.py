@@ -19,7 +19,7 @@ ALLOWED = {
     "httpapi/standing.py": "since when something stands: for the lights",
     "messaging/components.py": "since when the broker is asked: likewise",
     "httpapi/keys.py": "when a token ends, a key begins: hosts' clocks agree by seconds",
-    "httpapi/identity.py": "whether a token has ended: likewise",
+    "httpapi/authentication.py": "whether a token has ended: likewise",
     "messaging/worker.py": "since when: for the lights; a silent part in the database's time",
     "messaging/failed.py": "occurred_at of an event: the speaker's word, which decides nothing",
     "messaging/reactions.py": "occurred_at and requested_at: likewise",
