@@ -2,7 +2,7 @@
 
 `acceptance`  a saga's owner accepts it: freezes what it is about, and sets it going
 `admission`   whether more come than can be done; `pausing`: whether an operator has paused it
-`handover`    from its owner to an orchestrator, at once, with the worker's sweep as the net
+`handover`    from its owner to an orchestrator, at once; `sweeping`: what the worker does later
 `owners`      what a coordinator asks a saga's owner; `owner_views`: where it is answered
 `views`       the HTTP doors of both coordinators; `admin`: a saga's page in the admin
 `service`     what each app offers to its worker and to /health

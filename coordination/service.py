@@ -33,13 +33,13 @@ class ServiceConfig(AppConfig):
 
     def worker_components(self, broker: Broker) -> list[Component]:
         """What `manage.py worker` runs for this service."""
-        from coordination import decisions
+        from coordination import decision_components
         from messaging.components import components
 
         reactions = self.own("reactions").REACTIONS
         return [
             *components(service=self.name, broker=broker, reactions=reactions, linger=self.linger),
-            *decisions.worker_components(self.name),
+            *decision_components.components(service=self.name),
             Cleaner(service=self.name, chores=self.chores()),
         ]
 
@@ -69,9 +69,9 @@ class OwnerConfig(ServiceConfig):
 
     def worker_components(self, broker: Broker) -> list[Component]:
         """With the hand-over to each coordinator."""
-        from coordination.handover import handovers
+        from coordination.sweeping import sweeps
 
-        return [*super().worker_components(broker), *handovers(owner=self.own("operations").OWNER)]
+        return [*super().worker_components(broker), *sweeps(owner=self.own("operations").OWNER)]
 
     def chores(self) -> list[Chore]:
         """With closing its sagas."""

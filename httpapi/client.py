@@ -18,6 +18,10 @@ from participant import failpoints
 log = logging.getLogger(__name__)
 
 
+SIGNS_OF_OUTAGE = (None, 408, 429, 502, 503, 504)
+"""Of an answer: none at all, or that of a server that says that it can't."""
+
+
 class Unreachable(Described):
     """No answer that can be used: no connection, a timeout, or a 5xx. The effect is in doubt.
 
@@ -34,6 +38,11 @@ class Unreachable(Described):
         super().__init__(message)
         self.status = status
         self.answer = answer
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether the service as a whole is to blame, and not what it was asked."""
+        return self.status in SIGNS_OF_OUTAGE
 
     @property
     def told(self) -> str:

@@ -18,11 +18,12 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from contracts import events, refusals, topology
 from contracts.events import Event, InvalidMessage
+from contracts.states import Complaint
 from messaging import failed
 from messaging.brokers import Broker, BrokerUnavailable, Delivery, Rejected, Subscription
 from messaging.reactions import InvalidEvent, Reaction
 from messaging.retention import LATE_SHARE, keep_seconds
-from messaging.worker import Backoff, Complaint
+from messaging.worker import Backoff
 from participant import failpoints, metrics, sql
 from participant.databases import EARLIEST
 

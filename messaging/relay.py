@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 
 from django.db import DatabaseError, InterfaceError, connections
 
+from contracts.states import Complaint
 from messaging import outbox, partitions, wakeups
 from messaging.brokers import Broker, BrokerUnavailable, Message, Rejected, Unroutable
 from messaging.outbox import NewRows, Unsent
 from messaging.partitions import Share
-from messaging.worker import Backoff, Complaint
+from messaging.worker import Backoff
 from participant import failpoints, metrics, sql
 
 log = logging.getLogger(__name__)

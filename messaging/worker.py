@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import msgspec
 from django.db import DatabaseError, InterfaceError, connections
 
-from contracts.states import Complaint as Complaint
+from contracts.states import Complaint
 from participant import metrics, sql
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from tests.architecture.tree import ROOT, name_of, parsed
 
 ALLOWED = {
     "coordination/owner_views.py": "occurred_at of a saga's first event: the speaker's word",
-    "coordination/handover.py": "since when a coordinator has been away: for the lights",
-    "coordination/decisions.py": "since when what is overdue can't be ended: for the lights",
+    "coordination/sweeping.py": "since when a coordinator has been away: for the lights",
+    "coordination/decision_components.py": "since when some can't be ended: for the lights",
     "participant/decisions.py": "when a decision began: for its trace",
     "coordination/management/commands/recover.py": "which have waited for long enough: a filter",
     "pagos/desk.py": "since when the card network has been away: for the lights",
