@@ -115,11 +115,8 @@ class Consumer:
 
     def complaints(self) -> list[Complaint]:
         """That no message comes: in the words of the broker, or of the database."""
-        trouble = self._backoff.trouble()
-        if not trouble:
-            return []
-        what = f"{self.service} receives nothing from its queue {self.queue}: {trouble.reason}"
-        return [Complaint(what=what, since=trouble.since, do=_WHAT_TO_DO)]
+        what = f"{self.service} receives nothing from its queue {self.queue}"
+        return self._backoff.complaints(what, _WHAT_TO_DO)
 
     def run(self, stop: threading.Event) -> None:
         """Consumes until `stop` is set; an unreachable broker or database is waited for."""

@@ -62,11 +62,7 @@ class Relay:
 
     def complaints(self) -> list[Complaint]:
         """That nothing can be sent. What is postponed, /health reads from the table."""
-        trouble = self._backoff.trouble()
-        if not trouble:
-            return []
-        what = f"{self.service} sends no event: {trouble.reason}"
-        return [Complaint(what=what, since=trouble.since, do=_DO_ABOUT_BROKER)]
+        return self._backoff.complaints(f"{self.service} sends no event", _DO_ABOUT_BROKER)
 
     def run(self, stop: threading.Event) -> None:
         """Relays until `stop` is set; an unreachable broker or database is waited for."""
