@@ -161,9 +161,10 @@ def about(request: HttpRequest) -> HttpResponse:
     """What this service is, and the paths that it offers."""
     service = _service()
     text = import_module(service).__doc__ or ""
-    paths = sorted(
-        {str(pattern.pattern) for pattern in get_resolver(f"{service}.urls").url_patterns}
-    )
+    config = app()
+    beside = config.urls() if config and hasattr(config, "urls") else []
+    urls = [*beside, *get_resolver(f"{service}.urls").url_patterns]
+    paths = sorted({str(pattern.pattern) for pattern in urls})
     return answer(
         {
             "service": service,

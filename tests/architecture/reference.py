@@ -127,7 +127,7 @@ def api_page() -> str:
     documented = import_module("tests.documented")  # it needs Django set up
     openapi = import_module("httpapi.openapi")
     found = {
-        name: openapi.document(service=name, urls=documented.urls_of(name))
+        name: openapi.document(service=name, urls=_urls_of(name))
         for name in (*WITH_DATABASE, "dashboard")
     }
     shared = {path for name in found for path in _paths_of(documented.shared_urls(name))}
@@ -142,6 +142,13 @@ def api_page() -> str:
     rows = [(status, ", ".join(f"`{code}`" for code in sorted(codes[status]))) for status in codes]
     parts.append(f"## Codes of problems and refusals\n\n{_table(('status', 'code'), sorted(rows))}")
     return "\n".join(parts)
+
+
+def _urls_of(service: str) -> list[Any]:
+    """Its own first."""
+    documented = import_module("tests.documented")
+    found = (documented.own_urls, documented.urls_of_kind, documented.shared_urls)
+    return [url for urls in found for url in urls(service)]
 
 
 def _paths_of(urls: Iterable[Any]) -> list[str]:
@@ -249,10 +256,9 @@ def _table(head: tuple[str, ...], rows: Iterable[Iterable[str]]) -> str:
 
 def who_page() -> str:
     """For whom each door is that is not everybody's."""
-    documented = import_module("tests.documented")
     parts = []
     for service in ALL:
-        urls = documented.urls_of(service.name) if service.has_tables else []
+        urls = _urls_of(service.name) if service.has_tables else []
         rows = [
             (door.method, f"`{door.path}`", *_welcome(door.declared))
             for door in declared_doors.all_in(urls)
