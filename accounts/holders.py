@@ -1,7 +1,7 @@
 """A folder of keys: of each holder a private file, and the public ones of all together.
 
 public/people.json     what everybody reads (httpapi.keys.Ring); beside them, who is out
-public/services.json   (httpapi.identity.Revocations)
+public/services.json   (httpapi.authentication.Revocations)
 <holder>.json          what its holder alone reads (httpapi.keys.Signer)
 """
 

@@ -20,7 +20,7 @@ from accounts.holders import PEOPLE_SECONDS
 from accounts.models import RefreshToken
 from contracts import bounds
 from contracts.doors import Scope
-from httpapi import identity, keys
+from httpapi import authentication, keys
 from httpapi.problems import Problem
 
 LOGIN_SECONDS = 8 * 3600
@@ -59,7 +59,7 @@ def renew(token: str) -> Tokens:
             return _given(person, login=found.login, until=found.expires_at)
         if found:
             RefreshToken.objects.filter(login=found.login).delete()
-    raise identity.unauthenticated("The refresh token is not good: log in again.")
+    raise authentication.unauthenticated("The refresh token is not good: log in again.")
 
 
 def access(person: Any, *, via: str = "") -> str:

@@ -2,7 +2,6 @@ from django.urls import path
 
 from carrito import operations, views
 from carrito.views import OrderStepView
-from coordination import owner_views
 from httpapi.steps import StepView, doors, made
 
 CONFIRM = made(OrderStepView, operation=operations.confirm_order)
@@ -23,6 +22,5 @@ urlpatterns = [
     path("orders/<str:order_id>/cancel", CANCEL),
     path("orders/saga/<str:cart_id>", views.OrdersOfCartView.as_view()),
     path("orders/saga/<str:saga_id>/status", views.CheckoutStatusView.as_view()),
-    *owner_views.urls(owner=operations.OWNER, below="checkouts"),
     *doors(operations),
 ]

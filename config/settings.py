@@ -32,7 +32,7 @@ secrets.read_files(SECRETS)
 
 AUTH = os.environ.get("DUETO_AUTH") or "required"
 """`required`: each door asks who comes, and whether they may. `demo`: who comes from this machine
-without a token may do everything (httpapi.identity)."""
+without a token may do everything (httpapi.authentication)."""
 if AUTH not in ("required", "demo"):
     raise ImproperlyConfigured(f"DUETO_AUTH is {AUTH!r}: required, or demo")
 JWKS = os.environ.get("DUETO_JWKS", "")

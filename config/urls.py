@@ -1,5 +1,6 @@
 """The URLs of the service that this process is; without DUETO_SERVICE, of all of them."""
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
@@ -22,7 +23,10 @@ urlpatterns = [
 ]
 if settings.MONOLITH and "carrito" in served:
     urlpatterns += [path("", include("loadtests.floor"))]
-urlpatterns += [path("", include(f"{service}.urls")) for service in served]
+for service in served:
+    if service in WITH_WORKER:
+        urlpatterns += apps.get_app_config(service).urls()
+    urlpatterns += [path("", include(f"{service}.urls"))]
 for service in [name for name in served if name in WITH_WORKER]:
     # Each service has the same paths here: in a process of all of them, below its name.
     below = "" if settings.SERVICE else f"{service}/"

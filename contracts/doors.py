@@ -1,24 +1,18 @@
-"""What each door takes, gives and refuses, and for whom it is: declared at its view, and read by
-all that has to know the doors: the check of who asks (httpapi.identity), the documents, the tests.
-One that declares nothing is closed to everybody, and a mistake, which a test finds.
+"""What each door takes, gives and refuses, and for whom it is: declared at its view, and read from
+there by all that has to know the doors (contracts.declared_doors). One that declares nothing is
+closed to everybody, and a mistake, which a test finds.
 
     @door(SHOP, takes=NewCart, gives={201: CartShown}, refuses={409: (OUT_OF_STOCK,)})
     def post(self, request): ...
 """
 
-import inspect
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
-from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from contracts import bounds
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_CONVERTED = re.compile(r"<(?:\w+:)?(\w+)>")
-_PARTS = re.compile(rf"[.;,] (?=(?:{'|'.join(METHODS)})\b)")
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
@@ -125,109 +119,3 @@ def page(view: View) -> View:
     """Marks a page that people look at behind a login: no door of the API."""
     view.is_page = True  # type: ignore[attr-defined] # as above
     return view
-
-
-class Door(NamedTuple):
-    """One method of one path, as documents write it: `/carts/{cart_id}`."""
-
-    method: str
-    path: str
-    view: Any
-    declared: Declared
-
-    @property
-    def parameters(self) -> list[str]:
-        return re.findall(r"{(\w+)}", self.path)
-
-    @property
-    def what(self) -> str:
-        """What it is for, on one line: the first paragraph of the view's docstring; where that has
-        a sentence for each method (`GET lists. POST adds a courier.`), this one's.
-        """
-        own = self.declared.what or _doc_of(self.view)
-        line = " ".join(own.partition("\n\n")[0].split())
-        said = [part for part in _PARTS.split(line) if part.startswith(self.method)]
-        said = [part[len(self.method) :].lstrip(": ").removesuffix(".") for part in said]
-        return ". ".join(part[:1].upper() + part[1:] for part in said) or line.removesuffix(".")
-
-
-def all_in(urls: Iterable[Any], *, but: Sequence[str] = ()) -> list[Door]:
-    """Every door of a URL configuration (of Django's patterns), in its order; of two at one place
-    the first, which answers there; pages and views of Django's own are none. `but`: where paths
-    begin that are no door's. Those that declare nothing are not among them: see `silent_in`.
-    """
-    return [
-        Door(method, where, view, declaring(view, where))
-        for method, where, view, declaring in _methods(urls, but)
-        if declaring
-    ]
-
-
-def silent_in(urls: Iterable[Any], *, but: Sequence[str] = ()) -> list[str]:
-    """Those that declare nothing: `POST /carts`. There should be none."""
-    found = _methods(urls, but)
-    return [f"{method} {where}" for method, where, _, declaring in found if not declaring]
-
-
-def _methods(
-    urls: Iterable[Any], but: Sequence[str]
-) -> Iterator[tuple[str, str, Any, Declaring | None]]:
-    first: dict[str, Any] = {}
-    for path, view in _views(urls, "/"):
-        if path.startswith(tuple(but)) or _is_page(view):
-            continue
-        where = _CONVERTED.sub(r"{\1}", path)
-        if first.setdefault(_CONVERTED.sub("{}", path), view) is view:
-            for method, declaring in _declarations(view):
-                yield method, where, view, declaring
-
-
-def _views(urls: Iterable[Any], below: str) -> Iterator[tuple[str, Any]]:
-    for pattern in urls:
-        path = below + str(pattern.pattern)
-        if hasattr(pattern, "url_patterns"):
-            yield from _views(pattern.url_patterns, path)
-        else:
-            yield path, view_of(pattern.callback)
-
-
-def view_of(callback: Any) -> Any:
-    """The class behind what a path calls; a function is its own."""
-    return getattr(callback, "view_class", getattr(callback, "cls", callback))
-
-
-def _declarations(view: Any) -> Iterator[tuple[str, Declaring | None]]:
-    if not isinstance(view, type):
-        yield "GET", getattr(view, "declared", None)
-        return
-    for method in METHODS:
-        if hasattr(view, method.lower()):
-            yield method, getattr(getattr(view, method.lower()), "declared", None)
-
-
-@cache
-def of_view(callback: Any, route: str) -> Mapping[str, Declared | None] | None:
-    """What the view of a path declares, by method; None: it is a page, and no door. `route`: the
-    path as its URL pattern has it.
-    """
-    view = view_of(callback)
-    if _is_page(view):
-        return None
-    where = "/" + _CONVERTED.sub(r"{\1}", route)
-    return {
-        method: declaring(view, where) if declaring else None
-        for method, declaring in _declarations(view)
-    }
-
-
-def _is_page(view: Any) -> bool:
-    return getattr(view, "is_page", False) or view.__module__.startswith("django.")
-
-
-def _doc_of(view: Any) -> str:
-    classes = [base for base in getattr(view, "__mro__", (view,)) if base.__module__ not in _BARE]
-    said = (inspect.cleandoc(base.__doc__) for base in classes if base.__doc__)
-    return next(said, "")
-
-
-_BARE = ("django.views.generic.base", "rest_framework.views", "builtins")

@@ -4,11 +4,11 @@ answers.
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
-from contracts.bounds import Time, words
+from contracts.bounds import Time
 from contracts.outcomes import Failure
 from contracts.saga import SAGAS
 
@@ -173,37 +173,6 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
     since: Time
     do: str
     stops_sagas: bool = True
-
-
-class Attention(TypedDict):
-    """What stands or waits, since when, and what to do."""
-
-    what: str
-    since: Time
-    do: str
-    level: Annotated[str, words(("unavailable", "attention"))]
-
-
-class Alive(TypedDict):
-    """A process answers."""
-
-    status: Annotated[str, words(("ok",))]
-    service: str
-
-
-class Health(TypedDict):
-    """How a service is; beside these, each of its dependencies by name. What is optional here is
-    told to services, and to who may look at everything. `insecure`: of a service that was started
-    all the same, why it should not be.
-    """
-
-    status: Annotated[str, words(("ok", "unavailable"))]
-    service: str
-    attention: NotRequired[list[Attention]]
-    database: NotRequired[dict[str, Any]]
-    requests: NotRequired[int]
-    tokens_verified: NotRequired[int]
-    insecure: NotRequired[list[str]]
 
 
 class Intervention(msgspec.Struct, frozen=True, kw_only=True):

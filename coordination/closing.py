@@ -118,12 +118,9 @@ class Closing:
 
     def complaints(self) -> list[Complaint]:
         """That somebody does not forget: it stops no saga, and the tables grow meanwhile."""
-        trouble = self._backoff.trouble()
-        if not trouble:
-            return []
-        what = f"sagas that ended long ago are not closed: {trouble.reason}"
+        what = "sagas that ended long ago are not closed"
         do = "start the service that it names; they are closed by themselves then"
-        return [Complaint(what=what[:500], since=trouble.since, do=do, stops_sagas=False)]
+        return self._backoff.complaints(what, do, stops_sagas=False)
 
     def clean(self) -> Cleaned:
         found = self._sagas.to_close(

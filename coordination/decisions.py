@@ -1,59 +1,26 @@
-"""Decisions at a service's doors, and in its worker: an inbox, the verdicts, what ends the wait
-otherwise, and telling the coordinator that rests meanwhile.
-
-GET  /decisions                    what waits for whom: `?decided_by=&status=open`, in pages
-POST /decisions/<saga_id>/<step>   {"verdict": "yes" or "no", "by", "reason", "data"}
+"""Decisions that steps wait for: which operations wait, and a verdict, with what follows from it.
+Doors and the admin give those of people (`coordination.decision_doors`), a participant's own code
+those of others, and the worker ends what is overdue (`coordination.decision_components`).
 
 Nothing here names a service: what it decides are its operations with a `decide`.
 """
 
-import logging
-import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from typing import Annotated, Any, Literal, TypedDict
 
-import msgspec
-from django.apps import apps
-from django.db import Error, connections
-from django.http import HttpResponse
-from django.urls import URLPattern, path
-from rest_framework.request import Request
-from rest_framework.views import APIView
-
-from contracts import bounds, refusals
-from contracts.bounds import Time
-from contracts.doors import OPS_ACT, OPS_READ, SHOP, door
+from contracts import refusals
 from contracts.outcomes import Outcome, Refused
-from contracts.patterns import PATTERNS
 from contracts.saga import CUSTOMER, SAGAS, Direction
-from coordination.handover import Retries
-from httpapi import identity, pages, problems
-from httpapi.client import Client, Unreachable
-from httpapi.json import answer
-from httpapi.steps import made
+from httpapi import problems
 from messaging import outbox, wakeups
 from messaging.reactions import Reaction, emitted, of
-from messaging.worker import Backoff, Complaint, Component, wait_to_lead
-from participant import barrier, decisions, failpoints, operations, sql
+from participant import barrier, decisions, operations
 from participant.decisions import DecidedStep, GivenVerdict, RequestedDecision
-from participant.operations import NO, OVERDUE, YES, Operation
-
-log = logging.getLogger(__name__)
+from participant.operations import NO, YES, Operation
 
 CHANNEL = "decisions"
 """The channel that wakes who tells the coordinator."""
-SWEEP_SECONDS = 1.0
-RESTS = 3.0
-"""As many times as long as a list of overdue ones took: what follows from it costs more than it."""
-TIMEOUT_SECONDS = 5.0
-MOST_TOLD = 200
-LONGEST_PAUSE = 5.0
-
-Name = Annotated[str, msgspec.Meta(max_length=150)]
 
 
 @cache
@@ -105,7 +72,7 @@ def give(
     asked = decisions.find(service=service, saga_id=given.saga_id, step=given.step)
     if asked is None or asked.action not in deciding(service):
         raise problems.unknown("decision", f"{given.saga_id}/{given.step}")
-    person = _person(asked)
+    person = person_of(asked)
     if given.word == YES and person == CUSTOMER and not is_customer:
         detail = "Its customer says yes; those who run the shop may say no."
         raise problems.Problem(status=403, code="forbidden", detail=detail)
@@ -118,7 +85,7 @@ def give(
     return asked, known[asked.key]
 
 
-def _person(asked: RequestedDecision) -> str:
+def person_of(asked: RequestedDecision) -> str:
     """Who decides the step by its saga's page; empty where no person does."""
     page = SAGAS.get(asked.saga)
     named = [step for step in page.steps if step.name == asked.step] if page else []
@@ -132,324 +99,3 @@ def _why_not(asked: RequestedDecision) -> Refused:
     if asked.verdict:
         return Refused(refusals.DECISION_CLOSED, f"It is {asked.verdict}: nobody decides it now.")
     return Refused(refusals.DECISION_CLOSED, f"No person decides it, but the {asked.decided_by}.")
-
-
-class VerdictGiven(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person says of a step that waits. `by`: the caller, who may be left out. `data`: what
-    the step needs to know with a yes.
-    """
-
-    verdict: Literal["yes", "no"]
-    by: Name = ""
-    reason: Annotated[str, msgspec.Meta(max_length=1000)] = ""
-    data: dict[str, Any] = {}
-
-
-class Inbox(pages.PageRequest, frozen=True, kw_only=True):
-    """Which decisions to list: `open`, those that a person may decide; `waiting`, all that are not
-    closed; `closed`; or all.
-    """
-
-    status: Literal["open", "waiting", "closed", "all"] = "open"
-    decided_by: str = ""
-    saga: str = ""
-
-
-class DecisionShown(TypedDict):
-    """What a step has asked, and what was said. `until`: when it is overdue; `url`: where to POST
-    the verdict, null once it is closed; `by`: who decided.
-    """
-
-    saga_id: str
-    saga: str
-    step: str
-    decided_by: str
-    opened_at: Time
-    until: Time
-    verdict: str
-    by: str
-    reason: str
-    closed_at: Time | None
-    url: str
-
-
-class ListedDecision(DecisionShown):
-    """The same in a list. `command`: what the step was asked."""
-
-    decided_at: Time | None
-    command: dict[str, Any]
-
-
-class DecidedShown(DecisionShown):
-    """The same with the step's outcome."""
-
-    outcome: Outcome
-
-
-class _View(APIView):
-    service: str
-
-
-class InboxView(_View):
-    """GET: the decisions of this service, the newest first, in pages."""
-
-    @door(OPS_READ, takes=Inbox, gives={200: pages.Page[ListedDecision]})
-    def get(self, request: Request) -> HttpResponse:
-        wanted = bounds.of_query(request.query_params, Inbox, but_empty=True)
-        found = apps.get_model(self.service, "Decision")._default_manager.order_by("-id")
-        match wanted.status:
-            case "open":
-                found = found.filter(closed_at=None, verdict="")
-            case "waiting":
-                found = found.filter(closed_at=None)
-            case "closed":
-                found = found.filter(closed_at__isnull=False)
-        named = {"decided_by": wanted.decided_by, "saga": wanted.saga}
-        found = found.filter(**{name: value for name, value in named.items() if value})
-        page = pages.page(request=request, found=found, wanted=wanted)
-        results = [shown(self.service, row) for row in page.rows]
-        return answer(page.answer(results=results))
-
-
-class VerdictView(_View):
-    """POST: a person's verdict: 200 with the decision and the step's outcome, or 409. A customer
-    decides what is theirs to decide; to that nobody else says yes: 403.
-    """
-
-    @door(
-        SHOP,
-        OPS_ACT,
-        takes=VerdictGiven,
-        gives={200: DecidedShown},
-        refuses={409: (refusals.ALREADY_DECIDED, refusals.DECISION_CLOSED)},
-    )
-    def post(self, request: Request, saga_id: str, step: str) -> HttpResponse:
-        wanted = msgspec.convert(request.data or {}, VerdictGiven)
-        principal = identity.of(request)
-        asked = decisions.find(service=self.service, saga_id=saga_id, step=step)
-        is_customer = (
-            asked is not None and _person(asked) == CUSTOMER and _user_of(asked) == principal.sub
-        )
-        if identity.owner(request) is not None and not is_customer:
-            raise problems.unknown("decision", f"{saga_id}/{step}")
-        given = GivenVerdict(
-            saga_id=saga_id,
-            step=step,
-            word=wanted.verdict,
-            by=principal.named(wanted.by, field="by"),
-            reason=wanted.reason,
-            data=wanted.data,
-        )
-        asked, outcome = give(
-            service=self.service, given=given, is_customer=is_customer or principal.is_demo
-        )
-        failpoints.reach("decisions.before_reply")
-        return answer({**_fields(self.service, asked), "outcome": outcome})
-
-
-def _user_of(asked: RequestedDecision) -> str:
-    """Whose saga it is; empty: nobody's in particular."""
-    command: dict[str, Any] = msgspec.json.decode(asked.command)
-    return str(command.get("user_id", ""))
-
-
-def urls(service: str) -> list[URLPattern]:
-    """The paths of a service's decisions."""
-    return [
-        path("decisions", made(InboxView, service=service)),
-        path("decisions/<str:saga_id>/<str:step>", made(VerdictView, service=service)),
-    ]
-
-
-def shown(service: str, row: Any) -> dict[str, Any]:
-    """A row of the table, as lists answer it."""
-    return {**_fields(service, row), "decided_at": row.decided_at, "command": row.command}
-
-
-def _fields(service: str, row: Any) -> dict[str, Any]:
-    named = ("saga_id", "saga", "step", "decided_by", "opened_at", "until", "verdict", "by")
-    fields = {name: getattr(row, name) for name in (*named, "reason", "closed_at")}
-    return {**fields, "url": decisions.url_of(service=service, saga_id=row.saga_id, step=row.step)}
-
-
-def worker_components(service: str) -> list[Component]:
-    """What a service's worker runs for its decisions; nothing where it has none."""
-    return [Overdue(service=service), Teller(service=service)] if deciding(service) else []
-
-
-class Overdue:
-    """Ends the steps whose decision is overdue, a hundred at a time, with a rest between two lists:
-    each ended step sets its saga's compensation off, and those that run are not to be held up.
-    """
-
-    name = "overdue"
-
-    def __init__(self, *, service: str) -> None:
-        self._service = service
-        self._ended = 0
-        self._backoff = Backoff(longest=LONGEST_PAUSE)
-        self._retries = Retries()
-        self._complaint: Complaint | None = None
-
-    def counters(self) -> dict[str, int]:
-        return {"decisions_overdue": self._ended}
-
-    def complaints(self) -> list[Complaint]:
-        """That overdue steps can't be ended."""
-        return [self._complaint] if self._complaint else []
-
-    def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set; a database that is away is waited for."""
-        while not stop.is_set():
-            try:
-                if wait_to_lead(service=self._service, task=self.name, stop=stop):
-                    self._lead(stop)
-            except Exception as error:  # noqa: BLE001 -- the outermost loop: no fault ends the sweep
-                pause = self._backoff.pause(error)
-                log.warning("overdue decisions: %r; again in %.1f s", error, pause)
-                connections[self._service].close()
-                stop.wait(pause)
-        connections[self._service].close()
-
-    def _lead(self, stop: threading.Event) -> None:
-        while not stop.is_set():
-            begun = time.monotonic()
-            number = self.sweep_once()
-            self._backoff.went_well()
-            is_full = number == decisions.MOST_DUE
-            stop.wait(RESTS * (time.monotonic() - begun) if is_full else SWEEP_SECONDS)
-
-    def sweep_once(self) -> int:
-        """Ends at most MOST_DUE; returns how many were due."""
-        due = decisions.overdue(service=self._service, but_not=self._retries.resting())
-        for action, group in _by_action(due):
-            self._end(action, group)
-        if not self._retries.resting():
-            self._complaint = None
-        return len(due)
-
-    def _end(self, action: str, group: Sequence[GivenVerdict]) -> None:
-        """One that can't be ended holds up no other."""
-        try:
-            self._decide(action, group)
-        except Exception as error:  # find whose it is, and end the others
-            if sql.is_outage(error):
-                raise
-            log.warning("%d overdue decisions, now one by one: %r", len(group), error)
-            with sql.impatient(service=self._service):
-                for verdict in group:
-                    self._end_alone(action, verdict)
-
-    def _end_alone(self, action: str, given: GivenVerdict) -> None:
-        try:
-            self._decide(action, [given])
-        except Exception as error:  # as above; it is tried again later
-            if sql.is_outage(error):
-                raise
-            self._retries.failed(saga_id=given.saga_id, counts=False)
-            if not sql.is_busy(error):
-                log.exception("overdue, and can't be ended", extra={"saga_id": given.saga_id})
-                self._complaint = Complaint(
-                    what=f"{given.step} of {given.saga_id} is overdue and can't be ended:"
-                    f" {sql.category(error)}",
-                    since=self._complaint.since if self._complaint else datetime.now(UTC),
-                    do="Mend what the log names; it is tried again by itself.",
-                )
-
-    def _decide(self, action: str, group: Sequence[GivenVerdict]) -> None:
-        decided = decide(service=self._service, action=action, given=group)
-        self._ended += sum(decision.fresh for decision in decided)
-
-
-def _by_action(due: Sequence[RequestedDecision]) -> Iterator[tuple[str, list[GivenVerdict]]]:
-    for action in dict.fromkeys(decision.action for decision in due):
-        yield (
-            action,
-            [
-                GivenVerdict(saga_id=decision.saga_id, step=decision.step, word=OVERDUE)
-                for decision in due
-                if decision.action == action
-            ],
-        )
-
-
-class Teller:
-    """Tells the coordinator which of the steps that it was answered "waiting" are decided by now,
-    until it has answered: it then asks each again, and gets the outcome.
-    """
-
-    name = "teller"
-
-    def __init__(self, *, service: str) -> None:
-        conducting = [pattern for pattern in PATTERNS.values() if not pattern.starts_itself]
-        clients = {
-            f"{pattern.hand_over}/decided": Client(pattern.coordinator, timeout=TIMEOUT_SECONDS)
-            for pattern in {pattern.coordinator: pattern for pattern in conducting}.values()
-        }
-        self.clients = clients
-        """By the path at which each coordinator is told."""
-        self._service = service
-        self._told = 0
-        self._backoff = Backoff(longest=LONGEST_PAUSE)
-        self._complaint: Complaint | None = None
-
-    def counters(self) -> dict[str, int]:
-        calls = sum(client.calls for client in self.clients.values())
-        return {f"http_calls.{self.name}": calls, "decisions_told": self._told}
-
-    def complaints(self) -> list[Complaint]:
-        """That the coordinator can't be told."""
-        return [self._complaint] if self._complaint else []
-
-    def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set; a coordinator that is away is waited for."""
-        with wakeups.listening(
-            service=self._service, channel=CHANNEL, flag=threading.Event()
-        ) as woken:
-            while not stop.is_set():
-                woken.clear()
-                try:
-                    if not self.tell_once():
-                        woken.wait(SWEEP_SECONDS)
-                    self._backoff.went_well()
-                    self._complaint = None
-                except (Unreachable, Error) as error:
-                    self._complain(error)
-                    stop.wait(self._backoff.pause(error))
-        connections[self._service].close()
-
-    def tell_once(self) -> int:
-        """Tells of at most MOST_TOLD; of how many. Whose a saga is it does not know: each
-        coordinator is told, and leaves alone what it has not. Raises Unreachable, once all who can
-        be told were.
-        """
-        keys = decisions.untold(service=self._service, limit=MOST_TOLD)
-        if keys:
-            body = [{"saga_id": saga_id, "step": step} for saga_id, step in keys]
-            away = [error for path in self.clients if (error := self._tell(path, body))]
-            if away:
-                raise away[0]
-            failpoints.reach("decisions.before_mark")
-            decisions.mark_told(service=self._service, keys=keys)
-            failpoints.reach("decisions.marked")
-            self._told += len(keys)
-        return len(keys)
-
-    def _tell(self, path: str, body: Sequence[Any]) -> Unreachable | None:
-        try:
-            given = self.clients[path].post(path=path, body=body)
-        except Unreachable as error:
-            return error
-        if given.status != 200:
-            return Unreachable(f"{path} answered {given.status}", status=given.status)
-        return None
-
-    def _complain(self, error: Exception) -> None:
-        log.warning("decisions are not told: %s", error)
-        if isinstance(error, Error):
-            connections[self._service].close()
-        self._complaint = Complaint(
-            what=f"decisions are not told to who waits for them: {sql.category(error)}"[:500],
-            since=self._complaint.since if self._complaint else datetime.now(UTC),
-            do="Look at the coordinator that it names; it asks by itself once they are overdue.",
-        )

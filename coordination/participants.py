@@ -24,8 +24,6 @@ log = logging.getLogger(__name__)
 CALL_SECONDS = 5.0
 """Unless the step says otherwise."""
 PROBE_SECONDS = 1.0
-SIGNS_OF_OUTAGE = frozenset({None, 502, 503, 504})
-"""No answer at all, or one for which the service as a whole is to blame."""
 MOST_LONE_FAULTS = 5
 POSTPONE_SECONDS = (0.2, 1.0)
 """For a saga whose call was not made, or met a locked row: it costs it no try."""
@@ -209,7 +207,7 @@ class Participants:
     def _after_error(
         self, endpoint: Endpoint, sagas: Sequence[DueSaga], error: Unreachable
     ) -> list[CallResult]:
-        if error.status in SIGNS_OF_OUTAGE:
+        if error.is_outage:
             self._breakers[endpoint.service].faulted()
         elif len(sagas) > 1:
             log.warning("%d sagas at %s, now one by one: %s", len(sagas), endpoint.path, error)

@@ -1,4 +1,4 @@
-"""What each service's app offers to its worker and to /health, alike for all of a kind: Django's
+"""What each service's app offers to its processes and to /health, alike for all of a kind: Django's
 `AppConfig` of a participant, of one that accepts sagas, and of a coordinator.
 
 Modules are looked up by name when they are asked for: an app is configured before its models. An
@@ -10,6 +10,7 @@ from itertools import product
 from typing import Any
 
 from django.apps import AppConfig
+from django.urls import URLPattern
 
 from contracts.patterns import of_coordinator
 from contracts.saga import SAGAS
@@ -31,15 +32,21 @@ class ServiceConfig(AppConfig):
         """Its module of that name."""
         return import_module(f"{self.name}.{module}")
 
+    def urls(self) -> list[URLPattern]:
+        """Doors that it has beside those of its `urls`, and that are tried before them."""
+        from coordination import decision_doors, decisions
+
+        return decision_doors.urls(service=self.name) if decisions.deciding(self.name) else []
+
     def worker_components(self, broker: Broker) -> list[Component]:
         """What `manage.py worker` runs for this service."""
-        from coordination import decisions
+        from coordination import decision_components
         from messaging.components import components
 
         reactions = self.own("reactions").REACTIONS
         return [
             *components(service=self.name, broker=broker, reactions=reactions, linger=self.linger),
-            *decisions.worker_components(self.name),
+            *decision_components.components(service=self.name),
             Cleaner(service=self.name, chores=self.chores()),
         ]
 
@@ -53,25 +60,34 @@ class ServiceConfig(AppConfig):
 
 
 class OwnerConfig(ServiceConfig):
-    """One that accepts sagas, by its `operations.OWNER`."""
+    """One that accepts sagas, by its `operations.OWNER`. `below`: as paths call them."""
+
+    below: str
+
+    def urls(self) -> list[URLPattern]:
+        """With those at which it tells of its sagas, and operators act on them."""
+        from coordination import owner_doors
+
+        owner = self.own("operations").OWNER
+        return [*owner_doors.urls(owner=owner, below=self.below), *super().urls()]
 
     def stalls(self, *, limit: int) -> list[Complaint]:
         """Sagas that no coordinator has been told of: for /health."""
-        from coordination import owner_views
+        from coordination import owner_doors
 
-        return owner_views.stalls(owner=self.own("operations").OWNER, limit=limit)
+        return owner_doors.stalls(owner=self.own("operations").OWNER, limit=limit)
 
     def gauges(self) -> dict[metrics.Key, float]:
         """What no coordinator has been told of: for /metrics."""
-        from coordination import owner_views
+        from coordination import owner_doors
 
-        return owner_views.gauges(owner=self.own("operations").OWNER)
+        return owner_doors.gauges(owner=self.own("operations").OWNER)
 
     def worker_components(self, broker: Broker) -> list[Component]:
         """With the hand-over to each coordinator."""
-        from coordination.handover import handovers
+        from coordination.sweeping import sweeps
 
-        return [*super().worker_components(broker), *handovers(owner=self.own("operations").OWNER)]
+        return [*super().worker_components(broker), *sweeps(owner=self.own("operations").OWNER)]
 
     def chores(self) -> list[Chore]:
         """With closing its sagas."""

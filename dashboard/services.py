@@ -11,7 +11,7 @@ from django.conf import settings
 
 from catalogue.services import WITH_WORKER
 from contracts.topology import queue_of
-from httpapi import identity
+from httpapi import keys
 from httpapi.health import SingleFlight
 from httpapi.standing import Noted
 from messaging.brokers import Broker, BrokerUnavailable, connect
@@ -62,7 +62,7 @@ def _ask(service: str, url: str) -> Health:
         answer = urllib3.request(
             "GET",
             f"{url}/health",
-            headers=identity.credentials(service),
+            headers=keys.credentials(service),
             timeout=ASK_SECONDS,
             retries=False,
         )

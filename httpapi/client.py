@@ -11,11 +11,15 @@ import urllib3
 from django.conf import settings
 
 from contracts.outcomes import Described
-from httpapi import identity
+from httpapi import keys
 from httpapi.json import encode
 from participant import failpoints
 
 log = logging.getLogger(__name__)
+
+
+SIGNS_OF_OUTAGE = (None, 408, 429, 502, 503, 504)
+"""Of an answer: none at all, or that of a server that says that it can't."""
 
 
 class Unreachable(Described):
@@ -34,6 +38,11 @@ class Unreachable(Described):
         super().__init__(message)
         self.status = status
         self.answer = answer
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether the service as a whole is to blame, and not what it was asked."""
+        return self.status in SIGNS_OF_OUTAGE
 
     @property
     def told(self) -> str:
@@ -135,7 +144,7 @@ class Client:
         own = _timeout(timeout) if timeout else urllib3.util.Timeout.DEFAULT_TIMEOUT
         merged = {
             "Content-Type": "application/json",
-            **identity.credentials(self._service),
+            **keys.credentials(self._service),
             **(headers or {}),
         }
         _inject_latency()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from importlib import import_module
-from typing import Any, TypedDict, TypeVar
+from typing import Annotated, Any, NotRequired, TypedDict, TypeVar
 
 from django.apps import AppConfig, apps
 from django.conf import settings
@@ -23,9 +23,10 @@ from django.db import DatabaseError, InterfaceError, connections
 from django.http import HttpRequest, HttpResponse
 from django.urls import get_resolver, path
 
+from contracts.bounds import Time, words
 from contracts.doors import OPS_READ, PUBLIC, door
-from contracts.states import Alive, Complaint, Health
-from httpapi import identity, standing, waiting
+from contracts.states import Complaint
+from httpapi import authentication, identity, standing, waiting
 from httpapi.json import answer
 from httpapi.middleware import served
 from httpapi.standing import Findings, Noted
@@ -79,6 +80,37 @@ _noted = Noted()
 _connected_at = 0.0
 
 
+class Attention(TypedDict):
+    """What stands or waits, since when, and what to do."""
+
+    what: str
+    since: Time
+    do: str
+    level: Annotated[str, words(("unavailable", "attention"))]
+
+
+class Alive(TypedDict):
+    """A process answers."""
+
+    status: Annotated[str, words(("ok",))]
+    service: str
+
+
+class Health(TypedDict):
+    """How a service is; beside these, each of its dependencies by name. What is optional here is
+    told to services, and to who may look at everything. `insecure`: of a service that was started
+    all the same, why it should not be.
+    """
+
+    status: Annotated[str, words(("ok", "unavailable"))]
+    service: str
+    attention: NotRequired[list[Attention]]
+    database: NotRequired[dict[str, Any]]
+    requests: NotRequired[int]
+    tokens_verified: NotRequired[int]
+    insecure: NotRequired[list[str]]
+
+
 class About(TypedDict):
     """A service in a sentence, and its paths. `docs`: this document, to be read."""
 
@@ -116,7 +148,12 @@ def health(request: HttpRequest) -> HttpResponse:
     that stands, since when, and what to do. What waits for a person there (`level` attention:
     parked sagas, dead letters) makes no service unhealthy.
     """
-    return _told(request, _ask(_everything), requests=served(), tokens_verified=identity.verified)
+    return _told(
+        request,
+        _ask(_everything),
+        requests=served(),
+        tokens_verified=authentication.verified,
+    )
 
 
 @door(PUBLIC, gives={200: About})
@@ -124,9 +161,10 @@ def about(request: HttpRequest) -> HttpResponse:
     """What this service is, and the paths that it offers."""
     service = _service()
     text = import_module(service).__doc__ or ""
-    paths = sorted(
-        {str(pattern.pattern) for pattern in get_resolver(f"{service}.urls").url_patterns}
-    )
+    config = app()
+    beside = config.urls() if config and hasattr(config, "urls") else []
+    urls = [*beside, *get_resolver(f"{service}.urls").url_patterns]
+    paths = sorted({str(pattern.pattern) for pattern in urls})
     return answer(
         {
             "service": service,

@@ -12,12 +12,14 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jwt
 import urllib3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.conf import settings
 from jwt.algorithms import OKPAlgorithm
 
 ALGORITHM = "EdDSA"
@@ -191,3 +193,18 @@ class Signer:
             token = self.sign(kind=SERVICE, seconds=SERVICE_SECONDS, aud=callee)
             self._kept[callee] = (time.monotonic() + KEPT_SECONDS, token)
         return token
+
+
+def credentials(callee: str) -> dict[str, str]:
+    """The header with which this process calls a service; none without a key of its own. Raises
+    LookupError where its key has not begun.
+    """
+    own = signer() if callee else None
+    return {"Authorization": f"Bearer {own.for_service(callee)}"} if own else {}
+
+
+@cache
+def signer() -> Signer | None:
+    """With this process's own key; None: it has none."""
+    source = str(getattr(settings, "SIGNING_KEY", ""))
+    return Signer(source) if source else None

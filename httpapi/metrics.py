@@ -18,7 +18,7 @@ from httpapi import health, standing
 from httpapi.standing import Heartbeat
 from participant import metrics as figures
 from participant import sql
-from participant.metrics import Key
+from participant.metrics import Key, Metric
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _COUNTERS: Mapping[str, Key] = {
@@ -64,8 +64,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
         found = health.looks.ask(question=_look, seconds=health.LOOK_SECONDS)
     except TimeoutError:
         found = {"": {(figures.DATABASE_UP.name,): 0.0}}
-    text = figures.text({**found, "web": figures.counted()})
-    return HttpResponse(text, content_type=CONTENT_TYPE)
+    told = text({**found, "web": figures.counted()})
+    return HttpResponse(told, content_type=CONTENT_TYPE)
 
 
 def _look() -> dict[str, dict[Key, float]]:
@@ -167,3 +167,59 @@ def _key(name: str, known: Mapping[str, Key]) -> Key | None:
     stem, _, label = name.partition(".")
     key = known.get(stem)
     return (*key, label) if key and label else key
+
+
+def text(counted: Mapping[str, Mapping[Key, float]]) -> str:
+    """The figures in Prometheus' text format. By the kind of process that has counted them, which
+    becomes a label; under "" those of the whole service.
+
+    https://prometheus.io/docs/instrumenting/exposition_formats/
+    """
+    lines: dict[str, list[str]] = {metric.name: [] for metric in figures.ALL}
+    for process, values in counted.items():
+        first = [("process", process)] if process else []
+        for name, labels, given in _by_series(values):
+            metric = figures.BY_NAME[name]
+            pairs = [*first, *zip(metric.labels, labels, strict=True)]
+            if metric.kind == "histogram":
+                lines[name] += _histogram(metric, pairs, given)
+            else:
+                lines[name].append(_sample(name, pairs, given[""]))
+    return "".join(
+        f"# HELP {metric.name} {metric.help}\n# TYPE {metric.name} {metric.kind}\n"
+        + "".join(lines[metric.name])
+        for metric in figures.ALL
+        if lines[metric.name]
+    )
+
+
+def _by_series(
+    values: Mapping[Key, float],
+) -> Iterator[tuple[str, tuple[str, ...], dict[str, float]]]:
+    """Name, labels, and a value by bucket; by "" of what is no histogram."""
+    series: dict[Key, dict[str, float]] = {}
+    for key, value in values.items():
+        size = 1 + len(figures.BY_NAME[key[0]].labels)
+        series.setdefault(key[:size], {})[key[size] if len(key) > size else ""] = value
+    for key in sorted(series):
+        yield key[0], key[1:], series[key]
+
+
+def _histogram(
+    metric: Metric, pairs: list[tuple[str, str]], given: Mapping[str, float]
+) -> Iterator[str]:
+    total = 0.0
+    for bound in (*map(str, metric.bounds), figures.INFINITE):
+        total += given.get(bound, 0)
+        yield _sample(f"{metric.name}_bucket", [*pairs, ("le", bound)], total)
+    yield _sample(f"{metric.name}_sum", pairs, given.get(figures.SUM, 0))
+    yield _sample(f"{metric.name}_count", pairs, total)
+
+
+def _sample(name: str, pairs: list[tuple[str, str]], value: float) -> str:
+    labels = ",".join(f'{label}="{_escaped(word)}"' for label, word in pairs)
+    return f"{name}{{{labels}}} {value:.12g}\n" if labels else f"{name} {value:.12g}\n"
+
+
+def _escaped(word: str) -> str:
+    return word.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

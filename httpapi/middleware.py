@@ -17,10 +17,10 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 
-from contracts import doors
+from contracts import declared_doors
 from contracts.bounds import MOST_BYTES
 from contracts.patterns import PATTERNS
-from httpapi import identity, json, problems, slots, waiting
+from httpapi import authentication, identity, json, problems, slots, waiting
 from httpapi.problems import Problem
 from participant import metrics, stale_connections, tracing, trail
 
@@ -206,25 +206,25 @@ def _admit(request: HttpRequest, view: Callable[..., Any]) -> None:
     if getattr(settings, "HAS_ADMIN", False) and request.path_info.startswith(FORMS):
         return  # a person's session says who asks
     match = request.resolver_match
-    found = doors.of_view(view, match.route if match else "")
+    found = declared_doors.of_view(view, match.route if match else "")
     if found is None:
         return
     method = "GET" if request.method == "HEAD" else request.method or ""
     if method not in found:
         allowed = ", ".join([*found, "HEAD"] if "GET" in found else found)
         raise problems.method_not_allowed(request.method or "", allowed=allowed)
-    if method not in ("GET", "HEAD") and identity.is_of_a_foreign_page(request):
+    if method not in ("GET", "HEAD") and authentication.is_of_a_foreign_page(request):
         detail = "A web page of another origin does not act here."
         raise Problem(status=403, code="foreign_origin", detail=detail)
     declared = found[method]
     if declared is None:
         raise Problem(status=403, code="forbidden", detail="Nobody has said whose door this is.")
-    shown = identity.presented(request, declared)
+    shown = authentication.presented(request, declared)
     is_looked_at = request.path_info.startswith(LOOKS)
     if UNUSABLE in request.META and not is_looked_at:
         raise request.META[UNUSABLE]
     json.require_fits(request, most=declared.most_bytes)
-    identity.admit(request, declared, shown)
+    authentication.admit(request, declared, shown)
     if method != "GET" and declared.scopes:
         _note_who_acts(request)
     if not is_looked_at:

@@ -11,8 +11,9 @@ from typing import Any
 
 from rest_framework.views import APIView
 
-from contracts import bounds, doors
-from contracts.doors import Door, Text
+from contracts import bounds, declared_doors
+from contracts.declared_doors import Door
+from contracts.doors import Audience, Text
 from contracts.saga import EXAMPLES
 from contracts.schemas import Schemas
 from httpapi import rates
@@ -107,7 +108,7 @@ _OF_PATHS = ("not_found", "no_such_path")
 
 def document(*, service: str, urls: Iterable[Any]) -> dict[str, Any]:
     """Of a URL configuration: of all of its doors that declare themselves."""
-    found = doors.all_in(urls, but=NO_DOORS)
+    found = declared_doors.all_in(urls, but=NO_DOORS)
     schemas = Schemas(kind for door in found for kind in _types(door))
     paths: dict[str, dict[str, Any]] = {}
     for door in found:
@@ -118,8 +119,7 @@ def document(*, service: str, urls: Iterable[Any]) -> dict[str, Any]:
         "info": {"title": service or "dueto", "version": VERSION, "description": about or ""},
         "servers": [{"url": "/"}],
         "tags": [
-            {"name": audience.value, "description": _OF_TAGS[audience]}
-            for audience in doors.Audience
+            {"name": audience.value, "description": _OF_TAGS[audience]} for audience in Audience
         ],
         "paths": paths,
         "components": {
@@ -141,11 +141,11 @@ _TOKEN = {
     " In the mode demo, from this machine, none is needed.",
 }
 _OF_TAGS = {
-    doors.Audience.SHOPPER: "Of those who buy, and of the shop's pages for them",
-    doors.Audience.MERCHANT: "Of those who sell: products and payments",
-    doors.Audience.OPERATOR: "Of those who run the shop",
-    doors.Audience.SERVICE: "Of other services",
-    doors.Audience.ANYONE: "Open to all",
+    Audience.SHOPPER: "Of those who buy, and of the shop's pages for them",
+    Audience.MERCHANT: "Of those who sell: products and payments",
+    Audience.OPERATOR: "Of those who run the shop",
+    Audience.SERVICE: "Of other services",
+    Audience.ANYONE: "Open to all",
 }
 
 

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 from django.db import DatabaseError, InterfaceError, connections
 
+from contracts.states import Complaint
 from inventario import operations, store
-from messaging.worker import Complaint
 from participant import sql
 
 log = logging.getLogger(__name__)

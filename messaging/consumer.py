@@ -18,11 +18,12 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from contracts import events, refusals, topology
 from contracts.events import Event, InvalidMessage
+from contracts.states import Complaint
 from messaging import failed
 from messaging.brokers import Broker, BrokerUnavailable, Delivery, Rejected, Subscription
 from messaging.reactions import InvalidEvent, Reaction
 from messaging.retention import LATE_SHARE, keep_seconds
-from messaging.worker import Backoff, Complaint
+from messaging.worker import Backoff
 from participant import failpoints, metrics, sql
 from participant.databases import EARLIEST
 
@@ -114,11 +115,8 @@ class Consumer:
 
     def complaints(self) -> list[Complaint]:
         """That no message comes: in the words of the broker, or of the database."""
-        trouble = self._backoff.trouble()
-        if not trouble:
-            return []
-        what = f"{self.service} receives nothing from its queue {self.queue}: {trouble.reason}"
-        return [Complaint(what=what, since=trouble.since, do=_WHAT_TO_DO)]
+        what = f"{self.service} receives nothing from its queue {self.queue}"
+        return self._backoff.complaints(what, _WHAT_TO_DO)
 
     def run(self, stop: threading.Event) -> None:
         """Consumes until `stop` is set; an unreachable broker or database is waited for."""

@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 
 from django.db import DatabaseError, InterfaceError, connections
 
+from contracts.states import Complaint
 from messaging import outbox, partitions, wakeups
 from messaging.brokers import Broker, BrokerUnavailable, Message, Rejected, Unroutable
 from messaging.outbox import NewRows, Unsent
 from messaging.partitions import Share
-from messaging.worker import Backoff, Complaint
+from messaging.worker import Backoff
 from participant import failpoints, metrics, sql
 
 log = logging.getLogger(__name__)
@@ -61,11 +62,7 @@ class Relay:
 
     def complaints(self) -> list[Complaint]:
         """That nothing can be sent. What is postponed, /health reads from the table."""
-        trouble = self._backoff.trouble()
-        if not trouble:
-            return []
-        what = f"{self.service} sends no event: {trouble.reason}"
-        return [Complaint(what=what, since=trouble.since, do=_DO_ABOUT_BROKER)]
+        return self._backoff.complaints(f"{self.service} sends no event", _DO_ABOUT_BROKER)
 
     def run(self, stop: threading.Event) -> None:
         """Relays until `stop` is set; an unreachable broker or database is waited for."""

@@ -165,7 +165,7 @@ class _ActView(_FailedView):
         if not before:
             raise NotFound(f"There is no such message {row_id[:64]}.")
         asked = msgspec.convert(request.data or {}, Intervention)
-        caller = cast(Any, request).principal  # httpapi.identity has set it
+        caller = cast(Any, request).principal  # httpapi.authentication has set it
         by = caller.named(asked.requested_by, field="requested_by", otherwise="api")
         trail.because(asked.reason, by=by)
         is_noted = self.verb and asked.reason

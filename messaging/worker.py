@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import msgspec
 from django.db import DatabaseError, InterfaceError, connections
 
-from contracts.states import Complaint as Complaint
+from contracts.states import Complaint
 from participant import metrics, sql
 
 log = logging.getLogger(__name__)
@@ -326,8 +326,12 @@ class Backoff:
         self._next = self._first
         self._trouble = None
 
-    def trouble(self) -> Trouble | None:
-        """What has gone wrong again and again, if it is more than passing."""
+    def complaints(self, what: str, do: str, *, stops_sagas: bool = True) -> list[Complaint]:
+        """That it has gone wrong again and again, once that is more than passing: `what` is not
+        done, and what to `do`.
+        """
         trouble = self._trouble
-        lasts = trouble and datetime.now(UTC) - trouble.since > PASSING
-        return trouble if lasts else None
+        if not trouble or datetime.now(UTC) - trouble.since <= PASSING:
+            return []
+        told = f"{what}: {trouble.reason}"[:500]
+        return [Complaint(what=told, since=trouble.since, do=do, stops_sagas=stops_sagas)]

@@ -24,7 +24,6 @@ from contracts.bounds import MOST_IN_A_BATCH
 from contracts.outcomes import Refused
 from contracts.states import Complaint
 from coordination.decisions import decide
-from coordination.handover import SIGNS_OF_OUTAGE
 from httpapi.client import Client, Unreachable
 from httpapi.waiting import for_an_answer
 from messaging import wakeups
@@ -288,7 +287,7 @@ class Desk:
 
     def _after_fault(self, payments: Sequence[ToAsk], error: Exception) -> None:
         """A network that is away is no payment's fault; a payment's own fault holds up no other."""
-        if isinstance(error, Unreachable) and error.status in SIGNS_OF_OUTAGE:
+        if isinstance(error, Unreachable) and error.is_outage:
             store.ask_again(seconds={payment.id: AGAIN_SECONDS for payment in payments})
             what = "the card network does not answer"
             do = "Start tarjetas (PAGOS_GATEWAY_URL); payments wait for it, and go on then."

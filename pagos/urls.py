@@ -2,7 +2,6 @@
 
 from django.urls import path
 
-from coordination import decisions
 from httpapi.steps import StepView, doors, made
 from pagos import operations, views
 from participant.operations import NO, YES
@@ -29,6 +28,5 @@ urlpatterns = [
     path("bills/<slug:saga_id>/options", views.BillOptionsView.as_view()),
     path("credits", views.CreditsView.as_view()),
     path("credits/<str:user_id>", views.CreditAccountView.as_view()),
-    *decisions.urls(operations.SERVICE),
     *doors(operations),
 ]

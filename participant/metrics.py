@@ -12,7 +12,7 @@ hand, a row that a person has typed over) counts as `other` once a metric has MO
 import threading
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -233,59 +233,3 @@ def received(counters: Mapping[str, float]) -> dict[Key, float]:
     """What was told so, without what else a heartbeat counts."""
     keys = {name: tuple(name.split(_BETWEEN)) for name in counters}
     return {key: counters[name] for name, key in keys.items() if key[0] in BY_NAME}
-
-
-def text(figures: Mapping[str, Mapping[Key, float]]) -> str:
-    """The figures in Prometheus' text format. By the kind of process that has counted them, which
-    becomes a label; under "" those of the whole service.
-
-    https://prometheus.io/docs/instrumenting/exposition_formats/
-    """
-    lines: dict[str, list[str]] = {metric.name: [] for metric in ALL}
-    for process, values in figures.items():
-        first = [("process", process)] if process else []
-        for name, labels, given in _by_series(values):
-            metric = BY_NAME[name]
-            pairs = [*first, *zip(metric.labels, labels, strict=True)]
-            if metric.kind == "histogram":
-                lines[name] += _histogram(metric, pairs, given)
-            else:
-                lines[name].append(_sample(name, pairs, given[""]))
-    return "".join(
-        f"# HELP {metric.name} {metric.help}\n# TYPE {metric.name} {metric.kind}\n"
-        + "".join(lines[metric.name])
-        for metric in ALL
-        if lines[metric.name]
-    )
-
-
-def _by_series(
-    values: Mapping[Key, float],
-) -> Iterator[tuple[str, tuple[str, ...], dict[str, float]]]:
-    """Name, labels, and a value by bucket; by "" of what is no histogram."""
-    series: dict[Key, dict[str, float]] = {}
-    for key, value in values.items():
-        size = 1 + len(BY_NAME[key[0]].labels)
-        series.setdefault(key[:size], {})[key[size] if len(key) > size else ""] = value
-    for key in sorted(series):
-        yield key[0], key[1:], series[key]
-
-
-def _histogram(
-    metric: Metric, pairs: list[tuple[str, str]], given: Mapping[str, float]
-) -> Iterator[str]:
-    total = 0.0
-    for bound in (*map(str, metric.bounds), INFINITE):
-        total += given.get(bound, 0)
-        yield _sample(f"{metric.name}_bucket", [*pairs, ("le", bound)], total)
-    yield _sample(f"{metric.name}_sum", pairs, given.get(SUM, 0))
-    yield _sample(f"{metric.name}_count", pairs, total)
-
-
-def _sample(name: str, pairs: list[tuple[str, str]], value: float) -> str:
-    labels = ",".join(f'{label}="{_escaped(word)}"' for label, word in pairs)
-    return f"{name}{{{labels}}} {value:.12g}\n" if labels else f"{name} {value:.12g}\n"
-
-
-def _escaped(word: str) -> str:
-    return word.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -2,14 +2,12 @@
 
 from django.urls import path
 
-from coordination import owner_views
 from httpapi.steps import doors
 from pedidos import operations, views
 
 urlpatterns = [
     path("orders", views.OrdersView.as_view()),
     path("orders/create_order", views.CreateOrderView.as_view()),
-    *owner_views.urls(owner=operations.OWNER, below="orders"),
     path("orders/<slug:order_id>", views.OrderView.as_view()),
     *doors(operations),
 ]

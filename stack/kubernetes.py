@@ -13,9 +13,10 @@ from typing import Any
 
 import django
 import yaml
+from django.apps import apps
 
 from catalogue.services import ALL, Role, Service
-from contracts import doors, rights
+from contracts import declared_doors, rights
 from stack import services
 
 FOLDER = Path(__file__).resolve().parent.parent / "deploy" / "kubernetes"
@@ -90,9 +91,11 @@ def callers_of(service: Service) -> list[str]:
     """The services that its doors are for, and the dashboard, which shows all of them."""
     if service.role is Role.DASHBOARD:
         return []
-    closing = import_module("coordination.closing")  # as config.urls adds it to each
-    shared = closing.urls(service=service.name) if service.has_worker else []
-    found = doors.all_in([*import_module(f"{service.name}.urls").urlpatterns, *shared])
+    urls = [*import_module(f"{service.name}.urls").urlpatterns]
+    if service.has_worker:  # as config.urls adds these
+        closing = import_module("coordination.closing")
+        urls += [*apps.get_app_config(service.name).urls(), *closing.urls(service=service.name)]
+    found = declared_doors.all_in(urls)
     named = {name for door in found for name in door.declared.callers} - {service.name}
     dashboards = [it.name for it in ALL if it.role is Role.DASHBOARD]
     return [it.name for it in ALL if it.name in named or it.name in dashboards]

@@ -9,6 +9,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
+from django.apps import apps
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.urls import Resolver404, get_resolver, resolve
@@ -19,7 +20,7 @@ from referencing.jsonschema import DRAFT202012
 
 from catalogue.services import WITH_WORKER
 from contracts import asyncapi, events
-from contracts.doors import METHODS
+from contracts.declared_doors import METHODS
 from contracts.events import Event
 from contracts.patterns import HAS_TEMPORAL
 from contracts.saga import SAGAS
@@ -66,12 +67,24 @@ def _said(error: Any) -> str:
 
 def urls_of(service: str) -> list[Any]:
     """What a service serves, as config.urls puts it together in its own process."""
+    return [*urls_of_kind(service), *own_urls(service), *shared_urls(service)]
+
+
+def urls_of_kind(service: str) -> list[Any]:
+    """Of these, what all have that accept sagas, or have decisions."""
+    found: list[Any] = apps.get_app_config(service).urls() if service in WITH_WORKER else []
+    return found
+
+
+def own_urls(service: str) -> list[Any]:
+    """Of these, what it alone has."""
     own = "accounts" if service == "dashboard" else service  # whose other paths are pages
-    return [*import_module(f"{own}.urls").urlpatterns, *shared_urls(service)]
+    found: list[Any] = import_module(f"{own}.urls").urlpatterns
+    return found
 
 
 def shared_urls(service: str) -> list[Any]:
-    """Of these, what it has as others have it, too."""
+    """Of these, what all have."""
     found = [url("", health.about), url("metrics", metrics), *docs.urlpatterns, *health.urlpatterns]
     if service in WITH_WORKER:
         found += [*failed.urls(service=service), *closing.urls(service=service)]

@@ -5,13 +5,15 @@ Nothing is copied here: change a page, an operation or a route, and what is chec
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.conf import settings
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, URLResolver
+from django.urls.resolvers import RegexPattern
 
 from catalogue import SAGAS, services
 from catalogue.commands import COMMANDS
@@ -241,6 +243,15 @@ def _routed(saga: Saga, call: Call) -> Iterator[DescribedReaction]:
 def _view(service: str, path: str) -> Any:
     """What answers a path at a service; None if nothing does."""
     try:
-        return resolve(path, urlconf=f"{service}.urls").func
+        return _resolver(service).resolve(path).func
     except (Resolver404, ModuleNotFoundError):
         return None
+
+
+@cache
+def _resolver(service: str) -> URLResolver:
+    """Of all its doors. Raises ModuleNotFoundError."""
+    own = import_module(f"{service}.urls").urlpatterns
+    config = apps.get_app_config(service)
+    urls = [*(config.urls() if hasattr(config, "urls") else ()), *own]
+    return URLResolver(RegexPattern(r"^/"), urls)

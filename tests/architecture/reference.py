@@ -23,7 +23,8 @@ from django.core.management.base import DjangoHelpFormatter
 from ruamel.yaml import YAML
 
 from catalogue.services import ALL, WITH_DATABASE, WITH_WORKER
-from contracts import doors, rights
+from contracts import declared_doors, rights
+from contracts.doors import Declared
 from participant import metrics
 from stack.backing import variable_of
 from tests.architecture.tree import PACKAGES, ROOT, modules, parsed
@@ -126,7 +127,7 @@ def api_page() -> str:
     documented = import_module("tests.documented")  # it needs Django set up
     openapi = import_module("httpapi.openapi")
     found = {
-        name: openapi.document(service=name, urls=documented.urls_of(name))
+        name: openapi.document(service=name, urls=_urls_of(name))
         for name in (*WITH_DATABASE, "dashboard")
     }
     shared = {path for name in found for path in _paths_of(documented.shared_urls(name))}
@@ -143,8 +144,15 @@ def api_page() -> str:
     return "\n".join(parts)
 
 
+def _urls_of(service: str) -> list[Any]:
+    """Its own first."""
+    documented = import_module("tests.documented")
+    found = (documented.own_urls, documented.urls_of_kind, documented.shared_urls)
+    return [url for urls in found for url in urls(service)]
+
+
 def _paths_of(urls: Iterable[Any]) -> list[str]:
-    return [door.path for door in doors.all_in(urls)]
+    return [door.path for door in declared_doors.all_in(urls)]
 
 
 def _doors(found: Any, *, but: Container[str] = (), only: Container[str] | None = None) -> str:
@@ -248,13 +256,12 @@ def _table(head: tuple[str, ...], rows: Iterable[Iterable[str]]) -> str:
 
 def who_page() -> str:
     """For whom each door is that is not everybody's."""
-    documented = import_module("tests.documented")
     parts = []
     for service in ALL:
-        urls = documented.urls_of(service.name) if service.has_tables else []
+        urls = _urls_of(service.name) if service.has_tables else []
         rows = [
             (door.method, f"`{door.path}`", *_welcome(door.declared))
-            for door in doors.all_in(urls)
+            for door in declared_doors.all_in(urls)
             if not door.declared.is_public and not door.path.startswith("/steps/")
         ]
         if rows:
@@ -265,7 +272,7 @@ def who_page() -> str:
 _WELCOME = ("people with one of", "services")
 
 
-def _welcome(declared: doors.Declared) -> tuple[str, str]:
+def _welcome(declared: Declared) -> tuple[str, str]:
     return ", ".join(sorted(declared.scopes)), ", ".join(sorted(declared.callers))
 
 

@@ -10,8 +10,8 @@ from tests.architecture.tree import ROOT, name_of, parsed
 
 ALLOWED = {
     "coordination/owner_views.py": "occurred_at of a saga's first event: the speaker's word",
-    "coordination/handover.py": "since when a coordinator has been away: for the lights",
-    "coordination/decisions.py": "since when what is overdue can't be ended: for the lights",
+    "coordination/sweeping.py": "since when a coordinator has been away: for the lights",
+    "coordination/decision_components.py": "since when some can't be ended: for the lights",
     "participant/decisions.py": "when a decision began: for its trace",
     "coordination/management/commands/recover.py": "which have waited for long enough: a filter",
     "pagos/desk.py": "since when the card network has been away: for the lights",
@@ -19,7 +19,7 @@ ALLOWED = {
     "httpapi/standing.py": "since when something stands: for the lights",
     "messaging/components.py": "since when the broker is asked: likewise",
     "httpapi/keys.py": "when a token ends, a key begins: hosts' clocks agree by seconds",
-    "httpapi/identity.py": "whether a token has ended: likewise",
+    "httpapi/authentication.py": "whether a token has ended: likewise",
     "messaging/worker.py": "since when: for the lights; a silent part in the database's time",
     "messaging/failed.py": "occurred_at of an event: the speaker's word, which decides nothing",
     "messaging/reactions.py": "occurred_at and requested_at: likewise",

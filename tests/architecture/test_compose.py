@@ -21,7 +21,7 @@ from django.test import RequestFactory
 from accounts import passes
 from catalogue.services import ALL, Service
 from contracts import bounds, doors, rights
-from httpapi import identity
+from httpapi import authentication, identity
 from participant import databases, metrics
 from participant.secrets import FILE
 from stack import postgres, secret_files
@@ -175,11 +175,11 @@ def test_who_is_out_is_heard_of_in_every_container(name: str, made: Path) -> Non
     assert {f"public/{path.name}" for path in found.values()} == set(PUBLIC.values())
     assert (source, mode) == ("./secrets/keys/public", "ro")
     folder = made / "keys" / "public"
-    (folder / identity.REVOKED).write_text('{"sub": ["ana"]}')
-    seen = identity.Revocations((folder / "people.json").with_name(identity.REVOKED))
+    (folder / authentication.REVOKED).write_text('{"sub": ["ana"]}')
+    seen = authentication.Revocations((folder / "people.json").with_name(authentication.REVOKED))
     assert seen.have_changed()
     assert seen.name(identity.Principal(sub="ana"))
-    (folder / identity.REVOKED).unlink()
+    (folder / authentication.REVOKED).unlink()
     assert stat.S_IMODE(folder.stat().st_mode) == 0o755, "whoever its user is"
     assert not [path.name for path in folder.iterdir() if '"d":' in path.read_text()]
 
@@ -191,14 +191,14 @@ def test_locust_shows_tokens_that_the_services_believe(
     monkeypatch.setenv(passes.OF_PEOPLE, _file_of(_targets("locust")[told], made))
     shown = passes.found_in(made / "nowhere").person("shopper-1")
     settings.AUTH, settings.JWKS = "required", str(made / "keys" / PUBLIC["DUETO_JWKS"])
-    identity.forget()
+    authentication.forget()
     try:
         request = RequestFactory().post("/carts", headers=shown)
-        asked = identity.presented(request, doors.declared(doors.SHOP))
-        identity.admit(request, doors.declared(doors.SHOP), asked)
+        asked = authentication.presented(request, doors.declared(doors.SHOP))
+        authentication.admit(request, doors.declared(doors.SHOP), asked)
         assert identity.of(request).sub == "shopper-1"
     finally:
-        identity.forget()
+        authentication.forget()
 
 
 def test_published_ports_are_those_that_answers_may_name() -> None:

@@ -17,7 +17,7 @@ from jsonschema import Draft7Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from catalogue.services import WITH_DATABASE
-from contracts import asyncapi, bounds, doors
+from contracts import asyncapi, bounds, declared_doors
 from contracts.saga import ANSWERS, SAGAS
 from httpapi import docs, openapi
 from httpapi.steps import PlainView, StepView
@@ -59,13 +59,15 @@ def test_document_that_is_none_is_noticed() -> None:
 def test_every_door_declares_itself() -> None:
     """Also those that no service has alone: of a process of all of them."""
     together = [get_resolver().url_patterns, *map(documented.urls_of, WITH_DATABASE)]
-    silent = [door for urls in together for door in doors.silent_in(urls, but=openapi.NO_DOORS)]
+    silent = [
+        door for urls in together for door in declared_doors.silent_in(urls, but=openapi.NO_DOORS)
+    ]
     assert silent == []
 
 
 @pytest.mark.parametrize("service", WITH_DATABASE)
 def test_door_that_takes_a_list_says_how_long_and_no_other_does(service: str) -> None:
-    for door in doors.all_in(documented.urls_of(service)):
+    for door in declared_doors.all_in(documented.urls_of(service)):
         takes = door.declared.takes
         kinds = takes if isinstance(takes, tuple) else (takes,)
         takes_list = any(getattr(kind, "__origin__", None) is list for kind in kinds)
@@ -82,7 +84,7 @@ def test_door_that_declares_nothing_is_noticed() -> None:
             raise NotImplementedError
 
     urls = [*documented.urls_of("tarjetas"), path("silent", SilentView.as_view())]
-    assert doors.silent_in(urls) == ["POST /silent"]
+    assert declared_doors.silent_in(urls) == ["POST /silent"]
 
 
 @pytest.mark.parametrize("service", WITH_DATABASE)
@@ -103,7 +105,7 @@ def test_each_example_fits_what_is_said(service: str) -> None:
 def test_door_can_read_the_example_of_what_it_takes(service: str) -> None:
     """Also what no schema says: that a total is the sum of its lines, say."""
     found = document_of(service)
-    for door in doors.all_in(documented.urls_of(service)):
+    for door in declared_doors.all_in(documented.urls_of(service)):
         body = found["paths"][door.path][door.method.lower()].get("requestBody")
         if body:
             takes = door.declared.takes

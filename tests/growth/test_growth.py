@@ -33,7 +33,7 @@ from catalogue import SAGAS
 from catalogue.services import WITH_DATABASE, WITH_WORKER
 from contracts.outcomes import Done
 from contracts.saga import Context
-from coordination import engine, owner_views
+from coordination import engine, owner_doors
 from coordination.closing import Closing
 from coordination.handover import ROUTES
 from dashboard import figures
@@ -315,7 +315,7 @@ def hot_calls(shop: Shop) -> Calls:
         "relay: unsent": lambda: outbox.unsent(service="inventario", limit=500),
         "relay: postponed": lambda: outbox.due(service="inventario", limit=500),
         "owner: not handed over": lambda: OWNER.sagas.not_handed_over(patterns=patterns, limit=200),
-        "owner: stalls": lambda: owner_views.stalls(owner=OWNER, limit=5),
+        "owner: stalls": lambda: owner_doors.stalls(owner=OWNER, limit=5),
         "waiters: ended": lambda: OWNER.sagas.ended_among([context.saga_id]),
         "decisions: overdue": lambda: decisions.overdue(service="pagos"),
         "pagos: whom to ask": lambda: payments.claim_to_ask(limit=50, lease=1.0),

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from coordination import decisions
+from coordination.decision_components import Overdue
 from coordination.owner_views import Acceptance
 from pagos.models import Decision
 from participant import decisions as asked
@@ -100,7 +100,7 @@ def hand_over():
 
 
 SWEEPS = {
-    "pagos_decision_due": (lambda: decisions.Overdue(service="pagos").sweep_once(), "pagos"),
+    "pagos_decision_due": (lambda: Overdue(service="pagos").sweep_once(), "pagos"),
     "pagos_decision_untold": (lambda: asked.untold(service="pagos", limit=9), "pagos"),
     "order_not_handed_over": (hand_over, "pedidos"),
 }

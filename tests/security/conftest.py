@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 from accounts.holders import OF_PEOPLE, OF_SERVICES, Holders
-from httpapi import identity
+from httpapi import authentication
 from httpapi.keys import ALL, PEOPLE, SERVICE, USER
 
 
@@ -45,9 +45,9 @@ def required(issuer: Issuer, settings: Any) -> Iterator[Issuer]:
     settings.AUTH, settings.SERVICE, settings.PERSON_RATE = "required", "carrito", 0
     settings.JWKS, settings.SERVICE_KEYS = str(folder / OF_PEOPLE), str(folder / OF_SERVICES)
     settings.SIGNING_KEY = str(folder / "carrito.json")
-    identity.forget()
+    authentication.forget()
     yield issuer
-    identity.forget()
+    authentication.forget()
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from contracts.doors import SHOP, door
-from httpapi import identity
+from httpapi import authentication, identity
 from httpapi.json import answer
 from httpapi.middleware import RequestContext
 from tests.security.conftest import Issuer, bearer
@@ -51,7 +51,7 @@ def seconds(request: Callable[[], HttpRequest], view: Any) -> float:
 
 
 def nobody_is_asked(request: HttpRequest, declared: Any, shown: Any) -> None:
-    """In place of identity.admit."""
+    """In place of authentication.admit."""
     request.principal = identity.EVERYBODY  # type: ignore[attr-defined] # as it does
     request.owner = None  # type: ignore[attr-defined] # the same
 
@@ -69,8 +69,8 @@ def costs(token: str, view: Any) -> tuple[float, float]:
 
     for _ in range(ROUNDS):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(identity, "presented", lambda *_: identity.EVERYBODY)
-            patch.setattr(identity, "admit", nobody_is_asked)
+            patch.setattr(authentication, "presented", lambda *_: identity.EVERYBODY)
+            patch.setattr(authentication, "admit", nobody_is_asked)
             without.append(seconds(request, view))
         asked.append(seconds(request, view))
     return min(without), min(asked)
@@ -89,8 +89,8 @@ def test_asking_who_comes_costs_next_to_nothing(
 ) -> None:
     to = {"to": "carrito"}
     token = required.service("saga_orchestrator", **to) if is_step else required.user()
-    before = identity.verified
+    before = authentication.verified
     without, asked = costs(token, view)
-    assert identity.verified == before + 1
+    assert authentication.verified == before + 1
     more = (asked - without) * 1e6
     assert more <= microseconds or asked / without <= ratio, f"{more:.1f} us, {asked / without:.2f}"

@@ -16,7 +16,7 @@ from carrito.models import Checkout, Order
 from catalogue import refusals
 from catalogue.commands import Item, Reserve
 from catalogue.services import WITH_DATABASE
-from contracts import bounds, doors, projection
+from contracts import bounds, declared_doors, projection
 from contracts import refusals as refusals_of_all
 from contracts.outcomes import Done
 from contracts.patterns import CHOREOGRAPHED, ORCHESTRATED, PATTERNS
@@ -163,7 +163,9 @@ IDS = ("_id", "saga", "payment_method", "refund_to")
 
 
 def test_every_id_that_people_send_has_the_characters_of_one():
-    known = [door for name in WITH_DATABASE for door in doors.all_in(documented.urls_of(name))]
+    known = [
+        door for name in WITH_DATABASE for door in declared_doors.all_in(documented.urls_of(name))
+    ]
     writing = [door for door in known if door.method != "GET"]
     of_people = [door.declared.takes for door in writing if door.declared.scopes]
     ids = [field for kind in of_people for field in fields_in(kind) if field.name.endswith(IDS)]

@@ -10,7 +10,7 @@ from django.test import Client, RequestFactory
 
 from accounts.holders import OF_PEOPLE, PEOPLE_SECONDS
 from contracts.doors import OPS_READ, PUBLIC, SHOP, declared
-from httpapi import identity, json, keys
+from httpapi import authentication, identity, json, keys
 from httpapi.keys import ALL, PEOPLE, SERVICE, USER
 from httpapi.middleware import UNUSABLE, RequestContext
 from httpapi.problems import Problem
@@ -28,7 +28,7 @@ def request(token: str = "", **more: Any) -> HttpRequest:
 def refusal(asked: HttpRequest, door: Any = OWN) -> int:
     """The status with which it is refused; 200 where it is let in."""
     try:
-        identity.admit(asked, door, identity.presented(asked, door))
+        authentication.admit(asked, door, authentication.presented(asked, door))
     except Problem as error:
         return error.status
     return 200
@@ -157,25 +157,25 @@ def test_two_tokens_are_none(required: Issuer) -> None:
 
 
 def test_token_is_verified_once(required: Issuer) -> None:
-    token, before = required.user(), identity.verified
+    token, before = required.user(), authentication.verified
     for _ in range(100):
         assert refusal(request(token)) == 200
-    assert identity.verified == before + 1
+    assert authentication.verified == before + 1
 
 
 def test_token_is_remembered_no_longer_than_it_lasts(required: Issuer, monkeypatch: Any) -> None:
     token = required.user(seconds=60)
     assert refusal(request(token)) == 200
-    before, later = identity.verified, time.time() + 60 + identity.LEEWAY + 1
-    monkeypatch.setattr(identity.time, "time", lambda: later)
+    before, later = authentication.verified, time.time() + 60 + authentication.LEEWAY + 1
+    monkeypatch.setattr(authentication.time, "time", lambda: later)
     refusal(request(token))
-    assert identity.verified == before + 1
+    assert authentication.verified == before + 1
 
 
 def test_revoked_person_is_out_in_some_seconds(required: Issuer, monkeypatch: Any) -> None:
     token, others = required.user("ana"), required.user("ben")
     assert refusal(request(token)) == 200
-    revoked = required.holders.folder / "public" / identity.REVOKED
+    revoked = required.holders.folder / "public" / authentication.REVOKED
     revoked.write_bytes(json.encode({"sub": ["ana"]}))
     monkeypatch.setattr(keys, "FILE_SECONDS", 0.0)
     assert refusal(request(token)) == 401
@@ -203,7 +203,7 @@ def test_control_token_that_was_seen_outlives_its_key(required: Issuer, monkeypa
     assert refusal(request(stolen)) == 200
     (required.holders.folder / OF_PEOPLE).write_bytes(json.encode({"keys": []}))
     monkeypatch.setattr(keys, "FILE_SECONDS", 0.0)
-    monkeypatch.setattr(identity, "_have_keys_changed", lambda: False)
+    monkeypatch.setattr(authentication, "_have_keys_changed", lambda: False)
     assert refusal(request(stolen)) == 200
 
 
@@ -278,10 +278,10 @@ def test_view_that_declares_nothing_is_closed(required: Issuer) -> None:
 def test_body_is_looked_at_only_once_somebody_shows_a_token(required: Issuer) -> None:
     """And before that is verified: who sends too much costs no verifying."""
     long = {UNUSABLE: json.too_long(limit=64), "data": b"{}", "content_type": "application/json"}
-    before = identity.verified
+    before = authentication.verified
     assert Client().post("/carts", **long).status_code == 401
     assert Client().post("/carts", headers=bearer(required.user()), **long).status_code == 413
-    assert identity.verified == before
+    assert authentication.verified == before
 
 
 class TestRotation:

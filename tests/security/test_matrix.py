@@ -20,8 +20,8 @@ import jwt
 import pytest
 
 from catalogue.services import ALL
-from contracts import doors
-from contracts.doors import Door
+from contracts import declared_doors
+from contracts.declared_doors import Door
 from httpapi import keys
 from httpapi.keys import PEOPLE, SERVICE, USER
 from stack.local import LocalStack
@@ -70,7 +70,7 @@ PAGES = ("dashboard", "admin")
 """Of rows: whose people come with a session (tests/security/test_people.py tries them)."""
 ROWS = [row for row in _rows() if row.service not in PAGES]
 ROWS_OF_PAGES = [row for row in _rows() if row.service in PAGES]
-DOORS = [(name, door) for name in ASKED for door in doors.all_in(documented.urls_of(name))]
+DOORS = [(name, door) for name in ASKED for door in declared_doors.all_in(documented.urls_of(name))]
 
 
 def test_every_door_has_a_row() -> None:

@@ -20,7 +20,7 @@ from accounts.models import RefreshToken
 from catalogue.services import WITH_DATABASE
 from contracts.doors import declared
 from dashboard.urls import urlpatterns as dashboard_urls
-from httpapi import identity, rates
+from httpapi import authentication, identity, rates
 from httpapi.keys import PEOPLE
 from pagos.models import Payment
 from saga_orchestrator.models import Definition, Intervention, Saga
@@ -387,7 +387,7 @@ SENT: dict[str, dict[str, str]] = {
 def test_page_is_for_whom_the_matrix_says(
     accounts: Issuer, monkeypatch: pytest.MonkeyPatch, row: Row
 ) -> None:
-    monkeypatch.setattr(identity, "_own_names", lambda: ["dashboard"])
+    monkeypatch.setattr(authentication, "_own_names", lambda: ["dashboard"])
     people = {
         "owner": person("ana"),
         "other": person("ben"),

@@ -7,7 +7,7 @@ from checker.explorer.sagas.memory import MemoryBarrier
 from checker.explorer.store import MemoryStore
 from contracts.outcomes import Waiting
 from coordination import decisions as doors
-from coordination.decisions import Overdue
+from coordination.decision_components import Overdue
 from participant import decisions, executing
 from participant.barrier import key_of
 

@@ -17,7 +17,7 @@ import saga_orchestrator.reactions
 from carrito.models import Cart, CartItem
 from carrito.operations import OWNER
 from coordination import owner_views
-from coordination.handover import handovers
+from coordination.sweeping import sweeps
 from httpapi.client import Unreachable
 from inventario.models import Product
 from loadtests.audit import checking
@@ -61,7 +61,7 @@ class Shop:
         self._checkouts = 0
         self._hooks: dict[str, Callable[[], None]] = {}
         self._poison(monkeypatch)
-        self._handovers = handovers(owner=OWNER)
+        self._handovers = sweeps(owner=OWNER)
         self._desk = Desk()
         self.workers = {
             service: Worker(service=service, broker=self.broker, reactions=reactions)

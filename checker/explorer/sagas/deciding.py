@@ -3,7 +3,7 @@ telling the coordinator that rests meanwhile.
 
 Undisturbed, each decides as the scenario has it once nothing else moves. The door, the sweep, who
 tells, and what they do under the barrier's lock are the real ones (`coordination.decisions`,
-`participant.decisions`).
+`coordination.decision_components`, `participant.decisions`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,7 +29,7 @@ from checker.explorer.store import WouldWait
 from contracts import patterns
 from contracts.saga import Direction
 from coordination import decisions as doors
-from coordination.decisions import Overdue, Teller
+from coordination.decision_components import Overdue, Teller
 from httpapi.client import ServiceResponse, Unreachable
 from httpapi.problems import Problem
 from participant.barrier import Key

@@ -11,6 +11,7 @@ from functools import cache, partial
 from typing import Any
 from unittest.mock import patch
 
+import coordination.decision_components
 import coordination.decisions
 import participant.decisions
 import saga_choreography.reactions
@@ -277,7 +278,7 @@ def _deciding(participants: ScriptedParticipants, desk: CardDesk) -> Iterator[No
     systems = dict.fromkeys(services.BY_NAME, (CARD_NETWORK, desk.pursue))
     with (
         patch.object(coordination.decisions, "import_module", participants.module),
-        patch.object(coordination.decisions, "Client", ToCoordinator),
+        patch.object(coordination.decision_components, "Client", ToCoordinator),
         patch.dict(participant.decisions._systems, systems),
     ):
         deciding.cache_clear()

@@ -13,8 +13,9 @@ from carrito.models import Cart, CartItem, Checkout
 from carrito.operations import OWNER, Accept
 from catalogue import refusals
 from catalogue.commands import CreateOrder
-from coordination import handover, store
-from coordination.handover import ROUTES, Handover
+from coordination import store, sweeping
+from coordination.handover import ROUTES
+from coordination.sweeping import Sweep
 from httpapi.client import Unreachable
 from participant import sql
 from participant.executing import execute
@@ -74,9 +75,9 @@ def coordinator():
 @pytest.fixture
 def hands_over(coordinator, monkeypatch, settings):
     """The hand-over, whose tries follow at once."""
-    monkeypatch.setattr(handover, "RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(sweeping, "RETRY_SECONDS", (0.0, 0.0))
     settings.SERVICE_URLS = settings.SERVICE_URLS | {"saga_orchestrator": coordinator.url}
-    found = Handover(owner=OWNER, route=ROUTES[0])
+    found = Sweep(owner=OWNER, route=ROUTES[0])
     yield found
     found.client.close()
 
@@ -178,7 +179,7 @@ def test_checkout_that_the_coordinator_cannot_take_harms_only_itself(
     healthy = accepted(7)
     broken = healthy.pop(4)
     coordinator.answer = poisoned(broken, status, body)
-    for _ in range(len(handover.RETRY_SECONDS)):
+    for _ in range(len(sweeping.RETRY_SECONDS)):
         hands_over.hand_over_once()
         assert not aside()
     assert Checkout.objects.filter(handed_over_at__isnull=False).count() == 6
@@ -190,7 +191,7 @@ def test_checkout_that_the_coordinator_cannot_take_harms_only_itself(
 def test_coordinator_that_takes_none_has_none_dead_lettered(hands_over, coordinator):
     accepted(4)
     coordinator.answer = lambda saga_ids: (500, b"")
-    for _ in range(len(handover.RETRY_SECONDS) + 2):
+    for _ in range(len(sweeping.RETRY_SECONDS) + 2):
         with pytest.raises(Unreachable):
             hands_over.hand_over_once()
     assert not aside()
@@ -235,7 +236,7 @@ def test_locked_checkout_holds_up_no_other_and_is_never_dead_lettered(
     forgetful = InThread(forgotten, service="carrito")
     holds.wait(30)
     try:
-        for _ in range(len(handover.RETRY_SECONDS) + 2):
+        for _ in range(len(sweeping.RETRY_SECONDS) + 2):
             hands_over.hand_over_once()
         assert Checkout.objects.filter(pk__in=others, status="running").count() == 3
     finally:
@@ -259,7 +260,7 @@ def test_no_fault_at_all_ends_the_hand_over(hands_over, monkeypatch):
         raise error
 
     monkeypatch.setattr(hands_over, "hand_over_once", hand_over_once)
-    monkeypatch.setattr("coordination.handover.wait_to_lead", lambda **_: True)
+    monkeypatch.setattr("coordination.sweeping.wait_to_lead", lambda **_: True)
     InThread(lambda: hands_over.run(stop), service="carrito").result()
     assert next(script, None) is None
     assert not hands_over.complaints()

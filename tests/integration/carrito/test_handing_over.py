@@ -3,7 +3,8 @@
 import pytest
 
 from carrito.operations import OWNER
-from coordination.handover import ROUTES, Handover
+from coordination.handover import ROUTES
+from coordination.sweeping import Sweep
 from httpapi.client import Unreachable
 from tests.threads import Hurried, InThread
 
@@ -12,7 +13,7 @@ OUTAGE = [0.1, 0.2, 0.4]
 
 
 def test_second_outage_is_met_as_the_first_was(monkeypatch):
-    handover = Handover(owner=OWNER, route=ROUTES[0])
+    handover = Sweep(owner=OWNER, route=ROUTES[0])
     stop = Hurried()
     script = iter([*["away"] * 3, "well", *["away"] * 3, "well"])
 
@@ -25,7 +26,7 @@ def test_second_outage_is_met_as_the_first_was(monkeypatch):
         return 1
 
     monkeypatch.setattr(handover, "hand_over_once", hand_over_once)
-    monkeypatch.setattr("coordination.handover.wait_to_lead", lambda **_: True)
+    monkeypatch.setattr("coordination.sweeping.wait_to_lead", lambda **_: True)
     InThread(lambda: handover.run(stop), service="carrito").result()
     longest = [*OUTAGE, *OUTAGE]
     assert len(stop.pauses) == len(longest)

@@ -152,7 +152,7 @@ def test_every_metric_is_as_prometheus_wants_it(scrape):
             metrics.observe(metric, 1.0, *words)
         else:
             metrics.count(metric, *words)
-    text = metrics.text({"web": metrics.counted()})
+    text = door.text({"web": metrics.counted()})
     assert {f"# TYPE {it.name} {it.kind}" for it in metrics.ALL} <= set(text.splitlines())
     assert promtool("check", "metrics", input=text) == (0, "")
     scrape()

@@ -11,7 +11,7 @@ import saga_choreography.queries
 import saga_orchestrator.queries
 from carrito.models import Cart, Checkout
 from carrito.operations import OWNER
-from coordination import owner_views
+from coordination import owner_doors
 from inventario.models import Reservation
 from saga_choreography.models import Saga as WatchedSaga
 from saga_choreography.models import SagaEvent
@@ -185,18 +185,18 @@ class TestOwner:
     def test_checkout_that_is_not_handed_over_is_named_with_its_pattern(self, checkout):
         waiting = checkout(accepted=20)
         checkout(accepted=20, handed_over=now(), pattern="orchestrated_messaging")
-        (complaint,) = owner_views.stalls(owner=OWNER, limit=10)
+        (complaint,) = owner_doors.stalls(owner=OWNER, limit=10)
         assert complaint.what == (
             f"1 orchestrated sagas are accepted and not handed over: {waiting.saga_id}"
         )
 
     def test_one_that_its_own_first_event_sets_going_is_green(self, checkout):
         checkout(accepted=20, pattern="choreographed")
-        assert owner_views.stalls(owner=OWNER, limit=10) == []
+        assert owner_doors.stalls(owner=OWNER, limit=10) == []
 
     def test_one_that_has_just_been_accepted_is_green(self, checkout):
         checkout(accepted=1)
-        assert owner_views.stalls(owner=OWNER, limit=10) == []
+        assert owner_doors.stalls(owner=OWNER, limit=10) == []
 
 
 def test_reservation_that_is_over_and_not_released_is_named():

@@ -9,7 +9,7 @@ from catalogue import refusals
 from catalogue.commands import Charge
 from contracts.outcomes import NOTHING_TO_UNDO, Done, Refused, Waiting
 from contracts.saga import Undo
-from coordination.decisions import Overdue
+from coordination.decision_components import Overdue
 from httpapi import slots
 from httpapi.client import Unreachable
 from pagos import desk, operations, store

@@ -9,7 +9,7 @@ from catalogue import refusals
 from catalogue.commands import CompleteOrder
 from contracts.doors import SHOP
 from contracts.saga import Context
-from httpapi import identity
+from httpapi import authentication, identity
 from httpapi.client import Client
 from inventario.models import Product
 from participant.executing import execute
@@ -224,7 +224,7 @@ def test_whoever_waits_is_told_the_end(shop):
 @pytest.fixture
 def asked(settings, monkeypatch):
     """Who comes is asked: a shopper, by a token; and between services nobody is here."""
-    monkeypatch.setattr(identity, "presented", lambda request, declared: SHOPPER)
+    monkeypatch.setattr(authentication, "presented", lambda request, declared: SHOPPER)
 
 
 def test_shopper_pays_what_the_products_cost(shop, laptop, asked):

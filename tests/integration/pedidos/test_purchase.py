@@ -8,6 +8,7 @@ from django.db import transaction
 
 from catalogue import refusals
 from coordination import decisions
+from coordination.decision_components import Overdue
 from coordination.owner_views import Acceptance
 from envios import operations as envios
 from envios.models import Courier, Delivery, DeliveryStatus
@@ -101,7 +102,7 @@ def test_order_that_its_customer_cancels_is_cancelled(order_sagas):
 def test_order_that_nobody_confirms_in_time_is_cancelled(order_sagas, settings):
     settings.DECIDE_SECONDS = {f"purchase.{STEP}": 0.001}
     order_id = bought(order_sagas)
-    decisions.Overdue(service="pagos").sweep_once()
+    Overdue(service="pagos").sweep_once()
     order_sagas.settle()
     assert told(order_id) == ("cancelled", "compensated", refusals.CONFIRMATION_OVERDUE)
 

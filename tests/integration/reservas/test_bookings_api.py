@@ -120,7 +120,7 @@ def test_wrong_field_is_named_and_nothing_kept(book, change, field):
 
 
 def test_manager_approves(post, asked, client, settings):
-    settings.ROOT_URLCONF = "reservas.urls"  # in a process of all services /decisions is another's
+    settings.ROOT_URLCONF = "tests.integration.reservas.served"
     booking_id = asked()
     given = post(f"/bookings/{booking_id}/approve", {"by": "eva"})
     assert (given.status_code, given.json()["status"]) == (200, "approved")

@@ -12,7 +12,7 @@ from django.test import RequestFactory
 from contracts import bounds
 from contracts.bounds import MOST_BYTES, MOST_BYTES_OF_ONE, MOST_DEPTH
 from contracts.doors import PUBLIC, door
-from httpapi import docs, health, identity
+from httpapi import authentication, docs, health
 from httpapi import json as bodies
 from httpapi.middleware import UNUSABLE, Gateway, RequestContext
 
@@ -184,7 +184,9 @@ def test_list_is_as_long_as_its_door_says(method, length, status):
 
 
 def test_body_that_is_too_long_is_refused_before_anybody_is_believed(monkeypatch):
-    monkeypatch.setattr(identity, "admit", lambda *asked: pytest.fail("the token was looked at"))
+    monkeypatch.setattr(
+        authentication, "admit", lambda *asked: pytest.fail("the token was looked at")
+    )
     body = b"[" * (MOST_BYTES_OF_ONE + 1)
     request = RequestFactory().post("/", body, content_type="application/json")
     assert admitted(request, OnlyOne).status_code == 413
@@ -225,7 +227,7 @@ def test_own_page_and_trusted_ones_may_act(settings, own):
 
 def test_without_the_look_at_its_origin_a_page_acts(monkeypatch):
     """The control."""
-    monkeypatch.setattr(identity, "is_of_a_foreign_page", lambda request: False)
+    monkeypatch.setattr(authentication, "is_of_a_foreign_page", lambda request: False)
     for foreign in FOREIGN:
         request = RequestFactory().generic("POST", "/", **foreign)
         assert admitted(request, OnlyOne).status_code == 200

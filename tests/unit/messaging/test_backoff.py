@@ -24,11 +24,30 @@ def test_trouble_is_told_in_one_line(monkeypatch):
     monkeypatch.setattr(backoff_module, "PASSING", timedelta())
     backoff = Backoff()
     backoff.pause(BrokerUnavailable("it is blocked\nby an alarm"))
-    assert backoff.trouble().reason == "it is blocked"
+    (complaint,) = backoff.complaints("nothing is sent", "Look at the broker.")
+    assert complaint.what == "nothing is sent: it is blocked"
+    assert complaint.do == "Look at the broker."
+    assert complaint.stops_sagas
 
 
 def test_trouble_is_told_without_a_librarys_words(monkeypatch):
     monkeypatch.setattr(backoff_module, "PASSING", timedelta())
     backoff = Backoff()
     backoff.pause(ValueError("lock timeout\nLINE 2: SELECT id\n ^"))
-    assert backoff.trouble().reason == "ValueError: the log of this service says more"
+    (complaint,) = backoff.complaints("nothing is sent", "", stops_sagas=False)
+    assert complaint.what == "nothing is sent: ValueError: the log of this service says more"
+    assert not complaint.stops_sagas
+
+
+def test_what_passes_is_no_trouble():
+    backoff = Backoff()
+    backoff.pause(BrokerUnavailable("it is blocked"))
+    assert backoff.complaints("nothing is sent", "") == []
+
+
+def test_trouble_is_over_once_it_went_well(monkeypatch):
+    monkeypatch.setattr(backoff_module, "PASSING", timedelta())
+    backoff = Backoff()
+    backoff.pause(BrokerUnavailable("it is blocked"))
+    backoff.went_well()
+    assert backoff.complaints("nothing is sent", "") == []

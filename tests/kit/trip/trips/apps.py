@@ -3,3 +3,4 @@ from coordination import service
 
 class TripsConfig(service.OwnerConfig):
     name = "trips"
+    below = "trips"

@@ -9,12 +9,13 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from contracts.bounds import Id, Name, SagaPattern
-from coordination import owner_views
+from coordination import owner_doors, owner_views
+from coordination.owners import AcceptedState
 from httpapi import problems
 from trips.models import Trip
 from trips.operations import OWNER, Accept
 
-OWNER_URLS = owner_views.urls(owner=OWNER, below="trips")
+OWNER_URLS = owner_doors.urls(owner=OWNER, below="trips")
 _acceptance = owner_views.Acceptance(owner=OWNER)
 
 
@@ -27,9 +28,7 @@ class NewTrip(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TripsView(APIView):
     """POST: 202 once the trip is accepted, and durable; `Prefer: wait=N` answers its end."""
 
-    @owner_views.door_of(
-        OWNER, takes=NewTrip, begins=owner_views.AcceptedState, shows=owner_views.AcceptedState
-    )
+    @owner_views.door_of(OWNER, takes=NewTrip, begins=AcceptedState, shows=AcceptedState)
     def post(self, request: Request) -> HttpResponse:
         wanted = problems.read(request.data, NewTrip)
         asked = {"traveller": wanted.traveller, "city": wanted.city}
@@ -52,5 +51,5 @@ class TripsView(APIView):
 
 def _state(saga_id: str) -> dict[str, Any]:
     trip = Trip.objects.annotate(answered_at=Now()).get(pk=saga_id)
-    found: dict[str, Any] = msgspec.to_builtins(owner_views.accepted_state(trip))
+    found: dict[str, Any] = msgspec.to_builtins(owner_doors.accepted_state(trip))
     return found
