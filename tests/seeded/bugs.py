@@ -194,7 +194,7 @@ BUGS = {
             "4 compensated, but its order",
         ),
         Bug(
-            "a runner without a fence",
+            "a worker without a fence",
             orchestrating.no_fence,
             scenarios.a_runner_that_wakes_up,
             "3 not ended",
