@@ -1,3 +1,5 @@
+from functools import partial
+
 from coordination import service
 from messaging.brokers import Broker
 from messaging.worker import Component
@@ -12,6 +14,8 @@ class SagaChoreographyConfig(service.CoordinatorConfig):
 
     def worker_components(self, broker: Broker) -> list[Component]:
         """With the watchdog."""
+        from messaging.components import backlog
         from saga_choreography.watchdog import Watchdog
 
-        return [*super().worker_components(broker), Watchdog(broker=broker)]
+        behind = partial(backlog, broker=broker, service=self.name)
+        return [*super().worker_components(broker), Watchdog(backlog=behind)]
