@@ -15,6 +15,7 @@ from contracts.saga import SAGAS, Direction, Step
 from contracts.saga import Saga as Page
 from contracts.states import (
     FINAL,
+    GOING_BACK,
     Awaited,
     OpenSagas,
     Parked,
@@ -28,7 +29,6 @@ from coordination.conducted import Saga, SagaStep
 from participant import decisions, sql
 from participant.models import owned_by
 
-_GOING_BACK = frozenset({SagaStatus.COMPENSATING, SagaStatus.COMPENSATED, SagaStatus.FAILED})
 _OPEN = """
     SELECT name, pattern, CASE WHEN parked_at IS NOT NULL THEN 'parked'
                                WHEN waiting_since IS NOT NULL THEN 'waiting'
@@ -252,7 +252,7 @@ def _unknown(found: Saga, step: Step, position: int) -> StepState:
 
 
 def _status_without_answer(found: Saga, position: int) -> StepStatus:
-    is_back = found.status in _GOING_BACK or found.direction == Direction.UNDO
+    is_back = found.status in GOING_BACK or found.direction == Direction.UNDO
     if is_back:
         return StepStatus.SKIPPED
     return StepStatus.RUNNING if position == found.position else StepStatus.PENDING
