@@ -13,7 +13,6 @@ from django.db import connections
 from django.utils.timezone import now
 
 from inventario.models import FailedMessage, OutboxEntry, WorkerHeartbeat
-from inventario.reactions import REACTIONS
 from messaging import consumer as consumer_module
 from messaging import retention
 from messaging.consumer import Consumer
@@ -24,6 +23,7 @@ from tests.integration.messaging.test_hearing import available, hear
 from tests.threads import InThread
 from tests.waiting import eventually
 
+REACTIONS = apps.get_app_config("inventario").reactions()
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 SERVICE = "inventario"
 OLD = timedelta(seconds=KEEP_SECONDS + 60)
