@@ -9,8 +9,7 @@ from coordination import models as coordination
 from coordination.models import AcceptedSaga
 from messaging import models as messaging
 from participant import models as sagas
-from participant import roles
-from participant.models import Json, TextId
+from participant.models import CHANGED_ONLY, KEPT, Json, TextId
 
 
 class CartStatus(models.TextChoices):
@@ -22,7 +21,7 @@ class CartStatus(models.TextChoices):
 class Cart(models.Model):
     """What a shopper wants. Locked (checking_out) while a checkout of it runs."""
 
-    for_admin = roles.CHANGED_ONLY
+    for_admin = CHANGED_ONLY
 
     id = TextId(primary_key=True)
     user_id = models.CharField(max_length=64, db_index=True)
@@ -127,7 +126,7 @@ class OrderStatus(models.TextChoices):
 class Order(models.Model):
     """What was bought; its lines are the checkout's."""
 
-    granted = roles.KEPT
+    granted = KEPT
 
     id = TextId(primary_key=True)
     checkout = models.OneToOneField(

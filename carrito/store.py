@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 
@@ -18,6 +17,8 @@ from contracts.saga import Context
 from coordination.store import SETTLED, ended_columns, ended_row, row_of, tell_ended
 from participant import sql
 from participant.models import owned_by
+
+_execute = sql.of("carrito")
 
 
 class PriceChange(msgspec.Struct, frozen=True):
@@ -301,10 +302,6 @@ def fail_checkouts(*, failures: Mapping[str, Failure]) -> None:
 def total_of(items: Sequence[Line]) -> Decimal:
     """The sum over the lines, in the currency of their prices."""
     return sum((line.unit_price * line.quantity for line in items), Decimal("0.00"))
-
-
-def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    return sql.execute(service="carrito", sql=statement, values=values)
 
 
 # Looking at carts, checkouts and orders.

@@ -8,7 +8,7 @@ import msgspec
 
 from contracts import projection
 from contracts.patterns import HAS_TEMPORAL
-from contracts.saga import SAGAS, Saga
+from contracts.saga import Saga
 
 
 class Role(StrEnum):
@@ -118,9 +118,7 @@ def callers_of(name: str) -> frozenset[str]:
     """Whom its doors for services are for, beside the coordinators: who asks it, and the owners of
     the sagas that it takes part in.
     """
-    asking = {service.name for service in ALL if name in service.asks}
-    pages = [page for page in SAGAS.values() if name in projection.services_of(page)]
-    return frozenset(asking | {page.owner for page in pages}) - {name}
+    return projection.owners_with(name).union(one.name for one in ALL if name in one.asks)
 
 
 def needed_by(saga: Saga) -> tuple[str, ...]:

@@ -134,6 +134,11 @@ def require_money(
         raise ValueError(f"{field}: from {least} to {most}, with at most two decimals")
 
 
+def number_in(text: str) -> int | None:
+    """The number that a text names a row by; None where it names none. 18 digits fit any bigint."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+
+
 def is_id(text: str) -> bool:
     """Whether people may be called so, and what they send."""
     return len(text) <= MOST_ID and re.search(OF_AN_ID, text) is not None

@@ -158,6 +158,12 @@ def owners() -> frozenset[str]:
     return frozenset(page.owner for page in SAGAS.values())
 
 
+def owners_with(service: str) -> frozenset[str]:
+    """Of the sagas in which the service takes part; without itself."""
+    pages = [page for page in SAGAS.values() if service in services_of(page)]
+    return frozenset(page.owner for page in pages) - {service}
+
+
 def participants() -> frozenset[str]:
     """Of all sagas."""
     return frozenset(service for page in SAGAS.values() for service in services_of(page))

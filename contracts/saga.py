@@ -4,7 +4,7 @@ stands in its page, and everything else is projected from that (`projection`).
 The pages are the business's own: its catalogue registers them here, with what its operations take.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -73,6 +73,12 @@ class Step(msgspec.Struct, frozen=True):
         return direction is Direction.DO or self.step_class is StepClass.PIVOT
 
 
+def pivot_of(steps: Sequence[Step]) -> int:
+    """The position of the pivot, of which a page has exactly one; else past the end."""
+    found = (at for at, step in enumerate(steps) if step.step_class is StepClass.PIVOT)
+    return next(found, len(steps))
+
+
 class Saga(msgspec.Struct, frozen=True, kw_only=True):
     """A saga: who accepts it, its steps in order, and how long it may take.
 
@@ -98,9 +104,7 @@ class Saga(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def pivot(self) -> int:
-        """The position of the pivot, of which a page has exactly one; else past the end."""
-        classes = [step.step_class for step in self.steps]
-        return classes.index(StepClass.PIVOT) if StepClass.PIVOT in classes else len(classes)
+        return pivot_of(self.steps)
 
     def position(self, step: str) -> int:
         """Raises KeyError where it has no such step."""

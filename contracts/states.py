@@ -31,6 +31,8 @@ class SagaStatus(StrEnum):
 
 
 FINAL = frozenset({SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED})
+GOING_BACK = frozenset({SagaStatus.COMPENSATING, SagaStatus.COMPENSATED, SagaStatus.FAILED})
+"""Those of a saga that was refused, or undone."""
 
 
 class StepStatus(StrEnum):
@@ -156,11 +158,8 @@ def answered(found: SagaState | SagaSummary) -> dict[str, Any]:
     """
     given: dict[str, Any] = msgspec.to_builtins(found)
     subject = SAGAS[found.saga].subject if found.saga in SAGAS else "subject"
-    is_back = found.status in _GOING_BACK or bool(given.get("failure"))
+    is_back = found.status in GOING_BACK or bool(given.get("failure"))
     return {**given, subject: found.subject, "state": "error" if is_back else "ok"}
-
-
-_GOING_BACK = frozenset({SagaStatus.COMPENSATING, SagaStatus.COMPENSATED, SagaStatus.FAILED})
 
 
 class Complaint(msgspec.Struct, frozen=True, kw_only=True):

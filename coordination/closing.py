@@ -37,7 +37,7 @@ from httpapi.client import Client, Unreachable
 from httpapi.json import answer, decode
 from httpapi.steps import PlainView, made
 from messaging import failed
-from messaging.retention import AGAIN_SECONDS, Cleaned, keep_seconds
+from messaging.retention import AGAIN_SECONDS, Cleaned
 from messaging.worker import Backoff
 from participant import barrier
 
@@ -60,7 +60,7 @@ def forget_all(*, service: str, saga_ids: Sequence[str]) -> list[str]:
     """
     if not saga_ids:
         return []
-    younger = keep_seconds() * YOUNG_SHARE
+    younger = barrier.keep_seconds() * YOUNG_SHARE
     with transaction.atomic(using=service):
         left = _forget(service, saga_ids, younger)
         gone = [saga_id for saga_id in saga_ids if saga_id not in left]
@@ -124,7 +124,7 @@ class Closing:
 
     def clean(self) -> Cleaned:
         found = self._sagas.to_close(
-            after=self._after, limit=AT_ONCE, seconds=keep_seconds(), lasts=LASTS_SECONDS
+            after=self._after, limit=AT_ONCE, seconds=barrier.keep_seconds(), lasts=LASTS_SECONDS
         )
         closed, away = 0, None
         for saga, pattern, saga_ids in _alike(found):

@@ -7,8 +7,7 @@ from django.db.models.functions import Now
 
 from contracts.saga import Direction
 from contracts.states import SagaStatus, StepStatus
-from participant import roles
-from participant.models import Json
+from participant.models import CHANGED_ONLY, KEPT, READ_AND_WRITE, Json
 
 
 def _choices(words: type[SagaStatus | StepStatus | Direction]) -> list[tuple[str, str]]:
@@ -20,7 +19,7 @@ class Definition(models.Model):
     saga in flight. One row a version of the list, shared by its sagas (1 KB less a saga).
     """
 
-    for_admin = granted = roles.KEPT
+    for_admin = granted = KEPT
 
     digest = models.CharField(max_length=64, primary_key=True, db_collation="C")
     name = models.CharField(max_length=64)
@@ -37,7 +36,7 @@ class Definition(models.Model):
 class Saga(models.Model):
     """Where one saga stands."""
 
-    for_admin = roles.CHANGED_ONLY
+    for_admin = CHANGED_ONLY
 
     saga_id = models.CharField(max_length=64, primary_key=True, db_collation="C")
     name = models.CharField(max_length=64)
@@ -92,7 +91,7 @@ class Saga(models.Model):
 class SagaStep(models.Model):
     """What came of a step: written once there is an answer (or a fault) to tell of."""
 
-    for_admin = roles.READ_AND_WRITE
+    for_admin = READ_AND_WRITE
 
     id = models.BigAutoField(primary_key=True)
     # Written in the statement that moves its saga, and only if that moved: the statement is the

@@ -19,7 +19,7 @@ import msgspec
 
 from contracts import refusals
 from contracts.outcomes import Done, Failure, Outcome, Refused, Waiting, had_effect
-from contracts.saga import Direction, Step, StepClass
+from contracts.saga import Direction, Step, StepClass, pivot_of
 from contracts.states import SagaStatus, StepStatus
 
 TRIES = 5
@@ -206,7 +206,7 @@ def in_doubt(*, progress: Progress) -> Progress:
     """As it stands where another process has had it, and may have called any step up to its pivot:
     an undo of what never happened blocks it.
     """
-    last = pivot(steps=progress.steps) - 1
+    last = pivot_of(progress.steps) - 1
     if progress.direction is not Direction.DO or progress.position >= last:
         return progress
     return msgspec.structs.replace(progress, reached=last)
@@ -235,14 +235,6 @@ def skip(*, progress: Progress, reason: str) -> Transition | None:
         position=progress.position, status=StepStatus.SKIPPED, error=f"skipped: {reason}"
     )
     return _forward(progress, skipped)
-
-
-def pivot(*, steps: Sequence[Step]) -> int:
-    """The position of the pivot; past the end where there is none."""
-    for position, step in enumerate(steps):
-        if step.step_class is StepClass.PIVOT:
-            return position
-    return len(steps)
 
 
 def delay(*, faults: int, draw: float) -> float:
@@ -313,7 +305,7 @@ def _after_fault(progress: Progress, fault: Fault, draw: float) -> Transition:
 
 def _can_turn_back(progress: Progress) -> bool:
     """Forward, and not past the pivot, which its service can block."""
-    is_past = progress.position > pivot(steps=progress.steps)
+    is_past = progress.position > pivot_of(progress.steps)
     return progress.direction is Direction.DO and not is_past
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from contracts import refusals
 from contracts.outcomes import Refused
-from contracts.saga import Direction
+from contracts.saga import Direction, pivot_of
 from contracts.states import FINAL, SagaStatus
 from coordination import engine
 from coordination.engine import Progress, Transition
@@ -43,7 +43,7 @@ def decide_compensate(
 ) -> PlannedIntervention | Refused:
     """A running saga is its runner's, which is asked; one that rests is moved at once."""
     progress = saga.progress
-    is_past_pivot = progress.position > engine.pivot(steps=progress.steps)
+    is_past_pivot = progress.position > pivot_of(progress.steps)
     is_parked_there = saga.status is SagaStatus.PARKED and is_past_pivot
     if not may_return and (saga.status is SagaStatus.COMPLETED or is_parked_there):
         detail = "It is past its pivot: only an operator gives it back."

@@ -5,8 +5,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from contracts.states import SagaStatus
-from participant import roles
-from participant.models import Json, TextId
+from participant.models import CHANGED_ONLY, KEPT, Json, TextId
 
 
 class AcceptedSaga(models.Model):
@@ -15,8 +14,8 @@ class AcceptedSaga(models.Model):
     `ended_at` is the moment that counts for every measurement, in every pattern.
     """
 
-    for_admin = roles.CHANGED_ONLY
-    granted = roles.KEPT
+    for_admin = CHANGED_ONLY
+    granted = KEPT
 
     saga_id = TextId(primary_key=True)
     saga = TextId(help_text="The name of its page in the catalogue.")

@@ -15,7 +15,7 @@ from contracts.states import SagaState, SagaStatus, SagaSummary, StepState, Step
 from coordination.acceptance import is_own_start
 from httpapi import problems, waiting
 from httpapi.client import Client, ServiceResponse, Unreachable
-from messaging.retention import keep_seconds
+from participant.barrier import keep_seconds
 
 OWNER_SECONDS = 10.0
 """For an owner to accept a saga, or to say how one stands."""

@@ -1,4 +1,7 @@
-"""Looking at sagas that a service conducts: each state as all coordinators answer it."""
+"""The sagas that a service conducts: begun, forgotten, and looked at.
+
+Each state is as all coordinators answer it.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,10 +14,11 @@ from django.apps import apps
 from django.db.models import Manager, QuerySet
 
 from contracts.outcomes import Failure
-from contracts.saga import SAGAS, Direction, Step
+from contracts.saga import SAGAS, Context, Direction, Step
 from contracts.saga import Saga as Page
 from contracts.states import (
     FINAL,
+    GOING_BACK,
     Awaited,
     OpenSagas,
     Parked,
@@ -28,13 +32,29 @@ from coordination.conducted import Saga, SagaStep
 from participant import decisions, sql
 from participant.models import owned_by
 
-_GOING_BACK = frozenset({SagaStatus.COMPENSATING, SagaStatus.COMPENSATED, SagaStatus.FAILED})
 _OPEN = """
     SELECT name, pattern, CASE WHEN parked_at IS NOT NULL THEN 'parked'
                                WHEN waiting_since IS NOT NULL THEN 'waiting'
                                ELSE 'in_flight' END,
            count(*), extract(epoch FROM now() - min(started_at))::float8
     FROM {}_saga WHERE finished_at IS NULL GROUP BY 1, 2, 3
+"""
+
+_START = """
+    WITH defined AS (
+        INSERT INTO {service}_definition (digest, name, steps)
+        VALUES (%s, %s, %s::jsonb) ON CONFLICT (digest) DO NOTHING
+    )
+    INSERT INTO {service}_saga
+           (saga_id, name, definition_id, current_step, deadline_at, status, pattern, subject,
+            user_id, context)
+    SELECT context ->> 'saga_id', %s, %s, %s, now() + make_interval(secs => %s), 'pending',
+           context ->> 'pattern', context ->> 'subject', coalesce(context ->> 'user_id', ''),
+           context
+    FROM jsonb_array_elements(%s::jsonb) AS context
+    ORDER BY 1
+    ON CONFLICT (saga_id) DO NOTHING
+    RETURNING saga_id
 """
 
 _FORGET = """
@@ -50,6 +70,19 @@ _FORGET = """
     )
     DELETE FROM {service}_sagastep WHERE saga_id IN (SELECT saga_id FROM gone)
 """
+
+
+def start(*, service: str, saga: Page, contexts: Sequence[Context], seconds: float) -> list[str]:
+    """Writes those sagas that are not known yet; their ids. `seconds`: after which one that has not
+    passed its pivot is undone.
+    """
+    if not contexts:
+        return []
+    digest = digest_of(saga)
+    defined = [digest, saga.name, sql.as_json(saga.steps)]
+    values = [*defined, saga.name, digest, saga.steps[1].name, seconds, sql.as_json(contexts)]
+    made = sql.execute(service=service, sql=_START.format(service=service), values=values)
+    return [row[0] for row in made]
 
 
 def forget_sagas(*, service: str, saga_ids: Sequence[str], seconds: float) -> set[str]:
@@ -252,7 +285,7 @@ def _unknown(found: Saga, step: Step, position: int) -> StepState:
 
 
 def _status_without_answer(found: Saga, position: int) -> StepStatus:
-    is_back = found.status in _GOING_BACK or found.direction == Direction.UNDO
+    is_back = found.status in GOING_BACK or found.direction == Direction.UNDO
     if is_back:
         return StepStatus.SKIPPED
     return StepStatus.RUNNING if position == found.position else StepStatus.PENDING

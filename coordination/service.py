@@ -5,6 +5,7 @@ Modules are looked up by name when they are asked for: an app is configured befo
 `apps.py` imports this module, not its classes: Django would take each for the app's own.
 """
 
+from collections.abc import Sequence
 from importlib import import_module
 from itertools import product
 from typing import Any
@@ -38,14 +39,22 @@ class ServiceConfig(AppConfig):
 
         return decision_doors.urls(service=self.name) if decisions.deciding(self.name) else []
 
+    def reactions(self) -> Sequence[Any]:
+        """What it does on events and requests: the projection of the sagas' pages for its name.
+        Raises LookupError where a page wants an operation that it does not declare.
+        """
+        from messaging import reactions
+
+        return reactions.of(service=self.name, module=self.own("operations"))
+
     def worker_components(self, broker: Broker) -> list[Component]:
         """What `manage.py worker` runs for this service."""
         from coordination import decision_components
         from messaging.components import components
 
-        reactions = self.own("reactions").REACTIONS
+        own = self.reactions()
         return [
-            *components(service=self.name, broker=broker, reactions=reactions, linger=self.linger),
+            *components(service=self.name, broker=broker, reactions=own, linger=self.linger),
             *decision_components.components(service=self.name),
             Cleaner(service=self.name, chores=self.chores()),
         ]
@@ -102,6 +111,10 @@ OPEN_STATES = ("in_flight", "waiting", "parked")
 
 class CoordinatorConfig(ServiceConfig):
     """One that has sagas, of which some wait for a person. Its `queries` look at them."""
+
+    def reactions(self) -> Sequence[Any]:
+        """What it does on the sagas' messages, of which it has no step; here: it hears none."""
+        return ()
 
     def stalls(self, *, limit: int) -> list[Complaint]:
         """What should move and does not; the first ones are named: for /health."""

@@ -6,7 +6,6 @@ from django.db.models.functions import Now
 
 from messaging import models as messaging
 from participant import models as participant
-from participant import roles
 from participant.models import Json, TextId
 
 
@@ -17,7 +16,7 @@ class Courier(models.Model):
     either, those that name no province.
     """
 
-    for_admin = roles.READ_AND_WRITE
+    for_admin = participant.READ_AND_WRITE
 
     name = models.CharField(max_length=200)
     phone_number = models.CharField(max_length=64, blank=True, default="", db_default="")
@@ -53,7 +52,7 @@ class Delivery(models.Model):
     The courier has it while it is scheduled or in transit.
     """
 
-    granted = roles.KEPT
+    granted = participant.KEPT
 
     id = models.BigAutoField(primary_key=True)
     saga_id = TextId()

@@ -5,14 +5,16 @@ Order of locks: deliveries by saga id and step, then couriers by id.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db.models import QuerySet
 
+from contracts import bounds
 from envios.models import Courier, Delivery, DeliveryStatus
 from participant import sql
 from participant.models import owned_by
-from participant.sql import Damaged
+
+_execute = sql.of("envios")
 
 Key = tuple[str, str]
 """A saga's id, and its step: a saga may have several deliveries."""
@@ -183,16 +185,9 @@ def _areas(numbered: Sequence[Area]) -> str:
 
 
 def _locked(row_id: int, saga_id: str, step: str, courier_id: int, status: str) -> LockedDelivery:
-    try:
-        known = DeliveryStatus(status)
-    except ValueError as error:
-        detail = f"Delivery {row_id} of saga {saga_id} has no such status: {status!r}."
-        raise Damaged(detail) from error
+    row = f"Delivery {row_id} of saga {saga_id}"
+    known = sql.status_of(row, kind=DeliveryStatus, stored=status)
     return LockedDelivery(id=row_id, key=(saga_id, step), courier_id=courier_id, status=known)
-
-
-def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    return sql.execute(service="envios", sql=statement, values=values)
 
 
 # Looking at couriers and deliveries.
@@ -211,6 +206,5 @@ def deliveries(*, subject: str = "") -> QuerySet[Delivery]:
 
 def delivery(*, delivery_id: str, user_id: str | None = None) -> Delivery | None:
     """The delivery with this id. `user_id`: whose it must be."""
-    is_id = delivery_id.isascii() and delivery_id.isdecimal() and len(delivery_id) < 19
     mine = deliveries().filter(owned_by(user_id))
-    return mine.filter(pk=int(delivery_id)).first() if is_id else None
+    return mine.filter(pk=bounds.number_in(delivery_id) or 0).first()

@@ -6,8 +6,7 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from catalogue import services
-from contracts import bounds
+from contracts import bounds, projection
 from contracts.doors import OPS_ACT, OPS_READ, SHOP, door
 from envios import operations, serializers, store
 from envios.models import Courier, Delivery, DeliveryStatus
@@ -39,7 +38,7 @@ class DeliveriesView(APIView):
 
     @door(
         OPS_READ,
-        callers=services.callers_of(operations.SERVICE),
+        callers=projection.owners_with(operations.SERVICE),
         takes=DeliveryFilter,
         gives={200: serializers.DeliveriesPage},
     )

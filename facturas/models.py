@@ -7,7 +7,6 @@ from django.db.models.functions import Now
 from contracts import bounds
 from messaging import models as messaging
 from participant import models as participant
-from participant import roles
 from participant.models import TextId
 
 _IS_MONEY = Q(amount__range=(0, bounds.MOST_MONEY))
@@ -27,7 +26,7 @@ class Bill(models.Model):
     credited: its invoice stays, and a credit note is there beside it.
     """
 
-    granted = roles.KEPT
+    granted = participant.KEPT
 
     id = models.BigAutoField(primary_key=True)
     saga_id = TextId()
@@ -70,7 +69,7 @@ class Invoice(models.Model):
     `number`: both kinds have one sequence a year, without gaps: `2026-000001`.
     """
 
-    granted = roles.ADDED_ONLY
+    granted = participant.ADDED_ONLY
 
     number = TextId(primary_key=True)
     kind = models.CharField(max_length=11, choices=InvoiceKind)
@@ -94,7 +93,7 @@ class InvoiceCounter(models.Model):
     committed, so that none is lost.
     """
 
-    granted = roles.KEPT
+    granted = participant.KEPT
 
     year = models.PositiveSmallIntegerField(primary_key=True)
     last = models.PositiveIntegerField()

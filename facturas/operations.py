@@ -59,7 +59,8 @@ def issue_invoice(commands: Sequence[IssueInvoice]) -> list[Outcome]:
     """The bill is paid, and its invoice issued. Refused, out of a saga only: no_bill. Raises
     Damaged where something else than the bill's amount was paid, and can't be refused any more.
     """
-    wanted = {command.saga_id: _bill_id(command) for command in commands}
+    # No bill has the number 0.
+    wanted = {command.saga_id: bounds.number_in(command.bill_id) or 0 for command in commands}
     locked = store.lock_bills(ids=set(wanted.values()))
     for command in commands:
         _require_paid(command, locked.get(wanted[command.saga_id]))
@@ -95,12 +96,6 @@ def _require_paid(command: IssueInvoice, bill: LockedBill | None) -> None:
     if bill and bill.key[0] == command.saga_id and command.paid != bill.amount:
         what = f"{command.paid:.40} was paid, and {bill.amount} is due"
         raise Damaged(f"Bill {bill.id} of saga {command.saga_id}: {what}.")
-
-
-def _bill_id(command: IssueInvoice) -> int:
-    """0, which no bill has, for what can be no id."""
-    text = command.bill_id
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
 
 
 def _billed(bill_id: int, command: CreateBill) -> Done:

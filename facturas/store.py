@@ -6,14 +6,15 @@ Order of locks: bills by id, and last the counter of the year's numbers, for as 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from django.db.models import QuerySet
 
+from contracts import bounds
 from facturas.models import Bill, BillStatus, Invoice, InvoiceKind
 from participant import sql
 from participant.models import owned_by
-from participant.sql import Damaged
+
+_execute = sql.of("facturas")
 
 Key = tuple[str, str]
 """A saga's id, and the step that billed: a saga may have several bills."""
@@ -172,16 +173,9 @@ def issue(*, bills: Sequence[LockedBill], kind: InvoiceKind) -> dict[int, str]:
 
 
 def _locked(bill_id: int, saga_id: str, step: str, amount: Decimal, status: str) -> LockedBill:
-    try:
-        known = BillStatus(status)
-    except ValueError as error:
-        detail = f"Bill {bill_id} of saga {saga_id} has no such status: {status!r}."
-        raise Damaged(detail) from error
+    row = f"Bill {bill_id} of saga {saga_id}"
+    known = sql.status_of(row, kind=BillStatus, stored=status)
     return LockedBill(id=bill_id, key=(saga_id, step), amount=amount, status=known)
-
-
-def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    return sql.execute(service="facturas", sql=statement, values=values)
 
 
 # Looking at bills and invoices.
@@ -196,9 +190,8 @@ def bills(*, subject: str = "", user_id: str = "", status: str = "") -> QuerySet
 
 def bill(*, bill_id: str, user_id: str | None = None) -> Bill | None:
     """The bill with this id. `user_id`: whose it must be."""
-    is_id = bill_id.isascii() and bill_id.isdecimal() and len(bill_id) < 19
     mine = bills().filter(owned_by(user_id))
-    return mine.filter(pk=int(bill_id)).first() if is_id else None
+    return mine.filter(pk=bounds.number_in(bill_id) or 0).first()
 
 
 def invoices(*, subject: str = "", user_id: str = "", kind: str = "") -> QuerySet[Invoice]:

@@ -7,14 +7,13 @@ from django.db.models.functions import Now
 from contracts import bounds
 from messaging import models as messaging
 from participant import models as sagas
-from participant import roles
-from participant.models import TextId
+from participant.models import ADDED_ONLY, KEPT, READ_AND_WRITE, TextId
 
 
 class Product(models.Model):
     """initial = available + reserved + sold, always (audit, group 1)."""
 
-    for_admin = roles.READ_AND_WRITE
+    for_admin = READ_AND_WRITE
 
     name = models.CharField(max_length=200)
     description = models.TextField(blank=True, default="", db_default="")
@@ -60,7 +59,7 @@ class Reservation(models.Model):
     `user_id`: of a saga, whose that is.
     """
 
-    granted = roles.KEPT
+    granted = KEPT
 
     id = models.BigAutoField(primary_key=True)
     saga_id = TextId()
@@ -94,7 +93,7 @@ class Reservation(models.Model):
 class ReservationLine(models.Model):
     """So many of one product, within a reservation."""
 
-    granted = roles.ADDED_ONLY
+    granted = ADDED_ONLY
 
     id = models.BigAutoField(primary_key=True)
     reservation = models.ForeignKey(Reservation, on_delete=models.CASCADE, related_name="lines")

@@ -18,7 +18,8 @@ from contracts import bounds
 from inventario.models import Product, Reservation, ReservationLine, ReservationStatus
 from participant import sql
 from participant.models import owned_by
-from participant.sql import Damaged
+
+_execute = sql.of("inventario")
 
 Key = tuple[str, str]
 """A saga's id, and its step: a saga may reserve in several."""
@@ -267,17 +268,10 @@ def _locked(which: str, values: Sequence[Any]) -> list[LockedReservation]:
 def _read(
     row_id: int, saga_id: str, step: str, status: str, products: Any, quantities: Any
 ) -> LockedReservation:
-    try:
-        known = ReservationStatus(status)
-    except ValueError as error:
-        detail = f"Reservation {row_id} of saga {saga_id} has no such status: {status!r}."
-        raise Damaged(detail) from error
+    row = f"Reservation {row_id} of saga {saga_id}"
+    known = sql.status_of(row, kind=ReservationStatus, stored=status)
     lines = dict(zip(products or (), quantities or (), strict=True))
     return LockedReservation(id=row_id, saga_id=saga_id, step=step, status=known, lines=lines)
-
-
-def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    return sql.execute(service="inventario", sql=statement, values=values)
 
 
 # Looking at products and reservations.

@@ -4,6 +4,7 @@ The probe asks the broker now and then whether it is there, and what lies in its
 and /metrics.
 """
 
+import math
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -44,6 +45,15 @@ def components(
         Relay(service=service, broker=broker),
         BrokerProbe(queue=topology.queue_of(service=service), broker=broker),
     ]
+
+
+def backlog(*, broker: Broker, service: str) -> float:
+    """How many messages wait for a service; without an end where the broker can't be asked."""
+    queue = topology.queue_of(service=service)
+    try:
+        return broker.depths([queue])[queue]
+    except BrokerUnavailable:
+        return math.inf
 
 
 PROBE_SECONDS = 2.0

@@ -22,9 +22,9 @@ from contracts.states import Complaint
 from messaging import failed
 from messaging.brokers import Broker, BrokerUnavailable, Delivery, Rejected, Subscription
 from messaging.reactions import InvalidEvent, Reaction
-from messaging.retention import LATE_SHARE, keep_seconds
 from messaging.worker import Backoff
 from participant import failpoints, metrics, sql
+from participant.barrier import keep_seconds
 from participant.databases import EARLIEST
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,8 @@ SMALL = 12
 IDLE_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 """How often messages that failed are looked at, also in the middle of a rush."""
+LATE_SHARE = 0.9
+"""Of the retention: an older message is of a saga that may be closed. The rest is for clocks."""
 CLOCK_SECONDS = 15.0
 """How often it is reckoned anew which messages are too old."""
 IMPATIENT_SECONDS = 10.0

@@ -3,8 +3,7 @@
 from django.db import models
 from django.db.models.functions import Now
 
-from participant import roles
-from participant.models import Json, TextId
+from participant.models import CHANGED_ONLY, READ_AND_WRITE, Json, TextId
 
 LONGEST_REASON = 2_000
 
@@ -18,7 +17,7 @@ def storable(*, text: str, longest: int = LONGEST_REASON) -> str:
 class OutboxEntry(models.Model):
     """An event that this service publishes, written in the transaction of what it tells of."""
 
-    for_admin = roles.READ_AND_WRITE
+    for_admin = READ_AND_WRITE
 
     id = models.BigAutoField(primary_key=True)
     event_id = TextId()
@@ -63,7 +62,7 @@ class FailedStatus(models.TextChoices):
 class FailedMessage(models.Model):
     """A message whose handling failed: retried with growing delays, then left to a person."""
 
-    for_admin = roles.CHANGED_ONLY
+    for_admin = CHANGED_ONLY
 
     id = models.BigAutoField(primary_key=True)
     event_id = TextId()

@@ -13,13 +13,18 @@ from typing import Any
 from django.db import transaction
 
 from contracts.events import Event, encode
-from messaging import partitions, wakeups
+from messaging import wakeups
 from messaging.models import storable
 from participant import failpoints, sql, tracing, trail
 
 log = logging.getLogger(__name__)
 
 CHANNEL = "outbox"
+PARTITIONS = 12
+"""Even among 1, 2, 3, 4, 6 and 12 relays; one more has nothing to do until another one ends."""
+ALL_PARTITIONS = frozenset(range(PARTITIONS))
+PARTITION_SQL = f"mod(hashtext(saga_id)::bigint + 2147483648, {PARTITIONS})"
+"""The number of the partition that a row is in."""
 MOST_KEPT = 5_000
 """Rows that are kept in memory for a relay that can't send; beyond it only the table has them."""
 _DISTANCE = "power(2, least(attempts, 4))"
@@ -145,7 +150,7 @@ def _committed(service: str, rows: list[tuple[Any, ...]], begun: tracing.Begun) 
         wakeups.notify_all(service=service, channel=CHANNEL)
 
 
-def unsent(*, service: str, limit: int, among: frozenset[int] = partitions.ALL) -> list[Unsent]:
+def unsent(*, service: str, limit: int, among: frozenset[int] = ALL_PARTITIONS) -> list[Unsent]:
     """The oldest rows of these partitions that are not confirmed yet, in order, without postponed
     ones.
 
@@ -163,7 +168,7 @@ def unsent(*, service: str, limit: int, among: frozenset[int] = partitions.ALL) 
     return [_unsent(row) for row in found]
 
 
-def due(*, service: str, limit: int, among: frozenset[int] = partitions.ALL) -> list[Unsent]:
+def due(*, service: str, limit: int, among: frozenset[int] = ALL_PARTITIONS) -> list[Unsent]:
     """Postponed rows of these partitions that are to be tried again now."""
     found = sql.execute(
         service=service,
@@ -266,9 +271,9 @@ def _acted(service: str, ids: Sequence[int], action: str, change: str) -> list[i
 
 def _of(among: frozenset[int]) -> str:
     """As a condition in SQL; empty for all, so that one relay alone asks for no hash."""
-    if among == partitions.ALL:
+    if among == ALL_PARTITIONS:
         return ""
-    return f"AND {partitions.NUMBER} = ANY('{{{','.join(map(str, sorted(among)))}}}'::bigint[])"
+    return f"AND {PARTITION_SQL} = ANY('{{{','.join(map(str, sorted(among)))}}}'::bigint[])"
 
 
 def _ids(rows: Sequence[tuple[Any, ...]]) -> list[int]:

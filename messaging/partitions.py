@@ -17,19 +17,15 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from messaging import wakeups, worker
+from messaging.outbox import ALL_PARTITIONS, PARTITIONS
 from participant import sql
 
 log = logging.getLogger(__name__)
 
-COUNT = 12
-"""Even among 1, 2, 3, 4, 6 and 12 relays; one more has nothing to do until another one ends."""
-ALL = frozenset(range(COUNT))
-NUMBER = f"mod(hashtext(saga_id)::bigint + 2147483648, {COUNT})"
-"""Of the partition that a row is in, in SQL."""
 CHANNEL = "outbox shares"
 """Wakes relays when one of them has given partitions up."""
 LOOK_SECONDS = 1.0
-_PRESENT = COUNT
+_PRESENT = PARTITIONS
 """The number of the lock that all relays share."""
 
 
@@ -53,7 +49,7 @@ class Share:
     @property
     def is_all(self) -> bool:
         """Whether no other relay sends anything."""
-        return self.mine == ALL
+        return self.mine == ALL_PARTITIONS
 
     def set(self) -> None:
         """A wake-up: another relay has given something up. May be called from any thread."""
@@ -77,11 +73,11 @@ class Share:
             self._end_those_that_stand_still()
         self.mine = own
         wanted, surplus = shares(own=len(own), others=[len(held) for held in others])
-        free = ALL - own - frozenset().union(*others)
+        free = ALL_PARTITIONS - own - frozenset().union(*others)
         # What is free at two looks in a row is taken by anybody, also beyond its share: the relay
         # whose share it is may stand still.
         left, self._free = free & self._free, free
-        if len(own) > min(map(len, others), default=COUNT):
+        if len(own) > min(map(len, others), default=PARTITIONS):
             wanted = 0
         # At random: relays that start at once would all try the first ones.
         taken = random.sample(sorted(free), min(wanted, len(free)))
@@ -122,7 +118,7 @@ class Share:
             """,
             [],
         )
-        held = [(is_own, frozenset(numbers) & ALL) for is_own, numbers in rows]
+        held = [(is_own, frozenset(numbers) & ALL_PARTITIONS) for is_own, numbers in rows]
         own = frozenset().union(*(numbers for is_own, numbers in held if is_own))
         return own, [numbers for is_own, numbers in held if not is_own]
 
@@ -156,7 +152,7 @@ def shares(*, own: int, others: Sequence[int]) -> tuple[int, int]:
     """How many more partitions a relay takes where they are free, and how many it gives up, if it
     has `own` and the other relays so many each.
     """
-    even = -(-COUNT // (1 + len(others)))
+    even = -(-PARTITIONS // (1 + len(others)))
     least = min(others, default=own)
     surplus = max(own - even, 1 if own - least > 1 else 0)
     return max(even - own, 0), surplus

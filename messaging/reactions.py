@@ -1,8 +1,7 @@
 """What a service does on an event, or when it is asked by message, and what it publishes then.
 
-A service's `reactions.py` is the projection of the sagas' pages for its name; this module makes a
-transaction of each row: event -> command -> operation (through the barrier) -> what follows, in the
-outbox.
+Its rows are the projection of the sagas' pages for its name. Each becomes a transaction: event ->
+command -> operation (through the barrier) -> what follows, in the outbox.
 """
 
 import logging
@@ -404,9 +403,8 @@ def _appeals(
 
 
 def of(*, service: str, module: ModuleType) -> list[Reaction]:
-    """All that a service reacts to and answers. `module`: its operations.
-
-    Raises LookupError where a page wants an operation that the module does not declare.
+    """All that a service reacts to and answers. `module`: its operations. Raises LookupError where
+    a page wants one that it does not declare.
     """
     return to_operations(service=service, declared=operations.all_in(module))
 

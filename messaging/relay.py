@@ -55,7 +55,7 @@ class Relay:
         # sent again. By id, when they were given to the broker.
         self._unmarked: dict[int, datetime] = {}
         self._mark_at = math.inf
-        self._among = partitions.ALL
+        self._among = outbox.ALL_PARTITIONS
 
     def counters(self) -> dict[str, int]:
         return dict(self._counters)

@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections
 
 from contracts.states import Complaint
@@ -25,10 +24,6 @@ from participant import sql
 
 log = logging.getLogger(__name__)
 
-KEEP_SECONDS = 30 * 24 * 3600.0
-"""Unless DUETO_KEEP_SECONDS says otherwise."""
-LATE_SHARE = 0.9
-"""Of that time: an older message is of a saga that may be closed. The rest is for the clocks."""
 SENT_SECONDS = 6 * 3600.0
 """The timeline and the audit look at what was sent; nothing else needs it any more."""
 DEAD_WORKER_SECONDS = 900.0
@@ -37,11 +32,6 @@ AT_ONCE = 2_000
 PAUSE_SECONDS = 10.0
 AGAIN_SECONDS = 3600.0
 """How often a table is looked through from its first row: some rows stay for longer than others."""
-
-
-def keep_seconds() -> float:
-    """For how long what is over is kept."""
-    return float(getattr(settings, "KEEP_SECONDS", KEEP_SECONDS))
 
 
 class RetentionRule(NamedTuple):
@@ -62,6 +52,8 @@ def kept(*, service: str) -> list[RetentionRule]:
     """The tables that every service has alike. Not here, so never deleted: unsent events, messages
     that are retried or wait for a person, and a row of a worker that stands still.
     """
+    from participant import barrier  # has models: after the apps
+
     beats = f"{service}_workerheartbeat"
     is_dead = f"""NOT EXISTS (
         SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2
@@ -71,7 +63,7 @@ def kept(*, service: str) -> list[RetentionRule]:
     return [
         RetentionRule(f"{service}_outboxentry", "sent_at", "created_at", SENT_SECONDS),
         RetentionRule(
-            f"{service}_failedmessage", "failed_at", "failed_at", keep_seconds(), handled
+            f"{service}_failedmessage", "failed_at", "failed_at", barrier.keep_seconds(), handled
         ),
         RetentionRule(beats, "seen_at", "started_at", DEAD_WORKER_SECONDS, is_dead),
     ]

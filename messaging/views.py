@@ -28,7 +28,6 @@ from participant import trail
 
 SHOWN_BYTES = 2_000
 """Of each body in a list; `size` says how long it is."""
-_LARGEST_ID = 2**63 - 1
 _FIELDS = ("id", "event_id", "event_type", "saga_id", "attempts", "reason", "next_attempt_at")
 
 Act = Callable[..., Sequence[int]]
@@ -38,7 +37,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     """What a page of a list is asked with. `cursor`: the id after which it begins, newest first."""
 
     status: Literal["retrying", "dead_lettered", "handled", "discarded"] | None = None
-    cursor: Annotated[int, msgspec.Meta(ge=1, le=_LARGEST_ID)] | None = None
+    cursor: Annotated[int, msgspec.Meta(ge=1, le=bounds.MOST_INTEGER)] | None = None
     page_size: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
 
 
@@ -159,8 +158,8 @@ class _ActView(_FailedView):
         )
     )
     def post(self, request: Request, row_id: str) -> Response:
-        number = int(row_id) if row_id.isascii() and row_id.isdigit() else 0
-        this = self.rows.filter(pk=number if number <= _LARGEST_ID else 0)
+        number = bounds.number_in(row_id) or 0
+        this = self.rows.filter(pk=number)
         before = self.shown(this)
         if not before:
             raise NotFound(f"There is no such message {row_id[:64]}.")

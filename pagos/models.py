@@ -7,8 +7,7 @@ from django.db.models.functions import Now
 from contracts import bounds
 from messaging import models as messaging
 from participant import models as sagas
-from participant import roles
-from participant.models import TextId
+from participant.models import ADDED_ONLY, KEPT, TextId
 
 
 class PaymentStatus(models.TextChoices):
@@ -32,7 +31,7 @@ class Payment(models.Model):
     for_admin = (
         "SELECT, UPDATE (status, code, detail, taken_by, payment_method, times_asked, ask_at)"
     )
-    granted = roles.KEPT
+    granted = KEPT
 
     id = models.CharField(primary_key=True, max_length=64, db_collation="C")
     saga_id = TextId(null=True, blank=True)
@@ -96,7 +95,7 @@ class Payment(models.Model):
 class Refund(models.Model):
     """Money given back: the whole payment, once."""
 
-    granted = roles.ADDED_ONLY
+    granted = ADDED_ONLY
 
     id = models.BigAutoField(primary_key=True)
     payment = models.ForeignKey(
@@ -122,7 +121,7 @@ class Refund(models.Model):
 class CreditAccount(models.Model):
     """What a user can pay with beside cards: what was granted and not spent."""
 
-    granted = roles.KEPT
+    granted = KEPT
 
     user_id = models.CharField(primary_key=True, max_length=64, db_collation="C")
     initial = models.DecimalField(max_digits=14, decimal_places=2)
@@ -158,7 +157,7 @@ class CreditKind(models.TextChoices):
 class CreditMovement(models.Model):
     """A change of an account; of a saga's step at most one of each kind."""
 
-    granted = roles.ADDED_ONLY
+    granted = ADDED_ONLY
 
     id = models.BigAutoField(primary_key=True)
     account = models.ForeignKey(CreditAccount, on_delete=models.PROTECT, related_name="movements")

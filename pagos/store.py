@@ -17,6 +17,8 @@ from pagos.models import CreditAccount, Decision, Payment, PaymentStatus
 from participant import sql, trail
 from participant.sql import Damaged
 
+_execute = sql.of("pagos")
+
 Key = tuple[str, str]
 """A saga's id, and its step: a saga may charge in several."""
 
@@ -366,13 +368,10 @@ def _locked(
     user: str,
     status: str,
 ) -> LockedPayment:
+    row = f"Payment {payment_id} of saga {saga_id}"
     if not bounds.is_money(amount, most=bounds.MOST_MONEY):
-        raise Damaged(f"Payment {payment_id} of saga {saga_id} is of no amount: {amount}.")
-    try:
-        known = PaymentStatus(status)
-    except ValueError as error:
-        detail = f"Payment {payment_id} of saga {saga_id} has no such status: {status!r}."
-        raise Damaged(detail) from error
+        raise Damaged(f"{row} is of no amount: {amount}.")
+    known = sql.status_of(row, kind=PaymentStatus, stored=status)
     return LockedPayment(
         id=payment_id,
         key=(saga_id, step),
@@ -386,10 +385,6 @@ def _locked(
 
 def _to_ask(*row: Any) -> ToAsk:
     return ToAsk(**dict(zip(ToAsk.__dataclass_fields__, row, strict=True)))
-
-
-def _execute(statement: str, values: Any) -> list[tuple[Any, ...]]:
-    return sql.execute(service="pagos", sql=statement, values=values)
 
 
 # Looking at payments.

@@ -9,10 +9,9 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from catalogue import refusals as shop
-from catalogue import services
+from catalogue import refusals
 from catalogue.answers import ANSWERS, Refunded
-from contracts import bounds, refusals
+from contracts import bounds, projection
 from contracts.doors import (
     OPS_ACT,
     OPS_READ,
@@ -76,7 +75,7 @@ class AnyRefundView(RefundView):
         callers=CONDUCTORS,
         takes=_Reason,
         gives={200: (serializers.PaymentShown, Refunded)},
-        refuses={409: (refusals.PART_OF_A_SAGA, shop.NO_PAYMENT)},
+        refuses={409: (refusals.PART_OF_A_SAGA, refusals.NO_PAYMENT)},
     )
     def post(self, request: HttpRequest, **path: str) -> HttpResponse:
         principal = identity.of(request)
@@ -142,14 +141,14 @@ class PaymentView(APIView):
         OPS_ACT,
         takes=serializers.RefundTo,
         gives={200: serializers.PaymentShown},
-        refuses={409: (shop.NO_PAYMENT,)},
+        refuses={409: (refusals.NO_PAYMENT,)},
     )
     def patch(self, request: Request, payment_id: str) -> HttpResponse:
         method = problems.read(request.data or {}, serializers.RefundTo).refund_to
         _known(store.payment(payment_id=payment_id), "payment", id=payment_id)
         if not store.refund_to(payment_id=payment_id, method=method):
             detail = "Nothing of it is there to be given back."
-            raise problems.refusal(Refused(shop.NO_PAYMENT, detail))
+            raise problems.refusal(Refused(refusals.NO_PAYMENT, detail))
         found = store.payment(payment_id=payment_id)
         return answer(serializers.payment(_known(found, "payment", id=payment_id)))
 
@@ -192,7 +191,7 @@ class CustomersPaymentView(APIView):
     @door(
         SHOP,
         OPS_READ,
-        callers=services.callers_of(operations.SERVICE),
+        callers=projection.owners_with(operations.SERVICE),
         gives={200: serializers.CustomersPayment},
     )
     def get(self, request: Request, payment_id: str) -> HttpResponse:

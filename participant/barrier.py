@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from django.conf import settings
 
 from contracts import refusals
 from contracts.outcomes import NOTHING_TO_UNDO, Done, Outcome, Refused, Waiting, is_skipped
@@ -20,6 +21,8 @@ from participant import sql
 from participant.models import BarrierStatus
 from participant.operations import Operation
 
+KEEP_SECONDS = 30 * 24 * 3600.0
+"""Unless DUETO_KEEP_SECONDS says otherwise."""
 _ABORTED = Refused(refusals.ABORTED, "This step was undone or blocked before it could happen.")
 
 Key = tuple[str, str]
@@ -38,6 +41,11 @@ class Entered:
     settled: Mapping[Key, Outcome]
     known: Mapping[Key, Outcome]
     withdrawn: Collection[Key] = ()
+
+
+def keep_seconds() -> float:
+    """For how long what is over is remembered."""
+    return float(getattr(settings, "KEEP_SECONDS", KEEP_SECONDS))
 
 
 def enter(*, operation: Operation, commands: Sequence[Command]) -> Entered:

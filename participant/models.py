@@ -1,5 +1,6 @@
 """The tables of the barrier and of decisions, to be made concrete in each service, and the columns
-that the tables of every service have alike.
+that the tables of every service have alike; the words for what a table's `granted` and `for_admin`
+say (`participant.roles`).
 """
 
 import json
@@ -9,7 +10,12 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Now
 
-from participant import roles
+READ_AND_WRITE = "SELECT, INSERT, UPDATE, DELETE"
+KEPT = "SELECT, INSERT, UPDATE"
+"""Of what is never deleted."""
+READ_ONLY, CHANGED_ONLY = "SELECT", "SELECT, UPDATE"
+ADDED_ONLY = "SELECT, INSERT"
+"""Of a ledger: what was written stays as it is."""
 
 
 class TextId(models.CharField):  # type: ignore[type-arg]  # no type arguments at runtime
@@ -74,7 +80,7 @@ class BarrierEntry(models.Model):
     has decided (`Decision`): its lock decides between all who come at once.
     """
 
-    for_admin = roles.KEPT
+    for_admin = KEPT
 
     id = models.BigAutoField(primary_key=True)
     saga_id = TextId()
@@ -177,8 +183,7 @@ class Intervention(models.Model):
     `subject`: to what (`product 4`, `message 12`); `detail`: what of it. `via`: by which door.
     """
 
-    for_admin = roles.ADDED_ONLY
-    granted = "SELECT, INSERT"
+    for_admin = granted = ADDED_ONLY
 
     id = models.BigAutoField(primary_key=True)
     action = models.CharField(max_length=32)

@@ -19,6 +19,7 @@ from django.db import models, router
 from psycopg import sql
 
 from participant.databases import parse
+from participant.models import READ_AND_WRITE, READ_ONLY
 
 SUPERUSER = "DUETO_SUPERUSER_DATABASE_URL"
 """Of the login that makes all others: for `migrate_all` and `roles`, and told to no other process.
@@ -29,12 +30,6 @@ MONOLITH = "DUETO_MONOLITH_DATABASE_URL"
 """Of a login that may what all services may: for benchmarks, where it is set."""
 BROKER = "DUETO_BROKER_DATABASE_URL"
 
-READ_AND_WRITE = "SELECT, INSERT, UPDATE, DELETE"
-KEPT = "SELECT, INSERT, UPDATE"
-"""Of what is never deleted."""
-READ_ONLY, CHANGED_ONLY = "SELECT", "SELECT, UPDATE"
-ADDED_ONLY = "SELECT, INSERT"
-"""Of a ledger: what was written stays as it is."""
 ADMIN = "default"
 """Whose login is the admin's, which reads in each service, and writes what its actions change."""
 _MIGRATIONS = "django_migrations"

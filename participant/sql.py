@@ -14,16 +14,19 @@ What an error means, by its SQLSTATE, is the same for every door and every loop:
 PostgreSQL, Appendix A, lists the codes: https://www.postgresql.org/docs/15/errcodes-appendix.html
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from enum import Enum
+from typing import Any, TypeVar
 
 import msgspec
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from django.db.models import QuerySet
 
 from contracts.outcomes import Described
+
+Word = TypeVar("Word", bound=Enum)
 
 MOST_COUNTED = 10_000
 """For a page of a list: to count a million costs more than the page, and nobody turns to the last.
@@ -39,6 +42,11 @@ def execute(
     with connections[service].cursor() as cursor:
         cursor.execute(sql, values)
         return cursor.fetchall() if cursor.description else []
+
+
+def of(service: str) -> Callable[[str, Sequence[Any] | Mapping[str, Any]], list[tuple[Any, ...]]]:
+    """`execute` for one service: takes the statement and its values."""
+    return lambda statement, values: execute(service=service, sql=statement, values=values)
 
 
 def counted(*, rows: QuerySet[Any]) -> int:
@@ -109,6 +117,16 @@ class Damaged(Described):
 
     Only what needs this very row stops at it; it goes on once somebody has mended the row.
     """
+
+
+def status_of(row: str, *, kind: type[Word], stored: str) -> Word:
+    """The status that is stored in a row. Raises Damaged, which names the row as it is named here,
+    where there is no such status.
+    """
+    try:
+        return kind(stored)
+    except ValueError as error:
+        raise Damaged(f"{row} has no such status: {stored!r}.") from error
 
 
 def category(error: BaseException) -> str:

@@ -15,6 +15,8 @@ from participant import sql
 from participant.models import owned_by
 from pedidos.models import Address, Order, OrderStatus
 
+_execute = sql.of("pedidos")
+
 
 @dataclass(frozen=True, kw_only=True)
 class PricedOrder:
@@ -141,10 +143,6 @@ def end_orders(*, failures: Mapping[str, Failure], statuses: Mapping[str, OrderS
         ],
     )
     tell_ended(service="pedidos", ended=ended)
-
-
-def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    return sql.execute(service="pedidos", sql=statement, values=values)
 
 
 # Looking at orders.

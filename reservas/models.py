@@ -13,7 +13,6 @@ from coordination import models as coordination
 from coordination.models import AcceptedSaga
 from messaging import models as messaging
 from participant import models as participant
-from participant import roles
 
 MOST_PRICE = Decimal("1000000.00")
 """Of an hour: a booking of the longest kind still has a price that the tables hold."""
@@ -22,7 +21,7 @@ MOST_PRICE = Decimal("1000000.00")
 class Slot(models.Model):
     """Something that one at a time can have: a room, a parking space."""
 
-    for_admin = roles.READ_AND_WRITE
+    for_admin = participant.READ_AND_WRITE
 
     name = models.CharField(max_length=bounds.MOST_NAME)
     price_per_hour = models.DecimalField(max_digits=9, decimal_places=2)

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from django.db.models import QuerySet
 
@@ -17,6 +16,8 @@ from coordination.store import SETTLED, ended_columns, ended_row, row_of, tell_e
 from participant import sql
 from participant.models import owned_by
 from reservas.models import Booking, BookingStatus, Decision, Slot
+
+_execute = sql.of("reservas")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,10 +181,6 @@ def end_bookings(*, failures: Mapping[str, Failure], statuses: Mapping[str, Book
         ],
     )
     tell_ended(service="reservas", ended=ended)
-
-
-def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    return sql.execute(service="reservas", sql=statement, values=values)
 
 
 # Looking at slots and bookings.

@@ -176,11 +176,11 @@ def _command(request: Request, wanted: NewBooking) -> Accept:
 
 def _slot_id(named: str | int) -> int:
     """Raises Problem (404) for what can be no slot's."""
-    text = str(named)
-    if not (text.isascii() and text.isdecimal() and len(text) < len(str(bounds.MOST_INTEGER))):
-        detail = f"There is no slot {text}."
+    number = bounds.number_in(str(named))
+    if number is None:
+        detail = f"There is no slot {named}."
         raise problems.refusal(Refused(refusals.UNKNOWN_SLOT, detail), status=404)
-    return int(text)
+    return number
 
 
 def _known(booking_id: str, *, user_id: str | None = None) -> Booking:

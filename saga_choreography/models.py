@@ -6,7 +6,6 @@ from django.db.models import Q
 from contracts.states import SagaStatus
 from messaging import models as messaging
 from participant import models as participant
-from participant import roles
 from participant.models import Json, TextId
 from saga_choreography.store import SagaPhase
 
@@ -19,7 +18,7 @@ class Saga(models.Model):
     `user_id`: whose it is.
     """
 
-    for_admin = roles.CHANGED_ONLY
+    for_admin = participant.CHANGED_ONLY
 
     saga_id = TextId(primary_key=True)
     saga = TextId()

@@ -26,9 +26,7 @@ from django.db import DatabaseError, InterfaceError, connections, transaction
 
 from contracts import refusals
 from contracts.saga import SAGAS
-from contracts.topology import queue_of
 from messaging import outbox
-from messaging.brokers import Broker, BrokerUnavailable
 from participant import failpoints, sql
 from saga_choreography import operations, store, tracking
 from saga_choreography.models import Action
@@ -90,8 +88,9 @@ class Watchdog:
 
     name = "watchdog"
 
-    def __init__(self, *, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self, *, backlog: Callable[[], float]) -> None:
+        """`backlog`: how many messages wait for tracking."""
+        self._backlog = backlog
         self._counters: Counter[str] = Counter()
 
     def counters(self) -> dict[str, int]:
@@ -103,18 +102,12 @@ class Watchdog:
         """Watches until `stop` is set."""
         while not stop.wait(LOOK_SECONDS):
             try:
-                if not self._is_behind():
+                if self._backlog() <= BEHIND:
                     self._counters.update(look(now=store.now()))
-            except BrokerUnavailable:
-                continue  # A redrive could not be sent; the relay and /health say so already.
             except (DatabaseError, InterfaceError) as error:
                 log.warning("watchdog: %s; again at the next look", error)
                 connections[SERVICE].close()
         connections[SERVICE].close()
-
-    def _is_behind(self) -> bool:
-        queue = queue_of(service=SERVICE)
-        return self._broker.depths([queue])[queue] > BEHIND
 
 
 def look(*, now: datetime) -> Counter[Remedy]:

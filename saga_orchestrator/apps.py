@@ -1,3 +1,6 @@
+from collections.abc import Sequence
+from typing import Any
+
 from django.conf import settings
 
 from coordination import service
@@ -9,6 +12,12 @@ from messaging.worker import Component
 class SagaOrchestratorConfig(service.CoordinatorConfig):
     name = "saga_orchestrator"
     verbose_name = "Saga orchestrator: pattern 1, and the control"
+
+    def reactions(self) -> Sequence[Any]:
+        """A saga goes on with the reply that it waits for."""
+        from saga_orchestrator.messages import REACTIONS
+
+        return REACTIONS
 
     def worker_components(self, broker: Broker) -> list[Component]:
         """With the runner, whose calls over HTTP need no broker."""

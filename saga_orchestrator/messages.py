@@ -30,10 +30,12 @@ from contracts import events, patterns, projection
 from contracts.events import Event, Facts
 from contracts.outcomes import Done, Outcome, Refused, Waiting
 from contracts.projection import reply_to
+from contracts.saga import SAGAS
 from contracts.states import FINAL, SagaStatus
 from coordination import engine
 from coordination.engine import Fault, Progress, Transition
 from messaging import outbox, wakeups
+from messaging.reactions import Reaction
 from participant import failpoints, tracing
 from saga_orchestrator import store
 from saga_orchestrator.executor import Step, after, end_counter, given_up, turned_back
@@ -261,3 +263,20 @@ def _outcome(reply: Event) -> Outcome:
     """A reply has a failure if and only if the service refused."""
     failure = reply.data.failure
     return Refused(failure.code, failure.detail) if failure else Done(reply.data.result)
+
+
+REACTIONS: list[Reaction] = [
+    *(
+        ReplyHandler(saga=saga, on=reply, transition=after_reply)
+        for saga, reply in sorted(projection.replies())
+    ),
+    # Groups of their own, because something else follows.
+    *(
+        ReplyHandler(saga=saga, on=notice, transition=transition, group=notice)
+        for saga in SAGAS
+        for notice, transition in (
+            (projection.STEP_PARKED, after_giving_up),
+            (projection.STEP_WAITING, after_notice),
+        )
+    ),
+]

@@ -66,12 +66,7 @@ def start(*, saga: Saga, contexts: Sequence[Context], seconds: float) -> list[st
 
     `seconds`: after which one that has not passed its pivot is undone.
     """
-    if not contexts:
-        return []
-    defined = [saga_log.digest_of(saga), saga.name, sql.as_json(saga.steps)]
-    first = saga.steps[1].name
-    made = _rows(START, [*defined, saga.name, defined[0], first, seconds, sql.as_json(contexts)])
-    return [row[0] for row in made]
+    return saga_log.start(service=ALIAS, saga=saga, contexts=contexts, seconds=seconds)
 
 
 def renew(*, runner_id: int | None, host: str, pid: int) -> tuple[int, int]:
@@ -293,23 +288,6 @@ _READ = """
 SESSION = """
     SELECT set_config(name, 'off', false)
     FROM unnest('{enable_bitmapscan, enable_sort, jit}'::text[]) AS name
-"""
-
-START = """
-    WITH defined AS (
-        INSERT INTO saga_orchestrator_definition (digest, name, steps)
-        VALUES (%s, %s, %s::jsonb) ON CONFLICT (digest) DO NOTHING
-    )
-    INSERT INTO saga_orchestrator_saga
-           (saga_id, name, definition_id, current_step, deadline_at, status, pattern, subject,
-            user_id, context)
-    SELECT context ->> 'saga_id', %s, %s, %s, now() + make_interval(secs => %s), 'pending',
-           context ->> 'pattern', context ->> 'subject', coalesce(context ->> 'user_id', ''),
-           context
-    FROM jsonb_array_elements(%s::jsonb) AS context
-    ORDER BY 1
-    ON CONFLICT (saga_id) DO NOTHING
-    RETURNING saga_id
 """
 
 STEPS = "SELECT steps::text FROM saga_orchestrator_definition WHERE digest = %s"

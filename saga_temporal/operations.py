@@ -36,7 +36,7 @@ def start(*, contexts: Sequence[Context]) -> None:
     Notifies after its own commit, so it must not be called within a transaction.
     """
     failpoints.reach("temporal.before_start")
-    started = 0
+    started: list[str] = []
     for name in dict.fromkeys(context.saga for context in contexts):
         saga = SAGAS[name]
         started += store.start(

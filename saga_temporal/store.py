@@ -46,14 +46,9 @@ class AskedOf(NamedTuple):
     version: int
 
 
-def start(*, saga: Saga, contexts: Sequence[Context], seconds: float) -> int:
-    """Writes those sagas that are not known yet; how many. `seconds`: after which one that has not
-    passed its pivot is undone.
-    """
-    digest, steps = saga_log.digest_of(saga), sql.as_json(saga.steps)
-    first = saga.steps[1].name
-    values = [digest, saga.name, steps, saga.name, digest, first, seconds, sql.as_json(contexts)]
-    return len(_rows(_START, values))
+def start(*, saga: Saga, contexts: Sequence[Context], seconds: float) -> list[str]:
+    """Writes those sagas that are not known yet; their ids (`saga_log`)."""
+    return saga_log.start(service=SERVICE, saga=saga, contexts=contexts, seconds=seconds)
 
 
 def write(row: dict[str, Any]) -> bool:
@@ -146,23 +141,6 @@ def now() -> datetime:
 def _rows(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     return sql.execute(service=SERVICE, sql=statement, values=values)
 
-
-_START = """
-    WITH defined AS (
-        INSERT INTO saga_temporal_definition (digest, name, steps)
-        VALUES (%s, %s, %s::jsonb) ON CONFLICT (digest) DO NOTHING
-    )
-    INSERT INTO saga_temporal_saga
-           (saga_id, name, definition_id, current_step, deadline_at, status, pattern, subject,
-            user_id, context)
-    SELECT context ->> 'saga_id', %s, %s, %s, now() + make_interval(secs => %s), 'pending',
-           context ->> 'pattern', context ->> 'subject', coalesce(context ->> 'user_id', ''),
-           context
-    FROM jsonb_array_elements(%s::jsonb) AS context
-    ORDER BY 1
-    ON CONFLICT (saga_id) DO NOTHING
-    RETURNING saga_id
-"""
 
 _READ = """
     SELECT saga_id, status, context::text, steps::text, position, direction, failure_step,

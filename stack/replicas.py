@@ -23,7 +23,7 @@ from stack.folders import Folder
 
 WEB, WORKER = "web", "worker"
 MOST = 12
-"""Of a kind: so many relays have something to do (messaging.partitions.COUNT)."""
+"""Of a kind: so many relays have something to do (messaging.outbox.PARTITIONS)."""
 DRAIN_SECONDS = 1.0
 """Of a web process behind nginx: what was on its way to it has come by then."""
 NAME = "nginx"

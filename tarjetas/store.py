@@ -14,8 +14,9 @@ from django.db.models import Case, F, QuerySet, Value, When
 from django.db.models.functions import Now
 
 from participant import sql
-from participant.sql import Damaged
 from tarjetas.models import Charge, ChargeStatus
+
+_execute = sql.of("tarjetas")
 
 
 @dataclass(frozen=True)
@@ -109,15 +110,8 @@ def free_keys(*, charges: Sequence[LockedCharge]) -> None:
 
 
 def _read(row: tuple[Any, ...]) -> LockedCharge:
-    try:
-        status = ChargeStatus(row[4])
-    except ValueError as error:
-        raise Damaged(f"Charge {row[1]} has no such status: {row[4]!r}.") from error
+    status = sql.status_of(f"Charge {row[1]}", kind=ChargeStatus, stored=row[4])
     return LockedCharge(*(*row[:4], status, *row[5:]))
-
-
-def _execute(statement: str, values: Any) -> list[tuple[Any, ...]]:
-    return sql.execute(service="tarjetas", sql=statement, values=values)
 
 
 # Looking at charges.

@@ -13,8 +13,8 @@ from contracts.saga import Saga
 def with_pages(*pages: Saga) -> Iterator[None]:
     """Within the block the catalogue has these pages too, or in place of those of the same name.
 
-    Everybody sees them who looks there, whatever was imported before. What was made at import (a
-    service's REACTIONS) stays as it was: a test makes its own.
+    Everybody sees them who looks there, whatever was imported before. What was made before (a
+    coordinator's REACTIONS) stays as it was: a test makes its own.
     """
     (catalogue,) = gc.get_referents(SAGAS)  # the one dictionary that everybody's SAGAS shows
     before = dict(catalogue)

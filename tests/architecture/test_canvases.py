@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 
 from catalogue import SAGAS
 from catalogue.services import COORDINATORS, PARTICIPANTS, WITH_WORKER
@@ -164,5 +165,5 @@ def _events(text: str) -> set[str]:
 
 
 def _reactions(service: str) -> list[Reaction]:
-    found: list[Reaction] = import_module(f"{service}.reactions").REACTIONS
+    found: list[Reaction] = apps.get_app_config(service).reactions()
     return found

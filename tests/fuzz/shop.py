@@ -28,7 +28,7 @@ from tests import documented
 from tests.fuzz import values
 from tests.fuzz.doors import METHODS, Door, all_doors
 from tests.seeded.scenarios import every_end
-from tests.seeded.shop import ADDRESS, REACTIONS, Shop
+from tests.seeded.shop import ADDRESS, SERVICES, Shop
 
 MOST_SECONDS = 10.0
 """Of a request, on a busy machine: something goes on without end."""
@@ -49,7 +49,7 @@ class FuzzedShop:
         self.client = TestClient(raise_request_exception=False)
         self.doors = all_doors()
         self.valid: dict[str, list[Any]] = {door.path: _documented(door) for door in self.doors}
-        self.messages: dict[str, list[Message]] = {reaction: [] for reaction in REACTIONS}
+        self.messages: dict[str, list[Message]] = {service: [] for service in SERVICES}
         self.answers: dict[str, Counter[int]] = {door.path: Counter() for door in self.doors}
         self.failures: list[str] = []
         self.known: list[Any] = []
@@ -229,7 +229,7 @@ class FuzzedShop:
 
     def message(self) -> None:
         """One message, or a few at once, at some consumer, which must not fall over."""
-        service = self.random.choice(sorted(REACTIONS))
+        service = self.random.choice(sorted(SERVICES))
         consumer = self.shop.workers[service]._consumer
         sent = [self._message(service) for _ in range(self.random.choice([1, 1, 2, 5]))]
         try:

@@ -5,9 +5,9 @@ from django.test import Client
 
 from carrito.models import Cart, Checkout, IdempotencyKey
 from messaging.brokers.memory import forget
-from tests.seeded.shop import ADDRESS, REACTIONS, Shop
+from tests.seeded.shop import ADDRESS, SERVICES, Shop
 
-pytestmark = pytest.mark.django_db(databases=[*REACTIONS, "tarjetas"])
+pytestmark = pytest.mark.django_db(databases=[*SERVICES, "tarjetas"])
 UNIVERSAL = "/checkout/saga"
 
 

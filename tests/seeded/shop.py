@@ -8,12 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.test import Client as TestClient
 
-import carrito.reactions
-import inventario.reactions
 import pagos.operations
-import pagos.reactions
-import saga_choreography.reactions
-import saga_orchestrator.reactions
 from carrito.models import Cart, CartItem
 from carrito.operations import OWNER
 from coordination import owner_views
@@ -33,13 +28,7 @@ from saga_orchestrator.executor import Executor
 from tests.seeded.in_process import Killed, Network, Orchestrator
 from tests.seeded.workers import Worker
 
-REACTIONS = {
-    "inventario": inventario.reactions,
-    "pagos": pagos.reactions,
-    "carrito": carrito.reactions,
-    "saga_choreography": saga_choreography.reactions,
-    "saga_orchestrator": saga_orchestrator.reactions,
-}
+SERVICES = ("inventario", "pagos", "carrito", "saga_choreography", "saga_orchestrator")
 ADDRESS = {"street": "Calle Mayor 1", "city": "Madrid", "country": "ES", "postal_code": "28013"}
 BROKER = "memory://seeded"
 MOST_ROUNDS = 40
@@ -64,8 +53,7 @@ class Shop:
         self._handovers = sweeps(owner=OWNER)
         self._desk = Desk()
         self.workers = {
-            service: Worker(service=service, broker=self.broker, reactions=reactions)
-            for service, reactions in REACTIONS.items()
+            service: Worker(service=service, broker=self.broker) for service in SERVICES
         }
 
     def at(self, point: str, action: Callable[[], None]) -> None:

@@ -1,8 +1,8 @@
 """The worker of a service, moved by hand: its real consumer and relay, one batch at a time."""
 
 from collections.abc import Callable
-from types import ModuleType
 
+from django.apps import apps
 from django.db import connections
 
 from contracts import events
@@ -15,12 +15,11 @@ PREFETCH = 200
 
 
 class Worker:
-    """`reactions`: the service's module of that name, as it is when the worker starts."""
+    """It has the service's reactions as they are when it starts."""
 
-    def __init__(self, *, service: str, broker: Broker, reactions: ModuleType) -> None:
+    def __init__(self, *, service: str, broker: Broker) -> None:
         self.service = service
         self._broker = broker
-        self._reactions = reactions
         self._is_dead = False
         self._relay = Relay(service=service, broker=broker)
         self._start()
@@ -71,16 +70,15 @@ class Worker:
 
     def beside(self) -> "Worker":
         """Another worker of the same service."""
-        return Worker(service=self.service, broker=self._broker, reactions=self._reactions)
+        return Worker(service=self.service, broker=self._broker)
 
     def close(self) -> None:
         """Gives back what it has taken and not acked."""
         self._subscription.close()
 
     def _start(self) -> None:
-        self._consumer = Consumer(
-            service=self.service, broker=self._broker, reactions=self._reactions.REACTIONS
-        )
+        reactions = apps.get_app_config(self.service).reactions()
+        self._consumer = Consumer(service=self.service, broker=self._broker, reactions=reactions)
         queue = self._consumer.queue
         routes = sorted(events.route(saga, event) for saga, event in self._consumer.reactions)
         self._broker.declare(queue=queue, events=routes)

@@ -11,11 +11,11 @@ from functools import cache, partial
 from typing import Any
 from unittest.mock import patch
 
+from django.apps import apps
+
 import coordination.decision_components
 import coordination.decisions
 import participant.decisions
-import saga_choreography.reactions
-import saga_orchestrator.reactions
 from catalogue import SAGAS, services
 from checker.explorer.injection import Clock, FaultInjection, NoChance
 from checker.explorer.sagas.backend import Backend, Stage, patched
@@ -254,14 +254,12 @@ def _scheduler(backend: Backend, participants: ScriptedParticipants) -> MessageS
     reactions: dict[str, list[Reaction]] = {
         service: participants.reactions(service=service) for service in projection.services_of(saga)
     }
-    is_choreographed = backend.pattern == patterns.CHOREOGRAPHED
-    module = saga_choreography if is_choreographed else saga_orchestrator
-    reactions[coordinator] = module.reactions.REACTIONS
+    reactions[coordinator] = apps.get_app_config(coordinator).reactions()
     return MessageScheduler(
         backend=backend,
         broker=connect_memory(f"memory://{_broker(backend.pattern, saga.name)}"),
         reactions=reactions,
-        watcher=coordinator if is_choreographed else "",
+        watcher=coordinator if backend.pattern == patterns.CHOREOGRAPHED else "",
     )
 
 

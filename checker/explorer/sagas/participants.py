@@ -85,7 +85,7 @@ class ScriptedParticipants:
         }
 
     def reactions(self, *, service: str) -> list[Reaction]:
-        """All that a service reacts to and answers, as its own `reactions` would be."""
+        """All that a service reacts to and answers, as its app would tell."""
         declared = {
             (operation.action, operation.direction): operation
             for operation in self.operations.values()
@@ -94,7 +94,7 @@ class ScriptedParticipants:
         return to_operations(service=service, declared=declared)
 
     def module(self, name: str) -> SimpleNamespace:
-        """In place of `inventario.operations` or `inventario.reactions`, by that name."""
+        """In place of `inventario.operations`, by that name."""
         service = name.partition(".")[0]
         if service not in self._modules:
             declared = {
@@ -102,8 +102,7 @@ class ScriptedParticipants:
                 for operation in self.operations.values()
                 if operation.service == service
             }
-            reactions = self.reactions(service=service)
-            self._modules[service] = SimpleNamespace(REACTIONS=reactions, **declared)
+            self._modules[service] = SimpleNamespace(**declared)
         return self._modules[service]
 
     def paths(self) -> dict[str, Operation]:

@@ -20,8 +20,8 @@ from facturas.models import Invoice
 from httpapi.client import ServiceResponse, Unreachable
 from inventario.models import Product, Reservation
 from loadtests.audit import checking
-from messaging import retention
 from pagos.models import FailedMessage, Payment, Refund
+from participant import barrier
 from pedidos.operations import OWNER as ORDERS
 from reservas.operations import OWNER as BOOKINGS
 from saga_choreography.models import Saga as Choreographed
@@ -73,7 +73,7 @@ def old_shop(shop, doors):
                 for field in model._meta.concrete_fields
                 if isinstance(field, DateTimeField) and field.name != "until"
             ]
-            ago = timedelta(seconds=retention.KEEP_SECONDS + 3600)
+            ago = timedelta(seconds=barrier.KEEP_SECONDS + 3600)
             rows = model._default_manager.all()
             if times:
                 rows.update(**{name: F(name) - ago for name in times})

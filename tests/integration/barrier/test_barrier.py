@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from django.apps import apps
 from django.db import IntegrityError
 
 from catalogue import refusals
@@ -17,12 +18,12 @@ from contracts.outcomes import NOTHING_TO_UNDO, Done, Failure, Refused
 from contracts.saga import Context, Undo
 from pagos import operations
 from pagos.models import BarrierEntry, OutboxEntry, Payment, Refund
-from pagos.reactions import REACTIONS
 from participant import barrier, sql
 from participant.barrier import Entered
 from participant.executing import execute
 from tarjetas.models import Charge as NetworkCharge
 
+REACTIONS = apps.get_app_config("pagos").reactions()
 pytestmark = pytest.mark.django_db(databases=["pagos", "tarjetas"])
 
 CHARGE_URL = "/steps/pagos.charge"

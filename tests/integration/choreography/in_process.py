@@ -3,9 +3,9 @@
 import uuid
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from importlib import import_module
 from typing import Any
 
+from django.apps import apps
 from django.db import connections, transaction
 
 import carrito.operations
@@ -51,7 +51,7 @@ class Choreography:
             Consumer(
                 service=service,
                 broker=broker,
-                reactions=import_module(f"{service}.reactions").REACTIONS,
+                reactions=apps.get_app_config(service).reactions(),
             )
             for service in services
         ]

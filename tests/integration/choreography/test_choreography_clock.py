@@ -3,15 +3,11 @@
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.utils import timezone
 
-from contracts.topology import queue_of
-from messaging.brokers import connect
-from messaging.brokers.memory import forget
 from saga_choreography import store
 from saga_choreography.models import Intervention, Saga, SagaEvent
 from saga_choreography.reactions import ProjectionHandler
@@ -61,11 +57,8 @@ class Once(threading.Event):
 
 
 @pytest.fixture
-def watchdog() -> Iterator[Watchdog]:
-    broker = connect("memory://clock")
-    broker.declare(queue=queue_of(service=DATABASE), events=[])
-    yield Watchdog(broker=broker)
-    forget("clock")
+def watchdog() -> Watchdog:
+    return Watchdog(backlog=lambda: 0)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from django.apps import apps
 
 from contracts import events
 from contracts.events import Event, Facts
@@ -22,11 +23,11 @@ from messaging.consumer import Consumer
 from messaging.relay import Relay
 from messaging.worker import Backoff
 from pagos.models import OutboxEntry, Payment
-from pagos.reactions import REACTIONS
 from tests.integration.lost_replies.money import nets, no_guards
 from tests.threads import InThread
 from tests.waiting import eventually
 
+REACTIONS = apps.get_app_config("pagos").reactions()
 pytestmark = pytest.mark.django_db(transaction=True, databases=["pagos", "tarjetas"])
 
 TOTAL = Decimal("19.90")

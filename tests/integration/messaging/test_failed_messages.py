@@ -2,17 +2,18 @@
 
 import msgspec
 import pytest
+from django.apps import apps
 
 from contracts import events
 from inventario import operations
 from inventario.models import FailedMessage, OutboxEntry, Product
-from inventario.reactions import REACTIONS
 from messaging import failed
 from messaging.brokers import Delivery, Message
 from messaging.consumer import Consumer
 from participant.sql import execute
 from tests.integration.messaging.conftest import message_of
 
+REACTIONS = apps.get_app_config("inventario").reactions()
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 SERVICE = "inventario"
 

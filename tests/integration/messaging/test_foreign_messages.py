@@ -7,6 +7,7 @@ import msgspec
 import pika
 import psycopg
 import pytest
+from django.apps import apps
 from pika import frame, spec
 
 from contracts import events
@@ -14,7 +15,6 @@ from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
 from contracts.events import InvalidMessage
 from contracts.topology import queue_of
 from inventario.models import FailedMessage, Product
-from inventario.reactions import REACTIONS
 from messaging import consumer as consumer_module
 from messaging import failed
 from messaging.brokers import Delivery, Message
@@ -25,6 +25,7 @@ from tests.threads import InThread
 from tests.unit.messaging.test_decode import READABLE, UNREADABLE
 from tests.waiting import eventually
 
+REACTIONS = apps.get_app_config("inventario").reactions()
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "inventario"])
 SERVICE = "inventario"
 HEALTHY = 40

@@ -2,11 +2,11 @@
 
 import msgspec
 import pytest
+from django.apps import apps
 from django.db import connections, transaction
 
 from contracts import events
 from inventario.models import FailedMessage, OutboxEntry, Product
-from inventario.reactions import REACTIONS
 from messaging.brokers import Delivery, Message
 from messaging.consumer import Consumer, DatabaseUnavailable
 from messaging.reactions import EventHandler
@@ -14,6 +14,7 @@ from participant import barrier, executing
 from participant.barrier import Entered
 from tests.integration.messaging.conftest import message_of
 
+REACTIONS = apps.get_app_config("inventario").reactions()
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 SERVICE = "inventario"
 

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
+from django.apps import apps
 from django.db import OperationalError, connections, transaction
 
 from inventario.models import FailedMessage, Product
-from inventario.reactions import REACTIONS
 from messaging import consumer as consumer_module
 from messaging.brokers import BrokerUnavailable, Delivery
 from messaging.components import make_topology
@@ -19,6 +19,7 @@ from tests.integration.messaging.conftest import message_of
 from tests.threads import Hurried, InThread
 from tests.waiting import eventually
 
+REACTIONS = apps.get_app_config("inventario").reactions()
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 SERVICE = "inventario"
 

@@ -2,9 +2,9 @@
 patience."""
 
 import pytest
+from django.apps import apps
 
 from inventario.models import OutboxEntry
-from inventario.reactions import REACTIONS
 from messaging import worker
 from messaging.brokers import BrokerUnavailable
 from messaging.brokers.memory import MemorySubscription
@@ -15,6 +15,7 @@ from tests.integration.messaging.test_saying import say
 from tests.threads import Hurried, InThread
 from tests.waiting import eventually
 
+REACTIONS = apps.get_app_config("inventario").reactions()
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["inventario"]),
     pytest.mark.undocumented("messages"),

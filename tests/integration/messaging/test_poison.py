@@ -4,15 +4,16 @@ import time
 
 import msgspec
 import pytest
+from django.apps import apps
 
 from contracts.events import Facts
 from inventario.models import FailedMessage, Product
-from inventario.reactions import REACTIONS
 from messaging.brokers import Delivery
 from messaging.consumer import BATCH, Consumer
 from messaging.reactions import EventHandler
 from tests.integration.messaging.conftest import message_of
 
+REACTIONS = apps.get_app_config("inventario").reactions()
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 
 HEALTHY = 3000

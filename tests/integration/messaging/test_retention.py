@@ -13,15 +13,17 @@ from django.db import connections
 from django.utils.timezone import now
 
 from inventario.models import FailedMessage, OutboxEntry, WorkerHeartbeat
-from inventario.reactions import REACTIONS
+from messaging import consumer as consumer_module
 from messaging import retention
 from messaging.consumer import Consumer
-from messaging.retention import AT_ONCE, KEEP_SECONDS, Cleaner, Deleting
+from messaging.retention import AT_ONCE, Cleaner, Deleting
+from participant.barrier import KEEP_SECONDS
 from tests.integration.httpapi.conftest import database_url
 from tests.integration.messaging.test_hearing import available, hear
 from tests.threads import InThread
 from tests.waiting import eventually
 
+REACTIONS = apps.get_app_config("inventario").reactions()
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 SERVICE = "inventario"
 OLD = timedelta(seconds=KEEP_SECONDS + 60)
@@ -174,6 +176,6 @@ class TestLateMessages:
         assert available(product) == 9
 
     def test_a_little_younger_it_is_a_message_as_any_other(self, consumer, initiated, product):
-        age = timedelta(seconds=KEEP_SECONDS * retention.LATE_SHARE - 60)
+        age = timedelta(seconds=KEEP_SECONDS * consumer_module.LATE_SHARE - 60)
         hear(consumer, msgspec.structs.replace(initiated(), occurred_at=now() - age))
         assert available(product) == 9

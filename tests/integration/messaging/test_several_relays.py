@@ -16,7 +16,7 @@ import pytest
 from django.db import connections, transaction
 
 from messaging import consumer as consumer_module
-from messaging import outbox, partitions
+from messaging import outbox
 from messaging.brokers import Message, connect
 from messaging.brokers.latency import LatencyBroker
 from messaging.consumer import Consumer
@@ -35,13 +35,13 @@ WITHIN_SECONDS = 5.0
 RELAY = """
 import signal, sys, threading, django
 django.setup()
-from messaging import partitions, relay
+from messaging import outbox, relay
 from messaging.brokers import connect
 from messaging.brokers.latency import LatencyBroker
 from messaging.wakeups import Listener
 
 _, url, namespace, seconds, batch, number = sys.argv
-relay.BATCH, partitions.NUMBER = int(batch), number
+relay.BATCH, outbox.PARTITION_SQL = int(batch), number
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
 threading.Thread(target=Listener(service="inventario").run, args=[stop], daemon=True).start()
@@ -65,7 +65,7 @@ class Relays:
         self.broker = connect(self._url, namespace=self._namespace)
         self.broker.declare(queue="everything", events=["checkout.checkout.initiated"])
 
-    def start(self, *, seconds=0.0, batch=500, number=partitions.NUMBER):
+    def start(self, *, seconds=0.0, batch=500, number=outbox.PARTITION_SQL):
         environment = os.environ | {
             "DUETO_SERVICE": SERVICE,
             "DJANGO_SETTINGS_MODULE": "config.settings",
@@ -92,7 +92,7 @@ class Relays:
                 " AND classid::bigint = (hashtext(%s)::bigint & 4294967295)"
                 " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
                 " GROUP BY pid ORDER BY 1",
-                [partitions.COUNT, f"dueto {SERVICE} relay"],
+                [outbox.PARTITIONS, f"dueto {SERVICE} relay"],
             )
             return [count for (count,) in cursor.fetchall()]
 
@@ -183,7 +183,7 @@ def test_events_of_a_saga_keep_their_order_while_relays_come_and_go(relays, say)
 def test_shared_out_by_event_they_would_not(relays, say):
     """The control: two relays, of which one is slower, and no partition has all of a saga."""
     sagas = names()
-    by_event = f"mod(id, {partitions.COUNT})"
+    by_event = f"mod(id, {outbox.PARTITIONS})"
     relays.start(number=by_event)
     relays.start(number=by_event, seconds=0.1)
     relays.share(6, 6)
@@ -219,7 +219,7 @@ def test_relay_that_is_told_to_stop_leaves_nothing_that_is_sent_again(relays, sa
 def seconds_to_send(relays, say, *, count):
     """With relays that wait 0.2 s for the confirms of each 50 events: not for the processor."""
     started = [relays.start(seconds=0.1, batch=50) for _ in range(count)]
-    relays.share(*[partitions.COUNT // count] * count)
+    relays.share(*[outbox.PARTITIONS // count] * count)
     since = monotonic()
     say(names() * 30)
     eventually(lambda: unsent() == 0, what="all is sent")

@@ -4,13 +4,13 @@ import uuid
 
 import msgspec
 import pytest
+from django.apps import apps
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from contracts import events
 from contracts.topology import speakers
 from inventario.models import FailedMessage, OutboxEntry, Product
-from inventario.reactions import REACTIONS
 from messaging import failed
 from messaging.brokers import connect
 from messaging.components import make_topology
@@ -18,6 +18,7 @@ from messaging.consumer import Consumer, refuse_login
 from tests.admin_pages import act
 from tests.integration.messaging.conftest import message_of
 
+REACTIONS = apps.get_app_config("inventario").reactions()
 SERVICE = "inventario"
 pytestmark = pytest.mark.django_db(databases=[SERVICE, "default"])
 

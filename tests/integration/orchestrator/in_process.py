@@ -6,10 +6,8 @@ The databases and the operations are the real ones; the broker is the memory's.
 import uuid
 from collections.abc import Callable
 
-import carrito.reactions
-import inventario.reactions
-import pagos.reactions
-import saga_orchestrator.reactions
+from django.apps import apps
+
 from carrito.models import Cart, CartItem, Checkout, Order
 from carrito.operations import OWNER, Accept, accept
 from contracts import events
@@ -28,10 +26,8 @@ from saga_orchestrator.models import Saga
 ORCHESTRATOR = "saga_orchestrator"
 PATTERN = "orchestrated_messaging"
 REACTIONS = {
-    "carrito": carrito.reactions.REACTIONS,
-    "inventario": inventario.reactions.REACTIONS,
-    "pagos": pagos.reactions.REACTIONS,
-    ORCHESTRATOR: saga_orchestrator.reactions.REACTIONS,
+    service: apps.get_app_config(service).reactions()
+    for service in ("carrito", "inventario", "pagos", ORCHESTRATOR)
 }
 UNITS = 5
 Loses = Callable[[str, Event], bool]

@@ -3,13 +3,9 @@
 import uuid
 from typing import Any
 
+from django.apps import apps
 from django.db import connections
 
-import envios.reactions
-import inventario.reactions
-import pagos.reactions
-import pedidos.reactions
-import saga_choreography.reactions
 from contracts import events
 from coordination.owner_views import Acceptance
 from envios.models import Courier
@@ -22,11 +18,8 @@ from pedidos.models import Order
 from pedidos.operations import OWNER, Accept, OrderItem
 
 REACTIONS = {
-    "inventario": inventario.reactions.REACTIONS,
-    "pagos": pagos.reactions.REACTIONS,
-    "envios": envios.reactions.REACTIONS,
-    "pedidos": pedidos.reactions.REACTIONS,
-    "saga_choreography": saga_choreography.reactions.REACTIONS,
+    service: apps.get_app_config(service).reactions()
+    for service in ("inventario", "pagos", "envios", "pedidos", "saga_choreography")
 }
 UNITS = 5
 

@@ -1,16 +1,12 @@
 """The protocols of the catalogue are read from what is registered, so a change there is noticed."""
 
-import importlib
 import json
 
 import pytest
+from django.apps import apps
 from django.core.management import CommandError, call_command
 
 import inventario.operations
-import inventario.reactions
-import pagos.reactions
-import saga_choreography.reactions as watcher
-import saga_orchestrator.reactions as orchestrator
 from catalogue import SAGAS
 from checker.protocol import checking, wired
 from checker.protocol.wired import catalogue
@@ -24,8 +20,15 @@ CHECKOUT = SAGAS["checkout"]
 every_saga = pytest.mark.parametrize("saga", SAGAS.values(), ids=SAGAS)
 
 
-def without(reactions, event, saga="checkout"):
-    return [reaction for reaction in reactions if (reaction.saga, reaction.on) != (saga, event)]
+@pytest.fixture
+def rewire(monkeypatch):
+    def rewire(service, *, without, plus=()):
+        """The service does not react to this event of the checkout, but as is said beside."""
+        config = apps.get_app_config(service)
+        rest = [one for one in config.reactions() if (one.saga, one.on) != ("checkout", without)]
+        monkeypatch.setattr(config, "reactions", lambda: [*rest, *plus])
+
+    return rewire
 
 
 def breaches(pattern):
@@ -50,17 +53,16 @@ def test_all_that_is_registered_is_looked_at(saga):
     assert set(wired.PROTOCOLS) == set(PATTERNS)
 
 
-def test_removed_reaction_is_noticed(monkeypatch):
-    rest = without(pagos.reactions.REACTIONS, "order.cancelled")
-    monkeypatch.setattr(pagos.reactions, "REACTIONS", rest)
+def test_removed_reaction_is_noticed(rewire):
+    rewire("pagos", without="order.cancelled")
     (breach,) = breaches("choreographed")
     assert (breach.rule, breach.where) == ("received", "order.cancelled")
     assert "carrito publishes order.cancelled, and no service reacts to it" in breach.what
     assert "observing does not count as handling" in breach.what
 
 
-def test_event_that_the_watcher_does_not_hear_is_noticed(monkeypatch):
-    monkeypatch.setattr(watcher, "REACTIONS", without(watcher.REACTIONS, "checkout.initiated"))
+def test_event_that_the_watcher_does_not_hear_is_noticed(rewire):
+    rewire("saga_choreography", without="checkout.initiated")
     (breach,) = breaches("choreographed")
     assert (breach.rule, breach.where) == ("watched", "checkout.initiated")
 
@@ -80,17 +82,15 @@ def test_route_that_is_gone_is_noticed(monkeypatch):
     assert breach.rule == "answered"
 
 
-def test_request_that_nobody_answers_is_noticed(monkeypatch):
-    rest = without(pagos.reactions.REACTIONS, "payment.refund")
-    monkeypatch.setattr(pagos.reactions, "REACTIONS", rest)
+def test_request_that_nobody_answers_is_noticed(rewire):
+    rewire("pagos", without="payment.refund")
     heard, replies = breaches("orchestrated_messaging")
     assert (heard.rule, heard.where) == ("answered", "payment.refund")
     assert "saga_orchestrator waits for payment.refund.replied" in replies.what
 
 
-def test_reply_that_the_orchestrator_does_not_hear_is_noticed(monkeypatch):
-    rest = without(orchestrator.REACTIONS, "payment.process.replied")
-    monkeypatch.setattr(orchestrator, "REACTIONS", rest)
+def test_reply_that_the_orchestrator_does_not_hear_is_noticed(rewire):
+    rewire("saga_orchestrator", without="payment.process.replied")
     (breach,) = breaches("orchestrated_messaging")
     assert breach.rule == "replies"
     assert (
@@ -107,8 +107,7 @@ def test_operation_that_is_gone_is_told_and_ends_no_check(monkeypatch):
     def worker_components(broker):
         raise importlib_error
 
-    config = importlib.import_module("django.apps").apps.get_app_config("inventario")
-    monkeypatch.setattr(config, "worker_components", worker_components)
+    monkeypatch.setattr(apps.get_app_config("inventario"), "worker_components", worker_components)
     report = checking.check(protocols=wired.protocols(saga=CHECKOUT))
     assert {breach.rule for breach in report.breaches} == {"declared", "services"}
     assert "inventario/operations.py does not declare do inventario.commit" in report.as_text()
@@ -151,15 +150,13 @@ def test_command_says_where_there_is_nothing_to_check(arguments, said):
     assert ended.value.returncode == 2
 
 
-def test_command_ends_with_an_error_after_a_breach(monkeypatch, capsys):
+def test_command_ends_with_an_error_after_a_breach(rewire, capsys):
     step = CHECKOUT.step("reserve_inventory")
     row = projection.ReactionRow(
         "checkout", CHECKOUT.abort, Direction.UNDO, step, emits=step.undone
     )
     undo = operations.all_in(inventario.operations)["reserve", Direction.UNDO]
-    changed = without(inventario.reactions.REACTIONS, CHECKOUT.abort)
-    changed.append(EventHandler(row=row, operation=undo))
-    monkeypatch.setattr(inventario.reactions, "REACTIONS", changed)
+    rewire("inventario", without=CHECKOUT.abort, plus=[EventHandler(row=row, operation=undo)])
     assert _run("check") == 1
     said = capsys.readouterr().out
     assert "BREACHED  decider" in said

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from messaging.partitions import ALL, Share, shares
+from messaging.outbox import ALL_PARTITIONS
+from messaging.partitions import Share, shares
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_relays_that_come_and_go_soon_share_all_of_it_evenly(seed):
             for relay in draw.sample(relays, len(relays)):
                 relay.look()
         assert sorted(part for relay in relays for part in relay.mine) == (
-            sorted(ALL) if relays else []
+            sorted(ALL_PARTITIONS) if relays else []
         )
         counts = [len(relay.mine) for relay in relays]
         assert max(counts, default=0) - min(counts, default=0) <= 1
@@ -72,4 +73,4 @@ def test_what_another_one_lacks_and_does_not_take_is_not_left():
     for _ in range(2):
         relays[0].look()
         had |= relays[0].mine
-    assert had == ALL
+    assert had == ALL_PARTITIONS

@@ -1,13 +1,14 @@
 """What the broker has given up, or somebody has put with that, is told."""
 
+import math
 import threading
 import uuid
 
 import pytest
 
 from messaging import components as probe_module
-from messaging.brokers import Message, connect
-from messaging.components import BrokerProbe
+from messaging.brokers import BrokerUnavailable, Message, connect
+from messaging.components import BrokerProbe, backlog
 from tests.waiting import eventually
 
 DEAD = "dueto.inventario.dead"
@@ -41,3 +42,15 @@ def test_dead_messages_are_told_until_they_are_gone_and_stop_no_saga(probe, brok
     subscription = broker.subscribe(queue=DEAD, prefetch=10)
     subscription.ack(subscription.take(limit=10, timeout=10))
     eventually(lambda: not probe.complaints(), what="nothing is told any more")
+
+
+def test_backlog_of_a_broker_that_can_not_be_asked_has_no_end(broker, monkeypatch):
+    broker.declare(queue="dueto.inventario", events=["some.thing"])
+    broker.publish([Message("1", "some.thing", b"{}"), Message("2", "some.thing", b"{}")])
+    assert backlog(broker=broker, service="inventario") == 2
+
+    def away(queues):
+        raise BrokerUnavailable("it is away")
+
+    monkeypatch.setattr(broker, "depths", away)
+    assert backlog(broker=broker, service="inventario") == math.inf

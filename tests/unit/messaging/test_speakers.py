@@ -1,8 +1,7 @@
 """Who may publish what, of every saga: made of its page, held against the services' own tables."""
 
-from importlib import import_module
-
 import pytest
+from django.apps import apps
 
 from contracts import projection, topology
 from contracts.saga import SAGAS
@@ -10,7 +9,7 @@ from contracts.saga import SAGAS
 
 @pytest.mark.parametrize("service", topology.services())
 def test_queue_is_bound_to_what_its_service_reacts_to(service):
-    reactions = import_module(f"{service}.reactions").REACTIONS
+    reactions = apps.get_app_config(service).reactions()
     assert {(one.saga, one.on) for one in reactions} == topology.heard_by(service)
 
 

@@ -6,14 +6,14 @@ import msgspec
 
 from catalogue import SAGAS
 from contracts.outcomes import Done, Refused
-from contracts.saga import Direction, StepClass
+from contracts.saga import Direction, StepClass, pivot_of
 from contracts.states import FINAL, SagaStatus
 from coordination import engine
 from coordination.engine import CallResult, Fault, Postponed, Progress, Transition
 
 STEPS = tuple(SAGAS["checkout"].steps)
 LAST = len(STEPS) - 1
-PIVOT = engine.pivot(steps=STEPS)
+PIVOT = pivot_of(STEPS)
 
 
 def at(name: str, direction: Direction = Direction.DO, **fields) -> Progress:

@@ -7,7 +7,7 @@ import pytest
 
 from catalogue import refusals
 from contracts.outcomes import NOTHING_TO_UNDO, Done, Failure, Refused, Waiting
-from contracts.saga import Direction
+from contracts.saga import Direction, pivot_of
 from contracts.states import SagaStatus, StepStatus
 from coordination import engine
 from coordination.engine import Fault, Postponed
@@ -213,7 +213,7 @@ def test_open_pivot_cannot_be_skipped():
 
 
 def test_saga_without_a_pivot_can_be_turned_back_anywhere():
-    assert engine.pivot(steps=STEPS[:3]) == 3
+    assert pivot_of(STEPS[:3]) == 3
 
 
 UNTIL = datetime(2026, 1, 2, tzinfo=UTC)

@@ -1,6 +1,0 @@
-"""What inventario does on each event or request of the sagas: projected from their pages."""
-
-from inventario import operations
-from messaging import reactions
-
-REACTIONS = reactions.of(service=operations.SERVICE, module=operations)

@@ -1,6 +1,0 @@
-"""What pedidos does on each event or request of the sagas: projected from their pages."""
-
-from messaging import reactions
-from pedidos import operations
-
-REACTIONS = reactions.of(service=operations.SERVICE, module=operations)
