@@ -196,7 +196,7 @@ BUGS = {
         Bug(
             "a worker without a fence",
             orchestrating.no_fence,
-            scenarios.a_runner_that_wakes_up,
+            scenarios.a_worker_that_wakes_up,
             "3 not ended",
         ),
     )

@@ -170,7 +170,7 @@ def a_reply_consumed_twice(shop: Shop) -> None:
     shop.settle()
 
 
-def a_runner_that_wakes_up(shop: Shop) -> None:
+def a_worker_that_wakes_up(shop: Shop) -> None:
     """It was taken for dead; its saga has ended elsewhere, and it goes on where it had stopped."""
     shop.check_out("orchestrated")
     shop.hand_over()
