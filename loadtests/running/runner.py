@@ -28,6 +28,8 @@ from loadtests.measuring.timeline import Timeline
 
 ANSWER_SECONDS = 15.0
 DRAIN_SECONDS = 30.0
+LEFT_BEHIND_SECONDS = 120.0
+"""How long what an earlier window has left is waited for: it would slow this one down."""
 AT_REST_SECONDS = 3.0
 MOST_OF_A_REASON = 20
 Say = Callable[[str], None]
@@ -198,12 +200,16 @@ class WindowRunner:
         return cost.between(before, self._meters.read())
 
     def _measure(self, window: Window) -> Measured:
+        is_clear = self._outcomes.drain(within=0)
+        if not is_clear:
+            self._say("waiting for the checkouts that the last window has left behind")
+            is_clear = self._outcomes.drain(within=LEFT_BEHIND_SECONDS)
         self._sender.write(window=window)
         before = self._meters.read()
         with self._standing_still(window):
             report = self._sender.send(window=window)
         self._outcomes.drain(within=DRAIN_SECONDS)
-        has_rested = self._outcomes.rest()
+        has_rested = self._outcomes.rest() and is_clear
         after = self._meters.read()
         found = self._sender.collect(window=window)
         is_light = window.phase is WindowPhase.LIGHT

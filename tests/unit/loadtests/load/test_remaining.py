@@ -1,14 +1,17 @@
 """How far a run is, and how much time is left of it."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from loadtests.comparing import outage_of, outage_seconds
 from loadtests.load import windows
 from loadtests.load.windows import AS_GOOD_AS, Arrivals, Remaining, WindowPhase, as_minutes
+from loadtests.running import runner
 from loadtests.running.runner import progress
-from tests.unit.loadtests.builders import SETTINGS, measured, sample, window
+from tests.unit.loadtests.builders import SETTINGS, cost, measured, sample, window
 
 AROUND = windows.AROUND_SECONDS[Arrivals.POISSON]
 TWO = replace(window(), arrivals=Arrivals.POISSON, seconds=2)
@@ -88,3 +91,46 @@ def test_line_of_a_light_window_has_its_median() -> None:
     assert progress(light, of=46) == (
         " 5/46 light    orchestrated    25/s: 50 of 51 done, p50 20.0 ms"
     )
+
+
+class _Shop:
+    """Where sagas of an earlier window are on their way for so many looks."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks, self.done = looks, list[str]()
+
+    def drain(self, *, within: float) -> bool:
+        self.done.append("drain")
+        self.looks -= 1
+        return self.looks < 0
+
+    def rest(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("looks", "before"), [(0, 1), (1, 2)])
+def test_window_begins_once_an_earlier_one_has_left_nothing(
+    monkeypatch: pytest.MonkeyPatch, looks: int, before: int
+) -> None:
+    """What a slow pattern has left of the warm-up would be measured with the next window."""
+    shop, said = _Shop(looks), list[str]()
+    sender = SimpleNamespace(
+        generator=SimpleNamespace(scheduling=""),
+        outcomes=shop,
+        write=lambda window: None,
+        send=lambda window: shop.done.append("send") or {"clock_step_ms": 0.0},
+        collect=lambda window: [],
+    )
+    monkeypatch.setattr(runner.cost, "between", lambda before, after: cost())
+    measuring = runner.WindowRunner(
+        sender=cast(runner.WindowSender, sender),
+        meters=cast(runner.Meters, SimpleNamespace(read=lambda: None)),
+        checkpoint=lambda: None,
+        pause=lambda _: None,
+        timeline=None,
+        say=said.append,
+    )
+    found = measuring.measure(window=replace(window(), phase=WindowPhase.WARM_UP), seen=[])
+    assert shop.done.index("send") == before
+    assert bool(said) == (looks > 0)
+    assert found.has_rested
