@@ -116,7 +116,8 @@ def _where(above: Sequence[Figures], figures: Sequence[Figures]) -> str:
 
 def _of_light(figures: Sequence[Figures]) -> str:
     """Whose light load is none, so that what is compared is the length of a queue."""
-    most = {it.pattern: median(it.capacities) for it in figures if it.capacities}
+    full = [it for it in figures if it.phase == WindowPhase.FULL and it.capacities]
+    most = {it.pattern: median(it.capacities) for it in full}
     heavy = [
         it.pattern
         for it in figures
