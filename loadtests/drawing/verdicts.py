@@ -82,7 +82,8 @@ QUESTIONS = (
     ),
 )
 AS_TIMES = 2.0
-"""A lead of at least this is said as so many times as many: 3000 % more is hard to read."""
+"""A lead of at least this is said as so many times as many: 3000 % more is hard to read. Only
+of what is completed, as nothing takes 200 % less."""
 
 
 def headline(*, run: Comparison) -> str:

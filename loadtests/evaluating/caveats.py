@@ -128,8 +128,8 @@ def _of_light(figures: Sequence[Figures]) -> str:
         return ""
     least = min(most[pattern] for pattern in heavy)
     return (
-        f"light load is no light load of {' and '.join(heavy)}, so its waits are a queue's: it"
-        f" completes {least:.3g}/s at full load (run again with --rate {LIGHT_ENOUGH * least:.2g})."
+        f"light load is nearly all that {' and '.join(heavy)} can do ({least:.3g}/s), so the waits"
+        f" are those of a queue (run again with --rate {LIGHT_ENOUGH * least:.2g})."
     )
 
 
