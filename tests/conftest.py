@@ -22,7 +22,7 @@ from pagos import desk
 from participant import failpoints, stale_connections, tracing
 from stack.local import LocalStack
 from tarjetas import operations as network
-from tests import documented, lanes
+from tests import clearing, documented, lanes
 from tests.chaos.triggers import Triggers
 from tests.checkout.shop import Shop
 from tests.skewed import SKEW
@@ -83,6 +83,7 @@ def pytest_configure() -> None:
     os.environ.setdefault("DUETO_AUTH", "demo")  # the same, of processes that tests start
     settings.PERSON_RATE = settings.MOST_UNDER_WAY = settings.MOST_RESERVED = 0
     _read_static_files_once()
+    clearing.install()
     # The live server's threads outlive a test; their connections must not.
     for database in settings.DATABASES.values():
         database["CONN_MAX_AGE"] = 0

@@ -6,7 +6,6 @@ from importlib import import_module
 
 import msgspec
 import pytest
-from django.core.management import call_command
 from django.db import connections
 from django.utils import timezone
 
@@ -37,6 +36,7 @@ from reservas import operations as reservas
 from reservas.models import Booking, Slot
 from saga_choreography import models as choreography
 from saga_orchestrator import models as orchestrator
+from tests.clearing import clear
 from tests.conftest import CardNetwork
 
 TEN = datetime(2026, 12, 1, 10, tzinfo=UTC)
@@ -63,14 +63,7 @@ def shop(django_db_setup, django_db_blocker):
     yield made
     with django_db_blocker.unblock():
         for database in WITH_DATABASE:
-            call_command(
-                "flush",
-                database=database,
-                interactive=False,
-                verbosity=0,
-                inhibit_post_migrate=True,
-                allow_cascade=True,
-            )
+            clear(database)
 
 
 def run(service: str, statement: str) -> None:
