@@ -8,8 +8,8 @@ Owns         sagas (where each stands), their steps, definitions, interventions,
 Offers       the hand-over of sagas; look, list, compensate (stop, or return); retry and skip
              for a parked saga
 Calls        the services that each saga's definition names: over HTTP, in batches, or by message
-Reacts to    every reply to a request, step.waiting and step.parked, by moving its saga on
-             (`messages`)
+Reacts to    every reply to a request, and the notices that a step waits or is parked, by moving
+             the saga on (`messages`)
 Publishes    the requests of sagas that go by message (`messages`)
 
 Read a saga's definition first (catalogue: which service does which step), then `engine` (the
