@@ -177,22 +177,21 @@ class AtOnce:
         self._silent_until = 0.0
 
     def ask(self, keys: Collection[Key]) -> bool:
-        """Asks about these steps' payments, or leaves them to the worker's desk. Returns True: the
-        rows may have changed.
-        """
-        return self.ask_about(payments=store.to_ask(keys=keys))
+        """Asks about the payments of these steps. Returns True: the rows may have changed."""
+        self.ask_about(payments=store.to_ask(keys=keys))
+        return True
 
-    def ask_about(self, *, payments: Sequence[ToAsk]) -> bool:
-        """As `ask`, by payments."""
+    def ask_about(self, *, payments: Sequence[ToAsk]) -> None:
+        """Asks about these payments; leaves them to the worker's desk if the network is silent."""
         if time.monotonic() >= self._silent_until:
             try:
                 ask(payments=payments, waiting=for_an_answer)
-                return True
             except Unreachable as error:
                 log.warning("%d payments left to the worker: %s", len(payments), error)
                 self._silent_until = time.monotonic() + SILENT_SECONDS
+            else:
+                return
         _leave_to_worker(payments)
-        return True
 
 
 AT_ONCE = AtOnce()
@@ -226,7 +225,7 @@ class Desk:
         return [*([self._away] if self._away else []), *list(self._stuck.values())[:1]]
 
     def give(self, keys: Collection[Key]) -> bool:
-        """Queues steps of this process that wait for the network; returns False: no request waits."""
+        """Queues this process's steps that wait for the network. Returns False: not asked yet."""
         self._given.put(keys)
         self._woken.set()
         return False
@@ -288,7 +287,7 @@ class Desk:
         return len(payments)
 
     def _after_fault(self, payments: Sequence[ToAsk], error: Exception) -> None:
-        """Retries all if the network is away; otherwise one by one, so a fault holds up no other."""
+        """Retries all if the network is away; otherwise one by one, to isolate the fault."""
         if isinstance(error, Unreachable) and error.is_outage:
             store.ask_again(seconds={payment.id: AGAIN_SECONDS for payment in payments})
             what = "the card network does not answer"

@@ -27,7 +27,7 @@ class Payment(models.Model):
     give back the money of a refunded or cancelled payment; null: not at all.
     """
 
-    # What an operator's no for the customer writes, but neither the amount nor where refunds go.
+    # The columns that a decision writes, but neither the amount nor where a refund goes.
     for_admin = (
         "SELECT, UPDATE (status, code, detail, taken_by, payment_method, times_asked, ask_at)"
     )
