@@ -105,7 +105,7 @@ def test_choreographed_checkout_says_its_first_event_itself(cart):
     assert "Calle" not in said.body
     row = Checkout.objects.get(pk=accepted.saga_id)
     assert row.status == "running"
-    # Its coordinator is told of it only where it has not ended for long.
+    # The worker hands it over only if it has not ended for long.
     net = {"patterns": ["choreographed"], "limit": 10}
     assert not OWNER.sagas.not_handed_over(**net, older_than_seconds=5)
     assert [one.saga_id for one in OWNER.sagas.not_handed_over(**net)] == [accepted.saga_id]
@@ -214,7 +214,7 @@ def test_refused_key_may_be_tried_again(cart):
 
 
 def at_once(count, call):
-    """What `count` threads got from `call` at the same moment; exceptions as values."""
+    """The results of `count` threads that run `call` at the same moment; exceptions as values."""
     barrier = threading.Barrier(count)
     got = []
 
@@ -243,7 +243,7 @@ def test_fifty_at_once_with_one_key_are_one_saga(cart):
 
 
 def test_fifty_at_once_with_one_key_past_the_gathering_are_one_saga(cart):
-    """As from fifty processes: the key's own constraint has them wait for the first."""
+    """As from fifty processes: the key's constraint makes them wait for the first."""
     got = at_once(
         50, lambda: outcome_of(operations.accept, command_for(cart.id, key="k", fingerprint="f"))
     )
@@ -273,7 +273,7 @@ def test_one_key_for_two_carts_at_once_is_one_checkout(cart):
 
 
 def test_without_the_keys_constraint_one_key_is_many_checkouts(cart, monkeypatch):
-    """The control: what the table of keys keeps from happening."""
+    """The control: what happens without the table of keys."""
     monkeypatch.setattr(AcceptedSagas, "take_keys", lambda self, *, keys: {})
     accept(cart.id, key="k", fingerprint="f")
     with pytest.raises(Problem):  # and not the first checkout again
@@ -288,7 +288,7 @@ def test_twenty_at_once_without_key_are_one_saga_and_refusals(cart):
 
 
 def test_without_the_lock_the_constraint_still_holds_one_checkout_a_cart(cart, monkeypatch):
-    """The control: with the lock off, only the database's constraint stands in the way."""
+    """The control: without the lock only the database's constraint prevents it."""
     all_have_read = threading.Barrier(20)
 
     def unlocked(statement, values):
@@ -300,7 +300,7 @@ def test_without_the_lock_the_constraint_still_holds_one_checkout_a_cart(cart, m
         return got
 
     monkeypatch.setattr(store, "_execute", unlocked)
-    # Past the gathering, as from twenty processes.
+    # Without batching, as from twenty processes.
     got = at_once(20, lambda: outcome_of(operations.accept, command_for(cart.id)))
     assert any(isinstance(one, IntegrityError) for one in got)
     assert Checkout.objects.filter(ended_at=None).count() == 1

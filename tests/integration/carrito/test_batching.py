@@ -1,4 +1,4 @@
-"""Commands that come at once are executed together; each still gets its own answer."""
+"""Concurrent commands are executed in one batch; each gets its own answer."""
 
 import threading
 import uuid

@@ -118,7 +118,7 @@ def test_list_of_carts_is_made_with_items(shop, product):
 
 @pytest.fixture
 def plenty():
-    """Products of which there is more than a cart can have."""
+    """Products with more stock than a cart can have."""
 
     def make(count=1, price="1.00"):
         return [
@@ -136,7 +136,7 @@ def line(product, quantity):
 
 
 def refused_and_unchanged(shop, cart_id, call):
-    """The code; the cart is as it was before."""
+    """The refusal's code, after checking that the cart has not changed."""
     before = shop.get(path=f"/carts/{cart_id}").json()
     refused = call()
     assert shop.get(path=f"/carts/{cart_id}").json() == before

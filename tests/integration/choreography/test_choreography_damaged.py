@@ -1,4 +1,4 @@
-"""A saga whose rows somebody has typed over is set aside alone: every other one goes on."""
+"""A saga with damaged rows is parked alone: every other saga goes on."""
 
 import json
 import threading
@@ -33,7 +33,7 @@ DAMAGES = {
     "an event with a failure of another shape": OF_EVENT.format("""data = '{"failure": "x"}'"""),
 }
 TOO_LATE = OF_EVENT.format("seen_at = '9999-12-31 23:59:59+00'")
-"""It can be read, and no time comes after it."""
+"""A row that can be read, with a time that no other can follow."""
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def damaged(request, start, said):
 
 
 def spoil(start, statement: str) -> None:
-    """Three sagas, of which one is damaged."""
+    """Three sagas, one of them damaged."""
     start("a", "bad", "c")
     with connections[DATABASE].cursor() as cursor:
         cursor.execute(statement)
@@ -89,7 +89,7 @@ def test_what_somebody_holds_of_one_saga_keeps_the_watchdog_from_no_other(start,
     is_held, is_done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        """A forgotten transaction in psql: the abort of this saga can't be written down."""
+        """As a forgotten transaction in psql: the abort of this saga can't be written."""
         with transaction.atomic(using=DATABASE):
             SagaEvent.objects.create(
                 saga_id="held",

@@ -1,5 +1,5 @@
-"""Tracking: a saga is known from the first event of it that comes here; the trail is complete, and
-the row never goes back, in whatever order events come.
+"""Tracking: a saga is known from the first of its events that arrives; the trail is complete, and
+the phase only grows, in whatever order events come.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""Two sagas whose events have the same names: each is tracked, shown and helped by its own page."""
+"""Two sagas whose events have the same names: each is handled by its own definition."""
 
 from datetime import timedelta
 
@@ -57,7 +57,7 @@ TWIN = Saga(
         ),
     ),
 )
-"""The checkout's events, with other meanings: `inventory.reserved` is what it ends with."""
+"""The checkout's events with other meanings: `inventory.reserved` ends this saga."""
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def row(saga_id: str) -> tuple[str, str]:
     return Row.objects.values_list("saga", "status").get(pk=saga_id)
 
 
-def test_same_event_means_what_the_page_of_its_own_saga_says(start):
+def test_same_event_means_what_its_own_sagas_definition_says(start):
     start("a")
     track(
         received=[
@@ -87,7 +87,7 @@ def test_same_event_means_what_the_page_of_its_own_saga_says(start):
 
 @pytest.fixture
 def hear():
-    """What the broker brings, as the consumer takes it."""
+    """Handles an event, as the consumer does."""
     reactions = [
         ProjectionHandler(saga=saga, on="inventory.reserved") for saga in ("checkout", "twin")
     ]

@@ -1,4 +1,4 @@
-"""The watchdog: a standing saga is redriven, then aborted or parked; what moves is left alone."""
+"""The watchdog: a stalled saga is redriven, then aborted or parked; a moving saga is left alone."""
 
 from collections import Counter
 from datetime import timedelta
@@ -78,7 +78,7 @@ def test_redrive_goes_on_in_the_sagas_trace(
 
 
 def test_saga_whose_first_event_was_lost_to_all_is_known_from_its_owner_and_goes_on(said):
-    """Nobody has heard of it: its owner tells of it after a while; the watchdog does the rest."""
+    """The saga is unknown here: its owner reports it after a while; the watchdog does the rest."""
     operations.get_to_know(contexts=[context("s"), context("s")])
     assert look(now=store.now()) == {}
     assert look(now=store.now() + timedelta(seconds=11)) == {Remedy.REDRIVE: 1}
@@ -111,7 +111,7 @@ def test_redrive_carries_the_results_that_the_event_did(start, said):
     assert msgspec.json.decode(again.data.context, type=Context).results == results
 
 
-def test_each_saga_has_the_time_that_its_page_gives_it(start, said, settings):
+def test_each_saga_has_the_time_that_its_definition_gives_it(start, said, settings):
     settings.SAGA_SECONDS = 0
     hasty = replace(SAGAS["checkout"], name="hasty", seconds=5.0)
     with with_pages(hasty):

@@ -1,6 +1,4 @@
-"""What the dashboard's pages find, hide, and do: in this process, on sagas that have ended in each
-way, and one that waits.
-"""
+"""The dashboard's pages in this process, on sagas with each kind of end, and a waiting saga."""
 
 import re
 from itertools import islice
@@ -41,7 +39,7 @@ made = audit.shop
 
 @pytest.fixture
 def shop(made):
-    """Sagas that have ended in each way, and one that waits for its customer."""
+    """Sagas with each kind of end, and a saga that waits for its customer."""
     steps = [msgspec.to_builtins(step) for step in SAGAS["checkout"].steps]
     orchestrator.Definition.objects.create(digest="-", name="checkout", steps=steps)
     now = store.sql.now(service="saga_orchestrator")
@@ -70,7 +68,7 @@ class InProcess:
 
 @pytest.fixture
 def api(monkeypatch):
-    """The API answers; without it, no service does."""
+    """Serves the API; without it no service answers."""
     monkeypatch.setattr(actions, "client", lambda service: InProcess())
 
 
@@ -154,7 +152,7 @@ def test_order_and_payment_lead_to_their_saga(shop):
 
 
 def test_choreographed_saga_is_found_at_the_step_that_its_events_tell(shop):
-    """Its own row says only that it runs."""
+    """Its row has only that it runs."""
     row = choreography.Saga.objects.filter(pk="sold-too")
     row.update(status="running", finished_at=None, watch_at=row.get().started_at)
     for event in ("checkout.initiated", "inventory.reserved"):

@@ -23,7 +23,7 @@ def shop():
 
 
 class Shop:
-    """The operations, one saga at a time; each gives the outcome."""
+    """The operations, each for one saga; they return the outcome."""
 
     def schedule(self, saga_id: str, destination: dict | None = None, *, step: str = ""):
         return self.schedule_all([saga_id], destination, step=step)[0]

@@ -1,4 +1,4 @@
-"""Schedule and cancel: who brings what, and who is free again."""
+"""Schedule and cancel: which courier gets a delivery, and is free again."""
 
 import pytest
 
@@ -13,7 +13,7 @@ HAVANA = {"street": "Calle 23", "city": "Plaza", "province": "La Habana"}
 
 
 def busy(*couriers: Courier) -> list[int]:
-    """How many deliveries each has, which must be what its rows say."""
+    """How many deliveries each courier has, checked against the deliveries' rows."""
     for courier in couriers:
         courier.refresh_from_db()
         assert (

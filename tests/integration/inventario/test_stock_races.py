@@ -1,4 +1,4 @@
-"""Many at once: one hot product, and an expiry that meets a commit. Each with its control."""
+"""Races: many buyers of one product, and an expiry against a commit. Each with its control."""
 
 import re
 from datetime import UTC, datetime
@@ -129,7 +129,7 @@ def test_without_the_lock_the_expiry_gives_back_what_was_sold(due, shop):
 
 
 class TestMostReserved:
-    """A user takes two times six units of two products, of at most ten, while the first is open."""
+    """A user with a limit of ten reserves six units twice, the second while the first is open."""
 
     @pytest.fixture(autouse=True)
     def limit(self, settings):
@@ -137,7 +137,7 @@ class TestMostReserved:
 
     @pytest.fixture
     def second(self, product, shop):
-        """The second one's reservation, asked for before the first one has committed."""
+        """The second reservation, requested before the first has committed."""
         first, other = product(10), product(10)
 
         def ask(wait):
@@ -184,7 +184,7 @@ class TestMostReserved:
     def test_it_costs_a_statement_more_and_nothing_where_there_is_no_limit(
         self, product, shop, settings
     ):
-        """Of a list as a whole; nor does what is nobody's."""
+        """Nor within a list; reservations without a user have no limit."""
 
         def statements(saga_id, user_id):
             with CaptureQueriesContext(connections[SERVICE]) as asked:

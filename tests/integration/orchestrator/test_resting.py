@@ -1,4 +1,4 @@
-"""A saga whose step waits for a decision rests: nobody has it, and its time stands still."""
+"""A saga whose step waits for a decision rests: no runner has it, and its deadline moves."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -32,7 +32,7 @@ def rest(saga: ClaimedSaga, *, seconds: float = 900) -> dict[str, float]:
 
 
 def long_ago(saga_id: str, seconds: float) -> None:
-    """As if it had waited for so long already."""
+    """Sets its times as if it had waited for so long already."""
     with connections["saga_orchestrator"].cursor() as cursor:
         cursor.execute(
             """

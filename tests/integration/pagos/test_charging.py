@@ -1,4 +1,4 @@
-"""Charge and refund: what becomes of the money."""
+"""Charge and refund: their effects on the money."""
 
 from decimal import Decimal
 
@@ -27,7 +27,7 @@ def refund(*saga_ids: str, reason: str = ""):
 
 
 def money() -> Decimal:
-    """What was taken and not given back."""
+    """The money taken and not given back."""
     captured = sum(payment.amount for payment in Payment.objects.exclude(status="refused"))
     return captured - sum(one.amount for one in Refund.objects.all())
 

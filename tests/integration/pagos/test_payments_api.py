@@ -1,4 +1,4 @@
-"""pagos over HTTP: the saga's step and its undo, and payments of no saga."""
+"""pagos over HTTP: the saga's step and its undo, and payments outside of sagas."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Accept, complete and fail: what becomes of the order's row."""
+"""Accept, complete and fail: their effects on the order's row."""
 
 import uuid
 from decimal import Decimal

@@ -22,7 +22,7 @@ pytestmark = [
         transaction=True,
         databases=["pedidos", "inventario", "pagos", "tarjetas", "envios", "saga_choreography"],
     ),
-    # Those of carrito have an /orders of their own, in a process of all services.
+    # Without carrito's: in a process of all services its /orders would answer.
     pytest.mark.urls("tests.integration.pedidos.served"),
 ]
 
@@ -32,7 +32,7 @@ AS_WRITTEN = {"user_id": "user_123", "product_id": "product_1", "quantity": 2, "
 
 @pytest.fixture
 def shop(live_server, monkeypatch):
-    """Every service is where the test is."""
+    """Every service is in the test's process."""
     client = Client(url=live_server.url, timeout=5)
     monkeypatch.setattr(catalogue, "_client", client)
     monkeypatch.setattr(history, "_client", lambda service: client)
@@ -41,8 +41,8 @@ def shop(live_server, monkeypatch):
 
 @pytest.fixture
 def nobody(monkeypatch):
-    """No other service can be reached."""
-    with socket.socket() as taken:  # bound, and nobody listens
+    """No other service answers."""
+    with socket.socket() as taken:  # bound, but not listening
         taken.bind(("127.0.0.1", 0))
         away = Client(url=f"http://127.0.0.1:{taken.getsockname()[1]}", timeout=1)
         monkeypatch.setattr(catalogue, "_client", away)
@@ -223,7 +223,7 @@ def test_whoever_waits_is_told_the_end(shop):
 
 @pytest.fixture
 def asked(settings, monkeypatch):
-    """Who comes is asked: a shopper, by a token; and between services nobody is here."""
+    """Requests are authenticated: a shopper by a token; there are no services' keys here."""
     monkeypatch.setattr(authentication, "presented", lambda request, declared: SHOPPER)
 
 

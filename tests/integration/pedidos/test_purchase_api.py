@@ -32,7 +32,7 @@ AS_WRITTEN = {
 
 @pytest.fixture
 def shop(live_server, monkeypatch, settings):
-    """Every service is where the test is."""
+    """Every service is in the test's process."""
     client = Client(url=live_server.url, timeout=5)
     monkeypatch.setattr(history, "_client", lambda service: client)
     settings.SERVICE_URLS = dict.fromkeys(settings.SERVICE_URLS, live_server.url)
@@ -55,7 +55,7 @@ def seen(shop, order_id: str):
 
 
 def post_to(shop, url: str, body=None):
-    """To what an answer has named."""
+    """Posts to a URL that an answer has named."""
     return shop.post(path="/" + url.split("/", 3)[3], body=body or {})
 
 

@@ -1,4 +1,4 @@
-"""Two at the same moment, a hundred times: one row decides."""
+"""Two requests at the same moment, a hundred times: one row decides."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""Accept, approve, reserve and fail: what becomes of the booking's row."""
+"""Accept, approve, reserve and fail: their effects on the booking's row."""
 
 from datetime import timedelta
 

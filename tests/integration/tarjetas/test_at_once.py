@@ -1,4 +1,4 @@
-"""One key on many connections at once: charged once, and given back or never taken."""
+"""One key on many connections at once: charged once, and refunded or voided."""
 
 import random
 from decimal import Decimal

@@ -37,7 +37,7 @@ def post(client):
 
 @pytest.fixture
 def charge(post):
-    """What is answered to a charge like BODY."""
+    """The answer to a charge like BODY."""
 
     def call(**changes):
         answered = post("/charges", BODY | changes)
@@ -59,7 +59,7 @@ def refund(post):
 
 @pytest.fixture
 def slow(settings):
-    """slow_card takes a minute; gives what has it pass."""
+    """slow_card takes a minute; yields a function that lets it pass."""
     settings.SLOW_CARD_SECONDS = 60.0
     return lambda: Charge.objects.update(answers_at="2020-01-01T00:00Z")
 

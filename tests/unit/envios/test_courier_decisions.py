@@ -1,4 +1,4 @@
-"""Who brings what: the pure decisions."""
+"""Which courier gets which delivery: the pure decisions."""
 
 from decimal import Decimal
 

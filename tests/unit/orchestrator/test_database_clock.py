@@ -1,4 +1,4 @@
-"""The database's clock as a process knows it."""
+"""The database's clock as a process estimates it."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def host(monkeypatch):
 
 
 def statement(clock, host, *, ahead, before, after):
-    """One that takes so many seconds before and after the database has looked at its clock."""
+    """A statement that takes so many seconds before and after the database reads its clock."""
     began = host.seconds
     told = began + before + ahead
     host.seconds += before + after

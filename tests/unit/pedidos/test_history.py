@@ -1,4 +1,4 @@
-"""What happened to an order, from its coordinator's state."""
+"""An order's history, from its coordinator's state."""
 
 from datetime import UTC, datetime
 
@@ -17,7 +17,7 @@ def at(minute: int) -> datetime:
 
 
 def events_of(*, steps=(), trail=msgspec.UNSET) -> list[tuple[str, int]]:
-    """Of a state as a coordinator answers it, over the wire."""
+    """The history from a state that was encoded and decoded, as over HTTP."""
     answered = SagaState(
         saga=SAGA.name,
         saga_id="s",
