@@ -198,12 +198,8 @@ def _lines(wanted: Sequence[Wanted], offers: Mapping[str, Offer]) -> list[Line] 
 
 def _line(product_id: str, quantity: int, offer: Offer | None) -> Line | Refused:
     if offer is None:
-        return _unknown(product_id)
+        return Refused(refusals.UNKNOWN_PRODUCT, f"There is no product {product_id}.")
     if quantity > offer.available:
         detail = f"Product {product_id}: {quantity} wanted, {offer.available} available."
         return Refused(refusals.OUT_OF_STOCK, detail)
     return Line(product_id, quantity, offer.price)
-
-
-def _unknown(product_id: str) -> Refused:
-    return Refused(refusals.UNKNOWN_PRODUCT, f"There is no product {product_id}.")

@@ -14,11 +14,11 @@ POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored run. `made_at`: from its folder's name; `told`: the saga and patterns compared."""
+    """A stored run. `made_at`: from its folder's name; `about`: the saga and patterns compared."""
 
     name: str
     made_at: str
-    told: str
+    about: str
     path: Path
 
 
@@ -46,12 +46,12 @@ def _report(path: Path) -> Report:
     return Report(
         name=name,
         made_at=f"{day} {time.replace('-', ':')}" if time else name,
-        told=_told(path.with_name(FIGURES)) or rest,
+        about=_about(path.with_name(FIGURES)) or rest,
         path=path,
     )
 
 
-def _told(figures: Path) -> str:
+def _about(figures: Path) -> str:
     """The saga and the patterns, if the figures name them."""
     try:
         found: dict[str, Any] = msgspec.json.decode(figures.read_bytes(), type=dict[str, Any])

@@ -35,7 +35,7 @@ class Entry(NamedTuple):
     service: str
     what: str
     kind: str
-    told: str = ""
+    note: str = ""
     data: str = ""
     after: float = 0.0
     x: float = 0.0
@@ -127,14 +127,14 @@ def _of_orchestrator(saga: Saga, calls: Sequence[Record]) -> Iterator[Entry]:
             call.started_at and call.name != saga.steps[0].name
         ):  # the first step is only ever undone
             what = f"{call.name} asked of {services.get(call.name, 'its service')}"
-            told = str(redacted(call.error)) or ("" if call.finished_at else call.status)
+            note = str(redacted(call.error)) or ("" if call.finished_at else call.status)
             yield Entry(
                 call.started_at,
                 call.finished_at,
                 call.service,
                 what + _tries(call.do_attempts),
                 "call",
-                told,
+                note,
                 as_text(call.response_data),
             )
         if call.undone_at:
@@ -165,8 +165,8 @@ def _of_services(
         until = opened[row.step] if is_do and row.step in opened else row.decided_at
         what = row.step if is_do else f"undo {row.step}"
         code = f"{row.code}: {row.detail}" if row.code else row.status or "under way"
-        told, data = str(redacted(code)), as_text(row.data)
-        yield Entry(at, until, row.service, what, "transaction", told, data)
+        note, data = str(redacted(code)), as_text(row.data)
+        yield Entry(at, until, row.service, what, "transaction", note, data)
 
 
 def _cause(saga: Saga, row: Record, times: Mapping[str, datetime]) -> str:
@@ -187,12 +187,12 @@ def _of_people(
     people = {step.name: step.decided_by for step in saga.steps}
     for row in asked:
         by = f" by {row.by}" if row.by else ""
-        told = f"{row.verdict}{by} {row.reason}".strip() or f"until {row.until:%Y-%m-%d %H:%M}"
+        note = f"{row.verdict}{by} {row.reason}".strip() or f"until {row.until:%Y-%m-%d %H:%M}"
         # Once a person has said yes, the row names the system that decides after them.
         who = people.get(row.step) or row.decided_by
         what = f"{row.step} waits for the {who}"
         until = row.decided_at or row.closed_at
-        yield Entry(row.opened_at, until, row.service, what, "decision", told)
+        yield Entry(row.opened_at, until, row.service, what, "decision", note)
     for done in interventions:
         what = f"{done.action} asked by {done.requested_by}"
         yield Entry(done.requested_at, None, "operator", what, "person", done.reason)

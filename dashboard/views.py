@@ -101,16 +101,16 @@ def saga(request: HttpRequest, saga_id: str) -> HttpResponse:
     row = store.saga(saga_id)
     if row is None:
         return render(request, "dashboard/unknown.html", {"saga_id": saga_id}, status=404)
-    told = _story(row, request.user)
+    story = _story(row, request.user)
     where = reverse("dashboard:saga-live", args=[saga_id])
     context = {
-        **told,
-        "part": render_to_string("dashboard/saga_part.html", told),
+        **story,
+        "part": render_to_string("dashboard/saga_part.html", story),
         "live": "" if row.finished_at else where,
-        "offered": _offered(told["state"]) if may_operate(request.user) else [],
-        "decisions": _open_decisions(told) if may_operate(request.user) else [],
+        "offered": _offered(story["state"]) if may_operate(request.user) else [],
+        "decisions": _open_decisions(story) if may_operate(request.user) else [],
         "admin": _admin_of(row),
-        "trace": _trace_of(told["accepted"]),
+        "trace": _trace_of(story["accepted"]),
     }
     return render(request, "dashboard/saga.html", context)
 
@@ -123,8 +123,8 @@ def saga_live(request: HttpRequest, saga_id: str) -> Any:
 
     def part() -> str:
         row = store.saga(saga_id)
-        told = _story(row, request.user) if row else None
-        return render_to_string("dashboard/saga_part.html", told) if told else ""
+        story = _story(row, request.user) if row else None
+        return render_to_string("dashboard/saga_part.html", story) if story else ""
 
     return live.part(request, part, seconds=SAGA_SECONDS)
 
@@ -169,11 +169,11 @@ def _offered(state: SagaState | None) -> list[tuple[str, str]]:
     return [(name, actions.ACTIONS[name]) for name in actions.offered(state)] if state else []
 
 
-def _open_decisions(told: dict[str, Any]) -> list[Any]:
+def _open_decisions(story: dict[str, Any]) -> list[Any]:
     """The open decisions of people, by the saga's definition."""
-    definition = SAGAS.get(told["row"].saga)
+    definition = SAGAS.get(story["row"].saga)
     people = {step.name: step.decided_by for step in definition.steps} if definition else {}
-    return [row for row in told["asked"] if not row.closed_at and people.get(row.step)]
+    return [row for row in story["asked"] if not row.closed_at and people.get(row.step)]
 
 
 def _admin_of(row: SagaRow) -> str:

@@ -261,7 +261,7 @@ class Executor:
         began = time.monotonic()
         written = store.record(transitions=transitions, is_in_flight=True)
         for moved_at in written.values():
-            database_clock.observe(began=began, told=moved_at)
+            database_clock.observe(began=began, returned=moved_at)
         failpoints.reach("executor.recorded")
         onward: list[ClaimedSaga] = []
         down: list[ClaimedSaga] = []

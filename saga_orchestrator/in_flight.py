@@ -48,9 +48,9 @@ class DatabaseClock:
         """Epoch seconds; only after the first `observe`."""
         return time.monotonic() + self._ahead
 
-    def observe(self, *, began: float, told: float) -> None:
-        """A statement that `began` then (monotonic) has just returned the time `told`."""
-        least, most = told - time.monotonic(), told - began
+    def observe(self, *, began: float, returned: float) -> None:
+        """A statement that `began` then (monotonic) has just returned this time."""
+        least, most = returned - time.monotonic(), returned - began
         if most < self._least or least > self._most:  # the database's clock was set
             self._least, self._most = least, most
         self._least, self._most = max(self._least, least), min(self._most, most)

@@ -450,7 +450,7 @@ REQUEST_STOP = """
 
 # A saga that a runner has may be further than its row says.
 DECIDED = """
-    WITH told AS (
+    WITH due AS (
         SELECT saga.saga_id FROM json_to_recordset(%s) AS v (saga_id text, step text)
         JOIN saga_orchestrator_saga AS saga
           ON saga.saga_id = v.saga_id AND (current_step = step OR runner_id IS NOT NULL)
@@ -458,7 +458,7 @@ DECIDED = """
     )
     UPDATE saga_orchestrator_saga AS saga
     SET version = mod(version, 2000000000) + 1, next_attempt_at = least(next_attempt_at, now())
-    FROM told WHERE saga.saga_id = told.saga_id
+    FROM due WHERE saga.saga_id = due.saga_id
     RETURNING saga.saga_id
 """
 

@@ -96,7 +96,7 @@ class RunnerComponent:
         for saga in sagas:
             saga.deadline += now
             if saga.waited is None:
-                database_clock.observe(began=began, told=saga.entered)
+                database_clock.observe(began=began, returned=saga.entered)
         by_message = [saga for saga in sagas if messages.goes_by_message(saga=saga)]
         by_call = [saga for saga in sagas if not messages.goes_by_message(saga=saga)]
         self._executor.execute(sagas=by_call)

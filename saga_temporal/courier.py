@@ -54,22 +54,22 @@ class Courier:
     def __init__(self, *, client: Client, threads: Executor) -> None:
         self._client, self._threads = client, threads
         self._lost_at = time.monotonic() + LOST_SECONDS
-        self.begun = self.told = 0
+        self.begun = self.sent = 0
 
-    async def tell_all(self) -> bool:
+    async def send_all(self) -> bool:
         """Sends what is due, at most AT_ONCE of each kind; returns whether more may be due. Raises
         RPCError if Temporal can't be reached.
         """
         try:
-            told = await self._tell_asked()
-            decided = await self._tell_decisions()
+            sent = await self._send_interventions()
+            decided = await self._send_decisions()
             begun = await self._begin_all()
             if time.monotonic() > self._lost_at:
                 await self._begin_lost()
         except Exception:
             self._lost_at = time.monotonic() + LOST_SECONDS  # nothing moves meanwhile
             raise
-        return max(begun, told, decided) == AT_ONCE
+        return max(begun, sent, decided) == AT_ONCE
 
     async def _begin_all(self) -> int:
         found = await self._in_thread(partial(store.not_begun, limit=AT_ONCE, most=MOST_RUNNING))
@@ -115,7 +115,7 @@ class Courier:
         except WorkflowAlreadyStartedError:
             return
 
-    async def _tell_asked(self) -> int:
+    async def _send_interventions(self) -> int:
         """Sends interventions, in the order in which they were requested."""
         found = await self._in_thread(partial(store.not_told, limit=AT_ONCE))
         for asked in found:
@@ -124,11 +124,11 @@ class Courier:
                 saga = await self._in_thread(partial(store.find, asked.saga_id))
                 if saga and (saga.status not in FINAL or saga.status == SagaStatus.COMPLETED):
                     await self._begin(saga, asked)
-            await self._in_thread(partial(_mark_told, asked))
-            self.told += 1
+            await self._in_thread(partial(_mark_sent, asked))
+            self.sent += 1
         return len(found)
 
-    async def _tell_decisions(self) -> int:
+    async def _send_decisions(self) -> int:
         found = await self._in_thread(partial(store.decisions, limit=AT_ONCE))
         for saga_id, step in found:
             await self._signal(saga_id, "decided", step)
@@ -157,7 +157,7 @@ def _mark_begun(saga_ids: list[str]) -> None:
     failpoints.reach("temporal.marked_begun")
 
 
-def _mark_told(asked: AskedOf) -> None:
+def _mark_sent(asked: AskedOf) -> None:
     failpoints.reach("temporal.told")
     store.mark_told([asked.id])
     failpoints.reach("temporal.marked_told")

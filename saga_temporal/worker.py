@@ -69,7 +69,7 @@ class TemporalComponent:
 
     def counters(self) -> dict[str, int]:
         courier = self._courier
-        own = {"sagas_begun": courier.begun, "asked": courier.told} if courier else {}
+        own = {"sagas_begun": courier.begun, "asked": courier.sent} if courier else {}
         return {**own, **self._participants.counters(), "temporal_up": int(not self._complaint)}
 
     def complaints(self) -> list[Complaint]:
@@ -107,12 +107,12 @@ class TemporalComponent:
         with wakeups.listening(service=store.SERVICE, channel=store.CHANNEL, flag=woken):
             async with worker:
                 while not stop.is_set():
-                    await self._tell(self._courier, woken, stop)
+                    await self._send(self._courier, woken, stop)
 
-    async def _tell(self, courier: Courier, woken: "_Flag", stop: threading.Event) -> None:
+    async def _send(self, courier: Courier, woken: "_Flag", stop: threading.Event) -> None:
         woken.clear()
         try:
-            is_more = await courier.tell_all()
+            is_more = await courier.send_all()
             self._backoff.went_well()
             self._complaint = None
         except Exception as error:  # noqa: BLE001 -- as above: a fault of Temporal or the database

@@ -26,9 +26,9 @@ def host(monkeypatch):
 def statement(clock, host, *, ahead, before, after):
     """A statement that takes so many seconds before and after the database reads its clock."""
     began = host.seconds
-    told = began + before + ahead
+    returned = began + before + ahead
     host.seconds += before + after
-    clock.observe(began=began, told=told)
+    clock.observe(began=began, returned=returned)
 
 
 def test_quicker_statements_tell_it_better(host):
