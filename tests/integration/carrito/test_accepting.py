@@ -161,7 +161,9 @@ def test_cart_that_no_step_could_take_is_refused_and_left(cart, statement, code)
     healthy = Cart.objects.create(id=str(uuid.uuid4()), user_id="ana")
     CartItem.objects.create(cart=healthy, product_id="1", quantity=1, unit_price="1.00")
     commands = [command_for(cart.id), command_for(healthy.id)]
-    refused, done = [one.outcome for one in execute(operation=operations.accept, commands=commands)]
+    refused, done = [
+        executed.outcome for executed in execute(operation=operations.accept, commands=commands)
+    ]
     assert refused.code == code
     assert isinstance(done, Done)
     assert Checkout.objects.count() == 1
@@ -237,8 +239,8 @@ def at_once(count, call):
 
 def test_fifty_at_once_with_one_key_are_one_saga(cart):
     got = at_once(50, lambda: accept(cart.id, key="k", fingerprint="f"))
-    assert len({one.saga_id for one in got}) == 1
-    assert sum(one.is_new for one in got) == 1
+    assert len({result.saga_id for result in got}) == 1
+    assert sum(result.is_new for result in got) == 1
     assert Checkout.objects.count() == 1
 
 
@@ -247,7 +249,7 @@ def test_fifty_at_once_with_one_key_past_the_gathering_are_one_saga(cart):
     got = at_once(
         50, lambda: outcome_of(operations.accept, command_for(cart.id, key="k", fingerprint="f"))
     )
-    sagas_of = {one.data.get("repeats") for one in got if isinstance(one, Done)}
+    sagas_of = {result.data.get("repeats") for result in got if isinstance(result, Done)}
     assert sagas_of == {None, Checkout.objects.get().saga_id}
     assert IdempotencyKey.objects.count() == 1
 
@@ -265,7 +267,7 @@ def test_one_key_for_two_carts_at_once_is_one_checkout(cart):
         ],
         service="carrito",
     )
-    assert sorted(getattr(one, "code", "accepted") for one in got) == [
+    assert sorted(getattr(result, "code", "accepted") for result in got) == [
         "accepted",
         "idempotency_key_reused",
     ]
@@ -282,9 +284,9 @@ def test_without_the_keys_constraint_one_key_is_many_checkouts(cart, monkeypatch
 
 def test_twenty_at_once_without_key_are_one_saga_and_refusals(cart):
     got = at_once(20, lambda: accept(cart.id))
-    refused = [one for one in got if isinstance(one, Problem)]
+    refused = [result for result in got if isinstance(result, Problem)]
     assert len(refused) == 19
-    assert {one.code for one in refused} == {refusals.CART_IN_CHECKOUT}
+    assert {refusal.code for refusal in refused} == {refusals.CART_IN_CHECKOUT}
 
 
 def test_without_the_lock_the_constraint_still_holds_one_checkout_a_cart(cart, monkeypatch):
@@ -302,7 +304,7 @@ def test_without_the_lock_the_constraint_still_holds_one_checkout_a_cart(cart, m
     monkeypatch.setattr(store, "_execute", unlocked)
     # Without batching, as from twenty processes.
     got = at_once(20, lambda: outcome_of(operations.accept, command_for(cart.id)))
-    assert any(isinstance(one, IntegrityError) for one in got)
+    assert any(isinstance(result, IntegrityError) for result in got)
     assert Checkout.objects.filter(ended_at=None).count() == 1
 
 

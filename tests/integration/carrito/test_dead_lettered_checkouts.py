@@ -273,8 +273,8 @@ def test_what_is_dead_lettered_can_be_seen_retried_and_discarded(client, hands_o
         damage(one, "context = '{}'")
     hands_over.hand_over_once()
     seen = client.get("/checkouts/dead-letters").json()["checkouts"]
-    assert {one["saga_id"] for one in seen} == {mended, lost}
-    assert all("can't be read" in one["reason"] for one in seen)
+    assert {row["saga_id"] for row in seen} == {mended, lost}
+    assert all("can't be read" in row["reason"] for row in seen)
 
     Checkout.objects.filter(pk=mended).update(context=right)
     assert client.post(f"/checkouts/{mended}/retry", **EMPTY).status_code == 202

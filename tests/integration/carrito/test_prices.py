@@ -132,7 +132,9 @@ def test_rise_that_comes_with_another_refusal_leaves_the_cart_alone(cart):
 def test_cart_that_is_bought_beside_a_refusal_of_the_same_list_is_left_as_it_was_bought(cart):
     """Another request for the cart came while inventario was away."""
     commands = [command_for(cart, {"1": "11.00"}, saga_id="a"), command_for(cart, {}, saga_id="b")]
-    first, second = [one.outcome for one in execute(operation=operations.accept, commands=commands)]
+    first, second = [
+        executed.outcome for executed in execute(operation=operations.accept, commands=commands)
+    ]
     assert first.code == refusals.PRICE_CHANGED
     assert isinstance(second, Done)
     assert shown(cart)[0] == ("10.05", None)

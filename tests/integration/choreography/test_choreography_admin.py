@@ -89,7 +89,7 @@ def test_parked_saga_is_redriven_and_it_is_written_down_by_whom(admin_client, sa
     said()
     ask(admin_client, "retry", "s")
     assert Saga.objects.get().status == "compensating"
-    assert [one.redrive for one in said()] == [True]
+    assert [event.redrive for event in said()] == [True]
     assert Intervention.objects.get().requested_by == "eva"
 
 

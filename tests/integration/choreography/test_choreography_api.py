@@ -154,7 +154,9 @@ def test_saga_is_shown_with_its_steps_and_its_trail(client, saga):
         "accept_checkout",
         "reserve_inventory",
     ]
-    assert [one["type"] for one in found["events"]] == [one.type for one in story("declined")]
+    assert [event["type"] for event in found["events"]] == [
+        event.type for event in story("declined")
+    ]
 
 
 def test_status_is_the_short_form(client, saga):
@@ -394,7 +396,7 @@ def test_past_its_pivot_a_saga_that_owner_knows_to_be_completed_will_be_returned
     assert post(COMPENSATE).status_code == 202
     said()
     track(received=[story("completed")[-1]], now=NOON + timedelta(seconds=6))
-    assert [one.type for one in said()] == ["checkout.return.requested"]
+    assert [event.type for event in said()] == ["checkout.return.requested"]
     assert Saga.objects.get().status == "compensating"
 
 
@@ -418,7 +420,7 @@ def test_completed_saga_is_asked_to_be_returned(post, saga, said):
     saga("completed", until=6)
     response = post(COMPENSATE)
     assert (response.status_code, response.json()["status"]) == (202, "compensating")
-    assert [one.type for one in said()] == ["checkout.return.requested"]
+    assert [event.type for event in said()] == ["checkout.return.requested"]
     assert Intervention.objects.get().action == "return"
     assert Saga.objects.get().watch_at is not None
 

@@ -61,7 +61,7 @@ def after(seconds: float):
 
 def test_watchdog_parks_it_with_the_reason_and_redrives_the_others(damaged, said):
     assert look(now=after(12)) == {Remedy.REDRIVE: 2, Remedy.PARK: 1}
-    assert {one.saga_id for one in said()} == {"a", "c"}
+    assert {event.saga_id for event in said()} == {"a", "c"}
     bad = Saga.objects.get(pk="bad")
     assert (bad.status, bad.watch_at) == ("parked", None)
     assert "bad" in bad.parked_reason
@@ -72,7 +72,7 @@ def test_times_that_cannot_be_reckoned_with_are_parked_too(start, said):
     spoil(start, TOO_LATE)
     said()
     assert look(now=after(12)) == {Remedy.REDRIVE: 2, Remedy.PARK: 1}
-    assert {one.saga_id for one in said()} == {"a", "c"}
+    assert {event.saga_id for event in said()} == {"a", "c"}
 
 
 def test_control_looked_at_together_alone_they_hold_up_each_other(damaged, said, monkeypatch):
@@ -116,7 +116,7 @@ def test_tracking_goes_on_and_keeps_what_it_hears(damaged):
     told = [event("inventory.reserve.failed", saga_id=one) for one in ("a", "bad", "c")]
     track(received=told, now=after(1))
     assert SagaEvent.objects.filter(event_type="inventory.reserve.failed").count() == 3
-    assert {Saga.objects.get(pk=one).status for one in "ac"} == {"compensating"}
+    assert {Saga.objects.get(pk=saga_id).status for saga_id in "ac"} == {"compensating"}
 
 
 def test_it_is_listed_and_shown_with_the_others(damaged, client):
@@ -149,7 +149,7 @@ def test_saga_that_the_catalogue_has_no_more_is_parked_listed_and_named(start, c
     spoil(start, OF_SAGA.format("saga = 'bygone'"))
     said()
     assert look(now=after(12)) == {Remedy.REDRIVE: 2, Remedy.PARK: 1}
-    assert {one.saga_id for one in said()} == {"a", "c"}
+    assert {event.saga_id for event in said()} == {"a", "c"}
     listed = client.get("/saga/choreography/status").json()["results"]
     assert [one["saga"] for one in listed] == ["checkout", "bygone", "checkout"]
     assert "bygone" in client.get("/saga/choreography/bad").json()["parked"]["reason"]

@@ -296,7 +296,7 @@ def parked_step(cause: str, service: str):
     ],
 )
 def test_saga_waits_only_for_what_has_not_happened_since(name, until, cause, service, expected):
-    seen = [one.type for one in story(name)[:until]]
+    seen = [event.type for event in story(name)[:until]]
     phases = {
         "completed": SagaPhase.RUNNING,
         "declined": SagaPhase.COMPENSATING,
@@ -307,7 +307,7 @@ def test_saga_waits_only_for_what_has_not_happened_since(name, until, cause, ser
 
 
 def test_abort_that_comes_too_late_does_not_hold_up_what_is_sold():
-    seen = {*(one.type for one in story("completed")[:5]), "checkout.abort.requested"}
+    seen = {*(event.type for event in story("completed")[:5]), "checkout.abort.requested"}
     given_up = parked_step("checkout.abort.requested", "inventario")
     assert not waits(event=given_up, phase=SagaPhase.RUNNING, seen=seen)
 
@@ -322,7 +322,7 @@ def test_giving_up_that_is_heard_twice_aborts_once(saga, said):
     saga("completed", until=2)
     for _ in range(2):
         take_note(received=[parked_step("inventory.reserved", "pagos")], now=NOON)
-    assert [one.type for one in said()] == ["checkout.abort.requested"]
+    assert [event.type for event in said()] == ["checkout.abort.requested"]
     assert Saga.objects.get().status == "running"
 
 
@@ -330,7 +330,7 @@ def test_saga_that_is_heard_of_only_beside_its_giving_up_is_turned_back(said):
     """After an outage of this service a batch may have both, the notice first."""
     report = parked_step("inventory.reserved", "pagos")
     ProjectionHandler(saga="checkout", on="step.parked").handle([report, *story("completed")[:2]])
-    assert [one.type for one in said()] == ["checkout.abort.requested"]
+    assert [event.type for event in said()] == ["checkout.abort.requested"]
 
 
 def given_up(cause: str, service: str, step: str, why: str):
@@ -362,7 +362,7 @@ def test_report_that_aborts_and_the_one_after_it_are_both_told_in_one_batch(saga
     """As if they came one after the other: the abort is requested, then given up."""
     saga("completed", until=4)
     take_note(received=TWO_REPORTS, now=NOON)
-    assert [one.type for one in said()] == ["checkout.abort.requested"]
+    assert [event.type for event in said()] == ["checkout.abort.requested"]
     assert Intervention.objects.get().reason == "commit_inventory: no disk"
     assert Saga.objects.get().parked_reason == "no room"
 
@@ -382,7 +382,7 @@ def test_stopped_saga_that_was_sold_and_is_given_up_is_returned_and_not_parked(s
     track(received=[story("completed")[4]], now=NOON)
     said()
     take_note(received=[parked_step("inventory.committed", "carrito")], now=NOON)
-    assert [one.type for one in said()] == ["checkout.return.requested"]
+    assert [event.type for event in said()] == ["checkout.return.requested"]
     assert Saga.objects.get().status == "compensating"
 
 

@@ -193,7 +193,7 @@ def test_poison_event_harms_only_itself():
         service="saga_choreography", broker=connect("memory://tracking"), reactions=REACTIONS
     )
     poison = events.encode(story("completed", saga_id="bad")[5]).replace(b'"subject"', b'"topic"')
-    bodies = [events.encode(one) for one in story("completed", saga_id="good")] + [poison]
+    bodies = [events.encode(event) for event in story("completed", saga_id="good")] + [poison]
     consumer.handle(
         [Delivery(Message(str(n), "t", body), False, n) for n, body in enumerate(bodies)]
     )

@@ -80,7 +80,7 @@ def test_same_event_means_what_its_own_sagas_definition_says(start):
         now=NOON,
     )
     assert (row("a"), row("b")) == (("checkout", "running"), ("twin", "completed"))
-    first, second = (queries.state(found=Row.objects.get(pk=one)) for one in "ab")
+    first, second = (queries.state(found=Row.objects.get(pk=saga_id)) for saga_id in "ab")
     assert first.current_step == "process_payment"
     assert [step.step_name for step in second.steps] == [step.name for step in TWIN.steps]
 
@@ -94,7 +94,7 @@ def hear():
     consumer = Consumer(service=DATABASE, broker=connect("memory://twins"), reactions=reactions)
 
     def hear(*heard):
-        bodies = [events.encode(one) for one in heard]
+        bodies = [events.encode(event) for event in heard]
         consumer.handle(
             [Delivery(Message(str(n), "t", body), False, n) for n, body in enumerate(bodies)]
         )
@@ -144,7 +144,7 @@ def test_what_one_saga_has_given_up_stops_no_other_of_that_id(saga, said):
     assert not Intervention.objects.exists()
     own = replace(report, saga="checkout")
     take_note(received=[own, report], now=NOON)
-    assert [one.type for one in said()] == ["checkout.abort.requested"]
+    assert [event.type for event in said()] == ["checkout.abort.requested"]
 
 
 def undo(saga_id: str) -> Action | Refused | None:
@@ -180,7 +180,7 @@ def test_each_is_redriven_with_the_last_event_of_its_own_chain(settings, start, 
     track(received=heard, now=NOON)
     look(now=NOON + timedelta(seconds=12))
     asked = said()
-    assert {one.type for one in asked} == {"step.redrive.requested"}
+    assert {event.type for event in asked} == {"step.redrive.requested"}
     assert {(one.saga_id, one.saga, one.data.result["event"]) for one in asked} == {
         ("a", "checkout", "checkout.initiated"),
         ("b", "twin", "checkout.initiated"),

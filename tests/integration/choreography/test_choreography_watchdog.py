@@ -118,7 +118,7 @@ def test_each_saga_has_the_time_that_its_definition_gives_it(start, said, settin
         start("s")
         track(received=[event("checkout.initiated", saga_id="h", saga="hasty")], now=NOON)
         assert look(now=after(10)) == {Remedy.REDRIVE: 1, Remedy.ABORT: 1}
-        assert {(one.saga, one.type) for one in said()} == {
+        assert {(event.saga, event.type) for event in said()} == {
             ("checkout", "step.redrive.requested"),
             ("hasty", "checkout.abort.requested"),
         }
@@ -145,7 +145,7 @@ def test_deadline_asks_for_an_abort_once_and_then_redrives_it(saga, said):
     saga("completed", until=3)
     remedies = look_until(140)
     assert remedies[Remedy.ABORT] == 1
-    asked = [one for one in said() if one.type == "checkout.abort.requested"]
+    asked = [event for event in said() if event.type == "checkout.abort.requested"]
     assert [one.redrive for one in asked] == [False, True]
     assert asked[0].data.failure.code == refusals.DEADLINE
     assert "create_order" in asked[0].data.failure.detail
@@ -158,7 +158,7 @@ def test_unanswered_abort_is_redriven_beside_the_last_fact(saga, said):
     look_until(120)
     said()
     look(now=after(131))
-    assert {one.type for one in said()} == {
+    assert {event.type for event in said()} == {
         "step.redrive.requested",
         "checkout.abort.requested",
     }

@@ -38,7 +38,10 @@ class Shop:
             )
             for saga_id in saga_ids
         ]
-        return [one.outcome for one in execute(operation=operations.schedule, commands=commands)]
+        return [
+            executed.outcome
+            for executed in execute(operation=operations.schedule, commands=commands)
+        ]
 
     def cancel(self, saga_id: str, *, step: str = "", reason: str = ""):
         command = Undo(saga_id=saga_id, step=step, reason=reason)

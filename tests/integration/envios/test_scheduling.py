@@ -136,7 +136,7 @@ def test_share_of_failures_is_refused_always_for_the_same_sagas(courier, shop, s
     rosa = courier(100)
     outcomes = shop.schedule_all([f"s{n}" for n in range(100)])
     failed = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
-    assert {one.code for one in failed} == {refusals.NO_COURIER_FREE}
+    assert {refusal.code for refusal in failed} == {refusals.NO_COURIER_FREE}
     assert 30 < len(failed) < 70
     assert busy(rosa) == [100 - len(failed)]
     expected = [operations.is_failing(saga_id=f"s{n}") for n in range(100)]

@@ -128,7 +128,7 @@ def test_hundred_invoices_and_credit_notes_at_once_have_numbers_without_gaps():
         pay(f"s{n}", bills[f"s{n}"])
     calls = [lambda n=n: fail(f"s{n}") for n in range(20)]
     calls += [lambda n=n: pay(f"s{n}", bills[f"s{n}"]) for n in range(20, 80)]
-    assert all(isinstance(one, Done) for one in at_once(calls, service="facturas"))
+    assert all(isinstance(result, Done) for result in at_once(calls, service="facturas"))
     assert numbers() == list(range(1, 101))
 
 

@@ -42,7 +42,7 @@ def test_reservations_of_a_cart_are_shown_newest_first(client, post, laptop):
         post("reserve", wanted(laptop, saga_id))
         post("unreserve", {"saga_id": saga_id})
     seen = client.get("/api/products/reservations/c").json()["reservations"]
-    assert [one["saga_id"] for one in seen] == ["second", "first"]
+    assert [row["saga_id"] for row in seen] == ["second", "first"]
 
 
 def test_availability_follows_each_step(client, post, laptop):

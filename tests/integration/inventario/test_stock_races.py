@@ -44,8 +44,8 @@ def no_locks(monkeypatch):
 def test_fifty_buyers_of_ten_units_get_exactly_ten(product, shop):
     hot = product(10)
     got = at_once(buyers(shop, hot, 50), service=SERVICE)
-    assert sum(isinstance(one, Done) for one in got) == 10
-    assert sum(isinstance(one, Refused) for one in got) == 40
+    assert sum(isinstance(result, Done) for result in got) == 10
+    assert sum(isinstance(result, Refused) for result in got) == 40
     hot.refresh_from_db()
     assert (hot.available, hot.reserved) == (0, 10)
 
@@ -57,7 +57,7 @@ def test_without_the_lock_only_the_constraint_stops_overselling(product, shop):
         Product.objects.select_for_update().get()
         coming = [InThread(buyer, service=SERVICE) for buyer in buyers(shop, hot, 20)]
         wait_until_blocked(service=SERVICE, count=20)
-    faults = [one for one in coming if isinstance(one.ended_with(), IntegrityError)]
+    faults = [call for call in coming if isinstance(call.ended_with(), IntegrityError)]
     assert len(faults) == 10
     assert "product_stock_not_negative" in str(faults[0].ended_with())
 
@@ -67,7 +67,7 @@ def test_buyers_of_two_products_in_opposite_order_all_get_theirs(product, shop):
     lines = [{one: 1, other: 1}, {other: 1, one: 1}]
     calls = [lambda n=n: shop.reserve(f"s{n}", lines[n % 2]) for n in range(20)]
     got = at_once(calls, service=SERVICE)
-    assert all(isinstance(one, Done) for one in got)
+    assert all(isinstance(result, Done) for result in got)
 
 
 def test_commit_and_expiry_at_once_agree_on_every_reservation(product, shop):

@@ -92,7 +92,7 @@ class Choreography:
 
     def hear(self, *heard: Event) -> None:
         """Returns once pagos has handled and acked all events, and its own are sent."""
-        self._publish([Message(one.id, one.route, events.encode(one)) for one in heard])
+        self._publish([Message(event.id, event.route, events.encode(event)) for event in heard])
 
         def settled() -> bool:
             waits = self.broker.depths([self._queue])[self._queue]

@@ -86,7 +86,7 @@ def test_charge_that_comes_after_its_undo_is_blocked(run, start, services):
     saga_ids = start(250)
     all_are("compensated", saga_ids)
     late = services.send_delayed()
-    assert {one["code"] for one in late} == {"aborted"}
+    assert {result["code"] for result in late} == {"aborted"}
     assert len(late) >= len(saga_ids)
     assert all(net == 0 for net in nets().values())
 

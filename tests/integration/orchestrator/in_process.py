@@ -91,7 +91,7 @@ class Orchestration:
     def claim(self) -> int:
         """The runner claims what is due; returns how many sagas."""
         claimed = store.claim(runner_id=self.runner_id, limit=100)
-        sagas = [one for one in claimed if isinstance(one, ClaimedSaga)]
+        sagas = [saga for saga in claimed if isinstance(saga, ClaimedSaga)]
         for saga in sagas:
             saga.deadline += messages.time.monotonic()
         messages.execute(sagas=sagas)

@@ -44,7 +44,7 @@ def test_hand_over_starts_every_checkout(api):
     handed = [accepted(), accepted()]
     answer = post(api, "/sagas", handed)
     assert answer.status_code == 207
-    assert [one["outcome"] for one in answer.json()] == ["done", "done"]
+    assert [result["outcome"] for result in answer.json()] == ["done", "done"]
     assert Saga.objects.filter(status="pending").count() == 2
 
 
@@ -65,7 +65,7 @@ def test_hand_over_that_can_never_be_started_is_refused_alone(api):
     ]
     answer = post(api, "/sagas", handed).json()
     codes = ["wrong_pattern", "malformed_saga", "malformed_saga", "malformed_saga", None]
-    assert [one.get("code") for one in answer] == codes
+    assert [result.get("code") for result in answer] == codes
 
 
 def test_users_checkout_is_accepted_by_carrito_first(api, carrito):

@@ -78,14 +78,14 @@ def test_each_message_names_the_one_that_caused_it(orchestration):
     orchestration.check_out()
     orchestration.settle()
     heard = [event for _, event in orchestration.received]
-    assert [one.cause_id for one in heard] == ["", *(one.id for one in heard[:-1])]
+    assert [event.cause_id for event in heard] == ["", *(event.id for event in heard[:-1])]
 
 
 def test_reply_tells_when_the_request_was_picked_up(orchestration):
     orchestration.check_out()
     orchestration.settle()
     replied = [event for _, event in orchestration.received if event.type.endswith("replied")]
-    assert all(one.data.requested_at <= one.occurred_at for one in replied)
+    assert all(event.data.requested_at <= event.occurred_at for event in replied)
 
 
 def test_refusal_is_undone_in_reverse(orchestration):

@@ -57,7 +57,7 @@ def test_without_a_courier_the_money_comes_back_and_then_the_stock(order_sagas):
     order_sagas.settle()
     expected = {"order": "failed", "saga": "compensated", "code": refusals.NO_COURIER_FREE}
     assert order_sagas.outcome(order_id) == expected | NOTHING | {"payment": "refunded"}
-    undone = [one for one in order_sagas.received if one in _BACKWARD]
+    undone = [name for name in order_sagas.received if name in _BACKWARD]
     assert list(dict.fromkeys(undone)) == _BACKWARD
 
 

@@ -77,7 +77,7 @@ def test_order_as_its_users_write_it_is_pending_and_can_be_looked_at(shop, lapto
     seen = shop.get(path=f"/orders/{told['order_id']}").json()
     assert (seen["status"], seen["failure"], seen["delivery"]) == ("pending", None, None)
     assert seen["total_amount"] == "199.99"
-    assert [one["event"] for one in seen["history"]] == ["order.placed"]
+    assert [entry["event"] for entry in seen["history"]] == ["order.placed"]
     assert seen["items"] == [
         {"product_id": str(laptop.pk), "sku": "product_1", "name": "Laptop", "quantity": 2}
     ]
@@ -185,7 +185,7 @@ def test_order_is_shown_by_what_pedidos_knows_where_nobody_can_be_asked(client, 
     order_sagas.settle()
     seen = client.get(f"/orders/{order_id}").json()
     assert (seen["status"], seen["failure"]["code"]) == ("failed", refusals.OUT_OF_STOCK)
-    assert [one["event"] for one in seen["history"]] == ["order.placed", "order.failed"]
+    assert [entry["event"] for entry in seen["history"]] == ["order.placed", "order.failed"]
 
 
 def test_history_has_every_event_in_its_order_and_the_delivery_is_shown(shop, laptop, order_sagas):
@@ -193,7 +193,7 @@ def test_history_has_every_event_in_its_order_and_the_delivery_is_shown(shop, la
     order_sagas.settle()
     seen = shop.get(path=f"/orders/{order_id}").json()
     assert (seen["status"], seen["delivery"]["status"]) == ("completed", "scheduled")
-    assert [one["event"] for one in seen["history"]] == [
+    assert [entry["event"] for entry in seen["history"]] == [
         "order.placed",
         "inventory.reserved",
         "payment.completed",
@@ -201,7 +201,7 @@ def test_history_has_every_event_in_its_order_and_the_delivery_is_shown(shop, la
         "inventory.committed",
         "order.completed",
     ]
-    times = [one["at"] for one in seen["history"]]
+    times = [entry["at"] for entry in seen["history"]]
     assert times == sorted(times)
 
 

@@ -112,7 +112,7 @@ def test_without_a_courier_it_is_confirmed_no_longer_refunded_and_cancelled(orde
     rosa.save()
     order_id = bought(order_sagas, auto_confirm=True)
     assert told(order_id) == ("cancelled", "compensated", refusals.NO_COURIER_FREE)
-    undone = [one for one in order_sagas.received if one in _BACKWARD]
+    undone = [name for name in order_sagas.received if name in _BACKWARD]
     assert list(dict.fromkeys(undone)) == _BACKWARD
     assert Order.objects.get(pk=order_id).unconfirmed_at is not None
 

@@ -154,7 +154,7 @@ def test_customer_sees_what_to_pay_and_until_when_and_then_that_it_was_delivered
     assert (shown["payment"]["status"], shown["delivery"]["status"]) == ("completed", "scheduled")
     shop.post(path=f"/deliveries/{shown['delivery']['id']}/delivered", body={})
     assert seen(shop, order_id)["status"] == "delivered"
-    assert [one["event"] for one in shown["history"]] == [
+    assert [entry["event"] for entry in shown["history"]] == [
         "order.placed",
         "payment.created",
         "payment.confirmed",
