@@ -27,7 +27,17 @@ from pagos import store
 from pagos.models import Payment, PaymentStatus, Refund
 from pagos.store import Key, LockedPayment
 from participant import sql, trail
-from participant.operations import NO, OVERDUE, WITHDRAWN, YES, Verdict, asks, does, undoes
+from participant.operations import (
+    NO,
+    OVERDUE,
+    WITHDRAWN,
+    YES,
+    Operation,
+    Verdict,
+    asks,
+    does,
+    undoes,
+)
 
 SERVICE = "pagos"
 NETWORK = "card_network"
@@ -195,9 +205,7 @@ def charge(commands: Sequence[Charge]) -> list[Outcome]:
 @undoes(charge)
 def refund(commands: Sequence[Undo]) -> list[Outcome]:
     """Refunds the step's payment: recorded at once, then sent to the network."""
-    return _given_back(
-        {(command.saga_id, refund.step_of(command)): command.reason for command in commands}
-    )
+    return _refund_all(commands, refund)
 
 
 @does(service=SERVICE)
@@ -262,12 +270,7 @@ def confirm_payment(commands: Sequence[ConfirmPayment]) -> list[Outcome]:
 @undoes(confirm_payment)
 def refund_confirmed(commands: Sequence[Undo]) -> list[Outcome]:
     """Refunds the confirmed payment, as `refund` does."""
-    return _given_back(
-        {
-            (command.saga_id, refund_confirmed.step_of(command)): command.reason
-            for command in commands
-        }
-    )
+    return _refund_all(commands, refund_confirmed)
 
 
 @does(service=SERVICE, decide=_decided)
@@ -292,9 +295,7 @@ def pay_bill(commands: Sequence[PayBill]) -> list[Outcome]:
 @undoes(pay_bill)
 def give_bill_back(commands: Sequence[Undo]) -> list[Outcome]:
     """Refunds the bill, to the card or the credits that paid it."""
-    return _given_back(
-        {(command.saga_id, give_bill_back.step_of(command)): command.reason for command in commands}
-    )
+    return _refund_all(commands, give_bill_back)
 
 
 @does(service=SERVICE)
@@ -412,7 +413,8 @@ def _is_open(payment: LockedPayment | None) -> bool:
     return payment is not None and payment.status is PaymentStatus.PENDING
 
 
-def _given_back(reasons: Mapping[Key, str]) -> list[Outcome]:
+def _refund_all(commands: Sequence[Undo], undo: Operation) -> list[Outcome]:
+    reasons = {(command.saga_id, undo.step_of(command)): command.reason for command in commands}
     locked = store.lock_payments(keys=reasons)
     captured = [payment for payment in locked.values() if payment.status is PaymentStatus.CAPTURED]
     for payment in captured:

@@ -191,7 +191,7 @@ class Executor:
             self._after_bug(endpoint, sagas, error)
 
     def _after_bug(self, endpoint: Endpoint, sagas: list[ClaimedSaga], error: Exception) -> None:
-        """Finds the saga with the bug by working on each alone; sagas that have moved rest."""
+        """Finds the saga with the bug by working on each alone, unless some have moved already."""
         still = [saga for saga in sagas if endpoint_of(progress=saga.progress) == endpoint]
         if len(sagas) > 1 and len(still) == len(sagas):
             for saga in sagas:

@@ -254,7 +254,9 @@ class Bulkheads(Generic[Key, Item]):
         """Waits for a free bulkhead with work; returns its next batch, or None when closed."""
         with self._changed:
             if finished is not None:
-                self._free(finished)
+                self._busy.discard(finished)
+                if self._waiting[finished]:
+                    self._ready.append(finished)
             self._idle += 1
             self._changed.wait_for(lambda: self._ready or self._is_closed)
             self._idle -= 1
@@ -268,11 +270,6 @@ class Bulkheads(Generic[Key, Item]):
                 self._wake_a_thread()
             waiting = self._waiting[key]
             return key, [waiting.popleft() for _ in range(min(len(waiting), MOST_IN_A_BATCH))]
-
-    def _free(self, key: Key) -> None:
-        self._busy.discard(key)
-        if self._waiting[key]:
-            self._ready.append(key)
 
     def _wake_a_thread(self) -> None:
         if self._idle:

@@ -85,7 +85,7 @@ def write(
     patience = {
         saga.saga_id: _patience(saga, transition.progress, now)
         for saga, transition in ordered
-        if transition.goes_on and _can_ask(saga, transition.progress, now)
+        if transition.goes_on and not turned_back(saga=saga, progress=transition.progress, now=now)
     }
     moved = store.record(transitions=ordered, patience=patience)
     written = [(saga, transition) for saga, transition in ordered if saga.saga_id in moved]
@@ -110,10 +110,6 @@ def _move_due(saga: ClaimedSaga, now: float) -> Transition:
         reason = f"no reply to {request} within {saga.waited:.1f} s"
         return after(saga=saga, answer=Fault(reason))
     return Transition(progress=saga.progress, status=saga.status)
-
-
-def _can_ask(saga: ClaimedSaga, progress: Progress, now: float) -> bool:
-    return turned_back(saga=saga, progress=progress, now=now) is None
 
 
 def _patience(saga: ClaimedSaga, progress: Progress, now: float) -> float:

@@ -9,9 +9,8 @@ import hashlib
 import inspect
 import logging
 import threading
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -90,11 +89,12 @@ class TemporalComponent:
         client = await _connected()
         woken = _Flag()
         threads = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="activity")
+        activities = Activities(participants=self._participants, threads=threads)
         worker = Worker(
             client,
             task_queue=QUEUE,
             workflows=[SagaWorkflow],
-            activities=_activities(self._participants, threads),
+            activities=[activities.call, activities.write],
             max_concurrent_activities=CALLS_AT_ONCE,
             max_cached_workflows=WORKFLOWS_CACHED,
             sticky_queue_schedule_to_start_timeout=STICKY,
@@ -129,11 +129,6 @@ class TemporalComponent:
             since=self._complaint.since if self._complaint else datetime.now(UTC),
             do="Check Temporal's server and the TEMPORAL_ settings; they then go on by themselves.",
         )
-
-
-def _activities(participants: Participants, threads: Executor) -> list[Any]:
-    activities = Activities(participants=participants, threads=threads)
-    return [activities.call, activities.write]
 
 
 class _Flag:

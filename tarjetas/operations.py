@@ -136,16 +136,15 @@ def _locked(keys: set[str]) -> list[LockedCharge]:
     found = store.lock(keys=keys)
     due = [charge for charge in found if charge.status is Status.PROCESSING and not charge.seconds]
     store.mark(charges=due, status=Status.CAPTURED)
-    return [_captured(charge) if charge in due else charge for charge in found]
+    return [
+        dataclasses.replace(charge, status=Status.CAPTURED) if charge in due else charge
+        for charge in found
+    ]
 
 
 def _is_free(charge: LockedCharge) -> bool:
     """Whether its key may be used again; never after a refund or void."""
     return charge.is_over and charge.status not in (Status.REFUNDED, Status.VOIDED)
-
-
-def _captured(charge: LockedCharge) -> LockedCharge:
-    return dataclasses.replace(charge, status=Status.CAPTURED)
 
 
 def _row(asked: ChargeRequest) -> dict[str, object]:
