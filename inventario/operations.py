@@ -130,8 +130,8 @@ def decide_reserve(
     held: Mapping[str, int] = MappingProxyType({}),
     most: int = 0,
 ) -> list[Refused | None]:
-    """Which wishes are refused, in the order of the list: a granted wish leaves less for the next.
-    `users`: the user of each wish; an empty one has no limit. `held`: the units that each user has
+    """The refusals, in the order of the list: each reservation that is granted leaves less for the
+    next. `users`: whose each is; an empty user has no limit. `held`: the units that each user has
     reserved already, of at most `most` (0: no limit).
     """
     left, taken = dict(available), Counter(held)

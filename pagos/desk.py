@@ -219,7 +219,7 @@ class Desk:
         return {f"http_calls.{self.name}": network().calls, "payments_asked": self._asked}
 
     def complaints(self) -> list[Complaint]:
-        """That the network does not answer; or a payment that can't be settled, which stops no
+        """The network that does not answer; or a payment that can't be settled, which stops no
         other.
         """
         return [*([self._away] if self._away else []), *list(self._stuck.values())[:1]]

@@ -165,7 +165,7 @@ def state(*, found: Saga) -> SagaState:
         current_step=folded.current_step,
         subject=found.subject,
         total_amount=_total_amount(found),
-        # The row has when it was first seen here, the watchdog's time.
+        # The row's time is when it was first seen here; the watchdog goes by that.
         started_at=min([found.started_at, *(event.occurred_at for event in seen)]),
         finished_at=folded.finished_at,
         failure=_failure(found, folded),

@@ -1,7 +1,7 @@
-"""The reactions of saga_choreography: it tracks every event of every saga, and publishes nothing.
+"""The reactions of saga_choreography: it tracks every event of every saga.
 
-Two notices are not tracked. When a step waits for a decision, its saga is left alone until then.
-When a service has given up, its saga is aborted or parked.
+Two notices are handled, not tracked. When a step waits for a decision, its saga is left alone until
+then. When a service has given up, its saga is aborted or parked.
 
 A service gives up a saga's message after all its attempts. Before the pivot the saga is then
 aborted, as the orchestrator undoes a step that it gives up; the pivot decides, as for any abort. A
