@@ -1,4 +1,4 @@
-"""accounts: who people and services are: their keys, people's tokens, and what people may.
+"""accounts: the keys of people and services, people's tokens and their rights.
 
 Owns         refresh tokens, the four groups of people
 Offers       POST /token, POST /token/refresh, GET /.well-known/jwks.json: at the dashboard

@@ -1,4 +1,4 @@
-"""Who acts, where a person's session says so: in the admin and in the dashboard."""
+"""Records the person of the session as the actor, in the admin and the dashboard."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from participant.in_bulk import reason_of
 
 
 class ActingMiddleware:
-    """Says it before the view, of what a form is sent for."""
+    """Begins the trail's actor before the view, for each form that is sent."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

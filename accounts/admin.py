@@ -1,4 +1,4 @@
-"""Who may log in: people and their groups, and the refresh tokens they hold."""
+"""People, their groups, and their refresh tokens."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ _MAKES_MIGHTY = ["is_superuser", "user_permissions"]
 
 @admin.register(Person)
 class PersonAdmin(UserAdmin):  # type: ignore[type-arg]  # no type arguments at runtime
-    """Superusers are made, changed and removed by superusers alone."""
+    """Only superusers make, change and remove superusers."""
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         own = super().get_readonly_fields(request, obj)
@@ -30,7 +30,7 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]  # no type arguments at 
         return super().has_delete_permission(request, obj) and _may_touch(request, obj)
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        """Actions for many rows ask for no single one's permission."""
+        """Hides superusers from others: bulk actions check no single row's permission."""
         found = super().get_queryset(request)
         return found if request.user.is_superuser else found.filter(is_superuser=False)
 
@@ -41,7 +41,7 @@ def _may_touch(request: HttpRequest, person: Any) -> bool:
 
 @admin.register(RefreshToken)
 class RefreshTokenAdmin(RecordAdmin):
-    """Who is logged in to the API. To delete all of a login ends it, within 15 minutes."""
+    """Logins to the API. Deleting all tokens of a login ends it within 15 minutes."""
 
     list_display = ["login", "who", "issued_at", "expires_at", "used_at"]
     ordering = ["-issued_at"]
@@ -50,7 +50,7 @@ class RefreshTokenAdmin(RecordAdmin):
     @admin.display(description="person")
     def who(self, token: RefreshToken) -> str:
         found = Person.objects.filter(pk=token.person).first()
-        return found.get_username() if found else "nobody any more"
+        return found.get_username() if found else "deleted"
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("accounts.delete_refreshtoken")

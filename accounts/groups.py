@@ -1,12 +1,12 @@
-"""The groups of people, and what each may: in the API by scopes, in the admin by permissions.
+"""The groups of people, and their rights: scopes in the API, permissions in the admin.
 
-viewer    looks at every saga, order, payment and message
-operator  acts on them, too: retries, skips, undoes, discards, pauses, decides
-merchant  keeps the catalogue, and takes payments of its own: in the API alone
-admin     what an operator may, and the catalogue, payments, and who may log in
+viewer    sees every saga, order, payment and message
+operator  also acts on them: retries, skips, undoes, discards, pauses, decides
+merchant  keeps the catalogue, and takes payments of its own: in the API only
+admin     has an operator's rights, and those over the catalogue, payments and people
 
-Every person may shop. What a group may is the code's: it is written anew with each migration. A
-superuser may everything, is made by hand, and by another superuser at most.
+Every person may shop. The code defines the groups' rights: they are written again with each
+migration. A superuser may do everything, and is made by hand or by another superuser.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,11 +35,11 @@ SCOPES: Mapping[str, frozenset[Scope]] = {
     ADMIN: frozenset({OPS_READ, OPS_ACT, CATALOGUE_WRITE, PAYMENTS_READ, PAYMENTS_WRITE}),
 }
 _OF_PEOPLE = ("auth", "accounts", "axes")
-"""Apps whose tables say who may log in, and who has tried to."""
+"""Apps with the tables of people and of their logins."""
 
 
 def scopes_of(person: Any) -> frozenset[Scope]:
-    """What a user may in the API."""
+    """A person's scopes in the API."""
     if person.is_superuser:
         return frozenset(Scope) - {PUBLIC}
     named = person.groups.values_list("name", flat=True)
@@ -47,20 +47,18 @@ def scopes_of(person: Any) -> frozenset[Scope]:
 
 
 def merchant_of(person: Any) -> str:
-    """Whose payments a user sees: a merchant goes by its own name."""
+    """The merchant whose payments a person sees: the person's own name, if it is a merchant."""
     return str(person.get_username()) if person.groups.filter(name=MERCHANT).exists() else ""
 
 
 def bring_up_to_date(*, app_config: Any, using: str, apps: Any = all_apps, **_: Any) -> None:
-    """Makes the groups, and gives each what it may in the admin: once the permissions of the last
-    app are there.
-    """
+    """Makes the groups and sets their permissions, once the last app's permissions exist."""
     *_before, last = (known for known in all_apps.get_app_configs() if known.models_module)
     if using != "default" or app_config.label != last.label:
         return
     try:
         group_model, permission_model = (apps.get_model("auth", n) for n in ("Group", "Permission"))
-    except LookupError:  # a process without people, or tables that come later
+    except LookupError:  # a process without people, or whose tables come later
         return
     for name, granted in _permissions().items():
         group, _made = group_model.objects.get_or_create(name=name)
@@ -80,8 +78,8 @@ def _permissions() -> Mapping[str, Q]:
 
 
 def _models(*, is_record: bool) -> Iterator[Any]:
-    """Of the shop's services: those whose rows only the code writes, and that the admin has actions
-    for; or those that a person types into.
+    """Models of the shop's services: records, which only the code writes, if the admin has actions
+    for them; or the models that people edit.
     """
     from django.contrib import admin
 
@@ -90,8 +88,8 @@ def _models(*, is_record: bool) -> Iterator[Any]:
     for model, shown in admin.site._registry.items():
         if model._meta.app_label not in settings.SERVICES:
             continue
-        is_one = isinstance(shown, RecordAdmin)
-        if is_one is is_record and (not is_one or shown.actions):
+        is_shown_as_record = isinstance(shown, RecordAdmin)
+        if is_shown_as_record is is_record and (not is_record or shown.actions):
             yield model
 
 
@@ -102,6 +100,6 @@ def _changing(model: Any, *more: str) -> Q:
 
 def _any(of: Iterable[Q]) -> Q:
     found = Q(pk__in=[])
-    for one in of:
-        found |= one
+    for condition in of:
+        found |= condition
     return found

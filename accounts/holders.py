@@ -1,8 +1,8 @@
-"""A folder of keys: of each holder a private file, and the public ones of all together.
+"""A folder of keys: a private file for each holder, and the public keys of all.
 
-public/people.json     what everybody reads (httpapi.keys.Ring); beside them, who is out
-public/services.json   (httpapi.authentication.Revocations)
-<holder>.json          what its holder alone reads (httpapi.keys.Signer)
+public/people.json     read by every process (httpapi.keys.Ring), as are the revocations beside
+public/services.json   them (httpapi.authentication.Revocations)
+<holder>.json          read by its holder only (httpapi.keys.Signer)
 """
 
 import fcntl
@@ -18,23 +18,23 @@ from httpapi.keys import PEOPLE, Jwk
 HOLDERS = (PEOPLE, *(service.name for service in ALL))
 OF_PEOPLE, OF_SERVICES = "public/people.json", "public/services.json"
 PUBLISHED_SECONDS = 600.0
-"""So long a new key is known to all before it signs: they read a URL every 5 minutes."""
+"""How long a new key is public before it signs: processes read its URL every 5 minutes."""
 PEOPLE_SECONDS = 900.0
 """How long a person's token lasts."""
 
 
 class Holders:
-    """The keys in one folder. All methods may be called while everything runs."""
+    """The keys in one folder. All methods may be called while the shop runs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def keys_of(self, holder: str) -> list[Jwk]:
-        """Its private keys, the newest last."""
+        """A holder's private keys, the newest last."""
         return sorted(keys.read(self._file(holder)), key=lambda key: float(key["from"]))
 
     def make_missing(self) -> list[str]:
-        """Gives a key to each holder that has none: who got one."""
+        """Makes a key for each holder that has none; returns these holders."""
         with self._changing():
             given = [holder for holder in HOLDERS if not self.keys_of(holder)]
             for holder in given:
@@ -44,7 +44,9 @@ class Holders:
         return given
 
     def renew(self, holders: Sequence[str], *, after: float = PUBLISHED_SECONDS) -> list[Jwk]:
-        """A further key of each, which signs after so many seconds; a first one at once."""
+        """Makes a further key for each holder, which signs after so many seconds; a first key at
+        once.
+        """
         with self._changing():
             made = []
             for holder in holders:
@@ -56,7 +58,7 @@ class Holders:
         return made
 
     def retire(self, holders: Sequence[str]) -> list[Jwk]:
-        """Drops the keys whose last token has ended by now: which ones."""
+        """Drops, and returns, the keys whose last token has expired."""
         with self._changing():
             dropped = []
             for holder in holders:
@@ -75,12 +77,12 @@ class Holders:
         seconds: float = PEOPLE_SECONDS,
         merchant: str = "",
     ) -> str:
-        """A token for this person. Raises FileNotFoundError where nobody has a key for that."""
+        """A token for this person. Raises FileNotFoundError without the people's key."""
         signer = self.signer(PEOPLE)
         return signer.for_person(sub, scopes=scopes, seconds=seconds, merchant=merchant)
 
     def signer(self, holder: str) -> keys.Signer:
-        """Raises FileNotFoundError where it has no key."""
+        """Raises FileNotFoundError if the holder has no key."""
         path = self._file(holder)
         if not path.exists():
             raise FileNotFoundError(path)
@@ -104,12 +106,12 @@ class Holders:
 
 
 def lasting(holder: str) -> float:
-    """Seconds that its tokens last."""
+    """The seconds that a holder's tokens last."""
     return PEOPLE_SECONDS if holder == PEOPLE else keys.SERVICE_SECONDS
 
 
 def _sorted_out(known: Sequence[Jwk], *, lasting: float) -> tuple[list[Jwk], list[Jwk]]:
-    """Those of which no token is good any more, and the others."""
+    """The keys whose tokens have all expired, and the others."""
     replaced_at = [float(later["from"]) for later in known[1:]] + [float("inf")]
     until = time.time() - lasting
     old = [key for key, at in zip(known, replaced_at, strict=True) if at < until]

@@ -1,5 +1,5 @@
-"""Who guesses passwords is kept out for a while, at the admin's login and at POST /token alike: by
-user and address together (django-axes counts), and by address alone, whatever the names are.
+"""Limits the guessing of passwords, at the admin's login and at POST /token: by user and address
+together (django-axes counts), and by address alone, whatever the names are.
 """
 
 from math import ceil
@@ -15,11 +15,11 @@ from httpapi.identity import DEMO
 from httpapi.problems import Problem
 
 TRIES_A_MINUTE, TRIES_AT_ONCE = 10, 30
-"""Logins from one address, right or wrong: each costs a password's hash, a tenth of a second."""
+"""Logins from one address, right or wrong: each costs a password hash, a tenth of a second."""
 
 
 class OneAddress:
-    """A backend that logs nobody in: it reads no names from an address that tries too many."""
+    """A backend that logs nobody in, but refuses an address with too many tries."""
 
     def authenticate(self, request: HttpRequest | None, **credentials: Any) -> None:
         """Raises PermissionDenied, by which Django asks no other backend."""
@@ -34,25 +34,28 @@ class OneAddress:
 
 
 def is_shut_out(request: HttpRequest) -> bool:
-    """Whether this login was refused unread; the one that used the last try up was still read."""
+    """Whether this login was refused unchecked; the login that used up the last try was checked."""
     found: Any = request
     is_locked = getattr(found, "axes_locked_out", False)
     return bool(is_locked and not getattr(found, "axes_failures_since_start", None))
 
 
 def locked_out(request: HttpRequest, response: HttpResponse, credentials: Any) -> HttpResponse:
-    """The answer to a login that was refused unread; others are answered as they were."""
+    """The answer to a login that was refused unchecked; `response` for any other."""
     if request.path_info.startswith("/token") or not is_shut_out(request):
         return response
     seconds = seconds_out(request)
-    told = {"minutes": ceil(seconds / 60), "is_of_address": hasattr(request, "shut_out_seconds")}
-    answered = render(request, "accounts/locked_out.html", told, status=429)
+    context = {
+        "minutes": ceil(seconds / 60),
+        "is_of_address": hasattr(request, "shut_out_seconds"),
+    }
+    answered = render(request, "accounts/locked_out.html", context, status=429)
     answered["Retry-After"] = str(seconds)
     return answered
 
 
 def too_many(request: HttpRequest) -> Problem:
-    """429."""
+    """The 429 for a login that was refused unchecked."""
     seconds = seconds_out(request)
     return Problem(
         status=429,
@@ -63,13 +66,13 @@ def too_many(request: HttpRequest) -> Problem:
 
 
 def seconds_out(request: HttpRequest) -> int:
-    """For how long who sent this is kept out."""
+    """How long the sender is locked out."""
     usual = int(settings.AXES_COOLOFF_TIME.total_seconds())
     return int(getattr(request, "shut_out_seconds", usual))
 
 
 def address_of(request: HttpRequest) -> str:
-    """The client's: behind a proxy that is believed, what that one says."""
+    """The client's address; behind a trusted proxy the one that the proxy names."""
     own = str(request.META.get("REMOTE_ADDR", ""))
     if not settings.SECURE_PROXY_SSL_HEADER:
         return own

@@ -1,15 +1,15 @@
-"""The refresh tokens of people: each is good once."""
+"""The refresh tokens of people: each can be used once."""
 
 from django.db import models
 from django.db.models.functions import Now
 
 
 class RefreshToken(models.Model):
-    """What a new access token is given for, until `expires_at`: once (`used_at`), and with a new
-    one in its place. One that comes a second time was stolen, from who sent it first or now: all of
-    its `login` are good no more.
+    """A token that can be exchanged once (`used_at`), until `expires_at`, for an access token and a
+    new refresh token. If it comes a second time, it was stolen by the first or the second sender:
+    all tokens of its `login` are revoked.
 
-    `digest`: of the token, which is kept nowhere. `person`: the user's key.
+    `digest`: of the token, which itself is stored nowhere. `person`: the user's key.
     """
 
     digest = models.CharField(max_length=64, primary_key=True, db_collation="C")

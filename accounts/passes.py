@@ -1,5 +1,5 @@
-"""With what tools ask: headers in the name of a person or of a service, signed with the keys of a
-folder, without asking anybody. They are none where nobody asks who comes.
+"""The headers of tools: tokens of a person or a service, signed with the keys of a folder. They are
+empty for a stack that does not authenticate.
 """
 
 import os
@@ -13,7 +13,7 @@ from contracts.doors import SHOP, Scope
 from httpapi.keys import FOLDER, PEOPLE, Signer
 
 LASTS = 24 * 3600.0
-"""Seconds that a person's token lasts: longer than what shows it."""
+"""Seconds that a person's token lasts: longer than any tool runs."""
 
 OF_PEOPLE = "DUETO_ACCOUNTS_KEY"
 
@@ -25,18 +25,20 @@ def bearer(token: str) -> Headers:
 
 
 class Passes:
-    """Of one stack."""
+    """The headers for one stack."""
 
     def __init__(self, folder: Path | None, *, key: str = "") -> None:
-        """`folder`: with the keys that the stack believes; None: it asks nobody who they are.
-        `key`: the file of the people's alone, where there is no more.
+        """`folder`: with the keys that the stack trusts; None: it does not authenticate. `key`:
+        only the file of the people's key, instead of a folder.
         """
         self._holders = Holders(folder) if folder else None
         self._people = Signer(key) if key else None
         self._kept: dict[tuple[str, ...], tuple[float, Headers]] = {}
 
     def person(self, sub: str, *scopes: Scope, merchant: str = "") -> Headers:
-        """With these scopes; without any, of a shopper. Raises FileNotFoundError: no key."""
+        """A person's, with these scopes (default: a shopper's). Raises FileNotFoundError without a
+        key.
+        """
         chosen = scopes or (SHOP,)
         if self._holders is None and self._people is None:
             return {}
@@ -49,13 +51,13 @@ class Passes:
         return found
 
     def service(self, name: str, *, to: str) -> Headers:
-        """Of a service that calls another one, for a minute. Raises FileNotFoundError: no key."""
+        """A service's, for a call to another. Raises FileNotFoundError without a key."""
         return bearer(self._holders.signer(name).for_service(to)) if self._holders else {}
 
 
 def found_in(usual: Path) -> Passes:
-    """By the key in DUETO_ACCOUNTS_KEY, or those in DUETO_KEYS, else in this folder; where there is
-    none, whoever comes shows nothing.
+    """Signed with the key DUETO_ACCOUNTS_KEY, or those of the folder DUETO_KEYS, or of `usual`;
+    empty headers without a key.
     """
     if key := os.environ.get(OF_PEOPLE):
         return Passes(None, key=key)
@@ -64,6 +66,6 @@ def found_in(usual: Path) -> Passes:
 
 
 def of(environment: Mapping[str, str]) -> Passes:
-    """For the stack whose environment this is."""
+    """For the stack with this environment."""
     is_asked = environment.get("DUETO_AUTH") == "required" and environment.get(FOLDER)
     return Passes(Path(environment[FOLDER]) if is_asked else None)

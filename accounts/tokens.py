@@ -1,4 +1,4 @@
-"""Tokens of people: an access token of minutes, and a refresh token of hours that is good once."""
+"""Tokens of people: an access token for minutes, a refresh token for hours that is used once."""
 
 import secrets
 import uuid
@@ -24,14 +24,14 @@ from httpapi import authentication, keys
 from httpapi.problems import Problem
 
 LOGIN_SECONDS = 8 * 3600
-"""From a login on; after that the name and the password are asked for again."""
+"""From a login on; afterwards the person must log in again."""
 KEPT_SECONDS = PEOPLE_SECONDS * 2 / 3
-"""So long the dashboard asks with the same token of a person."""
+"""How long the dashboard uses the same token of a person."""
 MOST_KEPT = 1_000
 
 
 class Tokens(TypedDict):
-    """As OAuth 2 names them. `expires_in`: seconds, of the access token."""
+    """Named as in OAuth 2. `expires_in`: the access token's seconds."""
 
     access_token: str
     token_type: str
@@ -41,13 +41,13 @@ class Tokens(TypedDict):
 
 
 def begin(person: Any) -> Tokens:
-    """Of who has just logged in. Raises Problem: 503 without a key, 403 where the name is no id."""
+    """Tokens for a login. Raises Problem: 503 without a key, 403 if the name can't be a user_id."""
     return _given(person, login=uuid.uuid4().hex, until=timezone.now() + _LOGIN)
 
 
 def renew(token: str) -> Tokens:
-    """New ones for a refresh token. Raises Problem (401): it is unknown, over, or was used before;
-    then all of its login are good no more.
+    """New tokens for a refresh token. Raises Problem (401) if it is unknown, expired, or used
+    before; then all tokens of its login are revoked.
     """
     with transaction.atomic():
         found = RefreshToken.objects.select_for_update().filter(pk=_digest(token)).first()
@@ -63,13 +63,13 @@ def renew(token: str) -> Tokens:
 
 
 def access(person: Any, *, via: str = "") -> str:
-    """An access token. `via`: what asks in the person's name, where that is not the person."""
+    """An access token. `via`: the program that acts for the person, if any."""
     name = person.get_username()
     if not bounds.is_id(name):
         raise Problem(
             status=403,
             code="forbidden",
-            detail=f"Where a name is to be a user_id it has at most {bounds.MOST_ID} characters:"
+            detail=f"A name that is a user_id has at most {bounds.MOST_ID} characters:"
             f" {bounds.IDS_CHARACTERS}.",
         )
     return _signer().for_person(
@@ -85,8 +85,8 @@ _kept: dict[tuple[Any, ...], tuple[float, str]] = {}
 
 
 def headers_of(person: Any) -> Mapping[str, str]:
-    """With which this process asks the services in a person's name; none where it has no key, as in
-    the mode `demo`. The same token for some time, unless what the person may changes.
+    """The headers for calls in a person's name; empty without a key, as in the mode `demo`. The
+    token is reused for KEPT_SECONDS, unless the person's scopes change.
     """
     if not settings.ACCOUNTS_KEY:
         return {}
@@ -101,18 +101,18 @@ def headers_of(person: Any) -> Mapping[str, str]:
 
 
 def may(person: Any, scope: Scope) -> bool:
-    """Whether a person whom this process asks for would be let in with this scope."""
+    """Whether calls in this person's name have the scope."""
     return not settings.ACCOUNTS_KEY or scope in groups.scopes_of(person)
 
 
 def public_keys() -> list[keys.Jwk]:
-    """Of who signs here. Raises Problem (503) without a key."""
+    """The public keys of this process. Raises Problem (503) without a key."""
     _signer()
     return [keys.public(key) for key in keys.read(Path(settings.ACCOUNTS_KEY))]
 
 
 def forget() -> None:
-    """All that is remembered; the settings are read again."""
+    """Clears the caches; the settings are read again."""
     _kept.clear()
     _signer_of.cache_clear()
 
@@ -137,7 +137,7 @@ def _given(person: Any, *, login: str, until: Any) -> Tokens:
 
 
 def _person_of(token: RefreshToken) -> Any:
-    """None who may not log in any more."""
+    """The token's person; None if they may not log in any more."""
     return get_user_model().objects.filter(pk=token.person, is_active=True).first()
 
 
@@ -152,7 +152,7 @@ def _signer() -> keys.Signer:
             status=503,
             code="no_key",
             detail="No token is given here: this process has no key (DUETO_ACCOUNTS_KEY)."
-            " In the mode demo nobody needs one.",
+            " In the mode demo none is needed.",
         )
     return _signer_of(settings.ACCOUNTS_KEY)
 

@@ -1,4 +1,4 @@
-"""Where people get their tokens, and the services the keys by which they know them."""
+"""The doors for people's tokens, and for the keys that verify them."""
 
 from typing import Annotated, Any, TypedDict
 
@@ -16,7 +16,7 @@ from httpapi.problems import Problem
 from httpapi.steps import PlainView
 
 KEYS_SECONDS = 300
-"""For which the public keys may be kept."""
+"""How long the public keys may be cached."""
 
 
 class Login(msgspec.Struct, frozen=True):
@@ -39,7 +39,7 @@ class Keys(TypedDict):
 
 
 class TokenView(PlainView):
-    """POST a name and a password: an access token of 15 minutes, and a refresh token of 8 hours."""
+    """POST a name and a password: an access token for 15 minutes, a refresh token for 8 hours."""
 
     @door(
         PUBLIC,
@@ -61,18 +61,18 @@ class TokenView(PlainView):
             raise Problem(
                 status=401,
                 code="wrong_login",
-                detail="There is no such name with this password.",
+                detail="The name or the password is wrong.",
                 headers={"WWW-Authenticate": "Bearer"},
             )
         given = tokens.begin(person)
-        del request.session  # none begins here; who counts the logins would begin one
+        del request.session  # no session begins here; django-axes would begin one
         user_logged_in.send(sender=type(person), request=request, user=person)
         return answer(given)
 
 
 class RefreshView(PlainView):
-    """POST a refresh token: new tokens for it. It is good once; used again, none of its login is
-    good any more.
+    """POST a refresh token: new tokens for it. It can be used once; a second use revokes all tokens
+    of its login.
     """
 
     @door(
@@ -86,7 +86,7 @@ class RefreshView(PlainView):
 
 
 class KeysView(PlainView):
-    """GET: the public keys by which a person's token is known (RFC 7517)."""
+    """GET: the public keys that verify people's tokens (RFC 7517)."""
 
     @door(PUBLIC, gives={200: Keys}, refuses={503: ("no_key",)})
     def get(self, request: HttpRequest) -> HttpResponse:

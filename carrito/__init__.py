@@ -3,8 +3,8 @@
 Owns         carts and their items, checkouts (accepted, frozen), orders
 Offers       the cart; POST /checkout/saga for every pattern; create, confirm, cancel an order;
              unlock a cart
-Calls        inventario: what is offered, and what a cart costs before its checkout is accepted
-Accepts      the checkout; says checkout.initiated itself where there is no orchestrator
+Calls        inventario: the offers, and the prices of a cart before its checkout is accepted
+Accepts      the checkout; publishes checkout.initiated itself in the choreographed pattern
 Reacts to    payment.processed, inventory.committed, inventory.commit.failed, inventory.restored,
              inventory.reserve.failed, inventory.unreserved
 Answers      order.create, order.confirm, order.cancel, checkout.fail

@@ -1,4 +1,4 @@
-"""Carts, checkouts and orders, to look at. They change through the shop and its sagas only."""
+"""Carts, checkouts and orders, read-only: they change only through the shop and its sagas."""
 
 from django.contrib import admin
 from django.utils.safestring import SafeString

@@ -1,7 +1,7 @@
-"""Filling a cart. No saga is involved: each runs in the transaction that its view opens.
+"""Filling a cart. No saga is involved: each function runs in the transaction that its view opens.
 
-What is offered is asked of inventario before: prices, and what is available now (a reservation
-decides).
+The view gets the offers from inventario before: prices, and how many are available now. Only the
+reservation in the saga decides.
 """
 
 import uuid
@@ -28,7 +28,7 @@ _client = Client("inventario", timeout=5.0, connections=waiting.MOST_WAITING)
 
 
 IN_A_CALL = 200
-"""So that the path stays below what HTTP servers take: 4 kB."""
+"""Keeps the path below the 4 kB that HTTP servers accept."""
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -44,12 +44,14 @@ class _OfferPage(msgspec.Struct, frozen=True):
 
 
 def offers(*, product_ids: Iterable[str]) -> dict[str, Offer]:
-    """By product id; unknown products are missing. Raises Problem (503) without inventario."""
+    """The offers by product id, without unknown products. Raises Problem (503) if inventario is
+    away.
+    """
     return {offer.id: offer for ids in calls(product_ids=product_ids) for offer in _asked_for(ids)}
 
 
 def calls(*, product_ids: Iterable[str]) -> list[list[str]]:
-    """Those ids that a product can have, as many as one call can ask for in each list."""
+    """The ids that a product can have, in lists for one call each."""
     ids = sorted(
         {
             product_id
@@ -68,7 +70,7 @@ def _asked_for(ids: list[str]) -> list[Offer]:
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """How many of which product; a product's id may come as a number."""
+    """A product, by its id (also as a number), and how many pieces of it."""
 
     product_id: Id | WholeNumber
     quantity: Quantity
@@ -79,14 +81,14 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class NewCart(msgspec.Struct, frozen=True):
-    """A cart to be made, empty or filled. `user_id`: whose; the caller's own may be left out."""
+    """A cart to be made, empty or filled. `user_id`: its user; default: the caller."""
 
     user_id: Id | WholeNumber | None = None
     items: Annotated[list[Wanted], msgspec.Meta(max_length=bounds.MOST_LINES_READ)] = []
 
 
 class NotChanged(Exception):
-    """The cart was left as it is."""
+    """The cart was not changed."""
 
     def __init__(self, refused: Refused) -> None:
         super().__init__(refused.detail)
@@ -94,9 +96,7 @@ class NotChanged(Exception):
 
 
 def create(*, carts: Sequence[NewCart], offers: Mapping[str, Offer]) -> list[Cart | Refused]:
-    """Makes the carts. One whose items can't be had is refused: unknown_product, out_of_stock,
-    cart_too_large.
-    """
+    """Makes the carts. Refused: unknown_product, out_of_stock, cart_too_large."""
     made: list[Cart | Refused] = []
     items: list[CartItem] = []
     for new in carts:
@@ -115,7 +115,7 @@ def create(*, carts: Sequence[NewCart], offers: Mapping[str, Offer]) -> list[Car
 def add_item(
     *, cart_id: str, wanted: Wanted, offer: Offer | None, user_id: str | None = None
 ) -> None:
-    """Adds to what is in the cart already, at today's price. `user_id`: whose cart it must be.
+    """Adds pieces to a cart, at today's price. `user_id`: whose cart it must be.
 
     Raises Cart.DoesNotExist, NotChanged (cart_in_checkout, cart_checked_out, unknown_product,
     out_of_stock, cart_too_large, unreadable).
@@ -160,7 +160,7 @@ def _locked(cart_id: str, user_id: str | None) -> Cart:
 
 
 def _set_line(cart: Cart, product_id: str, quantity: int, offer: Offer | None) -> None:
-    """The line as it is from now on, if the cart can be bought with it."""
+    """Writes the line, if the cart can be bought with it."""
     line = _line(product_id, quantity, offer)
     if isinstance(line, Refused):
         raise NotChanged(line)
@@ -183,7 +183,7 @@ def _changed(cart: Cart) -> None:
 
 
 def _lines(wanted: Sequence[Wanted], offers: Mapping[str, Offer]) -> list[Line] | Refused:
-    """What is named twice is one line, of the sum."""
+    """The lines of a new cart; a product that is named twice is one line."""
     quantities: Counter[str] = Counter()
     for item in wanted:
         quantities[item.product] += item.quantity
@@ -198,12 +198,8 @@ def _lines(wanted: Sequence[Wanted], offers: Mapping[str, Offer]) -> list[Line] 
 
 def _line(product_id: str, quantity: int, offer: Offer | None) -> Line | Refused:
     if offer is None:
-        return _unknown(product_id)
+        return Refused(refusals.UNKNOWN_PRODUCT, f"There is no product {product_id}.")
     if quantity > offer.available:
         detail = f"Product {product_id}: {quantity} wanted, {offer.available} available."
         return Refused(refusals.OUT_OF_STOCK, detail)
     return Line(product_id, quantity, offer.price)
-
-
-def _unknown(product_id: str) -> Refused:
-    return Refused(refusals.UNKNOWN_PRODUCT, f"There is no product {product_id}.")

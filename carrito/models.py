@@ -19,7 +19,7 @@ class CartStatus(models.TextChoices):
 
 
 class Cart(models.Model):
-    """What a shopper wants. Locked (checking_out) while a checkout of it runs."""
+    """A shopper's cart. Locked (checking_out) while a checkout of it runs."""
 
     for_admin = CHANGED_ONLY
 
@@ -41,7 +41,7 @@ class Cart(models.Model):
 
 
 class CartItem(models.Model):
-    """A line; the price is the one that the shopper was shown last."""
+    """A line of a cart, at the price that the shopper was shown last."""
 
     id = models.BigAutoField(primary_key=True)
     cart = models.ForeignKey(Cart, on_delete=models.CASCADE, related_name="items", db_index=False)
@@ -53,7 +53,7 @@ class CartItem(models.Model):
         decimal_places=2,
         null=True,
         blank=True,
-        help_text="Before it changed in a checkout that was refused; none once that is accepted.",
+        help_text="The price before a refused checkout changed it; empty once one is accepted.",
     )
 
     class Meta:
@@ -81,7 +81,9 @@ class Checkout(AcceptedSaga):
     cart_version = models.PositiveIntegerField()
     items = Json(help_text="The lines as they were frozen.")
     price_changes = Json(
-        default=list, db_default=[], help_text="What had become cheaper since the cart showed it."
+        default=list,
+        db_default=[],
+        help_text="Products that had become cheaper since the cart showed them.",
     )
 
     class Meta(AcceptedSaga.Meta):
@@ -103,7 +105,7 @@ class Checkout(AcceptedSaga):
 
 
 class Address(coordination.PersonalData):
-    """Of the bill of a checkout."""
+    """The billing address of a checkout."""
 
     class Meta:
         verbose_name_plural = "addresses"

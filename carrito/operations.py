@@ -1,4 +1,4 @@
-"""What carrito can do in a saga. Each: lock the rows of the whole list, decide, write."""
+"""The operations of carrito in a saga. Each locks the rows of its list, decides, writes."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -24,10 +24,10 @@ SERVICE = "carrito"
 
 
 class Accept(acceptance.Accept, frozen=True, kw_only=True):
-    """Check this cart out. `user_id` may be left out; it is the cart's then.
+    """Check this cart out. `user_id`: None means the cart's user.
 
-    `is_shown_own`: the user sees only their own, and another's cart is as unknown as none.
-    `prices`: what its products cost now, by id, as far as that is known.
+    `is_shown_own`: the caller sees only their own carts; another's is refused as unknown.
+    `prices`: current prices by product id, as far as they are known.
     """
 
     cart_id: IdRead
@@ -38,7 +38,7 @@ class Accept(acceptance.Accept, frozen=True, kw_only=True):
 
 
 class PriceChanged(Refused, frozen=True, kw_only=True):
-    """Something costs more now than the cart showed. `cart`: as it is shown from now on."""
+    """A product costs more now than the cart showed. `cart`: the cart at the new prices."""
 
     cart: LockedCart
 
@@ -47,9 +47,9 @@ class PriceChanged(Refused, frozen=True, kw_only=True):
 def accept(commands: Sequence[Accept]) -> list[Outcome]:
     """Locks the cart, freezes its lines, prices and total, and records the checkout.
 
-    What costs less now is bought at the new price. What costs more is refused; the cart shows the
-    new price from then on, and can be bought at it. Done with `repeats`, another saga's id: the
-    user's key stands for that one already.
+    A product that costs less now is bought at the new price. If a product costs more, the checkout
+    is refused; the cart then shows the new price, and can be bought at it. Done with `repeats`,
+    another saga's id: the user's key belongs to that saga already.
     Refused: unknown_cart, cart_of_another_user, empty_cart, cart_in_checkout, cart_checked_out,
     cart_too_large, price_changed, unreadable, idempotency_key_reused, too_many_under_way.
     """
@@ -66,7 +66,7 @@ def accept(commands: Sequence[Accept]) -> list[Outcome]:
 
 @undoes(accept)
 def fail_checkout(commands: Sequence[Undo]) -> list[Outcome]:
-    """The checkout ended without a sale: says why, and gives the cart back to the shopper."""
+    """Ends the checkout without a sale: records the failure, and unlocks the cart."""
     failures = {
         command.saga_id: command.failure or Failure("", refusals.STOPPED) for command in commands
     }
@@ -79,7 +79,7 @@ OWNER = Owner(model=Checkout, accept=accept, fail=fail_checkout)
 
 @does(service=SERVICE)
 def create_order(commands: Sequence[CreateOrder]) -> list[Outcome]:
-    """An order, pending, from the frozen checkout, if its total was paid. Refused: no_checkout,
+    """Makes a pending order from the frozen checkout, if its total was paid. Refused: no_checkout,
     wrong_amount.
     """
     ids = {command.saga_id: str(uuid.uuid4()) for command in commands}
@@ -92,7 +92,7 @@ def create_order(commands: Sequence[CreateOrder]) -> list[Outcome]:
 
 
 def decide_order(*, order_id: str, due: Decimal | None, paid: Decimal) -> Outcome:
-    """Whether there is to be an order. `due`: the frozen total of a checkout that runs."""
+    """Whether an order is made. `due`: the frozen total of the running checkout, if any."""
     if due is None:
         return Refused(refusals.NO_CHECKOUT, "No checkout of this saga is running.")
     if paid != due:
@@ -102,7 +102,7 @@ def decide_order(*, order_id: str, due: Decimal | None, paid: Decimal) -> Outcom
 
 @undoes(create_order)
 def cancel_order(commands: Sequence[Undo]) -> list[Outcome]:
-    """Cancels the order, also a confirmed one (a return)."""
+    """Cancels the order, also a confirmed order (a return)."""
     cancelled = store.cancel_orders(
         reasons={command.saga_id: command.reason for command in commands}
     )
@@ -111,12 +111,12 @@ def cancel_order(commands: Sequence[Undo]) -> list[Outcome]:
 
 @does(service=SERVICE)
 def confirm_order(commands: Sequence[Conclude]) -> list[Outcome]:
-    """Confirms the order: the checkout is completed. Refused, out of a saga only: no_order."""
+    """Confirms the order, which completes the checkout. Refused, outside a saga only: no_order."""
     confirmed = store.confirm_orders(saga_ids=[command.saga_id for command in commands])
     return [
         Done({"order_id": found[0], "confirmed_at": found[1].isoformat()})
         if (found := confirmed.get(command.saga_id))
-        else Refused(refusals.NO_ORDER, "No pending order of this saga is there.")
+        else Refused(refusals.NO_ORDER, "This saga has no pending order.")
         for command in commands
     ]
 
@@ -124,7 +124,7 @@ def confirm_order(commands: Sequence[Conclude]) -> list[Outcome]:
 def record(
     *, commands: Sequence[Accept], carts: Mapping[str, LockedCart]
 ) -> list[Snapshot | Refused]:
-    """Records the checkouts; each as it was frozen, or why not. `carts`: locked, by id."""
+    """Records the checkouts; returns each as frozen, or its refusal. `carts`: locked, by id."""
     frozen = snapshots(commands=commands, carts=carts)
     accepted = [snapshot for snapshot in frozen if isinstance(snapshot, Snapshot)]
     bought = {snapshot.cart.id: snapshot.cart for snapshot in accepted}
@@ -140,7 +140,7 @@ def record(
 def snapshots(
     *, commands: Sequence[Accept], carts: Mapping[str, LockedCart]
 ) -> list[Snapshot | Refused]:
-    """The checkouts as all their steps will see them, or why not. `carts`: locked, by id."""
+    """The checkouts as all their steps will see them, or refusals. `carts`: locked, by id."""
     frozen: list[Snapshot | Refused] = []
     taken: set[str] = set()
     for command in commands:
@@ -155,7 +155,7 @@ def snapshots(
 
 
 def priced(*, cart: LockedCart | None, prices: Mapping[str, Decimal]) -> LockedCart | None:
-    """The cart at these prices; a line of which none is known keeps the one that it has."""
+    """The cart at these prices; a line without a known price keeps its own."""
     if cart is None or not prices:
         return cart
     known = [
@@ -173,8 +173,8 @@ def priced(*, cart: LockedCart | None, prices: Mapping[str, Decimal]) -> LockedC
 
 
 def decide_accept(*, command: Accept, cart: LockedCart | None, is_taken: bool) -> Refused | None:
-    """Whether this cart can be checked out, at the prices of now. `is_taken`: by an earlier command
-    of the same list.
+    """Why this cart, at current prices, can't be checked out. `is_taken`: an earlier command of the
+    same list checks it out.
     """
     is_another = cart is not None and command.user_id not in (None, cart.user_id)
     if cart is None or (is_another and command.is_shown_own):
@@ -193,19 +193,19 @@ def decide_accept(*, command: Accept, cart: LockedCart | None, is_taken: bool) -
 
 
 def decide_prices(*, cart: LockedCart) -> PriceChanged | None:
-    """Whether nothing in the cart costs more than the shopper was shown."""
+    """The refusal if a product costs more than the shopper was shown."""
     risen = [change for change in cart.price_changes if change.now > change.was]
     if not risen:
         return None
-    told = "; ".join(
+    risen_prices = "; ".join(
         f"product {change.product_id} from {change.was} to {change.now}" for change in risen
     )
-    detail = f"Prices have risen since the cart showed them: {told}. It shows them now."
+    detail = f"Prices have risen since the cart showed them: {risen_prices}. It shows them now."
     return PriceChanged(refusals.PRICE_CHANGED, detail, cart=cart)
 
 
 def decide_size(*, lines: Sequence[Line]) -> Refused | None:
-    """Whether a cart with these lines can be bought: what is summed here, no step sums again."""
+    """The refusal if a cart with these lines is too large: no later step checks its sum."""
     if len(lines) > bounds.MOST_LINES:
         return _too_large(f"at most {bounds.MOST_LINES} different products, not {len(lines)}")
     for line in lines:
@@ -215,7 +215,7 @@ def decide_size(*, lines: Sequence[Line]) -> Refused | None:
                 f" of product {line.product_id}"
             )
         if not bounds.is_money(line.unit_price, most=bounds.MOST_PRICE):
-            detail = f"The price of product {line.product_id} is none: {line.unit_price}."
+            detail = f"The price of product {line.product_id} is not valid: {line.unit_price}."
             return Refused(refusals.UNREADABLE, detail)
     total = store.total_of(lines)
     if total > bounds.MOST_MONEY:
@@ -228,13 +228,13 @@ def _too_large(limit: str) -> Refused:
 
 
 def _user_of(command: Accept, carts: Mapping[str, LockedCart]) -> str | None:
-    """The cart's; None where another user asks, or there is no such cart."""
+    """The cart's user; None if another user asks, or there is no such cart."""
     cart = carts.get(command.cart_id)
     return cart.user_id if cart and command.user_id in (None, cart.user_id) else None
 
 
 def told(*, accepted: Snapshot) -> dict[str, Any]:
-    """What the shopper is answered of it: its total, and what has become cheaper, if anything."""
+    """The shopper's answer: the total, and the products that have become cheaper, if any."""
     changes = accepted.cart.price_changes
     return {"total_amount": str(accepted.total_amount)} | (
         {"price_changes": changes} if changes else {}

@@ -1,8 +1,8 @@
-"""What a cart's products cost now: asked of inventario before a checkout of it is accepted.
+"""The current prices of a cart's products, from inventario, before its checkout is accepted.
 
-Checkouts that come at once are asked for together: one call, of all their products. Where
-inventario can't be asked, the prices hold that the shopper was shown, and it is left alone for a
-moment: a checkout waits for no service that is away.
+Concurrent checkouts share one call for all their products. If inventario does not answer, the
+prices that the shopper was shown hold, and it is not called for REST_SECONDS: no checkout waits for
+a service that is away.
 """
 
 import logging
@@ -37,8 +37,8 @@ class _PriceList(msgspec.Struct, frozen=True):
 
 
 def of_cart(*, cart_id: str, user_id: str | None = None) -> Mapping[str, Decimal]:
-    """By product id, as far as they can be known now; others may be among them. `user_id`: whose
-    cart it must be.
+    """Prices by product id, as far as known; products of other carts may be among them. `user_id`:
+    whose cart it must be.
     """
     product_ids = store.products_of(cart_id=cart_id, user_id=user_id)
     if not product_ids or _is_resting():
@@ -48,8 +48,8 @@ def of_cart(*, cart_id: str, user_id: str | None = None) -> Mapping[str, Decimal
 
 
 def _ask_together(*, commands: Sequence[Sequence[str]]) -> list[Mapping[str, Decimal]]:
-    """For each what all of them cost. One at a time in this process: none asks while one that
-    hangs is waited for, and those who have waited behind it find that it is left alone.
+    """For each command the prices of all. One batch at a time in this process: batches that waited
+    behind a call that failed find inventario resting, and make none.
     """
     product_ids = [product_id for ids in commands for product_id in ids]
     known: dict[str, Decimal] = {}

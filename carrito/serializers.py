@@ -13,7 +13,7 @@ from coordination.owner_views import failure_of
 
 
 class ItemShown(TypedDict):
-    """A line of a cart; `previous_price`: what the shopper was shown, where that has changed."""
+    """A line of a cart. `previous_price`: the price shown before, if it has changed."""
 
     product_id: str
     quantity: int
@@ -22,7 +22,7 @@ class ItemShown(TypedDict):
 
 
 class CartShown(TypedDict):
-    """A cart. `checking_out`: locked, as a checkout of it runs."""
+    """A cart. `checking_out`: locked while a checkout of it runs."""
 
     id: str
     user_id: str
@@ -33,7 +33,7 @@ class CartShown(TypedDict):
 
 
 class LineShown(TypedDict):
-    """A line as its checkout has frozen it."""
+    """A line as its checkout froze it."""
 
     product_id: str
     quantity: int
@@ -62,7 +62,7 @@ class OrdersOfCart(TypedDict):
 
 
 class PriceChangeShown(TypedDict):
-    """What costs less now than the shopper was shown."""
+    """A product that costs less now than the shopper was shown."""
 
     product_id: str
     was: str
@@ -70,7 +70,7 @@ class PriceChangeShown(TypedDict):
 
 
 class CheckoutState(TypedDict):
-    """Where a checkout stands, as carrito knows it. `failure`: why it has ended without success."""
+    """Where a checkout stands, as carrito knows it. `failure`: why it ended without success."""
 
     saga_id: str
     saga: str
@@ -87,13 +87,13 @@ class CheckoutState(TypedDict):
 
 
 class CheckoutShown(CheckoutState):
-    """The same, and where to look again."""
+    """The same, and the URL of its state."""
 
     status_url: str
 
 
 class CheckoutBegun(TypedDict):
-    """A checkout that is accepted, and durable."""
+    """A checkout that is accepted and durable."""
 
     saga_id: str
     saga: str
@@ -106,7 +106,7 @@ class CheckoutBegun(TypedDict):
 
 
 def cart(cart: Cart) -> CartShown:
-    """A cart with its items, in the order in which they were added, and what they come to."""
+    """A cart with its items, in the order in which they were added, and their total."""
     items = sorted(cart.items.all(), key=attrgetter("pk"))
     lines = [Line(item.product_id, item.quantity, item.unit_price) for item in items]
     return {
@@ -120,7 +120,7 @@ def cart(cart: Cart) -> CartShown:
 
 
 def _item(item: CartItem) -> ItemShown:
-    """A line; with `previous_price` where its price has changed since the shopper was shown it."""
+    """A line; with `previous_price` if its price has changed since it was shown."""
     shown: ItemShown = {
         "product_id": item.product_id,
         "quantity": item.quantity,

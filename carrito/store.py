@@ -22,7 +22,7 @@ _execute = sql.of("carrito")
 
 
 class PriceChange(msgspec.Struct, frozen=True):
-    """What one piece of a product cost in the cart, and what it costs now."""
+    """The price of a piece of a product in the cart, and its price now."""
 
     product_id: str
     was: Decimal
@@ -33,8 +33,8 @@ class PriceChange(msgspec.Struct, frozen=True):
 class LockedCart:
     """A cart whose row is locked, with its lines.
 
-    `price_changes`: of those whose prices are others now. `is_marked`: a line shows that its price
-    has changed before.
+    `price_changes`: products whose price differs from the cart's. `is_marked`: a line shows an
+    earlier change of its price.
     """
 
     id: str
@@ -48,7 +48,7 @@ class LockedCart:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A checkout to be recorded: the cart as it was frozen, and what the saga's steps see of it."""
+    """A checkout to be recorded: the frozen cart, and the context that the saga's steps see."""
 
     context: Context
     cart: LockedCart
@@ -57,7 +57,7 @@ class Snapshot:
 
 
 def lock_carts(*, ids: Sequence[str]) -> dict[str, LockedCart]:
-    """The carts, by id. The lines are read once the lock is held: they can't change then."""
+    """Locks the carts, by id. Their lines are read under the lock: they can't change."""
     carts = _execute(
         """
         SELECT id, user_id, status, version FROM carrito_cart WHERE id = ANY(%s)
@@ -91,9 +91,7 @@ def lock_carts(*, ids: Sequence[str]) -> dict[str, LockedCart]:
 
 
 def products_of(*, cart_id: str, user_id: str | None) -> list[str]:
-    """What is in this user's cart (None: whoever's) at this moment, by product id; its row is not
-    locked.
-    """
+    """The ids of the products in a cart, without a lock. `user_id`: whose it must be; None: any."""
     rows = _execute(
         """
         SELECT product_id FROM carrito_cartitem AS item WHERE cart_id = %s
@@ -106,8 +104,8 @@ def products_of(*, cart_id: str, user_id: str | None) -> list[str]:
 
 
 def show_prices(*, accepted: Sequence[LockedCart], refused: Sequence[LockedCart]) -> None:
-    """Has these carts' lines show what they cost now; in one that was refused, each that changed
-    shows what it cost before, too.
+    """Sets the lines of these carts to current prices. The changed lines of a refused cart also
+    keep the price before.
     """
     shown = [
         *(
@@ -152,8 +150,8 @@ def show_prices(*, accepted: Sequence[LockedCart], refused: Sequence[LockedCart]
 
 
 def add_checkouts(*, accepted: Sequence[Snapshot]) -> None:
-    """Records the checkouts, and locks their carts for shoppers. One that its own first event sets
-    going runs at once.
+    """Records the checkouts, and locks their carts for shoppers. A choreographed checkout, which
+    its first event starts, is running at once.
     """
     if not accepted:
         return
@@ -200,10 +198,10 @@ def add_checkouts(*, accepted: Sequence[Snapshot]) -> None:
 
 
 def add_orders(*, ids: Mapping[str, str], paid: Mapping[str, Decimal]) -> dict[str, Decimal]:
-    """An order (`ids`: saga id to order id) for each checkout that still runs, and whose total is
-    what was paid. Returns the totals of those that run, by saga id.
+    """Makes an order (`ids`: saga id to order id) of each running checkout whose total was paid.
+    Returns the totals of the running checkouts, by saga id.
 
-    OFFSET 0 has PostgreSQL look up each checkout by its key, whatever it believes of `ended_at`.
+    OFFSET 0 makes PostgreSQL look up each checkout by its key, whatever it estimates of `ended_at`.
     """
     rows = _execute(
         """
@@ -234,7 +232,7 @@ def add_orders(*, ids: Mapping[str, str], paid: Mapping[str, Decimal]) -> dict[s
 
 
 def cancel_orders(*, reasons: Mapping[str, str]) -> set[str]:
-    """Cancels the orders of these sagas (`reasons` by saga id); which ones there were."""
+    """Cancels the orders of these sagas (`reasons` by saga id); returns the sagas that had one."""
     rows = _execute(
         """
         UPDATE carrito_order AS placed
@@ -249,9 +247,9 @@ def cancel_orders(*, reasons: Mapping[str, str]) -> set[str]:
 
 
 def confirm_orders(*, saga_ids: Sequence[str]) -> dict[str, tuple[str, datetime]]:
-    """Confirms pending orders; their checkouts are completed, their carts checked out.
+    """Confirms pending orders, completes their checkouts, and closes their carts.
 
-    Returns order id and time by saga id, for those that were pending.
+    Returns order id and time by saga id, of the orders that were pending.
     """
     rows = _execute(
         f"""
@@ -277,7 +275,7 @@ def confirm_orders(*, saga_ids: Sequence[str]) -> dict[str, tuple[str, datetime]
 
 
 def fail_checkouts(*, failures: Mapping[str, Failure]) -> None:
-    """Ends the checkouts, unlocks their carts. A cart that was sold and returned stays closed."""
+    """Ends the checkouts, and unlocks their carts. A cart that was sold stays closed."""
     ended = _execute(
         f"""
         WITH ended AS (
@@ -304,7 +302,7 @@ def total_of(items: Sequence[Line]) -> Decimal:
     return sum((line.unit_price * line.quantity for line in items), Decimal("0.00"))
 
 
-# Looking at carts, checkouts and orders.
+# Queries.
 
 
 def cart(*, cart_id: str, user_id: str | None = None) -> Cart | None:
@@ -320,14 +318,14 @@ def order(*, order_id: str, user_id: str | None = None) -> Order | None:
 
 
 def orders_of_cart(*, cart_id: str) -> list[Order]:
-    """Newest first; one that was not cancelled at most."""
+    """Newest first; at most one of them is not cancelled."""
     return list(
         Order.objects.select_related("checkout").filter(cart_id=cart_id).order_by("-created_at")
     )
 
 
 def checkout(*, saga_id: str, user_id: str | None = None) -> Checkout | None:
-    """The checkout with its order, if it has one; without its lines, which may be damaged."""
+    """The checkout with its order, if any; without its lines, which may be damaged."""
     found = Checkout.objects.select_related("order").defer("items")
     return found.filter(owned_by(user_id), pk=saga_id).first()
 

@@ -1,6 +1,6 @@
 """The HTTP door of carrito: carts, orders, and the checkout of all patterns. No decisions here.
 
-shopper -> POST /checkout/saga -> what do its products cost now? (prices)
+shopper -> POST /checkout/saga -> prices: what the cart's products cost now
                                -> accept: lock the cart, freeze it, record the checkout
            (operations)        -> choreographed: its first event is in carrito's own outbox
                                -> orchestrated:  handed over at once (coordination.handover)
@@ -58,7 +58,7 @@ class _Quantity(msgspec.Struct, frozen=True):
 
 
 class CartsView(APIView):
-    """POST makes an empty cart, or a filled one; a list makes many (207)."""
+    """POST makes a cart, empty or filled; a list makes many (207)."""
 
     @door(
         SHOP,
@@ -95,7 +95,7 @@ class CartView(APIView):
 
 
 class CartItemsView(APIView):
-    """POST adds an item. More than is available is refused here already."""
+    """POST adds an item; more than is available is refused."""
 
     @door(SHOP, takes=Wanted, gives={201: serializers.CartShown}, refuses=_OF_ITEMS)
     def post(self, request: Request, cart_id: str) -> HttpResponse:
@@ -135,7 +135,7 @@ class CartItemView(APIView):
 
 
 class OrderStepView(StepView):
-    """What the saga does to its order, which a path may name by its own id."""
+    """A step on a saga's order; the path may name the order by its own id."""
 
     def saga_of(self, **path: str) -> str | None:
         return store.saga_of_order(**path)
@@ -153,7 +153,7 @@ class OrderView(APIView):
 
 
 class OrdersOfCartView(APIView):
-    """The orders of a cart, newest first: the live one, and cancelled attempts before it."""
+    """The orders of a cart, newest first: the live order, and cancelled attempts before it."""
 
     @door(SHOP, OPS_READ, gives={200: serializers.OrdersOfCart})
     def get(self, request: Request, cart_id: str) -> HttpResponse:
@@ -171,7 +171,7 @@ class CheckoutStatusView(APIView):
 
 
 class CheckoutRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a shopper sends, at whichever door."""
+    """The body of a checkout request, at any door."""
 
     cart_id: Id
     payment_method: Id
@@ -190,7 +190,7 @@ door_of_checkout = owner_views.door_of(
 
 
 class CheckoutView(PlainView):
-    """POST: 202 once the checkout is accepted and durable; `Prefer: wait=N` answers its end."""
+    """POST: 202 once the checkout is accepted and durable; `Prefer: wait=N` waits for its end."""
 
     @door_of_checkout
     def post(self, request: HttpRequest) -> HttpResponse:
@@ -207,7 +207,7 @@ class CheckoutView(PlainView):
 
 
 def command_of(*, request: HttpRequest, wanted: CheckoutRequest) -> Accept:
-    """What carrito is asked for. Raises Problem (400)."""
+    """The command that the request makes. Raises Problem (400)."""
     asked = {
         "cart_id": wanted.cart_id,
         "payment_method": wanted.payment_method,
@@ -235,7 +235,7 @@ def _checkout_state(saga_id: str, *, user_id: str | None = None) -> dict[str, An
 
 @contextmanager
 def _refusals(cart_id: str) -> Iterator[None]:
-    """Answers what the carts' operations raise."""
+    """Turns the exceptions of the carts' operations into problems."""
     try:
         yield
     except Cart.DoesNotExist as error:

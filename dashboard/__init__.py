@@ -1,5 +1,5 @@
-"""The dashboard (port 8080): what the sagas of every pattern do, and what a person may do to them.
+"""The dashboard (port 8080): shows the sagas of every pattern, and lets operators act on them.
 
-It reads the services' tables by statements of its own (`store`), asks their /health and the
-coordinators' API, and changes nothing but by that API, as any operator would.
+It reads the services' tables by statements of its own (`store`), their /health and the
+coordinators' API. It changes sagas only by that API, as any operator would.
 """

@@ -1,4 +1,4 @@
-"""Who may see the dashboard and act in it."""
+"""The rights to see the dashboard and to act in it."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -18,23 +18,23 @@ View = Callable[..., Any]
 
 
 def may_watch(user: Any) -> bool:
-    """As in the admin: of the staff, with leave to view the sagas of both coordinators."""
+    """As in the admin: staff with the permission to view the sagas of all coordinators."""
     rights = [f"{service}.view_saga" for service in COORDINATORS]
     return bool(user.is_active and user.is_staff and user.has_perms(rights))
 
 
 def may_operate(user: Any) -> bool:
-    """As in the admin: who may run the actions on sagas."""
+    """As in the admin: the permission to run the actions on sagas."""
     return may_watch(user) and user.has_perms(f"{name}.change_saga" for name in COORDINATORS)
 
 
 def watching(view: View) -> View:
-    """For who may look; others log in first, or are refused."""
+    """A view for people who may watch; others must log in, or are refused."""
     return _guarded(view, may_watch)
 
 
 def operating(view: View) -> View:
-    """For who may act."""
+    """A view for people who may operate."""
     return _guarded(view, may_operate)
 
 

@@ -1,5 +1,5 @@
-"""What a person may ask of a saga, asked of the API that every operator uses, by a token of theirs
-that the dashboard makes: who was logged in is on record there, with the reason.
+"""Actions on a saga, by the API that every operator uses, with a token that the dashboard makes for
+the person: the API records the person and the reason.
 """
 
 from functools import cache
@@ -17,14 +17,14 @@ from dashboard.store import SagaRow
 from httpapi.client import Client, ServiceResponse, Unreachable
 
 ACTIONS = {
-    "retry": "The same call again, with all its tries.",
-    "skip": "Goes on as if it had answered: somebody has seen to it otherwise, by hand.",
-    "compensate": "Undoes what has been done, in reverse order, and gives back what was taken.",
+    "retry": "Repeats the call, with all its attempts.",
+    "skip": "Goes on as if the call had succeeded: an operator has seen to it by hand.",
+    "compensate": "Undoes the steps that were done, in reverse order; money is given back.",
 }
-"""What each does, in a sentence that is read before it is asked for."""
+"""What each does, as shown before it is confirmed."""
 AWAY = "unavailable"
 ASK_SECONDS = 3.0
-"""A person waits for the page; what can't be asked by then is told as such."""
+"""A person waits for the page; it then says that a service did not answer."""
 
 
 class ProblemBody(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ def client(service: str) -> Client:
 
 
 def state_of(pattern: str, saga_id: str, *, person: Any) -> SagaState | None:
-    """The whole of a saga, by its coordinator. None: it has none, or none for this person. Raises
+    """A saga's state at its coordinator; None if there is none that this person may see. Raises
     Unreachable.
     """
     row = PATTERNS[pattern]
@@ -50,7 +50,7 @@ def state_of(pattern: str, saga_id: str, *, person: Any) -> SagaState | None:
 
 
 def offered(state: SagaState) -> list[str]:
-    """What makes sense to ask of it now; whether it is granted, its coordinator decides."""
+    """The actions that make sense now; the coordinator may still refuse them."""
     if state.status is SagaStatus.PARKED:
         return ["retry", "skip", "compensate"]
     if state.status in FINAL:
@@ -61,20 +61,21 @@ def offered(state: SagaState) -> list[str]:
 def do(
     row: SagaRow, action: str, *, person: Any, reason: str, step: str = "", data: str = ""
 ) -> Refused | None:
-    """One of ACTIONS; or `yes` or `no` to a step that waits for a person, with data (as JSON) that
-    it needs. Why not, or None."""
+    """Does one of ACTIONS; or answers `yes` or `no` to a step that waits for a person, with data
+    (JSON) that the step needs. Returns the refusal, if any.
+    """
     where, by = PATTERNS[row.pattern], person.get_username()
     if action in ACTIONS:
         path = f"{where.state.format(saga_id=quote(row.saga_id, safe=''))}/{action}"
         return _posted(where.coordinator, path, {"requested_by": by, "reason": reason}, person)
-    page = SAGAS.get(row.saga)
-    services = {one.name: one.service for one in page.steps if one.decided_by} if page else {}
+    saga = SAGAS.get(row.saga)
+    services = {each.name: each.service for each in saga.steps if each.decided_by} if saga else {}
     if action not in ("yes", "no") or step not in services:
         return Refused("unknown", f"There is no {action!r} here.")
     try:
         given = msgspec.json.decode(data or "{}", type=dict[str, Any])
     except msgspec.DecodeError as error:
-        return Refused("invalid", f"The data are no JSON object: {error}")
+        return Refused("invalid", f"The data is not a JSON object: {error}")
     path = f"/decisions/{quote(row.saga_id, safe='')}/{quote(step, safe='')}"
     body = {"verdict": action, "by": by, "reason": reason, "data": given}
     return _posted(services[step], path, body, person)
@@ -85,10 +86,10 @@ def _posted(service: str, path: str, body: dict[str, Any], person: Any) -> Refus
         given = client(service).post(path=path, body=body, headers=tokens.headers_of(person))
         return None if given.status < 300 else _refused(given)
     except Unreachable as error:
-        return Refused(AWAY, f"{service} can't be asked now: {error.told}")
+        return Refused(AWAY, f"{service} does not answer now: {error.told}")
 
 
 def _refused(given: ServiceResponse) -> Refused:
-    """Raises Unreachable where it is no problem as services state them."""
+    """Raises Unreachable if the body is no problem+json."""
     problem = given.decode(type=ProblemBody)
     return Refused(problem.code, problem.detail)

@@ -1,4 +1,4 @@
-"""The figures of the front page: every saga in every pattern, and every service, as of now."""
+"""The figures of the front page: every saga in every pattern, and every service."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -19,8 +19,9 @@ _WIDTH, _HEIGHT = 180, 36
 
 
 class Bucket(NamedTuple):
-    """Some seconds of a saga in a pattern, `ago` buckets ago. `failed`: of those sampled; latencies
-    in milliseconds, of those that have ended."""
+    """BUCKET_SECONDS of a saga in a pattern, `ago` buckets ago. `failed`: how many of the sample;
+    latencies in milliseconds, of the sampled sagas that have ended.
+    """
 
     ago: int
     saga: str
@@ -31,7 +32,7 @@ class Bucket(NamedTuple):
 
 
 class PatternRow(msgspec.Struct, kw_only=True):
-    """A saga in a pattern. Latencies in milliseconds, of the last minute's that have ended."""
+    """A saga in a pattern. Latencies in milliseconds, of the newest bucket with ended sagas."""
 
     saga: str
     pattern: str
@@ -60,7 +61,7 @@ class Now(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def idle(self) -> dict[str, list[str]]:
-        """Sagas of which nothing is to be told, by the names of theirs: their patterns."""
+        """The patterns of idle rows, by saga."""
         found: dict[str, list[str]] = {}
         for row in self.rows:
             if row.is_idle:
@@ -76,8 +77,8 @@ class Now(msgspec.Struct, frozen=True, kw_only=True):
 def _look() -> Now:
     rows = {
         (saga, pattern): PatternRow(saga=saga, pattern=pattern)
-        for saga, page in SAGAS.items()
-        if page.owner in settings.SERVICE_URLS
+        for saga, definition in SAGAS.items()
+        if definition.owner in settings.SERVICE_URLS
         for pattern in PATTERNS
     }
 
@@ -96,8 +97,8 @@ def _look() -> Now:
         _fill(row(*key), found_buckets)
     queues = services.queues()
     health = [
-        {**one, "queued": queues.get(one["service"])}
-        for one in services.health(urls=settings.SERVICE_URLS)
+        {**found, "queued": queues.get(found["service"])}
+        for found in services.health(urls=settings.SERVICE_URLS)
     ]
     return Now(rows=list(rows.values()), services=health, attention=services.attention(health))
 
@@ -106,15 +107,18 @@ now = Shared(_look, seconds=REFRESH_SECONDS)
 
 
 def _fill(row: PatternRow, found: Sequence[Bucket]) -> None:
-    """The last minute's latency is that of its latest bucket that has one, which is the line's end:
-    percentiles can't be added up."""
+    """Sets the row's failures, latencies and lines. The row's latency is that of the newest bucket
+    that has one, the end of its line: percentiles can't be added up.
+    """
     row.failed = sum(bucket.failed for bucket in found)
-    known = sorted((one for one in found if one.p95 is not None), key=lambda one: one.ago)
-    known = [one for one in known if one.ago] or known  # of the newest only the quick have ended
+    known = [bucket for bucket in found if bucket.p95 is not None]
+    known.sort(key=lambda bucket: bucket.ago)
+    # Of the newest bucket only the quick sagas have ended: it counts only if there is no other.
+    known = [bucket for bucket in known if bucket.ago] or known
     if not known:
         return
     row.p50, row.p95 = known[0].p50, known[0].p95
-    row.most = max(one.p95 or 0.0 for one in known)
+    row.most = max(bucket.p95 or 0.0 for bucket in known)
     # A line of one point is drawn as a dot: to itself, with round ends.
     known *= 2 if len(known) == 1 else 1
     row.line50 = " ".join(_points(known, "p50", row.most))
@@ -122,15 +126,16 @@ def _fill(row: PatternRow, found: Sequence[Bucket]) -> None:
 
 
 def _points(known: Sequence[Bucket], name: str, most: float) -> Iterator[str]:
-    for one in known:
-        x = _WIDTH - one.ago * _WIDTH / (BUCKETS - 1)
-        y = _HEIGHT - 2 - (getattr(one, name) or 0.0) / (most or 1.0) * (_HEIGHT - 4)
+    for bucket in known:
+        x = _WIDTH - bucket.ago * _WIDTH / (BUCKETS - 1)
+        y = _HEIGHT - 2 - (getattr(bucket, name) or 0.0) / (most or 1.0) * (_HEIGHT - 4)
         yield f"{x:.1f},{y:.1f}"
 
 
 def in_flight() -> list[tuple[Any, ...]]:
-    """Saga, pattern, how many are in flight, wait for a person, are parked, and for how many
-    seconds the oldest of those that move has been there."""
+    """Rows of: saga, pattern, how many are in flight, how many of these wait for a person, how many
+    are parked, and the age in seconds of the oldest that moves.
+    """
     return [
         row
         for table in TABLES
@@ -149,9 +154,10 @@ def in_flight() -> list[tuple[Any, ...]]:
 
 
 def buckets() -> list[Bucket]:
-    """Of the last minutes, by the owners' rows: from the acceptance to the end by one clock. Of
-    each some seconds the newest are sampled: reading all of them at 100,000 a minute would cost
-    more than a page may."""
+    """The buckets of the last minutes, from the owners' rows: acceptance and end by one clock. Of
+    each bucket the newest MOST_SAMPLED sagas are read: all of them, at 100,000 a minute, would make
+    the page too slow.
+    """
     return [
         Bucket(*row)
         for service, table in records.owners().items()
@@ -175,7 +181,7 @@ _SAMPLED = f"""
 
 
 def rates() -> dict[tuple[str, str], float]:
-    """How many sagas a second were accepted, by saga and pattern, in these last seconds."""
+    """Sagas accepted per second, by saga and pattern, in the last BUCKET_SECONDS."""
     return {
         (saga, pattern): number / BUCKET_SECONDS
         for service, table in records.owners().items()

@@ -1,8 +1,8 @@
-"""Pages that move: a part of a page is rendered again and again, and sent as it changes.
+"""Live pages: a part of a page is rendered repeatedly, and sent when it changes.
 
-By server-sent events, where the browser and a free place allow it, else by polling the same
-address (docs/adr/0023-the-dashboard.md). A stream holds a thread, and a slot with its connections
-only while it renders.
+By server-sent events, if the browser supports them and a stream is free; otherwise by polling the
+same address (docs/adr/0023-the-dashboard.md). A stream holds a thread; it holds a slot with its
+connections only while it renders.
 """
 
 import threading
@@ -19,14 +19,14 @@ from participant import stale_connections
 
 T = TypeVar("T")
 MOST_STREAMS = 64
-"""Of one process, whose threads are stack.services.WEB_THREADS; who comes later polls."""
+"""In one process, which has stack.services.WEB_THREADS threads; further browsers poll."""
 STREAM_SECONDS = 300.0
-"""The browser then asks for a new one: none is kept for somebody who has gone."""
+"""The browser then opens a new stream: none is kept for a browser that has gone."""
 places = Places(most=MOST_STREAMS)
 
 
 class Shared(Generic[T]):
-    """A value that costs something, made at most every so many seconds for all who look."""
+    """An expensive value, computed at most every so many seconds for all readers."""
 
     def __init__(self, make: Callable[[], T], *, seconds: float) -> None:
         self._make, self._seconds = make, seconds
@@ -34,7 +34,9 @@ class Shared(Generic[T]):
         self._made: tuple[float, T] | None = None
 
     def get(self) -> T:
-        """Who finds it too old makes it anew; others take the old one meanwhile."""
+        """The value. A caller that finds it too old computes it; others get the old value
+        meanwhile.
+        """
         known = self._made
         if not self._lock.acquire(blocking=known is None) and known:
             return known[1]
@@ -48,8 +50,9 @@ class Shared(Generic[T]):
 
 
 def part(request: HttpRequest, render: Callable[[], str], *, seconds: float) -> Any:
-    """The part as it is now; with `?stream=1`, as it changes: every so many seconds it is rendered.
-    Where there is no place for another stream, the event `full` says so."""
+    """The part once; with `?stream=1`, a stream that renders it every so many seconds, and sends it
+    when it changes. The event `full`: there is no room for another stream.
+    """
     if not request.GET.get("stream"):
         return HttpResponse(render())
     response = StreamingHttpResponse(_frames(render, seconds), content_type="text/event-stream")
@@ -70,13 +73,13 @@ def _frames(render: Callable[[], str], seconds: float) -> Iterator[bytes]:
                 yield b"".join(b"data: %s\n" % line.encode() for line in text.splitlines()) + b"\n"
                 last = text
             else:
-                yield b": as before\n\n"  # a browser that has gone is noticed by it
+                yield b": as before\n\n"  # fails if the browser has gone
             if waiting.places.is_closed.wait(seconds):
                 return
 
 
 def _rendered(render: Callable[[], str]) -> str:
-    """In a slot, as a request is answered."""
+    """Renders within a slot, like a request."""
     try:
         with slots.working.taken():
             stale_connections.close()

@@ -1,4 +1,4 @@
-"""Where a saga is on its page: the picture of its flow, from plain values."""
+"""The pictures of a saga's progress through its definition, from plain values."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -22,8 +22,9 @@ _WORDS = {StepStatus.COMPLETED: "done", StepStatus.COMPENSATED: "undone"}
 
 
 class Node(NamedTuple):
-    """A step in the picture. `note`: how it went; `y`: of its top, `middle`, and those of the next
-    and the one before."""
+    """A step in the picture. `note`: retries, waits or the refusal's code; `y`: its top; `middle`:
+    its middle; `below`, `above`: the middles of the next and the previous step.
+    """
 
     name: str
     about: str
@@ -39,24 +40,25 @@ class Node(NamedTuple):
     above: int
 
 
-def flow(page: Saga, state: SagaState | None, noted: Sequence[Record]) -> list[Node]:
-    """The steps of the page, each as its coordinator has it, or, where that can't be asked, as its
-    service has noted it."""
+def flow(saga: Saga, state: SagaState | None, noted: Sequence[Record]) -> list[Node]:
+    """The saga's steps as its coordinator has them, or as the services have recorded them if the
+    coordinator does not answer.
+    """
     known = {step.step_name: step for step in state.steps} if state else {}
     nodes = []
-    for position, step in enumerate(page.steps):
-        told = known.get(step.name) or _as_noted(step.name, noted)
+    for position, step in enumerate(saga.steps):
+        found = known.get(step.name) or _as_noted(step.name, noted)
         middle = FIRST_Y + position * STEP_HEIGHT + 22
         nodes.append(
             Node(
                 name=step.name,
                 about=f"{step.service}, {step.step_class}",
-                status=_WORDS.get(told.status, told.status),
-                glyph=_GLYPHS[told.status],
-                note=_note(told, state.waiting if state else None, noted),
+                status=_WORDS.get(found.status, found.status),
+                glyph=_GLYPHS[found.status],
+                note=_note(found, state.waiting if state else None, noted),
                 is_here=state is not None and step.name == state.current_step,
-                is_pivot=position == page.pivot,
-                is_undone=told.status is StepStatus.COMPENSATED,
+                is_pivot=position == saga.pivot,
+                is_undone=found.status is StepStatus.COMPENSATED,
                 y=middle - 22,
                 middle=middle,
                 below=middle + STEP_HEIGHT,
@@ -89,25 +91,26 @@ def _as_noted(step: str, noted: Sequence[Record]) -> StepState:
     )
 
 
-def _note(told: StepState, waiting: Awaited | None, noted: Sequence[Record]) -> str:
+def _note(step: StepState, waiting: Awaited | None, noted: Sequence[Record]) -> str:
     parts = []
-    if told.retry_count:
-        parts.append(f"{told.retry_count} {'retries' if told.retry_count > 1 else 'retry'}")
-    if waiting and waiting.step == told.step_name:
+    if step.retry_count:
+        parts.append(f"{step.retry_count} {'retries' if step.retry_count > 1 else 'retry'}")
+    if waiting and waiting.step == step.step_name:
         parts.append(f"waits for the {waiting.decided_by}")
-    codes = [row.code for row in noted if row.step == told.step_name and row.code]
-    if codes and told.status is StepStatus.FAILED:
+    codes = [row.code for row in noted if row.step == step.step_name and row.code]
+    if codes and step.status is StepStatus.FAILED:
         parts.append(codes[0])
     return ", ".join(parts)
 
 
 SLOWER = 20
-"""So many times slower than it went, a race is shown again."""
+"""The factor by which a race is slowed down when it is shown again."""
 
 
 class StepCell(NamedTuple):
-    """A step of a saga in a race. `at`: when it was done, or refused; `undone`: when that was taken
-    back; in milliseconds from the acceptance of its saga."""
+    """A step of a saga in a race. `at`: when it was done or refused; `undone`: when it was undone;
+    in milliseconds from the saga's acceptance.
+    """
 
     status: str
     glyph: str
@@ -117,8 +120,9 @@ class StepCell(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """A transaction of a service, in milliseconds from the acceptance; `slowly`: when it begins in
-    the slow show."""
+    """A transaction of a service, in milliseconds from the saga's acceptance; `slowly`: its begin
+    in the slowed-down race.
+    """
 
     what: str
     kind: str
@@ -136,45 +140,45 @@ class Lane(NamedTuple):
     bars: list[Bar]
 
 
-def lane(page: Saga, row: Record, noted: Sequence[Record]) -> Lane:
-    """The lane of a saga, by the owner's row and what the services have noted of it."""
+def lane(saga: Saga, row: Record, noted: Sequence[Record]) -> Lane:
+    """A saga's lane, from its owner's row and the services' records of its steps."""
 
     def after(at: datetime | None) -> float | None:
         return None if at is None else max(0.0, (at - row.accepted_at) / timedelta(milliseconds=1))
 
     cells = []
-    for step in page.steps:
-        told = _as_noted(step.name, noted)
-        is_never = row.ended_at and told.status is StepStatus.PENDING
-        status = StepStatus.SKIPPED if is_never else told.status
-        rows = {one.direction: one for one in noted if one.step == step.name}
-        undo = rows.get("undo") if told.status is StepStatus.COMPENSATED else None
+    for step in saga.steps:
+        found = _as_noted(step.name, noted)
+        is_never = row.ended_at and found.status is StepStatus.PENDING
+        status = StepStatus.SKIPPED if is_never else found.status
+        rows = {entry.direction: entry for entry in noted if entry.step == step.name}
+        undo = rows.get("undo") if found.status is StepStatus.COMPENSATED else None
         cells.append(
             StepCell(
                 status=_WORDS.get(status, status),
                 glyph=_GLYPHS[status],
-                code=next((one.code for one in rows.values() if one.code), ""),
+                code=next((entry.code for entry in rows.values() if entry.code), ""),
                 at=after(rows["do"].decided_at) if "do" in rows else None,
                 undone=after(undo.decided_at) if undo else None,
             )
         )
     bars = []
-    for one in noted:
-        begin, end = after(one.entered_at) or 0.0, after(one.decided_at)
-        kind = one.status if one.status == "refused" else one.direction
+    for entry in noted:
+        begin, end = after(entry.entered_at) or 0.0, after(entry.decided_at)
+        kind = entry.status if entry.status == "refused" else entry.direction
         if end is not None:
-            bars.append(Bar(one.step, kind, begin, max(end - begin, 0.5), begin * SLOWER))
+            bars.append(Bar(entry.step, kind, begin, max(end - begin, 0.5), begin * SLOWER))
     took = after(row.ended_at or row.read_at) or 0.0
     return Lane(row=row, took=took, cells=cells, bars=bars)
 
 
 def whole(lanes: Sequence[Lane]) -> float:
-    """How many milliseconds the longest of them has, so far."""
-    ends = [bar.begin + bar.took for one in lanes for bar in one.bars]
-    return max([1.0, *ends, *(one.took for one in lanes)])
+    """The milliseconds of the longest lane, so far."""
+    ends = [bar.begin + bar.took for lane in lanes for bar in lane.bars]
+    return max([1.0, *ends, *(lane.took for lane in lanes)])
 
 
-def side_by_side(page: Saga, lanes: Sequence[Lane]) -> Iterator[tuple[str, str, list[StepCell]]]:
-    """A row a step: its name, its service, and how it stands in each lane."""
-    for position, step in enumerate(page.steps):
-        yield step.name, step.service, [one.cells[position] for one in lanes]
+def side_by_side(saga: Saga, lanes: Sequence[Lane]) -> Iterator[tuple[str, str, list[StepCell]]]:
+    """A row for each step: its name, its service, and its cell in each lane."""
+    for position, step in enumerate(saga.steps):
+        yield step.name, step.service, [lane.cells[position] for lane in lanes]

@@ -1,7 +1,7 @@
-"""One saga, as everybody has noted it: its owner, its coordinator, each service that takes part;
-and which sagas an id of anything leads to.
+"""The rows of a saga at its owner, its coordinator and each participant; and the sagas that belong
+to an id of any kind.
 
-A record is a row, its fields called as the columns, and `service`: whose it is.
+A record is a row: its fields have the columns' names, and `service` is the service that has it.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _ACCEPTED = (
 _NOTED = "saga_id, step, direction, status, code, detail, data, entered_at, decided_at"
 _ASKED = "step, decided_by, opened_at, until, verdict, by, reason, decided_at, closed_at"
 MOST_FOUND = 200
-"""Sagas that a search for a cart, an order or a user names, the newest."""
+"""The most sagas that a search for a cart, an order or a user finds, the newest."""
 _CALL = (
     "name, status, do_attempts, undo_attempts, started_at, finished_at, undone_at, error,"
     " response_data"
@@ -34,7 +34,7 @@ _CALL = (
 
 
 def accepted(saga_ids: Sequence[str]) -> dict[str, Record]:
-    """What owners have accepted, by id."""
+    """The owners' rows of these sagas, by id."""
     found = (
         row
         for service, table in owners().items()
@@ -43,39 +43,39 @@ def accepted(saga_ids: Sequence[str]) -> dict[str, Record]:
     return {row.saga_id: row for row in found}
 
 
-def noted(page: Saga, saga_ids: Sequence[str]) -> list[Record]:
-    """What each service has answered for each step (rows of the barriers), as it happened."""
+def noted(saga: Saga, saga_ids: Sequence[str]) -> list[Record]:
+    """The barriers' rows of these sagas: each service's outcome of each step, in order of time."""
     found = [
         row
-        for service in _participants(page)
+        for service in _participants(saga)
         for row in _read(service, f"{service}_barrierentry", _NOTED, saga_ids)
     ]
     return sorted(found, key=lambda row: row.entered_at)
 
 
-def asked(page: Saga, saga_id: str) -> list[Record]:
-    """What its steps have asked a person or a system."""
+def asked(saga: Saga, saga_id: str) -> list[Record]:
+    """The decisions for which its steps have waited, of people or systems."""
     return [
         row
-        for service in _participants(page)
+        for service in _participants(saga)
         if "decision" in apps.all_models[service]
         for row in _read(service, f"{service}_decision", _ASKED, [saga_id])
     ]
 
 
-def failed_messages(page: Saga, saga_id: str) -> list[Record]:
-    """Those of it that a service can't handle: they are retried, or wait for a person."""
+def failed_messages(saga: Saga, saga_id: str) -> list[Record]:
+    """The saga's messages whose handling failed: retrying, or dead letters."""
     columns = "event_type, status, reason"
     rest = "AND status IN ('retrying', 'dead_lettered')"
     return [
         row
-        for service in _participants(page)
+        for service in _participants(saga)
         for row in _read(service, f"{service}_failedmessage", columns, [saga_id], rest)
     ]
 
 
 def calls(saga_id: str) -> list[Record]:
-    """What who conducts it has asked for each step; none of a choreographed saga."""
+    """The coordinator's record of each step; empty for a choreographed saga."""
     return [
         row
         for service in sorted(CONDUCTORS)
@@ -84,7 +84,7 @@ def calls(saga_id: str) -> list[Record]:
 
 
 def interventions(pattern: str, saga_id: str) -> list[Record]:
-    """What people have asked of it."""
+    """The interventions in the saga."""
     if pattern not in PATTERNS:
         return []
     service = PATTERNS[pattern].coordinator
@@ -111,13 +111,15 @@ _NAMED_BY = (
         for table in ("pedidos_order", "reservas_booking")
     ),
 )
-"""Who knows which sagas a cart, an order, a payment or a user has had; an order of pedidos, and a
-booking, has its saga's id."""
+"""The queries that find the sagas of a cart, an order, a payment or a user. An order of pedidos and
+a booking have their saga's id.
+"""
 
 
 def named_by(q: str, *, look: int) -> list[str]:
-    """The ids of sagas that a text names: the beginning of an id, or all of another's. A user whom
-    no index finds is looked for among so many of an owner's newest."""
+    """The ids of sagas that a text names: the beginning of a saga's id, or the whole id of
+    something else. Users without an index are searched among the `look` newest rows of an owner.
+    """
     start = q.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
     ids: list[str] = []
     for service in COORDINATORS:
@@ -139,7 +141,7 @@ def named_by(q: str, *, look: int) -> list[str]:
 
 
 def product_in_stock(*, pieces: int) -> str | None:
-    """The id of a product of which there are so many."""
+    """The id of a product with so many pieces available."""
     rows = sql.execute(
         service="inventario",
         sql="SELECT id::text FROM inventario_product WHERE available >= %s ORDER BY id LIMIT 1",
@@ -162,16 +164,16 @@ def _read(
 
 @cache
 def owners() -> dict[str, str]:
-    """Table by service, of every owner here: what it has accepted."""
+    """The table of accepted sagas of every owner here, by service."""
     return {
         service: model._meta.db_table
-        for service in dict.fromkeys(page.owner for page in SAGAS.values())
+        for service in dict.fromkeys(saga.owner for saga in SAGAS.values())
         if service in settings.SERVICE_URLS
         for model in apps.get_app_config(service).get_models()
         if issubclass(model, AcceptedSaga)
     }
 
 
-def _participants(page: Saga) -> list[str]:
-    services = dict.fromkeys(step.service for step in page.steps)
+def _participants(saga: Saga) -> list[str]:
+    services = dict.fromkeys(step.service for step in saga.steps)
     return [service for service in services if service in settings.SERVICE_URLS]

@@ -1,4 +1,4 @@
-"""The stored comparisons: what `manage.py compare` and its like have left in `.dueto/reports`."""
+"""The stored reports of `manage.py compare` and the like, in `.dueto/reports`."""
 
 import re
 from pathlib import Path
@@ -10,15 +10,15 @@ from django.conf import settings
 PAGE, FIGURES = "report.html", "report.json"
 MOST_LISTED = 200
 POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-"""A report is one file with its own styles: it is shown in a frame that can reach nothing."""
+"""A report is one file with its own styles, shown in a frame without any other access."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored run. `made_at`: as its folder says; `told`: what was compared."""
+    """A stored run. `made_at`: from its folder's name; `about`: the saga and patterns compared."""
 
     name: str
     made_at: str
-    told: str
+    about: str
     path: Path
 
 
@@ -27,16 +27,16 @@ def folder() -> Path:
 
 
 def stored() -> list[Report]:
-    """The newest first."""
+    """The stored reports, newest first."""
     found = sorted(folder().glob(f"*/{PAGE}"), key=lambda path: path.parent.name, reverse=True)
     return [_report(path) for path in found[:MOST_LISTED]]
 
 
 def find(name: str) -> Report | None:
-    """By the name of its folder."""
+    """The report in the folder of this name."""
     path = folder() / name / PAGE
-    is_one = re.fullmatch(r"[\w.:-]+", name) and not name.startswith(".") and path.is_file()
-    return _report(path) if is_one else None
+    is_found = re.fullmatch(r"[\w.:-]+", name) and not name.startswith(".") and path.is_file()
+    return _report(path) if is_found else None
 
 
 def _report(path: Path) -> Report:
@@ -46,13 +46,13 @@ def _report(path: Path) -> Report:
     return Report(
         name=name,
         made_at=f"{day} {time.replace('-', ':')}" if time else name,
-        told=_told(path.with_name(FIGURES)) or rest,
+        about=_about(path.with_name(FIGURES)) or rest,
         path=path,
     )
 
 
-def _told(figures: Path) -> str:
-    """The saga and the patterns, where the figures say so."""
+def _about(figures: Path) -> str:
+    """The saga and the patterns, if the figures name them."""
     try:
         found: dict[str, Any] = msgspec.json.decode(figures.read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError):

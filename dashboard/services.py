@@ -1,4 +1,4 @@
-"""How the services are: what each says in /health, asked all at once, and what its queue holds."""
+"""The health of all services, read concurrently, and the depths of their queues."""
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,30 +17,29 @@ from httpapi.standing import Noted
 from messaging.brokers import Broker, BrokerUnavailable, connect
 
 ASK_SECONDS = 2.5
-"""Longer than a service takes to say that its own database does not answer (1.5 s)."""
+"""Longer than a service takes to report that its own database does not answer (1.5 s)."""
 Health = dict[str, Any]
-"""What a service says of itself, its `attention` with its name and real times."""
+"""A service's /health; the entries of `attention` have its name, and times as datetimes."""
 _looks = SingleFlight(name="queues")
-"""A broker that stands still keeps its thread, and no page."""
+"""A broker that hangs holds up one thread, and no page."""
 _noted = Noted()
-"""Since when a service does not answer: it can't tell that itself."""
+"""Since when services do not answer: they can't report that themselves."""
 
 
 def health(*, urls: Mapping[str, str]) -> list[Health]:
-    """Each of them; one that says nothing has the status `no answer`, and that in `attention`."""
+    """The health of each service. A service that does not answer has the status `no answer`."""
     with ThreadPoolExecutor(len(urls)) as threads:
         return list(threads.map(_ask, urls, urls.values()))
 
 
 def attention(found: Iterable[Health]) -> list[dict[str, Any]]:
-    """All that needs attention; what keeps sagas from moving first, and of that what stands
-    longest."""
-    told = [one for service in found for one in service["attention"]]
-    return sorted(told, key=lambda one: (one["level"] != "unavailable", one["since"]))
+    """All that needs attention: first what keeps sagas from moving, then the longest standing."""
+    entries = [entry for service in found for entry in service["attention"]]
+    return sorted(entries, key=lambda entry: (entry["level"] != "unavailable", entry["since"]))
 
 
 def queues() -> dict[str, int]:
-    """How many messages wait for each service; nothing where the broker does not tell it soon."""
+    """How many messages wait for each service; empty if the broker does not answer soon."""
     try:
         return _looks.ask(question=_depths, seconds=ASK_SECONDS)
     except (BrokerUnavailable, TimeoutError, ValueError):
@@ -66,10 +65,10 @@ def _ask(service: str, url: str) -> Health:
             timeout=ASK_SECONDS,
             retries=False,
         )
-        said: Health = {"status": "ok", **answer.json(), "service": service}
-        said["attention"] = [
-            {**one, "service": service, "since": datetime.fromisoformat(one["since"])}
-            for one in said["attention"]
+        found: Health = {"status": "ok", **answer.json(), "service": service}
+        found["attention"] = [
+            {**entry, "service": service, "since": datetime.fromisoformat(entry["since"])}
+            for entry in found["attention"]
         ]
     except (urllib3.exceptions.HTTPError, ValueError, LookupError, TypeError) as error:
         complaint = {
@@ -82,4 +81,4 @@ def _ask(service: str, url: str) -> Health:
         }
         return {"service": service, "status": "no answer", "attention": [complaint]}
     _noted.forget(what=service)
-    return said
+    return found

@@ -1,8 +1,8 @@
-"""Lists of sagas, from both coordinators' tables, which are only read.
+"""Lists of sagas, read from all coordinators' tables.
 
-A page costs the same among a hundred sagas and a million: every statement follows an index that is
-there for the services' own sake, and looks through no more than LOOKED_THROUGH rows of it. What is
-rarer than that is found page by page, and the page says so.
+A page costs the same among a hundred sagas and a million: every statement follows an index that the
+services need anyway, and reads at most LOOKED_THROUGH rows of it. Rarer sagas are found page by
+page, and the page says so.
 """
 
 from collections.abc import Collection, Sequence
@@ -27,9 +27,9 @@ AGES = {
     "-1 hours": "more than an hour ago",
     "-24 hours": "more than a day ago",
 }
-"""When a saga was started, as PostgreSQL reads an interval; with a minus, before that."""
+"""When a saga was started, by PostgreSQL's intervals; with a minus: longer ago."""
 OPEN, WAITING = "open", "waiting"
-"""Not ended; at a step that waits for a person. What people ask for beside the statuses."""
+"""Filters beside the statuses: sagas that have not ended; sagas that wait for a person."""
 _NOT_FINAL = frozenset({OPEN, WAITING, *(set(SagaStatus) - FINAL)})
 _BY_PATTERN = {name: row.coordinator for name, row in patterns.PATTERNS.items()}
 
@@ -37,7 +37,7 @@ Position = tuple[datetime, str]
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which sagas to list. `before`: after which row of the list to go on: a page's `next`."""
+    """Which sagas to list. `before`: the `next` of the page before."""
 
     saga: str = ""
     pattern: str = ""
@@ -49,7 +49,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SagaRow(NamedTuple):
-    """A saga in a list. `step`: where it is, or where it was refused. `code`: why."""
+    """A saga in a list. `step`: where it is, or was refused. `code`: the refusal's."""
 
     saga_id: str
     saga: str
@@ -68,8 +68,8 @@ class SagaRow(NamedTuple):
 
 
 class SagaPage(msgspec.Struct, frozen=True, kw_only=True):
-    """`next`: where to go on; empty: there is no more. `is_cut`: the look ended before the page was
-    full, and more may be found beyond.
+    """A page of the list. `next`: where to go on; empty at the end. `is_cut`: LOOKED_THROUGH rows
+    were read before the page was full, and more may follow.
     """
 
     rows: list[SagaRow]
@@ -78,8 +78,9 @@ class SagaPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Table(NamedTuple):
-    """A coordinator's sagas: how its columns are called, and what its rows say. `columns`: what the
-    others are made of; `step`: where a saga is, if the row tells it."""
+    """A coordinator's table of sagas, with SQL expressions over `columns`. `step`: where a saga is,
+    if its row has that.
+    """
 
     service: str
     columns: str
@@ -95,7 +96,7 @@ class _Table(NamedTuple):
 
     @property
     def fields(self) -> str:
-        """As SagaRow has them."""
+        """The columns of a SagaRow."""
         return (
             f"saga_id, {self.saga}, {self.pattern}, subject, status,"
             f" coalesce(nullif({self.step}, ''), failure_step), failure_code,"
@@ -126,7 +127,7 @@ _CHOREOGRAPHED = _Table(
     pattern="'choreographed'",
     step="parked_step",
     is_open="(watch_at IS NOT NULL OR status = 'parked')",
-    # Its row is not written with every event: one that has moved on since does not wait any more.
+    # The row is not written with every event: a saga with a later event waits no more.
     waits="""
         status = 'running' AND waiting_step <> '' AND NOT EXISTS (
             SELECT FROM saga_choreography_sagaevent AS event
@@ -138,8 +139,9 @@ TABLES = (*_CONDUCTED, _CHOREOGRAPHED)
 
 
 def sagas(wanted: Filter) -> SagaPage:
-    """The newest that the filter lets through, and where to go on. Raises ValueError for a
-    `before` that is none."""
+    """The newest sagas that match the filter, and where to go on. Raises ValueError for an invalid
+    `before`.
+    """
     ids = records.named_by(wanted.q.strip(), look=LOOKED_THROUGH) if wanted.q.strip() else None
     begin = _position(wanted.before) if wanted.before else None
     rows: list[SagaRow] = []
@@ -161,7 +163,7 @@ def sagas(wanted: Filter) -> SagaPage:
 
 
 def saga(saga_id: str) -> SagaRow | None:
-    """As its coordinator's row has it, or, where none knows it yet, its owner's."""
+    """The saga by its coordinator's row, or by its owner's if no coordinator knows it yet."""
     for table in TABLES:
         rows = sql.execute(
             service=table.service,
@@ -182,7 +184,7 @@ def saga(saga_id: str) -> SagaRow | None:
 def _look(
     table: _Table, wanted: Filter, ids: Sequence[str] | None, begin: Position | None
 ) -> tuple[list[SagaRow], Position | None]:
-    """At most a page and a row more of them; and, where the look ended before, where."""
+    """At most PAGE + 1 matches; and the last row read, if the reading ended before that."""
     among, values = _among(table, wanted, ids, begin)
     inner = f"""
         SELECT {table.columns} FROM {table.name} WHERE {" AND ".join(among) or "true"}
@@ -212,7 +214,7 @@ def _look(
 def _among(
     table: _Table, wanted: Filter, ids: Sequence[str] | None, begin: Position | None
 ) -> tuple[list[str], list[Any]]:
-    """What an index answers."""
+    """The conditions that an index serves."""
     among: list[str] = []
     values: list[Any] = []
     if wanted.status in _NOT_FINAL:
@@ -231,7 +233,7 @@ def _among(
 
 
 def _tests(table: _Table, wanted: Filter) -> tuple[list[str], list[Any]]:
-    """What is looked for row by row."""
+    """The conditions that are tested row by row."""
     tests: list[str] = []
     values: list[Any] = []
     for field, value in ((table.saga, wanted.saga), (table.pattern, wanted.pattern)):
@@ -254,22 +256,22 @@ def _tests(table: _Table, wanted: Filter) -> tuple[list[str], list[Any]]:
 
 
 def _choreographed_at(step: str) -> tuple[str, list[str]]:
-    """Running sagas of which the step before has been done, and this one not; as SQL."""
+    """SQL for running sagas of which the previous step is done and this step is not."""
     seen = (
         "EXISTS (SELECT FROM saga_choreography_sagaevent AS event"
         " WHERE event.saga_id = saga.saga_id AND event.event_type = %s)"
     )
     cases, names = ["false"], []
-    for page in SAGAS.values():
-        for before, there in zip(page.steps, page.steps[1:], strict=False):
-            if there.name == step:
+    for definition in SAGAS.values():
+        for before, after in zip(definition.steps, definition.steps[1:], strict=False):
+            if after.name == step:
                 cases.append(f"(status = 'running' AND saga = %s AND {seen} AND NOT {seen})")
-                names += [page.name, before.done, there.done]
+                names += [definition.name, before.done, after.done]
     return f"({' OR '.join(cases)})", names
 
 
 def _with_steps(rows: Sequence[SagaRow]) -> list[SagaRow]:
-    """A choreographed saga's row does not tell where it is: its events do."""
+    """The rows, with the steps of choreographed sagas, which follow from their events."""
     choreographed = patterns.CHOREOGRAPHED
     ids = [row.saga_id for row in rows if row.pattern == choreographed and not row.finished_at]
     types = dict(
@@ -291,15 +293,15 @@ def _with_steps(rows: Sequence[SagaRow]) -> list[SagaRow]:
 
 
 def step_of(saga: str, types: Collection[str]) -> str:
-    """Where a choreographed saga is that has not ended: the step that comes next, or the one that
-    is undone now. `types`: of the events that were seen of it."""
-    page = SAGAS.get(saga)
-    if page is None:
+    """The step that a choreographed saga does or undoes now. `types`: of its events so far."""
+    definition = SAGAS.get(saga)
+    if definition is None:
         return ""
-    done = [step for step in page.steps if step.done in types and step.undone not in types]
-    if any(event in types for step in page.steps for event in (step.refused, step.undone) if event):
+    steps = definition.steps
+    done = [step for step in steps if step.done in types and step.undone not in types]
+    if any(event in types for step in steps for event in (step.refused, step.undone) if event):
         return done[-1].name if done else ""
-    return page.steps[min(len(done), len(page.steps) - 1)].name
+    return steps[min(len(done), len(steps) - 1)].name
 
 
 def _cursor(position: Position) -> str:

@@ -1,5 +1,5 @@
-"""What has happened to a saga, on one time line across the services, fit to be shown to people:
-addresses, cards and who somebody is are left out of every payload.
+"""A saga's time line across the services. Addresses, cards and names of people are removed from
+every payload.
 """
 
 import re
@@ -26,15 +26,16 @@ _LEAST_WIDTH = 0.4
 
 
 class Entry(NamedTuple):
-    """One thing that happened. `kind`: wait, call, transaction, event, decision or person. `after`:
-    milliseconds since the first of them; `x`, `width`: of its bar, in percent of the whole."""
+    """An entry of the time line. `kind`: wait, call, transaction, event, decision or person.
+    `after`: milliseconds since the first entry; `x`, `width`: of its bar, in percent of the whole.
+    """
 
     at: datetime
     until: datetime | None
     service: str
     what: str
     kind: str
-    told: str = ""
+    note: str = ""
     data: str = ""
     after: float = 0.0
     x: float = 0.0
@@ -46,8 +47,7 @@ class Entry(NamedTuple):
 
 
 def redacted(value: Any) -> Any:
-    """The value without what is private in it: by the names of its fields, and numbers of cards
-    wherever they stand."""
+    """The value without private data: fields are hidden by their names, card numbers anywhere."""
     if isinstance(value, dict):
         return {
             name: HIDDEN if _PRIVATE.search(str(name)) and field else redacted(field)
@@ -61,7 +61,7 @@ def redacted(value: Any) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """A payload (or its JSON) for people; empty where it has nothing."""
+    """A payload (or its JSON) as indented JSON, redacted; empty for an empty payload."""
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value)
@@ -73,7 +73,7 @@ def as_text(value: Any) -> str:
 
 
 def timeline(
-    page: Saga,
+    saga: Saga,
     *,
     accepted: Record | None,
     events: Sequence[TrailEntry],
@@ -82,13 +82,13 @@ def timeline(
     asked: Sequence[Record],
     interventions: Sequence[Record],
 ) -> list[Entry]:
-    """All of it, the first first, each with its place on the line."""
+    """All entries in order of time, each with its place on the line."""
     entries = [
-        *_of_owner(page, accepted),
-        *_of_orchestrator(page, calls),
+        *_of_owner(saga, accepted),
+        *_of_orchestrator(saga, calls),
         *map(_event, events),
-        *_of_services(page, events, noted, asked),
-        *_of_people(page, asked, interventions),
+        *_of_services(saga, events, noted, asked),
+        *_of_people(saga, asked, interventions),
     ]
     if not entries:
         return []
@@ -108,10 +108,10 @@ def _placed(entry: Entry, begin: datetime, whole: timedelta) -> Entry:
     )
 
 
-def _of_owner(page: Saga, row: Record | None) -> Iterator[Entry]:
+def _of_owner(saga: Saga, row: Record | None) -> Iterator[Entry]:
     if row is None:
         return
-    owner, at = page.owner, row.accepted_at
+    owner, at = saga.owner, row.accepted_at
     yield Entry(at, None, owner, "accepted", "event", data=as_text(row.context))
     if row.handed_over_at and row.saga_pattern not in STARTING_THEMSELVES:
         what = "hand-over to the coordinator"
@@ -120,19 +120,21 @@ def _of_owner(page: Saga, row: Record | None) -> Iterator[Entry]:
         yield Entry(row.ended_at, None, owner, f"ended: {row.status}", "event", row.failure_code)
 
 
-def _of_orchestrator(page: Saga, calls: Sequence[Record]) -> Iterator[Entry]:
-    services = {step.name: step.service for step in page.steps}
+def _of_orchestrator(saga: Saga, calls: Sequence[Record]) -> Iterator[Entry]:
+    services = {step.name: step.service for step in saga.steps}
     for call in calls:
-        if call.started_at and call.name != page.steps[0].name:  # that is only ever undone
+        if (
+            call.started_at and call.name != saga.steps[0].name
+        ):  # the first step is only ever undone
             what = f"{call.name} asked of {services.get(call.name, 'its service')}"
-            told = str(redacted(call.error)) or ("" if call.finished_at else call.status)
+            note = str(redacted(call.error)) or ("" if call.finished_at else call.status)
             yield Entry(
                 call.started_at,
                 call.finished_at,
                 call.service,
                 what + _tries(call.do_attempts),
                 "call",
-                told,
+                note,
                 as_text(call.response_data),
             )
         if call.undone_at:
@@ -151,46 +153,46 @@ def _event(event: TrailEntry) -> Entry:
 
 
 def _of_services(
-    page: Saga, events: Sequence[TrailEntry], noted: Sequence[Record], asked: Sequence[Record]
+    saga: Saga, events: Sequence[TrailEntry], noted: Sequence[Record], asked: Sequence[Record]
 ) -> Iterator[Entry]:
     times = {event.type: event.occurred_at for event in events}
-    opened = {one.step: one.opened_at for one in asked}
+    opened = {decision.step: decision.opened_at for decision in asked}
     for row in noted:
-        cause, at = _cause(page, row, times), row.entered_at
+        cause, at = _cause(saga, row, times), row.entered_at
         if cause and times[cause] < at:
             yield Entry(times[cause], at, row.service, f"{cause} on its way", "wait")
         is_do = row.direction == "do"
         until = opened[row.step] if is_do and row.step in opened else row.decided_at
         what = row.step if is_do else f"undo {row.step}"
         code = f"{row.code}: {row.detail}" if row.code else row.status or "under way"
-        told, data = str(redacted(code)), as_text(row.data)
-        yield Entry(at, until, row.service, what, "transaction", told, data)
+        note, data = str(redacted(code)), as_text(row.data)
+        yield Entry(at, until, row.service, what, "transaction", note, data)
 
 
-def _cause(page: Saga, row: Record, times: Mapping[str, datetime]) -> str:
-    """The event on which a service has done this, where one has been seen."""
-    position = next((at for at, step in enumerate(page.steps) if step.name == row.step), 0)
+def _cause(saga: Saga, row: Record, times: Mapping[str, datetime]) -> str:
+    """The seen event on which a service did or undid this step; empty if none was seen."""
+    position = next((at for at, step in enumerate(saga.steps) if step.name == row.step), 0)
     if row.direction == "do":
-        names = [page.steps[position - 1].done] if position else []
+        names = [saga.steps[position - 1].done] if position else []
     else:
-        later = page.steps[position + 1 : position + 2]
+        later = saga.steps[position + 1 : position + 2]
         names = [name for step in later for name in (step.undone, step.refused)]
-        names += [page.give_back, page.abort]
+        names += [saga.give_back, saga.abort]
     return next((name for name in names if name in times), "")
 
 
 def _of_people(
-    page: Saga, asked: Sequence[Record], interventions: Sequence[Record]
+    saga: Saga, asked: Sequence[Record], interventions: Sequence[Record]
 ) -> Iterator[Entry]:
-    people = {step.name: step.decided_by for step in page.steps}
-    for one in asked:
-        by = f" by {one.by}" if one.by else ""
-        told = f"{one.verdict}{by} {one.reason}".strip() or f"until {one.until:%Y-%m-%d %H:%M}"
-        # Once a person has said yes, its row names the system that is asked after it.
-        who = people.get(one.step) or one.decided_by
-        what = f"{one.step} waits for the {who}"
-        until = one.decided_at or one.closed_at
-        yield Entry(one.opened_at, until, one.service, what, "decision", told)
+    people = {step.name: step.decided_by for step in saga.steps}
+    for row in asked:
+        by = f" by {row.by}" if row.by else ""
+        note = f"{row.verdict}{by} {row.reason}".strip() or f"until {row.until:%Y-%m-%d %H:%M}"
+        # Once a person has said yes, the row names the system that decides after them.
+        who = people.get(row.step) or row.decided_by
+        what = f"{row.step} waits for the {who}"
+        until = row.decided_at or row.closed_at
+        yield Entry(row.opened_at, until, row.service, what, "decision", note)
     for done in interventions:
         what = f"{done.action} asked by {done.requested_by}"
         yield Entry(done.requested_at, None, "operator", what, "person", done.reason)

@@ -1,4 +1,4 @@
-"""The pages: what happens now, the sagas, one saga, a race, the stored reports."""
+"""The pages: now, the sagas, a saga, a race, the stored reports."""
 
 from typing import Any
 from urllib.parse import quote
@@ -38,7 +38,7 @@ from httpapi.client import Unreachable
 from participant import sql
 
 SAGA_SECONDS, RACE_SECONDS = 1.0, 0.4
-"""Between two looks of a page that moves."""
+"""The seconds between two renderings of a live page."""
 
 
 @watching
@@ -67,7 +67,7 @@ def sagas(request: HttpRequest) -> HttpResponse:
         wanted = msgspec.convert(asked, Filter)
         page = store.sagas(wanted)
     except (msgspec.ValidationError, ValueError) as error:
-        problem = f"{error}: choose anew."
+        problem = f"{error}: choose again."
     steps = sorted({step.name for saga in SAGAS.values() for step in saga.steps[1:]})
     kept = {name: str(value) for name, value in asked.items() if name != "before"}
     context = {
@@ -101,16 +101,16 @@ def saga(request: HttpRequest, saga_id: str) -> HttpResponse:
     row = store.saga(saga_id)
     if row is None:
         return render(request, "dashboard/unknown.html", {"saga_id": saga_id}, status=404)
-    told = _story(row, request.user)
+    story = _story(row, request.user)
     where = reverse("dashboard:saga-live", args=[saga_id])
     context = {
-        **told,
-        "part": render_to_string("dashboard/saga_part.html", told),
+        **story,
+        "part": render_to_string("dashboard/saga_part.html", story),
         "live": "" if row.finished_at else where,
-        "offered": _offered(told["state"]) if may_operate(request.user) else [],
-        "decisions": _open_decisions(told) if may_operate(request.user) else [],
+        "offered": _offered(story["state"]) if may_operate(request.user) else [],
+        "decisions": _open_decisions(story) if may_operate(request.user) else [],
         "admin": _admin_of(row),
-        "trace": _trace_of(told["accepted"]),
+        "trace": _trace_of(story["accepted"]),
     }
     return render(request, "dashboard/saga.html", context)
 
@@ -123,15 +123,15 @@ def saga_live(request: HttpRequest, saga_id: str) -> Any:
 
     def part() -> str:
         row = store.saga(saga_id)
-        told = _story(row, request.user) if row else None
-        return render_to_string("dashboard/saga_part.html", told) if told else ""
+        story = _story(row, request.user) if row else None
+        return render_to_string("dashboard/saga_part.html", story) if story else ""
 
     return live.part(request, part, seconds=SAGA_SECONDS)
 
 
 def _story(row: SagaRow, person: Any) -> dict[str, Any]:
-    """All that is known of a saga to who looks, also where its coordinator does not answer."""
-    page = SAGAS.get(row.saga) or Saga(
+    """All that the page shows of a saga, also if its coordinator does not answer."""
+    definition = SAGAS.get(row.saga) or Saga(
         name=row.saga, subject="subject", steps=(), abort="", give_back="", door=""
     )
     state, problem = None, ""
@@ -139,22 +139,22 @@ def _story(row: SagaRow, person: Any) -> dict[str, Any]:
         state = actions.state_of(row.pattern, row.saga_id, person=person)
     except (Unreachable, KeyError) as error:
         problem = sql.category(error)
-    noted = records.noted(page, [row.saga_id])
-    asked = records.asked(page, row.saga_id)
+    noted = records.noted(definition, [row.saga_id])
+    asked = records.asked(definition, row.saga_id)
     accepted = records.accepted([row.saga_id]).get(row.saga_id)
-    nodes = progress.flow(page, state, noted)
+    nodes = progress.flow(definition, state, noted)
     return {
         "row": row,
         "state": state,
         "problem": problem,
         "accepted": accepted,
-        "subject": page.subject,
+        "subject": definition.subject,
         "nodes": nodes,
         "height": progress.height_of(nodes),
         "asked": asked,
-        "failed": records.failed_messages(page, row.saga_id),
+        "failed": records.failed_messages(definition, row.saga_id),
         "entries": timeline.timeline(
-            page,
+            definition,
             accepted=accepted,
             events=state.events if state and isinstance(state.events, list) else [],
             calls=records.calls(row.saga_id),
@@ -169,11 +169,11 @@ def _offered(state: SagaState | None) -> list[tuple[str, str]]:
     return [(name, actions.ACTIONS[name]) for name in actions.offered(state)] if state else []
 
 
-def _open_decisions(told: dict[str, Any]) -> list[Any]:
-    """Those that a person gives: the saga's page says who."""
-    page = SAGAS.get(told["row"].saga)
-    people = {step.name: step.decided_by for step in page.steps} if page else {}
-    return [one for one in told["asked"] if not one.closed_at and people.get(one.step)]
+def _open_decisions(story: dict[str, Any]) -> list[Any]:
+    """The open decisions of people, by the saga's definition."""
+    definition = SAGAS.get(story["row"].saga)
+    people = {step.name: step.decided_by for step in definition.steps} if definition else {}
+    return [row for row in story["asked"] if not row.closed_at and people.get(row.step)]
 
 
 def _admin_of(row: SagaRow) -> str:
@@ -182,7 +182,7 @@ def _admin_of(row: SagaRow) -> str:
 
 
 def _trace_of(accepted: Any) -> str:
-    """The address of its trace, if it is recorded and there is a place to look at it."""
+    """The URL of the saga's trace, if it is sampled and TRACE_URL is set."""
     traceparent = accepted.traceparent or "" if accepted else ""
     if not settings.TRACE_URL or not is_sampled(traceparent):
         return ""
@@ -192,20 +192,20 @@ def _trace_of(accepted: Any) -> str:
 @operating
 @require_POST
 def act(request: HttpRequest, saga_id: str) -> HttpResponse:
-    """What is asked is asked of the API, under the name of who is logged in."""
+    """Does an action, by the API and in the name of the logged-in person."""
     row = store.saga(saga_id)
     if row is None or row.pattern not in PATTERNS:
         raise Http404
     action, reason = request.POST.get("action", ""), request.POST.get("reason", "").strip()
     if not reason:
-        messages.error(request, "Nothing was done: give a reason, for who wonders later.")
+        messages.error(request, "Nothing was done: give a reason for the record.")
     else:
         step, data = request.POST.get("step", ""), request.POST.get("data", "")
         refused = actions.do(row, action, person=request.user, reason=reason, step=step, data=data)
         if refused:
             messages.error(request, f"Refused ({refused.code}): {refused.detail}")
         else:
-            messages.success(request, f"{action}: it is on its way.")
+            messages.success(request, f"{action}: requested.")
     return redirect("dashboard:saga", saga_id=saga_id)
 
 
@@ -240,7 +240,7 @@ def race_live(request: HttpRequest) -> Any:
 
 
 def _asked(request: HttpRequest) -> tuple[list[str], bool]:
-    """Which sagas race, and whether it is shown again, slowly."""
+    """The ids of the racing sagas, and whether the race is shown again slowly."""
     return request.GET.getlist("saga")[: len(PATTERNS)], "slowly" in request.GET
 
 
@@ -259,16 +259,16 @@ def _race(ids: list[str], *, is_slow: bool = False) -> str:
 @operating
 @require_POST
 def break_it(request: HttpRequest) -> HttpResponse:
-    """Stops a service for some seconds, or kills its worker: on this machine alone."""
+    """Stops a service for some seconds, or kills its worker: only on this machine."""
     if not faults.is_allowed(request):
         raise PermissionDenied
     service, what = request.POST.get("service", ""), request.POST.get("what", "")
     act = {"stop": faults.stop, "kill": faults.kill}.get(what)
     if act and service in faults.services() and act(service):
-        done = f"{service} stands still" if what == "stop" else f"{service}.worker was killed"
+        done = f"{service} is stopped" if what == "stop" else f"{service}.worker was killed"
         messages.success(request, f"{done}; it goes on by itself.")
     else:
-        messages.error(request, f"{service} has no process here that can be told apart.")
+        messages.error(request, f"{service} has no such process here.")
     back = urlencode({"saga": request.POST.getlist("saga")}, doseq=True)
     return redirect(f"{reverse('dashboard:race')}?{back}")
 
@@ -307,7 +307,7 @@ def report(request: HttpRequest, name: str) -> HttpResponse:
 @require_safe
 @xframe_options_sameorigin
 def report_page(request: HttpRequest, name: str) -> FileResponse:
-    """The report itself, for the frame that shows it."""
+    """The report's own page, for the frame that shows it."""
     found = reports.find(name)
     if found is None:
         raise Http404

@@ -1,4 +1,4 @@
-"""Couriers and deliveries. What a courier has to do is never typed over: sagas change it."""
+"""Couriers and deliveries. Only sagas change which deliveries a courier has."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ register_alike("envios")
 
 class CourierForm(forms.ModelForm):
     def clean_capacity(self) -> int:
-        """Not below what the courier has now, which this form does not show as a field."""
+        """Refuses less than the courier's current deliveries, which are not a field of the form."""
         capacity: int = self.cleaned_data["capacity"]
         if capacity < self.instance.busy:
             raise forms.ValidationError(f"There are {self.instance.busy} deliveries to be made.")
@@ -35,9 +35,9 @@ class CourierAdmin(DescribedAdmin):
     readonly_fields = ["busy"]
 
     def save_model(self, request: HttpRequest, obj: Courier, form: Any, change: bool) -> None:
-        # Only what was described: a delivery may have come since the page was shown.
+        # Only the described fields: a delivery may have come since the page was shown.
         obj.save(update_fields=self._described if change else None)
-        # Not what is written of them now: a trail is kept, and this is a person's.
+        # The names of the fields only: the values are a person's data, and the trail is kept.
         self.note("change" if change else "add", obj, detail=", ".join(form.changed_data))
 
 

@@ -1,4 +1,4 @@
-"""Couriers and deliveries. Constraints hold what must never break, whatever the code does."""
+"""Couriers and deliveries. Constraints guard the invariants, whatever the code does."""
 
 from django.db import models
 from django.db.models import F, Q
@@ -10,10 +10,10 @@ from participant.models import Json, TextId
 
 
 class Courier(models.Model):
-    """`busy`: how many deliveries a courier has now, at most `capacity`.
+    """A courier. `busy`: how many deliveries it has now, at most `capacity`.
 
-    Serves the destinations in its province and city; without a city, all of its province; without
-    either, those that name no province.
+    It serves the destinations in its province and city; without a city all of its province; without
+    a province the destinations that name none.
     """
 
     for_admin = participant.READ_AND_WRITE
@@ -22,7 +22,7 @@ class Courier(models.Model):
     phone_number = models.CharField(max_length=64, blank=True, default="", db_default="")
     province = models.CharField(max_length=200, blank=True, default="", db_default="")
     city = models.CharField(max_length=200, blank=True, default="", db_default="")
-    capacity = models.PositiveIntegerField(help_text="How many deliveries at once.")
+    capacity = models.PositiveIntegerField(help_text="The most deliveries at once.")
     busy = models.PositiveIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -46,10 +46,10 @@ class DeliveryStatus(models.TextChoices):
 
 
 class Delivery(models.Model):
-    """What a courier brings for one step of a saga. `subject`: the order it is for; `user_id`: of
-    a saga, whose that is.
+    """A delivery for one step of a saga. `subject`: the order it is for; `user_id`: the saga's
+    customer, if it has one.
 
-    The courier has it while it is scheduled or in transit.
+    It takes a place of its courier's capacity while it is scheduled or in transit.
     """
 
     granted = participant.KEPT

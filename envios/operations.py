@@ -1,4 +1,4 @@
-"""What envios can do: in a saga (schedule, cancel), and outside of any (move on a delivery)."""
+"""The operations of envios: in a saga (schedule, cancel), and outside of sagas (move_on)."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ DELIVERY_CANCELLED, DELIVERED_ALREADY = "delivery_cancelled", "delivered_already
 
 @does(service=SERVICE)
 def schedule(commands: Sequence[Schedule]) -> list[Outcome]:
-    """Gives each to a free courier of the destination's area. Refused: area_not_served,
+    """Gives each delivery to a free courier of its destination's area. Refused: area_not_served,
     no_courier_free.
     """
     wanted = {(command.saga_id, schedule.step_of(command)): command for command in commands}
@@ -48,7 +48,7 @@ def schedule(commands: Sequence[Schedule]) -> list[Outcome]:
 
 @undoes(schedule)
 def cancel(commands: Sequence[Undo]) -> list[Outcome]:
-    """Cancels the step's delivery, also one that was made (a return); the courier is free again."""
+    """Cancels the step's delivery, also if it was made (a return); its courier is free again."""
     reasons = {(command.saga_id, cancel.step_of(command)): command.reason for command in commands}
     locked = store.lock_deliveries(keys=reasons)
     store.cancel(deliveries=list(locked.values()), reasons=reasons)
@@ -56,9 +56,9 @@ def cancel(commands: Sequence[Undo]) -> list[Outcome]:
 
 
 def move_on(*, delivery_id: int, status: DeliveryStatus) -> Refused | None:
-    """The courier's: it is in transit now, or delivered, and takes no place any more.
+    """Marks a delivery in transit, or delivered, which frees its place at the courier.
 
-    Again: changes nothing. Refused: delivery_cancelled, delivered_already (and not in transit).
+    Repeated, it changes nothing. Refused: delivery_cancelled, delivered_already.
     Runs in the caller's transaction. Raises Delivery.DoesNotExist.
     """
     delivery = Delivery.objects.select_for_update(no_key=True).get(pk=delivery_id)
@@ -78,10 +78,10 @@ def move_on(*, delivery_id: int, status: DeliveryStatus) -> Refused | None:
 def decide_schedule(
     *, wanted: Mapping[Key, Area], couriers: Sequence[LockedCourier]
 ) -> dict[Key, int]:
-    """Who brings what: of those who serve the area the one with most places left, then the first.
+    """The courier of each delivery: of the couriers that serve its area the one with most places
+    left, then the first. Deliveries that find no courier are missing.
 
-    What is missing finds no courier. In the order of `wanted`: a place that one takes is gone for
-    the next.
+    In the order of `wanted`: each delivery takes a place.
     """
     places = {courier.id: courier.places for courier in couriers}
     chosen = {}
@@ -94,13 +94,13 @@ def decide_schedule(
 
 
 def area_of(destination: Mapping[str, object]) -> Area:
-    """Where it goes; empty where the address does not say."""
+    """The area of a destination; empty fields if the address does not name them."""
     return Area(*(str(destination.get(name, "")).strip() for name in Area._fields))
 
 
 def is_failing(*, saga_id: str) -> bool:
-    """Whether it is one of this run's share of failures: always the same ones, and others than the
-    card network declines.
+    """Whether the saga is in the configured share of failures: always the same sagas, chosen
+    independently of those that the card network declines.
     """
     hashed = hashlib.sha256(f"delivery {saga_id}".encode()).digest()
     return int.from_bytes(hashed[:8]) / 2**64 < settings.DELIVERY_FAIL_SHARE

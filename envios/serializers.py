@@ -1,4 +1,4 @@
-"""Couriers and deliveries as the API shows them, and as users send them."""
+"""Couriers and deliveries as the API shows and receives them."""
 
 from typing import Annotated, TypedDict
 
@@ -14,8 +14,8 @@ Place = Annotated[str, Meta(max_length=200)]
 
 
 class NewCourier(msgspec.Struct, frozen=True, kw_only=True):
-    """A courier to be added. Without a city: for all of the province; without either: for
-    destinations that name no province.
+    """A courier to be added. Without a city it serves all of the province; without a province the
+    destinations that name none.
     """
 
     name: Name
@@ -26,13 +26,13 @@ class NewCourier(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveryFilter(pages.PageRequest, frozen=True, kw_only=True):
-    """Which deliveries to list: `?order_id=`, and as all pages are asked for."""
+    """Which deliveries to list: `?order_id=`, with the parameters of every page."""
 
     order_id: Asked | None = None
 
 
 class CourierShown(TypedDict):
-    """A courier. `deliveries`: how many there are to be made now."""
+    """A courier. `deliveries`: how many it has to make now."""
 
     id: str
     name: str
@@ -51,7 +51,7 @@ class CourierNamed(TypedDict):
 
 
 class DeliveryShown(TypedDict):
-    """A delivery, with who makes it."""
+    """A delivery, with its courier."""
 
     id: str
     saga_id: str
@@ -68,7 +68,7 @@ class DeliveryShown(TypedDict):
 
 
 class DeliveriesPage(pages.PageFields):
-    """A page of deliveries; `deliveries`: the same by their order."""
+    """A page of deliveries; `deliveries`: the same by order."""
 
     results: list[DeliveryShown]
     deliveries: dict[str, DeliveryShown]
@@ -76,7 +76,7 @@ class DeliveriesPage(pages.PageFields):
 
 
 def courier(row: Courier) -> CourierShown:
-    """A courier. `deliveries`: how many there are to be made now."""
+    """A courier. `deliveries`: how many it has to make now."""
     return {
         "id": str(row.pk),
         "name": row.name,
@@ -91,7 +91,7 @@ def courier(row: Courier) -> CourierShown:
 
 
 def delivery(row: Delivery) -> DeliveryShown:
-    """A delivery with who makes it. Its subject is the order: `order_id`, too."""
+    """A delivery, with its courier. `order_id` is its subject."""
     return {
         "id": str(row.pk),
         "saga_id": row.saga_id,

@@ -17,11 +17,11 @@ from participant.models import owned_by
 _execute = sql.of("envios")
 
 Key = tuple[str, str]
-"""A saga's id, and its step: a saga may have several deliveries."""
+"""A saga's id and a step: a saga may have several deliveries."""
 
 
 class Area(NamedTuple):
-    """Of a destination; compared without regard to upper and lower case. Empty: not named."""
+    """The area of a destination, compared case-insensitively. Empty: not named."""
 
     province: str
     city: str
@@ -29,8 +29,8 @@ class Area(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class LockedCourier:
-    """A courier whose row is locked and who is free: for how many deliveries, in which of the areas
-    that were asked for.
+    """A free courier whose row is locked. `places`: how many deliveries it can take; `areas`: the
+    requested areas that it serves.
     """
 
     id: int
@@ -61,7 +61,7 @@ class LockedDelivery:
 
     @property
     def is_open(self) -> bool:
-        """Whether it takes a place of its courier's."""
+        """Whether it takes a place of its courier's capacity."""
         return self.status in (DeliveryStatus.SCHEDULED, DeliveryStatus.IN_TRANSIT)
 
 
@@ -72,7 +72,7 @@ _SERVES = """
 
 
 def lock_free_couriers(*, areas: Collection[Area]) -> list[LockedCourier]:
-    """Those who serve any of these areas and have a place left, in the order of their ids."""
+    """Locks the couriers that serve any of these areas and have a place left, by id."""
     numbered = sorted(areas)
     rows = _execute(
         f"""
@@ -94,7 +94,7 @@ def lock_free_couriers(*, areas: Collection[Area]) -> list[LockedCourier]:
 
 
 def served(*, areas: Collection[Area]) -> set[Area]:
-    """Those of these areas that anybody serves, free or not."""
+    """The areas that a courier serves, free or not."""
     numbered = sorted(areas)
     rows = _execute(
         f"""
@@ -144,8 +144,8 @@ def lock_deliveries(*, keys: Iterable[Key]) -> dict[Key, LockedDelivery]:
 
 
 def cancel(*, deliveries: Sequence[LockedDelivery], reasons: Mapping[Key, str]) -> None:
-    """Cancels locked deliveries (`reasons`: why, of each); the couriers of open ones are free of
-    them again, locked first, in order.
+    """Cancels locked deliveries (`reasons` by key), and frees their couriers' places; locks the
+    couriers in order.
     """
     _execute(
         """
@@ -190,11 +190,11 @@ def _locked(row_id: int, saga_id: str, step: str, courier_id: int, status: str) 
     return LockedDelivery(id=row_id, key=(saga_id, step), courier_id=courier_id, status=known)
 
 
-# Looking at couriers and deliveries.
+# Queries.
 
 
 def couriers() -> QuerySet[Courier]:
-    """All couriers, in the order of their ids."""
+    """All couriers, by id."""
     return Courier.objects.order_by("id")
 
 

@@ -34,7 +34,7 @@ class CouriersView(APIView):
 
 
 class DeliveriesView(APIView):
-    """GET: the deliveries, newest first, in pages; `deliveries` has them by their order."""
+    """GET: the deliveries, newest first, in pages; `deliveries` has them by order."""
 
     @door(
         OPS_READ,
@@ -52,7 +52,7 @@ class DeliveriesView(APIView):
 
 
 class DeliveryView(APIView):
-    """A delivery: its courier, where it goes, and how it stands."""
+    """A delivery: its courier, its destination and its status."""
 
     @door(SHOP, OPS_READ, gives={200: serializers.DeliveryShown})
     def get(self, request: Request, delivery_id: str) -> HttpResponse:
@@ -60,7 +60,7 @@ class DeliveryView(APIView):
 
 
 class InTransitView(APIView):
-    """POST: the courier is on the way with it."""
+    """POST: marks the delivery as in transit."""
 
     status = DeliveryStatus.IN_TRANSIT
 
@@ -75,7 +75,7 @@ class InTransitView(APIView):
 
 
 class DeliveredView(InTransitView):
-    """POST: it was delivered, and the courier is free again."""
+    """POST: marks the delivery as delivered; the courier is free again."""
 
     status = DeliveryStatus.DELIVERED
 

@@ -1,6 +1,6 @@
-"""facturas: bills, and the invoices of those that were paid.
+"""facturas: bills, and the invoices of paid bills.
 
-Owns         bills, invoices and credit notes, the counter of their numbers
-Offers       create and fail a bill, issue its invoice
-Sagas        whatever their pages ask of it: manage.py sagas show
+Owns         bills, invoices and credit notes, the counter of invoice numbers
+Offers       creating and failing a bill, issuing its invoice
+Sagas        the steps that their definitions give it: manage.py sagas show
 """

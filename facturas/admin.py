@@ -1,4 +1,4 @@
-"""Bills and invoices, to look at: sagas write them, and nothing else."""
+"""Bills and invoices, read-only: only sagas write them."""
 
 from django.contrib import admin
 from django.db.models import QuerySet

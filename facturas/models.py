@@ -1,4 +1,4 @@
-"""Bills and invoices. Constraints hold what must never break, whatever the code does."""
+"""Bills and invoices. Constraints guard the invariants, whatever the code does."""
 
 from django.db import models
 from django.db.models import Q
@@ -20,10 +20,10 @@ class BillStatus(models.TextChoices):
 
 
 class Bill(models.Model):
-    """What a step of a saga has billed a user. `subject`: what it is for.
+    """A bill that a step of a saga made for a user. `subject`: the booking it is for.
 
-    `status`: open, then paid with its invoice, or failed. A paid one that is given back is
-    credited: its invoice stays, and a credit note is there beside it.
+    `status`: open, then paid, with an invoice, or failed. A paid bill that is undone is credited:
+    its invoice stays, and a credit note is added.
     """
 
     granted = participant.KEPT
@@ -38,7 +38,9 @@ class Bill(models.Model):
     failed_because = models.CharField(max_length=64, blank=True, default="", db_default="")
     created_at = models.DateTimeField(db_default=Now())
     paid_at = models.DateTimeField(null=True, blank=True)
-    closed_at = models.DateTimeField(null=True, blank=True, help_text="Failed, or credited.")
+    closed_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it failed or was credited."
+    )
 
     class Meta:
         constraints = [
@@ -64,9 +66,9 @@ class InvoiceKind(models.TextChoices):
 
 
 class Invoice(models.Model):
-    """An invoice, or the credit note that takes one back: never changed, never deleted.
+    """An invoice, or the credit note that reverses one: never changed, never deleted.
 
-    `number`: both kinds have one sequence a year, without gaps: `2026-000001`.
+    `number`: both kinds share one sequence a year, without gaps: `2026-000001`.
     """
 
     granted = participant.ADDED_ONLY
@@ -89,8 +91,8 @@ class Invoice(models.Model):
 
 
 class InvoiceCounter(models.Model):
-    """How many numbers a year has given out: its row is locked by who gives one, until that is
-    committed, so that none is lost.
+    """The last number of a year. Its row is locked until the invoice is committed, so no number is
+    lost.
     """
 
     granted = participant.KEPT

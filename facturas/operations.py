@@ -1,4 +1,4 @@
-"""What facturas can do in a saga. Each: lock, decide, write, for a whole list."""
+"""The operations of facturas in a saga. Each locks, decides and writes for a whole list."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ SERVICE = "facturas"
 
 @does(service=SERVICE)
 def create_bill(commands: Sequence[CreateBill]) -> list[Outcome]:
-    """A bill for each, open. There is nothing to lock. Refused: invalid_amount."""
+    """Makes open bills. Refused: invalid_amount."""
     wanted = {(command.saga_id, create_bill.step_of(command)): command for command in commands}
     refused = {key: no for key, command in wanted.items() if (no := refusal_of(command=command))}
     bills = [
@@ -38,8 +38,8 @@ def create_bill(commands: Sequence[CreateBill]) -> list[Outcome]:
 
 @undoes(create_bill)
 def fail_bill(commands: Sequence[Undo]) -> list[Outcome]:
-    """The step's bill is failed; one that was paid is credited, with a credit note, and its invoice
-    stays.
+    """Fails the step's bill. A paid bill is credited instead: a credit note is issued, and its
+    invoice stays.
     """
     reasons = {
         (command.saga_id, fail_bill.step_of(command)): command.reason for command in commands
@@ -56,8 +56,8 @@ def fail_bill(commands: Sequence[Undo]) -> list[Outcome]:
 
 @does(service=SERVICE)
 def issue_invoice(commands: Sequence[IssueInvoice]) -> list[Outcome]:
-    """The bill is paid, and its invoice issued. Refused, out of a saga only: no_bill. Raises
-    Damaged where something else than the bill's amount was paid, and can't be refused any more.
+    """Marks the bill as paid, and issues its invoice. Refused, outside a saga only: no_bill. Raises
+    Damaged if another amount than the bill's was paid: that can't be refused any more.
     """
     # No bill has the number 0.
     wanted = {command.saga_id: bounds.number_in(command.bill_id) or 0 for command in commands}
@@ -75,7 +75,7 @@ def issue_invoice(commands: Sequence[IssueInvoice]) -> list[Outcome]:
 
 
 def refusal_of(*, command: CreateBill) -> Refused | None:
-    """Why so much can't be billed; None: it can. What is free has a bill of 0."""
+    """The refusal if the amount can't be billed. A bill of 0 is allowed."""
     if bounds.is_money(command.amount, most=bounds.MOST_MONEY):
         return None
     detail = f"A bill is of 0 to {bounds.MOST_MONEY}, with two decimals; not {command.amount:.40}."
@@ -83,12 +83,12 @@ def refusal_of(*, command: CreateBill) -> Refused | None:
 
 
 def status_after_undo(*, bill: LockedBill) -> BillStatus:
-    """What becomes of a bill that is taken back."""
+    """The status of a bill after its undo."""
     return BillStatus.CREDITED if bill.status is BillStatus.PAID else BillStatus.FAILED
 
 
 def is_to_be_paid(*, bill: LockedBill, saga_id: str) -> bool:
-    """Whether this saga's payment is that of the bill."""
+    """Whether this saga's payment pays the bill."""
     return bill.status is BillStatus.OPEN and bill.key[0] == saga_id
 
 
@@ -112,6 +112,6 @@ def _undone(bill: LockedBill, after: dict[int, BillStatus], notes: dict[int, str
 def _invoiced(bill_id: int, numbers: dict[int, str]) -> Outcome:
     number = numbers.get(bill_id)
     if number is None:
-        return Refused(refusals.NO_BILL, "No open bill of this saga is there.")
+        return Refused(refusals.NO_BILL, "This saga has no open bill.")
     data = {"invoice_number": number, "bill_id": str(bill_id), "status": BillStatus.PAID.value}
     return Done(data)

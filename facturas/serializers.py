@@ -8,7 +8,7 @@ from httpapi import pages
 
 
 class BillFilter(pages.PageRequest, frozen=True, kw_only=True):
-    """Which bills to list: `?booking_id=&user_id=&status=`, and as all pages are asked for."""
+    """Which bills to list: `?booking_id=&user_id=&status=`, with the parameters of every page."""
 
     booking_id: Asked | None = None
     user_id: Asked | None = None
@@ -16,7 +16,7 @@ class BillFilter(pages.PageRequest, frozen=True, kw_only=True):
 
 
 class InvoiceFilter(pages.PageRequest, frozen=True, kw_only=True):
-    """Which invoices to list: `?booking_id=&user_id=&kind=`, and as all pages are asked for."""
+    """Which invoices to list: `?booking_id=&user_id=&kind=`, with the parameters of every page."""
 
     booking_id: Asked | None = None
     user_id: Asked | None = None
@@ -43,7 +43,7 @@ class BillShown(TypedDict):
 
 
 class InvoiceShown(TypedDict):
-    """An invoice or a credit note, with whose it is."""
+    """An invoice or a credit note, with its user."""
 
     number: str
     kind: Annotated[str, words(InvoiceKind)]
@@ -77,7 +77,7 @@ def bill(row: Bill) -> BillShown:
 
 
 def invoice(row: Invoice) -> InvoiceShown:
-    """An invoice or a credit note, with whose it is."""
+    """An invoice or a credit note, with its user."""
     return {
         "number": row.number,
         "kind": row.kind,

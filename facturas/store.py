@@ -1,6 +1,6 @@
 """What facturas stores, and all its SQL: rows locked in a fixed order, written set-based.
 
-Order of locks: bills by id, and last the counter of the year's numbers, for as short as can be.
+Order of locks: bills by id, and last the year's counter, which is held for as short as possible.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -17,7 +17,7 @@ from participant.models import owned_by
 _execute = sql.of("facturas")
 
 Key = tuple[str, str]
-"""A saga's id, and the step that billed: a saga may have several bills."""
+"""A saga's id and a step: a saga may have several bills."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ _COLUMNS = "bill.id, bill.saga_id, bill.step, bill.amount, bill.status"
 
 
 def lock_bills(*, ids: Collection[int]) -> dict[int, LockedBill]:
-    """The bills with these ids, by id."""
+    """Locks the bills with these ids."""
     rows = _execute(
         f"""
         SELECT {_COLUMNS} FROM facturas_bill AS bill WHERE id = ANY(%s)
@@ -86,7 +86,7 @@ def lock_bills(*, ids: Collection[int]) -> dict[int, LockedBill]:
 
 
 def lock_bills_of(*, keys: Collection[Key]) -> dict[Key, LockedBill]:
-    """The bills of these steps, by saga and step."""
+    """Locks the bills of these steps."""
     rows = _execute(
         f"""
         SELECT {_COLUMNS} FROM json_to_recordset(%s) AS v (saga_id text, step text)
@@ -99,7 +99,7 @@ def lock_bills_of(*, keys: Collection[Key]) -> dict[Key, LockedBill]:
 
 
 def close_bills(*, statuses: Mapping[int, BillStatus], reasons: Mapping[int, str]) -> None:
-    """Ends locked bills as these say, by id: failed or credited. `reasons`: why, of each."""
+    """Closes locked bills with these statuses (failed or credited) and reasons, by id."""
     if statuses:
         _execute(
             """
@@ -118,7 +118,7 @@ def close_bills(*, statuses: Mapping[int, BillStatus], reasons: Mapping[int, str
 
 
 def pay_bills(*, ids: Collection[int]) -> None:
-    """These locked bills are paid."""
+    """Marks locked bills as paid."""
     if ids:
         _execute(
             """
@@ -130,11 +130,11 @@ def pay_bills(*, ids: Collection[int]) -> None:
 
 
 def issue(*, bills: Sequence[LockedBill], kind: InvoiceKind) -> dict[int, str]:
-    """An invoice (or credit note) for each of these locked bills; the numbers, by the bill's id.
+    """Issues an invoice (or credit note) for each locked bill; returns their numbers by bill id.
 
-    The counter's row is locked here, after everything else, until the transaction ends: numbers
-    have no gaps, also where it is rolled back. Times are taken behind that lock, in the order of
-    the numbers, and never leave the number's year.
+    The counter's row is locked here, after all others, until the transaction ends: numbers have no
+    gaps, also after a rollback. Times are taken under that lock, so they follow the numbers' order,
+    and stay in the number's year.
     """
     if not bills:
         return {}
@@ -178,7 +178,7 @@ def _locked(bill_id: int, saga_id: str, step: str, amount: Decimal, status: str)
     return LockedBill(id=bill_id, key=(saga_id, step), amount=amount, status=known)
 
 
-# Looking at bills and invoices.
+# Queries.
 
 
 def bills(*, subject: str = "", user_id: str = "", status: str = "") -> QuerySet[Bill]:

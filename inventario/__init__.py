@@ -1,7 +1,7 @@
-"""inventario: what there is, and what is reserved for whom.
+"""inventario: the stock of products, and reservations of it.
 
 Owns         products (available, reserved, sold), reservations and their lines
 Offers       the catalogue, and the prices of several products at once; reserve and unreserve,
              commit and restore; pad, which changes nothing
-Sagas        whatever their pages ask of it: manage.py sagas show
+Sagas        the steps that their definitions give it: manage.py sagas show
 """

@@ -1,4 +1,4 @@
-"""Products and reservations. Stock is never typed over: it changes by restocking, and by sagas."""
+"""Products and reservations. Stock changes only by restocking and by sagas, never by editing."""
 
 from typing import Any
 
@@ -17,16 +17,18 @@ register_alike("inventario")
 
 
 class NewProductForm(forms.ModelForm):
-    """A product to be added: all that comes in is available."""
+    """A product to be added; its whole initial stock is available."""
 
-    initial = forms.IntegerField(min_value=0, help_text="How many there are to begin with.")
+    initial = forms.IntegerField(min_value=0, help_text="The initial stock.")
 
 
 class ProductForm(forms.ModelForm):
     """A product to be changed."""
 
     reason = forms.CharField(
-        required=False, max_length=bounds.MOST_REASON, help_text="Why: kept with who changed what."
+        required=False,
+        max_length=bounds.MOST_REASON,
+        help_text="Why: stored with the change and its author.",
     )
     restock = forms.IntegerField(
         required=False, help_text="How many came in; negative: how many were lost."
@@ -71,7 +73,7 @@ class ProductAdmin(DescribedAdmin):
             obj.save()
             self.note("add", obj)
             return
-        # Only what was described: a sale may have moved the stock since the page was shown.
+        # Only the described fields: a sale may have moved the stock since the page was shown.
         fields = {name: getattr(obj, name) for name in form.changed_data if name in self._described}
         trail.because(form.cleaned_data["reason"])
         catalogue.note_change(product=Product.objects.get(pk=obj.pk), fields=fields)

@@ -9,13 +9,13 @@ class InventarioConfig(service.ServiceConfig):
     verbose_name = "Inventario: products and reservations"
 
     def stalls(self, *, limit: int) -> list[Complaint]:
-        """Reservations that nothing releases; the first ones are named: for /health."""
+        """Reservations that are overdue; at most `limit` of them are named: for /health."""
         from inventario import expiry
 
         return expiry.stalls(limit=limit)
 
     def worker_components(self, broker: Broker) -> list[Component]:
-        """With what releases reservations whose time is over."""
+        """With the component that releases expired reservations."""
         from inventario.expiry import Expiry
 
         return [*super().worker_components(broker), Expiry()]

@@ -23,7 +23,7 @@ SKU_TAKEN, STOCK_TOO_LARGE = "sku_taken", "stock_too_large"
 
 
 class NewProduct(msgspec.Struct, frozen=True, kw_only=True):
-    """A product to be added, and how many of it there are."""
+    """A product to be added, with its initial stock."""
 
     name: Name
     price: Decimal
@@ -37,7 +37,7 @@ class NewProduct(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def add(*, products: Sequence[NewProduct]) -> list[Product | Refused]:
-    """Adds them, in order. Refused: sku_taken (by another product, or earlier in the list)."""
+    """Adds the products. Refused: sku_taken (by another product, or earlier in the list)."""
     first: dict[str, NewProduct] = {}
     for new in products:
         first.setdefault(str(new.sku), new)
@@ -52,19 +52,19 @@ def add(*, products: Sequence[NewProduct]) -> list[Product | Refused]:
 
 
 def change(*, product: Product, fields: Mapping[str, Any]) -> Refused | None:
-    """Changes these fields and no other: its stock may move meanwhile. Refused: sku_taken."""
+    """Changes only these fields: the stock may move meanwhile. Refused: sku_taken."""
     try:
         with transaction.atomic(using=SERVICE):
             Product.objects.filter(pk=product.pk).update(**fields)
             note_change(product=product, fields=fields)
-    except IntegrityError:  # the one constraint that checked fields can meet
+    except IntegrityError:  # the only constraint that checked fields can violate
         return _taken(fields.get("sku", product.sku))
     return None
 
 
 def restock(*, product: Product, quantity: int) -> Refused | None:
-    """More came in, or (negative) some was lost. Refused: out_of_stock, when less is available;
-    stock_too_large, when more than a product can have came in over all.
+    """Adds stock that came in; a negative quantity takes off stock that was lost. Refused:
+    out_of_stock (less is available), stock_too_large (more than can ever come in).
     """
     fits = Product.objects.filter(
         pk=product.pk, available__gte=-quantity, initial__lte=bounds.MOST_STOCK_EVER - quantity
@@ -86,7 +86,7 @@ def restock(*, product: Product, quantity: int) -> Refused | None:
 
 
 def note_change(*, product: Product, fields: Mapping[str, Any]) -> None:
-    """Who changed this product, and what: `product` is it as it was before."""
+    """Records the change and its author. `product`: as it was before."""
     changed = [
         f"{name}: {getattr(product, name)} -> {value}"
         for name, value in fields.items()

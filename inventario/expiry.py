@@ -1,7 +1,7 @@
-"""Releases reservations whose time is over; a component of this service's worker.
+"""Releases expired reservations; a component of this service's worker.
 
-One that can't be released (its product's row is damaged, or locked) holds up no other: after a
-fault they are released one by one, and what fails alone is left for a while.
+A reservation that can't be released (its product's row is damaged, or locked) holds up no other:
+after a fault they are released one by one, and one that fails is left for LEFT_SECONDS.
 """
 
 import logging
@@ -33,7 +33,7 @@ class Expiry:
         return {"reservations_expired": self._expired}
 
     def complaints(self) -> list[Complaint]:
-        """Which reservations can't be released, and since when."""
+        """The reservation that could not be released last, and since when some can't."""
         return [self._complaint] if self._complaint else []
 
     def run(self, stop: threading.Event) -> None:
@@ -47,7 +47,7 @@ class Expiry:
         connections[operations.SERVICE].close()
 
     def sweep(self) -> None:
-        """Releases what is due. Raises DatabaseError where the database is away."""
+        """Releases what is due. Raises DatabaseError if the database is away."""
         now = time.monotonic()
         self._left = {saga_id: until for saga_id, until in self._left.items() if until > now}
         try:
@@ -78,7 +78,7 @@ class Expiry:
                     :500
                 ],
                 since=self._complaint.since if self._complaint else datetime.now(UTC),
-                do="Look at its row, and at its products' rows; it is tried again by itself.",
+                do="Check its row and its products' rows; its release is retried by itself.",
             )
 
 
@@ -87,7 +87,7 @@ MOST_LOOKED_AT = 1000
 
 
 def stalls(*, limit: int) -> list[Complaint]:
-    """Reservations whose time is over and that are not released."""
+    """Reservations that expired OVERDUE_SECONDS ago and are not released."""
     rows = store.overdue(seconds=OVERDUE_SECONDS, limit=MOST_LOOKED_AT)
     if not rows:
         return []

@@ -1,4 +1,4 @@
-"""Products and reservations. Constraints hold what must never break, whatever the code does."""
+"""Products and reservations. Constraints guard the invariants, whatever the code does."""
 
 from django.db import models
 from django.db.models import F, Q
@@ -11,7 +11,7 @@ from participant.models import ADDED_ONLY, KEPT, READ_AND_WRITE, TextId
 
 
 class Product(models.Model):
-    """initial = available + reserved + sold, always (audit, group 1)."""
+    """A product and its stock: initial = available + reserved + sold, always (audit, group 1)."""
 
     for_admin = READ_AND_WRITE
 
@@ -20,7 +20,7 @@ class Product(models.Model):
     price = models.DecimalField(max_digits=12, decimal_places=2)
     category = models.CharField(max_length=100, blank=True, default="", db_default="")
     sku = models.CharField(max_length=64, unique=True)
-    initial = models.BigIntegerField(help_text="All that ever came in.")
+    initial = models.BigIntegerField(help_text="All pieces that ever came in.")
     available = models.BigIntegerField()
     reserved = models.BigIntegerField(default=0, db_default=0)
     sold = models.BigIntegerField(default=0, db_default=0)
@@ -55,8 +55,8 @@ class ReservationStatus(models.TextChoices):
 
 
 class Reservation(models.Model):
-    """What is reserved for one step of a saga. `subject`: the cart or the order it is for;
-    `user_id`: of a saga, whose that is.
+    """What one step of a saga has reserved. `subject`: the cart or order it is for; `user_id`: the
+    saga's customer, if it has one.
     """
 
     granted = KEPT
@@ -91,7 +91,7 @@ class Reservation(models.Model):
 
 
 class ReservationLine(models.Model):
-    """So many of one product, within a reservation."""
+    """The quantity of one product in a reservation."""
 
     granted = ADDED_ONLY
 

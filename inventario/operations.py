@@ -1,4 +1,4 @@
-"""What inventario can do in a saga. Each: lock the rows of the whole list, decide, write."""
+"""The operations of inventario in a saga. Each locks the rows of its list, decides, writes."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -54,7 +54,7 @@ def reserve(commands: Sequence[Reserve]) -> list[Outcome]:
 
 @undoes(reserve)
 def unreserve(commands: Sequence[Undo]) -> list[Outcome]:
-    """Gives what this step still has reserved back to what is available."""
+    """Releases what this step still has reserved."""
     keys = [(command.saga_id, unreserve.step_of(command)) for command in commands]
     locked = store.lock_reservations(saga_ids=[saga_id for saga_id, _ in keys])
     released = _release([held for held in locked if held.key in keys], ReservationStatus.RELEASED)
@@ -63,7 +63,7 @@ def unreserve(commands: Sequence[Undo]) -> list[Outcome]:
 
 @does(service=SERVICE)
 def commit(commands: Sequence[Commit]) -> list[Outcome]:
-    """Sells all that the saga has reserved, if it is what was ordered, and paid. Refused:
+    """Sells all that the saga has reserved, if that was ordered and paid. Refused:
     no_reservation, reservation_expired, wrong_items, wrong_amount.
     """
     locked = _by_saga(commands)
@@ -85,7 +85,7 @@ def commit(commands: Sequence[Commit]) -> list[Outcome]:
 
 @undoes(commit)
 def restore(commands: Sequence[Undo]) -> list[Outcome]:
-    """Takes back all that the saga has sold: a return."""
+    """Takes back all that the saga was sold: a return."""
     sold = [
         held
         for reservations in _by_saga(commands).values()
@@ -105,12 +105,12 @@ def pad(commands: Sequence[Command]) -> list[Outcome]:
 
 
 def expire(*, limit: int = 500, but_not: Sequence[str] = (), only: str | None = None) -> int:
-    """Releases reservations whose time is over; returns how many.
+    """Releases expired reservations; returns how many.
 
-    `but_not`: of which sagas none is looked at; `only`: of which one alone.
+    `but_not`: sagas that are left out; `only`: the only saga whose reservations are released.
 
-    A commit that comes at the same moment either holds the row (and is left alone) or finds it
-    expired (and is refused): the lock on the row decides.
+    The row lock decides against a concurrent commit: a commit that holds the row goes first, and
+    the row is skipped here; a commit that comes later finds it expired, and is refused.
     """
     with transaction.atomic(using=SERVICE):
         due = store.lock_due(limit=limit, but_not=but_not, only=only)
@@ -130,9 +130,9 @@ def decide_reserve(
     held: Mapping[str, int] = MappingProxyType({}),
     most: int = 0,
 ) -> list[Refused | None]:
-    """Who gets it, in the order of the list: what one takes is gone for the next. `users`: whose
-    each is; empty: nobody's, who is not counted. `held`: the units that each has reserved already,
-    of `most` (0: any).
+    """The refusals, in the order of the list: each reservation that is granted leaves less for the
+    next. `users`: whose each is; an empty user has no limit. `held`: the units that each user has
+    reserved already, of at most `most` (0: no limit).
     """
     left, taken = dict(available), Counter(held)
     decided: list[Refused | None] = []
@@ -155,12 +155,14 @@ def _too_many(units: int, held: int, most: int) -> Refused:
 
 
 def decide_commit(*, command: Commit, held: Sequence[LockedReservation]) -> Outcome:
-    """Whether a saga's reservations can be sold: what is still reserved, unless the time of any is
-    over, and only if that is what the saga has ordered and paid. `held`: all that it ever had.
+    """Whether what a saga has reserved can be sold: none of it is expired, and it is what the saga
+    ordered and paid. `held`: all reservations that the saga ever had.
     """
     if any(reservation.status is ReservationStatus.EXPIRED for reservation in held):
         return Refused(refusals.RESERVATION_EXPIRED, "The reservation's time was over.")
-    reserved = [one for one in held if one.status is ReservationStatus.RESERVED]
+    reserved = [
+        reservation for reservation in held if reservation.status is ReservationStatus.RESERVED
+    ]
     if not reserved:
         return Refused(refusals.NO_RESERVATION, "Nothing is reserved for this saga.")
     is_compared = bool(command.saga or command.items)
@@ -189,7 +191,7 @@ def _refusal(lines: Mapping[int, int] | None, left: Mapping[int, int]) -> Refuse
 
 
 def _wanted(items: Sequence[Item]) -> Counter[int] | None:
-    """None where one of them can be no product."""
+    """The quantities by product id; None if an id can't be a product's."""
     lines: Counter[int] = Counter()
     for item in items:
         product = store.product_id_of(item.product_id)

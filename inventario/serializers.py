@@ -1,4 +1,4 @@
-"""Products and reservations as the API shows them, and as users send them."""
+"""Products and reservations as the API shows and receives them."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -30,7 +30,7 @@ IDS = r"\A[0-9]+(\s*,\s*[0-9]+)*\Z"
 
 
 class ProductChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What can be changed of a product, and why. Its stock can't: that is what restock is for."""
+    """A change of a product, and why. Its stock changes by `Restock` only."""
 
     name: Name | UnsetType = UNSET
     description: Description | UnsetType = UNSET
@@ -44,22 +44,22 @@ class ProductChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             bounds.require_money("price", self.price, most=bounds.MOST_PRICE)
 
     def fields(self) -> dict[str, Any]:
-        """Those that are to be changed."""
+        """The fields to be changed."""
         wanted = msgspec.structs.asdict(self)
         del wanted["reason"]
         return {name: value for name, value in wanted.items() if value is not UNSET}
 
 
 class Restock(msgspec.Struct, frozen=True):
-    """How many came in, or (negative) were lost; and why."""
+    """How many pieces came in, or (negative) were lost; and why."""
 
     quantity: StockChange
     reason: Reason = ""
 
 
 class ProductFilter(pages.PageRequest, frozen=True, kw_only=True):
-    """Which products to list: `?category=&search=&ids=1,2,3&named=`, and as all pages are asked
-    for. `named`: a sku or an id; may be there several times.
+    """Which products to list: `?category=&search=&ids=1,2,3&named=`, with the parameters of every
+    page. `named`: a sku or an id; may be repeated.
     """
 
     category: Asked | None = None
@@ -69,7 +69,7 @@ class ProductFilter(pages.PageRequest, frozen=True, kw_only=True):
 
 
 class Priced(msgspec.Struct, frozen=True):
-    """Which products' prices to tell: `?ids=1,2,3`."""
+    """The products whose prices are wanted: `?ids=1,2,3`."""
 
     ids: Annotated[str, Meta(max_length=21 * MOST_IN_A_PAGE, pattern=IDS)]
 
@@ -97,7 +97,7 @@ class ProductShown(TypedDict):
 
 
 class ProductsPage(pages.PageFields):
-    """A page of products, which are there twice: as `results` and as `products`."""
+    """A page of products, under two names: `results` and `products`."""
 
     results: list[ProductShown]
     products: list[ProductShown]
@@ -105,9 +105,7 @@ class ProductsPage(pages.PageFields):
 
 
 class Availability(TypedDict):
-    """Where all that ever came in of a product is now. How well it sells (`sold`, `initial`) is for
-    those who run the shop.
-    """
+    """A product's stock. `sold` and `initial` are shown only to operators of the shop."""
 
     product_id: str
     is_available: bool
@@ -123,7 +121,7 @@ class ReservedLine(TypedDict):
 
 
 class ReservationShown(TypedDict):
-    """What is put aside for a step of a saga. `subject`: the cart or the order it is for."""
+    """What a step of a saga has reserved. `subject`: the cart or order it is for."""
 
     reservation_id: str
     saga_id: str
@@ -144,14 +142,14 @@ class ReservationsOf(TypedDict):
 
 
 class Inventory(TypedDict):
-    """What there is by sku, and what is put aside by the order (or cart) that it is for."""
+    """Products by sku, and reservations by the order (or cart) they are for."""
 
     inventory: dict[str, ProductShown]
     reserved: dict[str, ReservationShown]
 
 
 class InventoryPage(Inventory):
-    """A page of both."""
+    """A page of products and of reservations."""
 
     total: int
     page: int
@@ -159,7 +157,7 @@ class InventoryPage(Inventory):
 
 
 def prices(found: Mapping[int, Decimal]) -> Prices:
-    """What products cost now, by id."""
+    """Current prices by product id."""
     return {"prices": {str(product_id): str(amount(price)) for product_id, price in found.items()}}
 
 
@@ -181,18 +179,18 @@ def product(row: Product) -> ProductShown:
 
 
 def availability(row: Product, *, in_full: bool) -> Availability:
-    """`in_full`: with how well it sells."""
-    told: Availability = {
+    """A product's stock. `in_full`: with `sold` and `initial`."""
+    shown: Availability = {
         "product_id": str(row.pk),
         "is_available": row.available > 0,
         "available": row.available,
         "reserved": row.reserved,
     }
-    return {**told, "sold": row.sold, "initial": row.initial} if in_full else told
+    return {**shown, "sold": row.sold, "initial": row.initial} if in_full else shown
 
 
 def reservation(row: Reservation) -> ReservationShown:
-    """A reservation with its lines. Its subject is the cart of a checkout: `cart_id`, too."""
+    """A reservation with its lines. `cart_id` is its subject, which is a checkout's cart."""
     return {
         "reservation_id": str(row.pk),
         "saga_id": row.saga_id,
@@ -211,7 +209,7 @@ def reservation(row: Reservation) -> ReservationShown:
 
 
 def inventory(*, products: Iterable[Product], reservations: Iterable[Reservation]) -> Inventory:
-    """What there is by sku, and what is reserved by the order (or cart) that it is for."""
+    """Products by sku, and reservations by the order (or cart) they are for."""
     reserved: dict[str, ReservationShown] = {}
     for row in reservations:
         shown = reservation(row)

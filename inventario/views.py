@@ -25,12 +25,12 @@ from participant import trail
 
 SERVICE = operations.SERVICE
 CART = {"cart_id": "subject"}
-"""What users call the subject of a reservation."""
+"""Users send a reservation's subject as `cart_id`."""
 _NewProducts = Annotated[list[NewProduct], msgspec.Meta(max_length=MOST_IN_A_BATCH)]
 
 
 class ProductsView(APIView):
-    """GET lists the products, in pages. POST adds a product (201), or a list of them (207)."""
+    """GET lists the products, in pages. POST adds a product (201), or a list of products (207)."""
 
     @door(PUBLIC, takes=ProductFilter, gives={200: serializers.ProductsPage})
     def get(self, request: Request) -> HttpResponse:
@@ -60,7 +60,7 @@ class ProductsView(APIView):
 
 
 class ProductView(APIView):
-    """GET shows a product. PATCH changes all of it but its stock."""
+    """GET shows a product. PATCH changes any of its fields but the stock."""
 
     @door(PUBLIC, gives={200: serializers.ProductShown})
     def get(self, request: Request, product_id: str) -> HttpResponse:
@@ -104,7 +104,7 @@ class RestockView(APIView):
 
 
 class PricesView(PlainView):
-    """GET: what several products cost now, and nothing else of them: `?ids=1,2,3`."""
+    """GET: the current prices of several products: `?ids=1,2,3`."""
 
     @door(callers=services.callers_of(SERVICE), takes=Priced, gives={200: serializers.Prices})
     def get(self, request: HttpRequest) -> HttpResponse:
@@ -113,7 +113,9 @@ class PricesView(PlainView):
 
 
 class AvailabilityView(APIView):
-    """How many pieces of a product are reserved, and free; for who runs the shop, also sold."""
+    """How many pieces of a product are available and reserved; for operators also how many are
+    sold.
+    """
 
     @door(PUBLIC, gives={200: serializers.Availability})
     def get(self, request: Request, product_id: str) -> HttpResponse:
@@ -122,7 +124,7 @@ class AvailabilityView(APIView):
 
 
 class ReservationsView(APIView):
-    """The reservations of a cart or an order, newest first; none where nothing was reserved yet."""
+    """The reservations of a cart or an order, newest first; an empty list if there are none."""
 
     @door(SHOP, OPS_READ, gives={200: serializers.ReservationsOf})
     def get(self, request: Request, subject: str) -> HttpResponse:
@@ -132,7 +134,7 @@ class ReservationsView(APIView):
 
 
 class InventoryView(APIView):
-    """GET: what there is and what is reserved, in pages of both: `?page=&page_size=`."""
+    """GET: products and reservations, in pages of both: `?page=&page_size=`."""
 
     @door(OPS_READ, takes=pages.PageRequest, gives={200: serializers.InventoryPage})
     def get(self, request: Request) -> HttpResponse:

@@ -1,6 +1,8 @@
-"""pagos: who paid what, and what was given back.
+"""pagos: payments and refunds.
 
-Owns         payments, refunds; the simulated card network (`gateway`)
-Offers       charge and refund; pad, which changes nothing; payments outside of any saga
-Sagas        whatever their pages ask of it: manage.py sagas show
+Owns         payments, refunds, credits
+Offers       charge and refund; payments that customers confirm; bills; pad, which changes nothing;
+             payments outside of sagas
+Calls        tarjetas, the simulated card network
+Sagas        the steps that their definitions give it: manage.py sagas show
 """

@@ -1,4 +1,4 @@
-"""Payments and refunds, to be looked at: money moves only through the operations."""
+"""Payments, refunds and credits, read-only: money moves only through the operations."""
 
 from django.contrib import admin
 

@@ -10,7 +10,9 @@ class PagosConfig(service.ServiceConfig):
     verbose_name = "Pagos: payments and refunds"
 
     def ready(self, *_: Any) -> None:
-        """Who writes an intent asks the card network at once; a worker's desk does it instead."""
+        """A web process that writes an intent calls the card network at once; in a worker the desk
+        does.
+        """
         from pagos import desk, operations
         from participant import decisions
 
@@ -19,7 +21,7 @@ class PagosConfig(service.ServiceConfig):
         )
 
     def worker_components(self, broker: Broker) -> list[Component]:
-        """With the desk that asks the card network."""
+        """With the desk, which calls the card network."""
         from pagos.desk import Desk
 
         return [*super().worker_components(broker), Desk()]

@@ -1,9 +1,9 @@
-"""The desk: asks the card network to take money, or to give it back, outside of any transaction.
+"""The desk: asks the card network to take or give back money, outside of any transaction.
 
-An intent is a committed row; the network is asked under the saga's key, which it remembers; what it
-answers is the decision. A web process asks at once, on the thread of the request that waits for it,
-and without its slot; a worker on a thread of its own. What neither could, because the network was
-slow or the process died, the worker finds: the row says when it is to be asked again.
+An intent is a committed row. The network is asked under the saga's key, which it remembers; its
+answer is the decision. A web process asks at once, on the thread of the waiting request, whose slot
+is free meanwhile; a worker asks on a thread of its own. If the network was slow, or the process
+died, a worker asks again when the row is due (`ask_at`).
 """
 
 import logging
@@ -39,19 +39,19 @@ log = logging.getLogger(__name__)
 CHANNEL = "desk"
 """The channel that wakes the worker's desk."""
 CALL_SECONDS = 2.0
-"""Less than a call of a step may take: who asked is told that the network has not answered yet."""
+"""Less than a call of a step may take, so that its answer can still be "waiting"."""
 SWEEP_SECONDS = 0.5
 AGAIN_SECONDS = 0.5
-"""Before a payment is asked about again that the network has not answered."""
+"""The pause before the network is asked again about a payment."""
 LONG_SECONDS = 30.0
-"""The same, of one that can't be settled."""
+"""The same, for a payment that can't be settled."""
 SILENT_SECONDS = 1.0
-"""For so long a web process asks nothing of a network that has not answered it; the worker does."""
+"""How long a web process leaves a network that did not answer to the worker."""
 BATCH = min(100, MOST_IN_A_BATCH)
 
 
 class Charged(msgspec.Struct, frozen=True):
-    """What the network says of a charge; `error`: it can't tell."""
+    """The network's answer to a charge. `error`: the network does not know the outcome."""
 
     status: Literal["captured", "refused", "processing", "error"]
     code: str | None = None
@@ -60,7 +60,7 @@ class Charged(msgspec.Struct, frozen=True):
 
 
 class Network:
-    """The card network, over HTTP. Each call raises Unreachable where it gives no answer."""
+    """The card network, over HTTP. Each call raises Unreachable if it gets no answer."""
 
     def __init__(self, *, url: str) -> None:
         self._client = Client("tarjetas", url=url, timeout=CALL_SECONDS)
@@ -70,7 +70,7 @@ class Network:
         return self._client.calls
 
     def charge(self, *, payments: Sequence[ToAsk]) -> list[Charged]:
-        """Has the money of these taken, each once, however often it is asked."""
+        """Takes the money of these payments, each once, however often this is called."""
         body = [
             {
                 "key": payment.key,
@@ -84,7 +84,7 @@ class Network:
         return self._post("/charges", body, list[Charged])
 
     def refund(self, *, payments: Sequence[ToAsk]) -> None:
-        """Has given back what was taken of these, and nothing taken any more."""
+        """Gives back the money taken of these payments, and blocks that any more is taken."""
         self._post(
             "/refunds", [{"key": payment.key} for payment in payments], list[dict[str, object]]
         )
@@ -101,16 +101,16 @@ class Network:
 
 @cache
 def network() -> Network:
-    """This process's."""
+    """The network client of this process."""
     return Network(url=settings.SERVICE_URLS["tarjetas"])
 
 
 def ask(
     *, payments: Sequence[ToAsk], waiting: Callable[[], AbstractContextManager[None]] = nullcontext
 ) -> None:
-    """Asks the network about these, and does what follows from its answers. Raises Unreachable.
+    """Asks the network about these payments, and applies its answers. Raises Unreachable.
 
-    `waiting`: within it the network is asked, and nothing of the database.
+    `waiting`: the context for the calls to the network; the database is not used within it.
     """
     to_take = [payment for payment in payments if payment.status == "pending"]
     to_give_back = [payment for payment in payments if payment.status != "pending"]
@@ -130,7 +130,7 @@ def ask(
 
 
 def _follow(payments: Mapping[str, ToAsk], answers: Sequence[Charged]) -> None:
-    """A payment of no saga waits for nobody: its row alone says what has become of it."""
+    """Applies the answers; for a payment without a saga this writes its row alone."""
     decided: dict[str, list[GivenVerdict]] = {}
     plain: dict[str, Refused | None] = {}
     later: dict[str, float] = {}
@@ -171,30 +171,31 @@ def _given(payment: ToAsk, answer: Charged) -> GivenVerdict:
 
 
 class AtOnce:
-    """Asks on the thread of the request that has written the intents, in a web process."""
+    """Asks on the thread of the request that wrote the intents, in a web process."""
 
     def __init__(self) -> None:
         self._silent_until = 0.0
 
     def ask(self, keys: Collection[Key]) -> bool:
-        """Whether the network was asked; the worker's desk has what it has not answered."""
-        return self.ask_about(payments=store.to_ask(keys=keys))
+        """Asks about the payments of these steps. Returns True: the rows may have changed."""
+        self.ask_about(payments=store.to_ask(keys=keys))
+        return True
 
-    def ask_about(self, *, payments: Sequence[ToAsk]) -> bool:
-        """The same, of payments."""
+    def ask_about(self, *, payments: Sequence[ToAsk]) -> None:
+        """Asks about these payments; leaves them to the worker's desk if the network is silent."""
         if time.monotonic() >= self._silent_until:
             try:
                 ask(payments=payments, waiting=for_an_answer)
-                return True
             except Unreachable as error:
                 log.warning("%d payments left to the worker: %s", len(payments), error)
                 self._silent_until = time.monotonic() + SILENT_SECONDS
+            else:
+                return
         _leave_to_worker(payments)
-        return True
 
 
 AT_ONCE = AtOnce()
-"""This process's."""
+"""Of this process."""
 
 
 def _leave_to_worker(payments: Sequence[ToAsk]) -> None:
@@ -203,7 +204,7 @@ def _leave_to_worker(payments: Sequence[ToAsk]) -> None:
 
 
 class Desk:
-    """A component of pagos' worker: asks about what its process has written, and what is due."""
+    """A component of pagos' worker: asks about its process's intents, and those that are due."""
 
     name = "desk"
 
@@ -218,19 +219,19 @@ class Desk:
         return {f"http_calls.{self.name}": network().calls, "payments_asked": self._asked}
 
     def complaints(self) -> list[Complaint]:
-        """That the network does not answer; or, one that stops no other, which payment it can't
-        settle.
+        """The network that does not answer; or a payment that can't be settled, which stops no
+        other.
         """
         return [*([self._away] if self._away else []), *list(self._stuck.values())[:1]]
 
     def give(self, keys: Collection[Key]) -> bool:
-        """These steps of this process wait for the network now; no request waits here for that."""
+        """Queues this process's steps that wait for the network. Returns False: not asked yet."""
         self._given.put(keys)
         self._woken.set()
         return False
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set; a network that is away is asked again and again."""
+        """Asks until `stop` is set; a network that is away is asked again and again."""
         decisions.asked_of(service=SERVICE, decided_by=NETWORK, system=self.give)
         with wakeups.listening(service=SERVICE, channel=CHANNEL, flag=self._woken):
             while not stop.is_set():
@@ -248,7 +249,7 @@ class Desk:
         connections[SERVICE].close()
 
     def ask_due(self) -> int:
-        """Asks about at most BATCH payments that are due; how many there were."""
+        """Asks about at most BATCH due payments; returns how many."""
         failpoints.reach("desk.before_claim")
         return self._ask(store.claim_to_ask(limit=BATCH, lease=LEASE_SECONDS))
 
@@ -259,7 +260,7 @@ class Desk:
         return self._ask(store.to_ask(keys=keys)) if keys else 0
 
     def _leave(self) -> None:
-        """What was given to a process that stops is due at once, for the next one."""
+        """Makes the queued steps due at once, for another worker."""
         keys: list[Key] = []
         while not self._given.empty():
             keys += self._given.get()
@@ -268,7 +269,7 @@ class Desk:
         try:
             _leave_to_worker(store.to_ask(keys=keys))
         except Error as error:
-            log.warning("desk: %s; it is asked for in %g s", error, LEASE_SECONDS)
+            log.warning("desk: %s; asked about again in %g s", error, LEASE_SECONDS)
 
     def _ask(self, payments: Sequence[ToAsk]) -> int:
         if not payments:
@@ -278,7 +279,7 @@ class Desk:
             self._away = None
             for payment in payments if self._stuck else ():
                 self._stuck.pop(payment.id, None)
-        except Exception as error:  # whatever it was: find whose it is, and ask about the others
+        except Exception as error:  # any fault: find the payment with it, ask about the others
             if sql.is_outage(error):
                 raise
             self._after_fault(payments, error)
@@ -286,11 +287,11 @@ class Desk:
         return len(payments)
 
     def _after_fault(self, payments: Sequence[ToAsk], error: Exception) -> None:
-        """A network that is away is no payment's fault; a payment's own fault holds up no other."""
+        """Retries all if the network is away; otherwise one by one, to isolate the fault."""
         if isinstance(error, Unreachable) and error.is_outage:
             store.ask_again(seconds={payment.id: AGAIN_SECONDS for payment in payments})
             what = "the card network does not answer"
-            do = "Start tarjetas (PAGOS_GATEWAY_URL); payments wait for it, and go on then."
+            do = "Start tarjetas (PAGOS_GATEWAY_URL); payments wait for it, and then go on."
             self._away = _complaint(what, error, do, self._away)
         elif len(payments) > 1:
             log.warning("%d payments, now one by one: %r", len(payments), error)
@@ -303,7 +304,7 @@ class Desk:
             store.ask_again(seconds={payment.id: AGAIN_SECONDS if is_busy else LONG_SECONDS})
             if not is_busy:
                 what = f"payment {payment.id} can't be settled with the card network"
-                do = "Mend what the log names; it is asked again."
+                do = "Mend what the log names; the network is asked again."
                 known = self._stuck.get(payment.id)
                 self._stuck[payment.id] = _complaint(what, error, do, known, stops_sagas=False)
 
@@ -313,5 +314,5 @@ def _complaint(
 ) -> Complaint:
     log.warning("%s: %r", what, error)
     since = known.since if known else datetime.now(UTC)
-    told = f"{what}: {sql.category(error)}"[:500]
-    return Complaint(what=told, since=since, do=do, stops_sagas=stops_sagas)
+    what = f"{what}: {sql.category(error)}"[:500]
+    return Complaint(what=what, since=since, do=do, stops_sagas=stops_sagas)

@@ -1,4 +1,4 @@
-"""Payments, refunds and credits. Constraints hold what must never break, whatever the code does."""
+"""Payments, refunds and credits. Constraints guard the invariants, whatever the code does."""
 
 from django.db import models
 from django.db.models import Q
@@ -19,15 +19,15 @@ class PaymentStatus(models.TextChoices):
 
 
 class Payment(models.Model):
-    """A charge that was asked for: taken, given back, refused with a code, or never to be taken.
+    """A requested charge: pending, captured, refunded, refused with a code, or cancelled.
 
-    A saga's payment has its saga, step and subject (a cart, an order); a plain one has a merchant
-    and an order instead. `taken_by`: the step that takes the money, once it has begun to.
-    `ask_at`: when the card network is asked next, to take the money of a pending one, or to give
-    back whatever it may have taken of one that is refunded or cancelled; null: it need not be.
+    A saga's payment has its saga, step and subject (a cart, an order); a plain payment has a
+    merchant and an order instead. `taken_by`: the step that takes the money, once it has begun to.
+    `ask_at`: when the card network is asked next, to take the money of a pending payment, or to
+    give back the money of a refunded or cancelled payment; null: not at all.
     """
 
-    # What a customer's no changes: not how much it is, and not where the money goes back to.
+    # The columns that a decision writes, but neither the amount nor where a refund goes.
     for_admin = (
         "SELECT, UPDATE (status, code, detail, taken_by, payment_method, times_asked, ask_at)"
     )
@@ -46,7 +46,7 @@ class Payment(models.Model):
         default="",
         db_default="",
         blank=True,
-        help_text="Where its money goes back to, where not to what it was paid with.",
+        help_text="Where its money goes back to, if not to what it was paid with.",
     )
     user_id = models.CharField(max_length=64, default="", db_default="", blank=True)
     status = models.CharField(max_length=9, choices=PaymentStatus)
@@ -66,13 +66,13 @@ class Payment(models.Model):
                 fields=["merchant_id", "idempotency_key"], name="payment_once_a_key"
             ),
             models.CheckConstraint(
-                # Of nothing only in a saga, whose goods are free: no money moves then.
+                # An amount of 0 only in a saga, whose goods are free: no money moves then.
                 condition=Q(status__in=["refused", "cancelled"])
                 | Q(amount__gt=0)
                 | Q(amount=0, saga_id__isnull=False),
                 name="payment_amount_positive",
             ),
-            models.CheckConstraint(  # NaN, which PostgreSQL takes for the greatest, is none
+            models.CheckConstraint(  # refuses NaN, which PostgreSQL orders above all numbers
                 condition=Q(amount__lte=bounds.MOST_MONEY), name="payment_amount_is_money"
             ),
             models.CheckConstraint(
@@ -119,7 +119,7 @@ class Refund(models.Model):
 
 
 class CreditAccount(models.Model):
-    """What a user can pay with beside cards: what was granted and not spent."""
+    """A user's credits, with which bills can be paid: granted and not spent."""
 
     granted = KEPT
 
@@ -155,7 +155,7 @@ class CreditKind(models.TextChoices):
 
 
 class CreditMovement(models.Model):
-    """A change of an account; of a saga's step at most one of each kind."""
+    """A change of an account; at most one of each kind a step of a saga."""
 
     granted = ADDED_ONLY
 

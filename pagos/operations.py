@@ -1,11 +1,11 @@
-"""What pagos can do: in a saga (charge, a payment that its customer confirms, a bill), and outside
-of any (pay, give_back).
+"""The operations of pagos: in a saga (charge, a payment that its customer confirms, a bill), and
+outside of sagas (pay, give_back).
 
-Money is taken from a card in three moments, and no transaction lasts from one to the next: the
-intent (a pending payment, whose step waits), the call of the card network under the saga's key
-(`desk`), and the decision, which says what came of it. Whatever dies in between, the next one asks
-again under the same key. A payment that must not be taken any more while the network may be taking
-it is cancelled, and the network is told to give back what it has under that key.
+A card is charged in three parts, each in its own transaction or none: the intent (a pending
+payment, whose step waits), the call to the card network under the saga's key (`desk`), and the
+decision, which is the network's answer. If a process dies in between, another asks the network
+again under the same key. A payment that is too late while the network may be taking its money is
+cancelled, and the network is asked to give back what it took under that key.
 """
 
 import uuid
@@ -27,29 +27,38 @@ from pagos import store
 from pagos.models import Payment, PaymentStatus, Refund
 from pagos.store import Key, LockedPayment
 from participant import sql, trail
-from participant.operations import NO, OVERDUE, WITHDRAWN, YES, Verdict, asks, does, undoes
+from participant.operations import (
+    NO,
+    OVERDUE,
+    WITHDRAWN,
+    YES,
+    Operation,
+    Verdict,
+    asks,
+    does,
+    undoes,
+)
 
 SERVICE = "pagos"
 NETWORK = "card_network"
-"""Who decides whether a card is good for an amount."""
+"""The system that decides whether a card is charged."""
 CLOSED_ACCOUNT = "closed_account"
-"""A payment method of which the simulated network takes money, and whose account is closed when it
-is to be given back. That is no refusal (an undo can't be refused) but a fault: the saga is parked
-until an operator has said where the money goes instead (`refund_to`)."""
+"""A payment method that the simulated network charges, but whose account is closed for refunds.
+That is a fault (an undo can't be refused): the saga is parked until an operator has set another
+method for the refund (`refund_to`).
+"""
 CREDITS = "credits"
-"""The payment method of who pays from an account here; no network is asked."""
+"""The payment method for paying from an account here, without the network."""
 LEASE_SECONDS = 10.0
-"""Within so long the process that writes an intent, or claims it, has asked the network
-(`desk.CALL_SECONDS` at most); or another does, which is harmless."""
+"""The time for the process that writes or claims an intent to ask the network, which takes at most
+`desk.CALL_SECONDS`. Then another process asks, which is harmless."""
 
 Captured, Cancelled = PaymentStatus.CAPTURED.value, PaymentStatus.CANCELLED.value
 Pending, Turned = PaymentStatus.PENDING.value, PaymentStatus.REFUSED.value
 
 
 class PlainPayment(msgspec.Struct, frozen=True, kw_only=True):
-    """A payment outside of any saga. `key`: the merchant's; the same one is the same payment, asked
-    for again.
-    """
+    """A payment outside of sagas. `key`: the merchant's idempotency key."""
 
     merchant_id: str
     order_id: str
@@ -60,12 +69,12 @@ class PlainPayment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountClosed(sql.Damaged):
-    """Money can't go back where it came from, until an operator says where else."""
+    """The account that paid is closed: an operator must say where the refund goes."""
 
 
 def _decided(verdicts: Sequence[Verdict]) -> list[Outcome]:
-    """What follows from a verdict of a customer, or of the card network: the same for a charge, a
-    payment that is confirmed and a bill.
+    """Applies verdicts of customers and of the card network, on charges, confirmed payments and
+    bills alike.
     """
     keys = [(verdict.command.saga_id, verdict.step) for verdict in verdicts]
     locked = store.lock_payments(keys=keys)
@@ -79,7 +88,7 @@ def _decided(verdicts: Sequence[Verdict]) -> list[Outcome]:
 
 
 Change = tuple[dict[str, Any], Outcome]
-"""What is written of a payment (`store.settle`), and the outcome of its step."""
+"""The new values of a payment (`store.settle`), and the outcome of its step."""
 
 
 def _after(verdict: Verdict, payment: LockedPayment) -> Change:
@@ -95,7 +104,7 @@ def _after(verdict: Verdict, payment: LockedPayment) -> Change:
 
 
 def _begin(payment: LockedPayment, *, step: str, method: str = "") -> Change:
-    """The intent: from now on the network may take the money."""
+    """The intent: from its commit on the network may take the money."""
     if payment.amount == 0:
         return _row(payment, Captured, taken_by=step), _charged(payment.id, payment.amount)
     row = _row(payment, Pending, asks=True, taken_by=step)
@@ -110,21 +119,21 @@ def _answered(payment: LockedPayment, verdict: Verdict) -> Change:
 
 
 def _never(payment: LockedPayment, verdict: Verdict) -> Change:
-    """It is too late, or its saga goes backward: what the network has taken is given back."""
+    """The decision came too late, or the saga goes backward: what was taken is given back."""
     is_networks = verdict.decided_by == NETWORK
     if is_networks:
         why = Refused(refusals.NETWORK_UNAVAILABLE, "The card network has not answered in time.")
     elif isinstance(verdict.command, PayBill):
-        why = Refused(refusals.PAYMENT_OVERDUE, "Nobody paid the bill in time.")
+        why = Refused(refusals.PAYMENT_OVERDUE, "The bill was not paid in time.")
     else:
-        why = Refused(refusals.CONFIRMATION_OVERDUE, "Nobody confirmed the payment in time.")
+        why = Refused(refusals.CONFIRMATION_OVERDUE, "The payment was not confirmed in time.")
     return _row(payment, Cancelled, asks=is_networks), why
 
 
 def _pay_from_credits(
     verdicts: Mapping[Key, Verdict], locked: Mapping[Key, LockedPayment]
 ) -> dict[Key, Change]:
-    """Of the verdicts those by which a user pays from credits, in turn, while they last."""
+    """The changes for verdicts that pay from credits, in order, while the credits last."""
     paying = {key: locked[key] for key, verdict in verdicts.items() if _is_from_credits(verdict)}
     if not paying:
         return {}
@@ -179,11 +188,11 @@ def _asks_network() -> Waiting:
 
 @does(service=SERVICE, decide=_decided)
 def charge(commands: Sequence[Charge]) -> list[Outcome]:
-    """Takes the money: waits for the card network. Refused: invalid_amount,
-    card_network_unavailable, or what the network says: unknown_payment_method, or the card's code.
+    """Writes the intent and waits for the card network. Refused: invalid_amount,
+    card_network_unavailable, or by the network: unknown_payment_method, or the card's code.
 
-    What is free is completed without a charge: a payment of 0, for which no card is asked.
-    There is nothing to lock: the barrier holds the step's key, and no two steps share a row.
+    A payment of 0 is completed without the network.
+    Locks no row: the barrier holds the step's key, and no two steps share a payment.
     """
     charges = {(command.saga_id, charge.step_of(command)): command for command in commands}
     ids = _add(charges, taken_by=True)
@@ -195,15 +204,13 @@ def charge(commands: Sequence[Charge]) -> list[Outcome]:
 
 @undoes(charge)
 def refund(commands: Sequence[Undo]) -> list[Outcome]:
-    """Gives the step's whole payment back: the books say so now, and the network is told to."""
-    return _given_back(
-        {(command.saga_id, refund.step_of(command)): command.reason for command in commands}
-    )
+    """Refunds the step's payment: recorded at once, then sent to the network."""
+    return _refund_all(commands, refund)
 
 
 @does(service=SERVICE)
 def create_payment(commands: Sequence[CreatePayment]) -> list[Outcome]:
-    """Makes a payment that its customer is asked to confirm. Refused: invalid_amount."""
+    """Makes a payment for its customer to confirm. Refused: invalid_amount."""
     asked = {(command.saga_id, create_payment.step_of(command)): command for command in commands}
     ids = _add(asked, taken_by=False)
     return [
@@ -214,7 +221,7 @@ def create_payment(commands: Sequence[CreatePayment]) -> list[Outcome]:
 
 @undoes(create_payment)
 def void_payment(commands: Sequence[Undo]) -> list[Outcome]:
-    """Has it never paid: cancelled, unless it is over already."""
+    """Cancels the payment, unless it is decided already."""
     locked = store.lock_payments(
         keys=[(command.saga_id, void_payment.step_of(command)) for command in commands]
     )
@@ -231,8 +238,9 @@ def void_payment(commands: Sequence[Undo]) -> list[Outcome]:
 
 @does(service=SERVICE, decide=_decided)
 def confirm_payment(commands: Sequence[ConfirmPayment]) -> list[Outcome]:
-    """Asks the customer, unless the command confirms it by itself; then takes the money as `charge`
-    does. Refused: no_payment, cancelled_by_customer, confirmation_overdue, and as `charge`.
+    """Waits for the customer, unless the command confirms by itself; then takes the money as
+    `charge` does. Refused: no_payment, cancelled_by_customer, confirmation_overdue, and as
+    `charge`.
     """
     asked = {(command.saga_id, confirm_payment.step_of(command)): command for command in commands}
     locked = store.lock_named(ids={key: command.payment_id for key, command in asked.items()})
@@ -261,20 +269,15 @@ def confirm_payment(commands: Sequence[ConfirmPayment]) -> list[Outcome]:
 
 @undoes(confirm_payment)
 def refund_confirmed(commands: Sequence[Undo]) -> list[Outcome]:
-    """Gives the confirmed payment back, as `refund` does."""
-    return _given_back(
-        {
-            (command.saga_id, refund_confirmed.step_of(command)): command.reason
-            for command in commands
-        }
-    )
+    """Refunds the confirmed payment, as `refund` does."""
+    return _refund_all(commands, refund_confirmed)
 
 
 @does(service=SERVICE, decide=_decided)
 def pay_bill(commands: Sequence[PayBill]) -> list[Outcome]:
-    """Asks the customer, who pays from credits, or by a card as `charge` does. Refused:
-    invalid_amount, wrong_amount (a bill of something else than what is due), no_credit_account,
-    insufficient_funds, cancelled_by_customer, payment_overdue, and as `charge`.
+    """Waits for the customer to pay from credits, or by a card as `charge` does. Refused:
+    invalid_amount, wrong_amount (not the amount due), no_credit_account, insufficient_funds,
+    cancelled_by_customer, payment_overdue, and as `charge`.
     """
     asked = {(command.saga_id, pay_bill.step_of(command)): command for command in commands}
     ids = _add(asked, taken_by=False)
@@ -291,10 +294,8 @@ def pay_bill(commands: Sequence[PayBill]) -> list[Outcome]:
 
 @undoes(pay_bill)
 def give_bill_back(commands: Sequence[Undo]) -> list[Outcome]:
-    """Gives back what was paid, to where it came from."""
-    return _given_back(
-        {(command.saga_id, give_bill_back.step_of(command)): command.reason for command in commands}
-    )
+    """Refunds the bill, to the card or the credits that paid it."""
+    return _refund_all(commands, give_bill_back)
 
 
 @does(service=SERVICE)
@@ -304,11 +305,11 @@ def pad(commands: Sequence[Command]) -> list[Outcome]:
 
 
 def pay(*, asked: PlainPayment) -> Payment:
-    """Writes down that money is to be taken outside of any saga. Runs in the caller's transaction;
-    the network is asked after it (`desk`).
+    """Writes the intent of a payment outside of sagas. Runs in the caller's transaction, after
+    which the network is asked (`desk`).
 
-    Returns the payment, pending or refused; under a known key, the one that was made then
-    (`fingerprint` says for which body).
+    Returns the payment, pending or refused; for a known key the payment that has the key already
+    (compare its `fingerprint`).
     """
     wanted = {
         "id": str(uuid.uuid4()),
@@ -327,7 +328,7 @@ def pay(*, asked: PlainPayment) -> Payment:
 
 
 def give_back(*, payment_id: str, reason: str) -> Refund | Refused:
-    """Refunds a payment of no saga, whole; again: the same refund. Refused: no_payment.
+    """Refunds a payment without a saga; if repeated, returns the same refund. Refused: no_payment.
 
     Runs in the caller's transaction. Raises Payment.DoesNotExist.
     """
@@ -351,12 +352,12 @@ def give_back(*, payment_id: str, reason: str) -> Refund | Refused:
 
 
 def is_chargeable(*, amount: Decimal) -> bool:
-    """Whether it is an amount that money can be: positive, whole cents, not beyond the table."""
+    """Whether the amount is positive, in whole cents and at most MOST_MONEY."""
     return bounds.is_money(amount, least=bounds.CENT, most=bounds.MOST_MONEY)
 
 
 def is_free(*, amount: Decimal) -> bool:
-    """Whether there is nothing to be charged: then the network is not asked, whatever the card."""
+    """Whether the amount is 0: then the network is not asked, whatever the card."""
     return amount.is_finite() and amount == 0
 
 
@@ -387,7 +388,7 @@ def _add(
 
 
 def _new(key: Key, asked: CreatePayment | Charge | PayBill, *, taken_by: bool) -> dict[str, object]:
-    """What was asked for goes in as it came where it can be stored; `detail` tells the rest."""
+    """The row of a new payment; a refused amount is stored as 0, and named in `detail`."""
     refused = _refusal_of(asked)
     is_over = is_free(amount=asked.amount) and not isinstance(asked, CreatePayment)
     return {
@@ -412,7 +413,8 @@ def _is_open(payment: LockedPayment | None) -> bool:
     return payment is not None and payment.status is PaymentStatus.PENDING
 
 
-def _given_back(reasons: Mapping[Key, str]) -> list[Outcome]:
+def _refund_all(commands: Sequence[Undo], undo: Operation) -> list[Outcome]:
+    reasons = {(command.saga_id, undo.step_of(command)): command.reason for command in commands}
     locked = store.lock_payments(keys=reasons)
     captured = [payment for payment in locked.values() if payment.status is PaymentStatus.CAPTURED]
     for payment in captured:

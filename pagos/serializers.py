@@ -1,4 +1,4 @@
-"""Payments as the API shows them, and as users send them."""
+"""Payments as the API shows and receives them."""
 
 from decimal import Decimal
 from typing import Annotated, Any, NotRequired, TypedDict
@@ -12,9 +12,8 @@ from pagos.models import CreditAccount, Payment, PaymentStatus
 
 
 class NewPayment(msgspec.Struct, frozen=True, kw_only=True):
-    """A payment asked for outside of any saga. `merchant_id`: the caller's own may be left out.
-    Which amounts are refused is the network's matter: here it need only be money, also less than
-    nothing.
+    """A payment outside of sagas. `merchant_id`: default: the caller's. `amount`: any money here,
+    also below 0; `operations.pay` refuses it.
     """
 
     merchant_id: Id | WholeNumber | None = None
@@ -28,7 +27,7 @@ class NewPayment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Payment(TypedDict):
-    """What is shown of a payment to everybody."""
+    """The fields of a payment that every caller sees."""
 
     id: str
     saga_id: str | None
@@ -49,7 +48,7 @@ class _Payment(TypedDict):
 
 class PaymentShown(_Payment):
     """A payment. `code`, `detail`: why it was refused. `refund_to`: where its money goes back to,
-    where not to what it was paid with.
+    if not to what it was paid with.
     """
 
     refund_to: str | None
@@ -63,7 +62,7 @@ class PaymentsOf(TypedDict):
 
 
 class PaymentsPage(pages.PageFields):
-    """A page of payments; `payments`: the same by the order (or cart) that each is of."""
+    """A page of payments; `payments`: the same by order (or cart)."""
 
     results: list[PaymentShown]
     payments: dict[str, PaymentShown]
@@ -94,7 +93,7 @@ class CustomersPayment(_Payment):
 
 
 class CreditsShown(TypedDict):
-    """What a user has (`balance`), and has had."""
+    """A user's credits: what is left (`balance`), and what was granted, spent and refunded."""
 
     user_id: str
     initial: MoneyText
@@ -104,7 +103,7 @@ class CreditsShown(TypedDict):
 
 
 class WayToPay(TypedDict):
-    """Of credits: how many there are, and whether they are enough."""
+    """A payment method; for credits also the balance, and whether it is enough."""
 
     payment_method: str
     balance: NotRequired[MoneyText]
@@ -119,8 +118,8 @@ class BillOptions(TypedDict):
 
 
 def payment(row: Payment) -> PaymentShown:
-    """A payment. A saga's has a step and a subject (its cart or order; as `cart_id`, too), a plain
-    one a merchant and an order.
+    """A payment. A saga's payment has a step and a subject (its cart or order; as `cart_id`, too),
+    a plain payment a merchant and an order.
     """
     refund = next(iter(row.refunds.all()), None)
     return {
@@ -145,13 +144,13 @@ def payment(row: Payment) -> PaymentShown:
 
 
 class RefundTo(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the money of a payment goes back to, where not to what it was paid with."""
+    """Where the money of a payment goes back to, if not to what it was paid with."""
 
     refund_to: Id
 
 
 class CustomersWord(msgspec.Struct, frozen=True, kw_only=True):
-    """Which payment a customer confirms or cancels, by its id or its order's; and why."""
+    """The payment that a customer confirms or cancels, by its id or its order's; and why."""
 
     payment_id: Id | None = None
     order_id: Id | None = None
@@ -180,7 +179,7 @@ _FOR_CUSTOMER = {"captured": "completed", "refused": "failed"}
 
 
 def for_customer(row: Payment) -> dict[str, Any]:
-    """A payment in the words of who pays it."""
+    """A payment as its customer sees it."""
     whole = payment(row)
     status = _FOR_CUSTOMER.get(row.status, row.status)
     return {
@@ -192,13 +191,13 @@ def for_customer(row: Payment) -> dict[str, Any]:
 
 
 def credits(row: CreditAccount) -> dict[str, Any]:  # noqa: A001 -- as its users call it
-    """What a user has, and has had."""
+    """A user's credits."""
     money = {name: str(getattr(row, name)) for name in ("initial", "balance", "spent", "refunded")}
     return {"user_id": row.user_id, **money}
 
 
 def options(row: Payment, account: CreditAccount | None) -> dict[str, Any]:
-    """What a bill can be paid with."""
+    """The ways to pay a bill."""
     balance = account.balance if account else Decimal(0)
     from_credits = {
         "payment_method": "credits",
@@ -215,7 +214,7 @@ def options(row: Payment, account: CreditAccount | None) -> dict[str, Any]:
 
 
 def payment_of_saga(row: Payment) -> dict[str, Any]:
-    """The short form: how the payment of a saga stands."""
+    """The short form of a saga's payment."""
     whole = payment(row)
     names = ("saga_id", "status", "amount", "refunded_amount", "code", "created_at", "refunded_at")
     return {"payment_id": row.id, **{name: whole[name] for name in names}}

@@ -20,7 +20,7 @@ from participant.sql import Damaged
 _execute = sql.of("pagos")
 
 Key = tuple[str, str]
-"""A saga's id, and its step: a saga may charge in several."""
+"""A saga's id and a step: a saga may charge in several steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,9 @@ class LockedPayment:
 
 @dataclass(frozen=True, kw_only=True)
 class ToAsk:
-    """A payment about which the card network is to be asked. `status`: pending, its money is to be
-    taken for the step `taken_by` (of the operation `action`); otherwise it is to be given back.
+    """A payment about which the card network is to be asked. If `status` is pending, its money is
+    to be taken for the step `taken_by` (of the operation `action`); otherwise it is to be given
+    back.
     """
 
     id: str
@@ -53,14 +54,14 @@ class ToAsk:
 
     @property
     def key(self) -> str:
-        """By which the network knows it: the saga's key, and the same for every try."""
+        """The payment's key at the network, the same for every attempt."""
         return f"{self.saga_id}:{self.taken_by}" if self.saga_id else f"payment:{self.id}"
 
 
 def add_payments(*, payments: Sequence[Mapping[str, Any]], lease: float) -> dict[Key, str]:
-    """Writes these payments; their ids. Of each: saga_id, step, subject, amount, payment_method,
-    user_id, status, taken_by, code and detail. One that is pending and has a `taken_by` is due to
-    be asked for after `lease` seconds: its writer asks before.
+    """Writes the payments; returns their ids. Fields of each: saga_id, step, subject, amount,
+    payment_method, user_id, status, taken_by, code and detail. The network is due to be asked about
+    a pending payment with a `taken_by` after `lease` seconds; its writer asks before.
     """
     rows = _execute(
         """
@@ -88,8 +89,8 @@ _LOCKED = """
 
 
 def lock_payments(*, keys: Iterable[Key]) -> dict[Key, LockedPayment]:
-    """The payments of these steps: those that made them, or that take the money. Raises Damaged
-    where one has none: somebody has called another operation under its key.
+    """Locks the payments that these steps made, or whose money they take. Raises Damaged if a step
+    has none: another operation was called under its key.
     """
     keys = list(keys)
     rows = _execute(
@@ -109,7 +110,7 @@ def lock_payments(*, keys: Iterable[Key]) -> dict[Key, LockedPayment]:
 
 
 def lock_named(*, ids: Mapping[Key, str]) -> dict[Key, LockedPayment]:
-    """The payments with these ids, which these steps name; each only where it is its saga's."""
+    """Locks the payments with the ids that these steps name, if they are of the step's saga."""
     rows = _execute(
         f"""
         SELECT {_LOCKED} FROM json_to_recordset(%s) AS v (saga_id text, step text, id text)
@@ -127,9 +128,9 @@ def lock_named(*, ids: Mapping[Key, str]) -> dict[Key, LockedPayment]:
 
 
 def settle(*, payments: Sequence[Mapping[str, Any]], lease: float = 0.0) -> None:
-    """Brings locked payments (by `id`) to a `status`. Of those that are given: `code` and `detail`
-    of a refusal, `taken_by`, `payment_method`. `asks`: whether the card network is to be asked
-    then, after `lease` seconds; otherwise it need not be.
+    """Sets the `status` of locked payments (by `id`), and, if given, `code` and `detail` of a
+    refusal, `taken_by`, `payment_method`. `asks`: whether the card network is to be asked about it,
+    after `lease` seconds.
     """
     if payments:
         _execute(
@@ -151,7 +152,7 @@ def settle(*, payments: Sequence[Mapping[str, Any]], lease: float = 0.0) -> None
 
 
 def refund_to(*, payment_id: str, method: str) -> bool:
-    """Where this payment's money goes back to; whether it is there still to be given back."""
+    """Sets where a captured payment's money goes back to; False if the payment is not captured."""
     with transaction.atomic(using="pagos"):
         rows = _execute(
             """
@@ -166,7 +167,7 @@ def refund_to(*, payment_id: str, method: str) -> bool:
 
 
 def add_refunds(*, payments: Sequence[LockedPayment], reasons: Mapping[Key, str]) -> None:
-    """Writes down that locked payments are given back whole. `reasons`: why, of each."""
+    """Records full refunds of locked payments. `reasons`: by key."""
     if payments:
         _execute(
             """
@@ -199,8 +200,8 @@ _ITS_DECISION = """
 
 
 def claim_to_ask(*, limit: int, lease: float) -> list[ToAsk]:
-    """Payments about which the card network is due to be asked, those due longest first; no
-    other worker asks about them for `lease` seconds, unless asked before.
+    """Claims the payments about which the card network is due to be asked, the longest due first.
+    No other worker claims them for `lease` seconds.
     """
     rows = _execute(
         f"""
@@ -221,7 +222,7 @@ def claim_to_ask(*, limit: int, lease: float) -> list[ToAsk]:
 
 
 def to_ask(*, keys: Iterable[Key]) -> list[ToAsk]:
-    """The payments whose money these steps are taking."""
+    """The payments whose money these steps take, if the network is to be asked about them."""
     rows = _execute(
         f"""
         SELECT {_TO_ASK} FROM json_to_recordset(%s) AS v (saga_id text, step text)
@@ -235,7 +236,7 @@ def to_ask(*, keys: Iterable[Key]) -> list[ToAsk]:
 
 
 def plain_to_ask(*, payment_id: str) -> list[ToAsk]:
-    """The payment of no saga with this id, as one to be asked about; none where it is decided."""
+    """The payment without a saga with this id, if the network is to be asked about it."""
     rows = _execute(
         f"""
         SELECT {_TO_ASK} FROM pagos_payment AS payment {_ITS_DECISION}
@@ -247,7 +248,7 @@ def plain_to_ask(*, payment_id: str) -> list[ToAsk]:
 
 
 def ask_again(*, seconds: Mapping[str, float]) -> None:
-    """These payments (by id) are asked about again after so many seconds."""
+    """Has the network asked about these payments (by id) again after so many seconds."""
     _execute(
         """
         UPDATE pagos_payment AS payment
@@ -260,7 +261,7 @@ def ask_again(*, seconds: Mapping[str, float]) -> None:
 
 
 def given_back(*, ids: Sequence[str]) -> None:
-    """The card network has given back what it had taken for these, and takes nothing any more."""
+    """Records that the card network has given back what it took for these payments."""
     _execute(
         """
         UPDATE pagos_payment SET ask_at = NULL
@@ -271,7 +272,7 @@ def given_back(*, ids: Sequence[str]) -> None:
 
 
 def decide_plain(*, ids: Sequence[str], refusals: Mapping[str, Refused]) -> None:
-    """What the network says of payments of no saga: taken, or refused."""
+    """Records the network's answers for payments without a saga: captured, or refused."""
     _execute(
         """
         UPDATE pagos_payment AS payment
@@ -291,7 +292,7 @@ def decide_plain(*, ids: Sequence[str], refusals: Mapping[str, Refused]) -> None
 
 
 def lock_balances(*, user_ids: Iterable[str]) -> dict[str, Decimal]:
-    """What these users can spend, of those that have an account; locked."""
+    """Locks these users' accounts, if they have one; returns their balances."""
     rows = _execute(
         """
         SELECT user_id, balance FROM pagos_creditaccount WHERE user_id = ANY(%s)
@@ -303,7 +304,7 @@ def lock_balances(*, user_ids: Iterable[str]) -> dict[str, Decimal]:
 
 
 def move_credits(*, kind: str, payments: Sequence[LockedPayment]) -> None:
-    """Spends what these payments are of, or gives it back (`refunded`)."""
+    """Spends the payments' amounts (`kind`: spent), or gives them back (refunded)."""
     if not payments:
         return
     _execute(
@@ -337,7 +338,7 @@ def move_credits(*, kind: str, payments: Sequence[LockedPayment]) -> None:
 
 
 def grant(*, user_id: str, amount: Decimal) -> None:
-    """Gives a user so many credits more; makes the account where there is none."""
+    """Adds credits to a user's account, which is made if there is none."""
     with transaction.atomic(using="pagos"):
         _execute(
             """
@@ -387,11 +388,11 @@ def _to_ask(*row: Any) -> ToAsk:
     return ToAsk(**dict(zip(ToAsk.__dataclass_fields__, row, strict=True)))
 
 
-# Looking at payments.
+# Queries.
 
 
 EVERY = Q()
-"""Of `seen`: which payments who asks may see."""
+"""The value of `seen` for a caller who may see all payments."""
 
 
 def payment(*, payment_id: str, seen: Q = EVERY) -> Payment | None:
@@ -400,29 +401,29 @@ def payment(*, payment_id: str, seen: Q = EVERY) -> Payment | None:
 
 
 def payment_of_saga(*, saga_id: str, seen: Q = EVERY) -> Payment | None:
-    """The saga's payment; where several of its steps charged, the last."""
+    """The saga's payment; if several steps charged, the last."""
     return payments().filter(seen, saga_id=saga_id).first()
 
 
 def payments_of(*, subject: str, seen: Q = EVERY) -> list[Payment]:
-    """The payments of a cart or an order, newest first: one a saga that came as far as charging."""
+    """The payments of a cart or an order, newest first."""
     return list(payments().filter(seen, subject=subject))
 
 
 def payment_to_confirm(*, payment_id: str, order_id: str, seen: Q = EVERY) -> Payment | None:
-    """The payment that a customer may confirm or cancel, by its id or its order's: the newest."""
+    """The newest payment with this id, or of this order, for its customer to confirm or cancel."""
     named = {"pk": payment_id} if payment_id else {"subject": order_id or None}
     return payments().exclude(saga_id=None).filter(seen, **named).first()
 
 
 def payment_of_bill(*, saga_id: str, seen: Q = EVERY) -> Payment | None:
-    """The payment of a bill, once it has been asked for."""
+    """The payment of a bill, once the bill has been issued."""
     asked = Decision.objects.filter(saga_id=saga_id, action="pay_bill").first()
     return payments().filter(seen, saga_id=saga_id, step=asked.step).first() if asked else None
 
 
 def credits(*, user_id: str, seen: Q = EVERY) -> CreditAccount | None:  # noqa: A001 -- as its users call it
-    """What this user has."""
+    """The user's credits."""
     return CreditAccount.objects.filter(seen, pk=user_id).first()
 
 
@@ -432,5 +433,5 @@ def payments() -> QuerySet[Payment]:
 
 
 def saga_of(*, payment_id: str) -> str | None:
-    """The saga that a payment belongs to; None where there is none."""
+    """The saga that a payment belongs to, if any."""
     return Payment.objects.filter(pk=payment_id).values_list("saga_id", flat=True).first()

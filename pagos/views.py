@@ -47,7 +47,7 @@ class _Reason(msgspec.Struct, frozen=True):
 
 _GIVEN = {200: serializers.CustomersPayment, 202: serializers.CustomersPayment}
 _ANSWERS = (
-    "200 with the payment; 202 where the card network has not answered yet; 409 where it is decided"
+    "200 with the payment; 202 if the card network has not answered yet; 409 if it is decided"
     " already, or closed."
 )
 _NOT_GIVEN = {
@@ -57,7 +57,7 @@ _NOT_GIVEN = {
 
 
 class RefundView(StepView):
-    """POST: gives the saga's payment back, named by its saga (in the body) or its own id."""
+    """POST: refunds the saga's payment, named by its saga (in the body) or its own id."""
 
     operation = operations.refund
 
@@ -66,8 +66,8 @@ class RefundView(StepView):
 
 
 class AnyRefundView(RefundView):
-    """POST: gives any payment back that is the merchant's own; an operator who may act any that is
-    plain. 409 where a saga made it, which alone gives it back.
+    """POST: refunds a payment outside of sagas: a merchant its own, an operator who may act any.
+    409 for a payment that a saga made: only the saga refunds it.
     """
 
     @door(
@@ -83,7 +83,7 @@ class AnyRefundView(RefundView):
         if payment.saga_id:
             return super().post(request, **path)
         if principal.service:
-            detail = "A payment of no saga is given back by its merchant, or an operator."
+            detail = "A payment outside of sagas is refunded by its merchant or an operator."
             raise Problem(status=403, code="forbidden", detail=detail)
         reason = msgspec.json.decode(self.read(request) or b"{}", type=_Reason).reason
         with transaction.atomic(using=operations.SERVICE):
@@ -94,7 +94,7 @@ class AnyRefundView(RefundView):
 
 
 class PlainPaymentsView(APIView):
-    """POST: a payment outside of any saga; 201, or 409 with the refusal's code; 202 where the card
+    """POST: a payment outside of sagas; 201, or 409 with the refusal's code; 202 if the card
     network has not answered yet.
     """
 
@@ -128,8 +128,8 @@ class PlainPaymentsView(APIView):
 
 
 class PaymentView(APIView):
-    """GET: a payment, with what became of it. PATCH `{"refund_to"}`: where its money goes back to,
-    where what it was paid with takes none; 409 where there is none to be given back.
+    """GET: a payment and its state. PATCH `{"refund_to"}`: where its money goes back to, if what it
+    was paid with takes none; 409 if there is no money to be given back.
     """
 
     @door(SHOP, PAYMENTS_READ, OPS_READ, gives={200: serializers.PaymentShown})
@@ -147,14 +147,14 @@ class PaymentView(APIView):
         method = problems.read(request.data or {}, serializers.RefundTo).refund_to
         _known(store.payment(payment_id=payment_id), "payment", id=payment_id)
         if not store.refund_to(payment_id=payment_id, method=method):
-            detail = "Nothing of it is there to be given back."
+            detail = "This payment has no money to be given back."
             raise problems.refusal(Refused(refusals.NO_PAYMENT, detail))
         found = store.payment(payment_id=payment_id)
         return answer(serializers.payment(_known(found, "payment", id=payment_id)))
 
 
 class PaymentsOfSubjectView(APIView):
-    """GET: the payments of a cart or an order, newest first; none where nothing was asked yet."""
+    """GET: the payments of a cart or an order, newest first; an empty list if there are none."""
 
     @door(SHOP, OPS_READ, gives={200: serializers.PaymentsOf})
     def get(self, request: Request, subject: str) -> HttpResponse:
@@ -164,7 +164,7 @@ class PaymentsOfSubjectView(APIView):
 
 
 class PaymentsView(APIView):
-    """GET: all payments, newest first, in pages; `payments` has them by the order they are of."""
+    """GET: all payments, newest first, in pages; `payments` has them by order."""
 
     @door(OPS_READ, takes=pages.PageRequest, gives={200: serializers.PaymentsPage})
     def get(self, request: Request) -> HttpResponse:
@@ -200,7 +200,7 @@ class CustomersPaymentView(APIView):
 
 
 class VerdictView(APIView):
-    """POST: the customer's word on a payment. `word`: yes or no."""
+    """POST: the customer confirms or cancels a payment. `word`: yes or no."""
 
     word = ""
 
@@ -246,7 +246,7 @@ class PayBillView(APIView):
 
 
 class BillOptionsView(APIView):
-    """GET: what a bill can be paid with: cards, and credits, with whether they are enough."""
+    """GET: the ways to pay a bill: cards, and credits, with whether they are enough."""
 
     @door(SHOP, OPS_READ, gives={200: serializers.BillOptions})
     def get(self, request: Request, saga_id: str) -> HttpResponse:
@@ -257,7 +257,7 @@ class BillOptionsView(APIView):
 
 
 class CreditsView(APIView):
-    """POST: gives a user credits, on top of those that there are."""
+    """POST: adds credits to a user's account."""
 
     @door(OPS_ACT, takes=serializers.NewCredits, gives={201: serializers.CreditsShown})
     def post(self, request: Request) -> HttpResponse:
@@ -268,7 +268,7 @@ class CreditsView(APIView):
 
 
 class CreditAccountView(APIView):
-    """GET: what a user has."""
+    """GET: a user's credits."""
 
     @door(SHOP, OPS_READ, gives={200: serializers.CreditsShown})
     def get(self, request: Request, user_id: str) -> HttpResponse:
@@ -277,7 +277,7 @@ class CreditAccountView(APIView):
 
 
 def _seen(request: Request) -> Q:
-    """A person's own payments; with payments:read their merchant's; an operator's are all."""
+    """A person's own payments; with payments:read their merchant's, too; all for an operator."""
     principal = identity.of(request)
     if principal.is_demo or principal.service or OPS_READ in principal.scopes:
         return store.EVERY
@@ -287,7 +287,7 @@ def _seen(request: Request) -> Q:
 
 
 def _refundable(principal: identity.Principal) -> Q:
-    """A merchant's own; of who may act on sagas, and of who conducts them, all."""
+    """A merchant's own payments; all for operators who may act, and for coordinators."""
     if principal.is_demo or principal.service or OPS_ACT in principal.scopes:
         return store.EVERY
     return Q(merchant_id=principal.merchant) if principal.merchant else Q(pk__in=())
@@ -323,12 +323,12 @@ def _asked(request: Request) -> PlainPayment:
 
 
 def _merchant(request: Request, asked: NewPayment) -> str:
-    """Raises Problem: 403 where it is not the token's, which may have none."""
+    """Raises Problem (403) if the request names another merchant than the token."""
     principal = identity.of(request)
-    said = "" if asked.merchant_id is None else str(asked.merchant_id)
+    named = "" if asked.merchant_id is None else str(asked.merchant_id)
     if principal.is_demo:
-        return principal.named(said, field="merchant_id")
-    if not principal.merchant or said not in ("", principal.merchant):
+        return principal.named(named, field="merchant_id")
+    if not principal.merchant or named not in ("", principal.merchant):
         detail = f"merchant_id: your token is one of {principal.merchant or 'no merchant'}."
         raise Problem(status=403, code="forbidden", detail=detail)
     return principal.merchant

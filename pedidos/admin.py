@@ -1,4 +1,4 @@
-"""Orders, to look at. They change through their sagas only."""
+"""Orders, read-only: they change only through their sagas."""
 
 from django.contrib import admin
 

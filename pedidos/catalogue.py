@@ -1,4 +1,4 @@
-"""What pedidos asks inventario: which product a sku (or an id) means."""
+"""Finds the products of skus or ids, in inventario."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -14,7 +14,7 @@ from pedidos.operations import OrderItem
 
 _client = Client("inventario", timeout=5.0, connections=waiting.MOST_WAITING)
 LONGEST_QUERY = 3_000
-"""So that the path stays below what HTTP servers take: 4 kB."""
+"""Keeps the path below the 4 kB that HTTP servers accept."""
 
 
 class _Product(msgspec.Struct, frozen=True):
@@ -29,10 +29,9 @@ class _ProductPage(msgspec.Struct, frozen=True):
 
 
 def items(*, wanted: Sequence[tuple[str, int]]) -> tuple[list[OrderItem], Decimal]:
-    """The products of an order, each named by its sku or its id, with how many of it are wanted;
-    and what all of them cost now.
+    """The items of an order, and their total at current prices. `wanted`: (sku or id, quantity).
 
-    Raises Problem: 404 for a product that there is not, 503 without inventario.
+    Raises Problem: 404 for an unknown product, 503 if inventario is away.
     """
     known = _products({named for named, _ in wanted})
     found = [_item(named, quantity, known) for named, quantity in wanted]
@@ -48,7 +47,7 @@ def _item(named: str, quantity: int, known: Mapping[str, _Product]) -> OrderItem
 
 
 def _products(named: Iterable[str]) -> dict[str, _Product]:
-    """By both of their names; a sku that is another product's id is a sku."""
+    """The products by sku and by id; a name that is both is a sku."""
     found = [product for query in _queries(named) for product in _asked_for(query)]
     return {product.id: product for product in found} | {product.sku: product for product in found}
 

@@ -1,6 +1,4 @@
-"""What happened to an order, event by event, what there is to pay, and where its delivery is: told
-by those who know.
-"""
+"""An order's history, payment and delivery, from the coordinator, pagos and envios."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -21,11 +19,11 @@ from httpapi.client import Client, Unreachable
 from pedidos.models import Order
 
 SECONDS = 2.0
-"""For another service's answer: an order is shown without it then."""
+"""The limit for another service's answer; the order is then shown without it."""
 
 
 class Happened(msgspec.Struct, frozen=True, kw_only=True):
-    """An event of the order's saga, and when it was."""
+    """An event of the order's saga, and its time."""
 
     event: str
     at: datetime
@@ -45,7 +43,7 @@ class _Event(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """Of a coordinator's answer, what an order's history is made from."""
+    """The fields of a coordinator's answer that make an order's history."""
 
     steps: list[_Step]
     events: list[_Event] = []
@@ -53,8 +51,8 @@ class State(msgspec.Struct, frozen=True):
 
 
 class ToPay(msgspec.Struct, frozen=True, kw_only=True):
-    """The payment of a purchase. `status`: as pagos says, null where it can't be asked. `until`,
-    `confirm_url`, `cancel_url`: how long its customer may decide, and where; null: not any more.
+    """The payment of a purchase. `status`: null if pagos does not answer. `until`, `confirm_url`,
+    `cancel_url`: until when, and where, its customer may decide; null: not any more.
     """
 
     payment_id: str
@@ -74,7 +72,7 @@ class _Deliveries(msgspec.Struct, frozen=True):
 
 
 def state(*, order: Order) -> State | None:
-    """As its coordinator answers it; None where there is none, or it can't be asked."""
+    """The saga's state at its coordinator; None if there is none, or it does not answer."""
     pattern = PATTERNS.get(order.saga_pattern)
     if order.saga not in SAGAS or pattern is None:
         return None
@@ -84,22 +82,22 @@ def state(*, order: Order) -> State | None:
 
 
 def of(*, order: Order, state: State | None) -> list[Happened]:
-    """In the order of the times; without its coordinator's state, what pedidos itself knows."""
-    page = SAGAS.get(order.saga)
-    if page is None:
+    """The order's events by time; without a coordinator's state only those that pedidos knows."""
+    saga = SAGAS.get(order.saga)
+    if saga is None:
         return []
-    reported = list(told(page=page, state=state)) if state else []
+    reported = list(events_in(state=state, saga=saga)) if state else []
     names = {happened.event for happened in reported}
-    known = reported + [happened for happened in _own(page, order) if happened.event not in names]
+    known = reported + [happened for happened in _own(saga, order) if happened.event not in names]
     return sorted(known, key=lambda happened: happened.at)
 
 
 def payment(*, order: Order, state: State | None) -> ToPay | None:
-    """What its customer confirms or cancels, once it is there; None also where no customer is
-    asked.
+    """The payment that the order's customer confirms or cancels; None before it is made, or if no
+    customer is asked.
     """
-    page = SAGAS.get(order.saga)
-    deciding = [step.name for step in page.steps if step.decided_by] if page else []
+    saga = SAGAS.get(order.saga)
+    deciding = [step.name for step in saga.steps if step.decided_by] if saga else []
     made = [step.response_data.get("payment_id") for step in state.steps] if state else []
     payment_id = next(filter(None, made), None)
     if not (deciding and payment_id):
@@ -117,28 +115,28 @@ def payment(*, order: Order, state: State | None) -> ToPay | None:
 
 
 def delivery(*, order: Order) -> dict[str, Any] | None:
-    """The order's delivery as envios shows it; None: there is none, or envios can't be asked."""
-    page = SAGAS.get(order.saga)
-    if page is None or "envios" not in projection.services_of(page):
+    """The order's delivery as envios shows it; None: there is none, or envios does not answer."""
+    saga = SAGAS.get(order.saga)
+    if saga is None or "envios" not in projection.services_of(saga):
         return None
     path = f"/deliveries?page_size=1&order_id={quote(order.saga_id, safe='')}"
     found = _asked("envios", path, _Deliveries)
     return found.results[0] if found and found.results else None
 
 
-def told(*, page: Saga, state: State) -> Iterator[Happened]:
-    """What was said, where it was watched; else what follows from how the steps stand. Of the
-    acceptance a coordinator knows the undo alone: pedidos itself knows that.
+def events_in(*, state: State, saga: Saga) -> Iterator[Happened]:
+    """The state's events if it has them (choreographed); otherwise those that follow from its
+    steps, except the first step's: that is the acceptance, which pedidos itself knows.
     """
     if state.events:
         for event in state.events:
             if event.type not in projection.NOTICES:
                 yield Happened(event=event.type, at=event.occurred_at)
         return
-    steps = {step.name: step for step in page.steps[1:]}
+    steps = {step.name: step for step in saga.steps[1:]}
     for found in state.steps:
         step = steps.get(found.step_name)
-        if step is None:  # the acceptance, or a coordinator with another version of the page
+        if step is None:  # the acceptance, or a step of another version of the definition
             continue
         is_undone = found.status is StepStatus.COMPENSATED
         if found.status is StepStatus.FAILED and found.finished_at:
@@ -150,8 +148,8 @@ def told(*, page: Saga, state: State) -> Iterator[Happened]:
             yield Happened(event=step.undone, at=found.finished_at)
 
 
-def _own(page: Saga, order: Order) -> Iterator[Happened]:
-    first, last = page.steps[0], page.steps[-1]
+def _own(saga: Saga, order: Order) -> Iterator[Happened]:
+    first, last = saga.steps[0], saga.steps[-1]
     yield Happened(event=first.done, at=order.accepted_at)
     if order.ended_at:
         is_completed = order.status == SagaStatus.COMPLETED
@@ -159,7 +157,7 @@ def _own(page: Saga, order: Order) -> Iterator[Happened]:
 
 
 def _asked(service: str, path: str, kind: type[Any]) -> Any:
-    """None where there is no usable answer."""
+    """The service's answer; None if it gives no usable one."""
     try:
         with waiting.for_an_answer():
             given = _client(service).get(path=path)

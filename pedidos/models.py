@@ -1,4 +1,4 @@
-"""Orders. Constraints hold what must never break, whatever the code does."""
+"""Orders. Constraints guard the invariants, whatever the code does."""
 
 from django.db import models
 from django.db.models import Q
@@ -21,14 +21,14 @@ class OrderStatus(models.TextChoices):
 
 
 class Order(AcceptedSaga):
-    """An order, and the saga that it is; its id is the saga's.
+    """An order, which is a saga; its id is the saga's.
 
-    `status` is the saga's. `order_status` is what its user is told: failed where something was
-    refused, cancelled where it was stopped or gave it back, or its page says so. Whether it
-    was delivered only envios knows. A return leaves it dispatched until the return has ended.
+    `status` is the saga's. `order_status` is shown to its user: failed if a step was refused,
+    cancelled if the saga was stopped or returned, or if its definition calls any such end so. Only
+    envios knows whether it was delivered. It stays dispatched until a return has ended.
     """
 
-    items = Json(help_text="What was asked for, with the names that it had then.")
+    items = Json(help_text="The products ordered, with their names at that time.")
     order_status = models.CharField(max_length=10, choices=OrderStatus, default=OrderStatus.PENDING)
     confirmed_at = models.DateTimeField(null=True, blank=True)
     unconfirmed_at = models.DateTimeField(null=True, blank=True)
@@ -60,7 +60,7 @@ class Order(AcceptedSaga):
 
 
 class Address(coordination.PersonalData):
-    """Where an order goes, in full; its saga is told the province and the city."""
+    """An order's full address; the saga carries the province and the city only."""
 
     class Meta:
         verbose_name_plural = "addresses"

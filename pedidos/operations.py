@@ -1,4 +1,4 @@
-"""What pedidos can do in a saga. Each: decide, write, for a whole list."""
+"""The operations of pedidos in a saga. Each decides and writes for a whole list."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -26,8 +26,8 @@ SERVICE = "pedidos"
 
 
 class OrderItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How many of which product: with the names that it has in the catalogue, or, where no stock is
-    held, as its customer calls it, and at which price each.
+    """A product and its quantity. `sku`, `name`: as in the catalogue. An item of a purchase, which
+    has no stock, has a `unit_price` instead, and the customer's own `product_id`.
     """
 
     product_id: IdRead
@@ -38,9 +38,8 @@ class OrderItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Accept(acceptance.Accept, frozen=True, kw_only=True):
-    """Take this order, for the total that was agreed on. `due`: what its products cost, where
-    nothing else can have been agreed on; `auto_confirm`: its customer is not asked to confirm the
-    payment.
+    """Take this order, for the agreed total. `due`: the total that its products cost, if no other
+    may be agreed; `auto_confirm`: its customer is not asked to confirm the payment.
     """
 
     user_id: IdRead
@@ -54,9 +53,9 @@ class Accept(acceptance.Accept, frozen=True, kw_only=True):
 
 @does(service=SERVICE, command=Accept)
 def accept(commands: Sequence[Accept]) -> list[Outcome]:
-    """Records the orders, pending. There is nothing to lock: no two orders share a row.
+    """Records the orders, pending. Locks no row: no two orders share one.
 
-    Done with `repeats`, another saga's id: the user's key stands for that one already.
+    Done with `repeats`, another saga's id: the user's key belongs to that saga already.
     Refused: idempotency_key_reused, too_many_under_way, wrong_amount.
     """
     users = {command.saga_id: command.user_id for command in commands}
@@ -76,8 +75,8 @@ def accept(commands: Sequence[Accept]) -> list[Outcome]:
 
 @undoes(accept)
 def fail_order(commands: Sequence[Undo]) -> list[Outcome]:
-    """The order ended without success, and says why: failed, or cancelled where a person stopped it
-    or gave it back, or where its page calls the end so.
+    """Ends the order without success: failed; or cancelled if a person stopped or returned it, or
+    if the saga's definition calls the end so.
     """
     failures = {
         command.saga_id: command.failure or Failure("", refusals.STOPPED) for command in commands
@@ -103,8 +102,8 @@ OWNER = Owner(model=Order, accept=accept, fail=fail_order)
 
 @does(service=SERVICE)
 def confirm(commands: Sequence[CreateOrder]) -> list[Outcome]:
-    """The order is confirmed: its total is paid. Refused: wrong_amount; where a person has ended
-    it: no_order.
+    """Confirms the order, if its total was paid. Refused: wrong_amount, no_order (a person has
+    ended it).
     """
     due = store.totals(saga_ids=[command.saga_id for command in commands])
     wrong = {
@@ -118,15 +117,15 @@ def confirm(commands: Sequence[CreateOrder]) -> list[Outcome]:
 
 @undoes(confirm)
 def unconfirm(commands: Sequence[Undo]) -> list[Outcome]:
-    """The order is confirmed no longer; its saga goes on to end it."""
+    """Takes the confirmation back; the saga then ends the order."""
     store.unconfirm_orders(saga_ids=[command.saga_id for command in commands])
     return [Done({"order_id": command.saga_id}) for command in commands]
 
 
 @does(service=SERVICE)
 def dispatch(commands: Sequence[Conclude]) -> list[Outcome]:
-    """The confirmed order is on its way, which ends its saga. Refused, where a person has ended it
-    meanwhile: no_order.
+    """Marks the confirmed order as dispatched, which ends its saga. Refused: no_order (a person has
+    ended it).
     """
     dispatched = store.complete_orders(
         saga_ids=[command.saga_id for command in commands],
@@ -138,8 +137,8 @@ def dispatch(commands: Sequence[Conclude]) -> list[Outcome]:
 
 @does(service=SERVICE)
 def complete(commands: Sequence[CompleteOrder]) -> list[Outcome]:
-    """The order is completed. Refused, where a person has ended it meanwhile: no_order. Raises
-    Damaged where something else than its total was paid, and nothing sold can be refused any more.
+    """Completes the order. Refused: no_order (a person has ended it). Raises Damaged if another
+    amount than its total was paid: after the sale that can't be refused any more.
     """
     due = store.totals(saga_ids=[command.saga_id for command in commands])
     for command in commands:
@@ -156,20 +155,18 @@ def complete(commands: Sequence[CompleteOrder]) -> list[Outcome]:
 def decide_paid(
     *, command: CreateOrder | CompleteOrder, due: Mapping[str, Decimal]
 ) -> Refused | None:
-    """Whether something else was paid than the order's total. `due`: the totals by saga id."""
+    """The refusal if another amount than the order's total was paid. `due`: totals by saga id."""
     total = due.get(command.saga_id, command.paid)
     if command.paid == total:
         return None
     return Refused(refusals.WRONG_AMOUNT, f"{command.paid:.40} was paid, and {total} is due.")
 
 
-def _moved(
-    commands: Sequence[Command], moved: Mapping[str, datetime], told_as: str
-) -> list[Outcome]:
+def _moved(commands: Sequence[Command], moved: Mapping[str, datetime], field: str) -> list[Outcome]:
     return [
-        Done({"order_id": command.saga_id, told_as: moved[command.saga_id].isoformat()})
+        Done({"order_id": command.saga_id, field: moved[command.saga_id].isoformat()})
         if command.saga_id in moved
-        else Refused(refusals.NO_ORDER, "No order of this saga is there that waits for this.")
+        else Refused(refusals.NO_ORDER, "This saga has no order that waits for this.")
         for command in commands
     ]
 
@@ -204,7 +201,7 @@ def _order(command: Accept) -> PricedOrder:
 
 
 def _data(command: Accept) -> dict[str, Any]:
-    """All that is known of the order; the saga's page says what of it travels."""
+    """The order's data; the saga's definition names the fields that its context carries."""
     return {
         "items": [
             {"product_id": item.product_id, "quantity": item.quantity} for item in command.items

@@ -1,4 +1,4 @@
-"""Orders as the API shows them, and as users send them."""
+"""Orders as the API shows and receives them."""
 
 from decimal import Decimal
 from typing import Annotated, Any, NotRequired, TypedDict
@@ -39,8 +39,8 @@ class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What a user sends: one product, or `items`; `amount`: the total that was agreed on.
-    `user_id`: the caller's own may be left out.
+    """An order of one product, or of `items`. `amount`: the agreed total. `user_id`: default: the
+    caller.
     """
 
     user_id: Id | WholeNumber | None = None
@@ -66,7 +66,7 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PurchaseLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of a purchase, whose product is called as its customer likes."""
+    """A line of a purchase; its customer may name the product freely."""
 
     product_id: Id | WholeNumber
     quantity: Annotated[int, Meta(ge=1, le=10)]
@@ -77,10 +77,10 @@ class PurchaseLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewPurchase(msgspec.Struct, frozen=True, kw_only=True):
-    """What a customer sends who pays later; `total_amount` is the sum of the lines.
+    """A purchase, which is paid later; `total_amount` is the sum of the lines.
 
-    `auto_confirm`: the payment is confirmed by itself. `payment_method`: what is charged then.
-    `customer_id`: the caller's own may be left out.
+    `auto_confirm`: the payment is confirmed at once, and `payment_method` charged. `customer_id`:
+    default: the caller.
     """
 
     customer_id: Id | WholeNumber | None = None
@@ -112,14 +112,14 @@ class NewPurchase(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderFilter(pages.PageRequest, frozen=True, kw_only=True):
-    """Which orders to list: `?user_id=&status=`, and as all pages are asked for."""
+    """Which orders to list: `?user_id=&status=`, with the parameters of every page."""
 
     user_id: Asked | None = None
     status: OrderStatus | None = None
 
 
 class ItemShown(TypedDict):
-    """A line of an order; its price, where one was agreed on."""
+    """A line of an order, with its price if one was agreed."""
 
     product_id: str
     quantity: int
@@ -130,7 +130,7 @@ _Status = Annotated[str, words((*OrderStatus, "delivered"))]
 
 
 class OrderShown(TypedDict):
-    """An order, without what others know of it. `saga_status`: how its saga stands."""
+    """An order, without data of other services. `saga_status`: its saga's status."""
 
     order_id: str
     saga_id: str
@@ -149,7 +149,7 @@ class OrderShown(TypedDict):
 
 
 class OrdersPage(pages.PageFields):
-    """A page of orders, which are there twice: as `results` and as `orders`."""
+    """A page of orders, under two names: `results` and `orders`."""
 
     results: list[OrderShown]
     orders: list[OrderShown]
@@ -157,7 +157,7 @@ class OrdersPage(pages.PageFields):
 
 
 class OrderInFull(OrderShown):
-    """An order with its payment, its delivery, and all that has happened to it."""
+    """An order with its payment, its delivery and its history."""
 
     payment: history.ToPay | None
     delivery: dict[str, Any] | None
@@ -166,7 +166,7 @@ class OrderInFull(OrderShown):
 
 
 class OrderBegun(TypedDict):
-    """An order that is accepted, and durable."""
+    """An order that is accepted and durable."""
 
     saga_id: str
     saga: str
@@ -178,7 +178,7 @@ class OrderBegun(TypedDict):
 
 
 def order(row: Order) -> OrderShown:
-    """An order, without what others know of it."""
+    """An order, without data of other services."""
     return {
         "order_id": row.saga_id,
         "saga_id": row.saga_id,
@@ -198,8 +198,8 @@ def order(row: Order) -> OrderShown:
 
 
 def order_in_full(row: Order) -> dict[str, Any]:
-    """An order with its payment, its delivery, and all that has happened to it. Delivered: as
-    envios says.
+    """An order with its payment, its delivery and its history. Whether it is delivered is known
+    from envios.
     """
     state, delivery = history.state(order=row), history.delivery(order=row)
     is_there = bool(delivery) and delivery.get("status") == DELIVERED

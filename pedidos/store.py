@@ -20,8 +20,8 @@ _execute = sql.of("pedidos")
 
 @dataclass(frozen=True, kw_only=True)
 class PricedOrder:
-    """An order to be recorded. `context`: what its saga's steps see of it; `items`: with the names
-    of the products.
+    """An order to be recorded. `context`: as its saga's steps see it; `items`: with the products'
+    names.
     """
 
     context: Context
@@ -32,7 +32,7 @@ class PricedOrder:
 
 
 def add_orders(*, orders: Sequence[PricedOrder]) -> None:
-    """Records the orders, pending. One whose saga its own first event sets going runs at once."""
+    """Records the orders, pending. A choreographed saga is running: its first event starts it."""
     if not orders:
         return
     _execute(
@@ -69,7 +69,7 @@ def add_orders(*, orders: Sequence[PricedOrder]) -> None:
 
 
 def totals(*, saga_ids: Sequence[str]) -> dict[str, Decimal]:
-    """What was agreed on for each of these orders; it never changes."""
+    """The agreed totals of these orders, which never change."""
     return dict(
         _execute(
             "SELECT saga_id, total_amount FROM pedidos_order WHERE saga_id = ANY(%s)",
@@ -79,7 +79,7 @@ def totals(*, saga_ids: Sequence[str]) -> dict[str, Decimal]:
 
 
 def confirm_orders(*, saga_ids: Sequence[str]) -> dict[str, datetime]:
-    """Confirms pending orders; which ones they were, and when."""
+    """Confirms pending orders; returns the time of each, by saga id."""
     return dict(
         _execute(
             """
@@ -93,7 +93,7 @@ def confirm_orders(*, saga_ids: Sequence[str]) -> dict[str, datetime]:
 
 
 def unconfirm_orders(*, saga_ids: Sequence[str]) -> None:
-    """These are confirmed no longer; one that has been dispatched (a return) is told so still."""
+    """Takes confirmations back; an order that has been dispatched (a return) keeps its status."""
     _execute(
         """
         UPDATE pedidos_order
@@ -108,7 +108,7 @@ def unconfirm_orders(*, saga_ids: Sequence[str]) -> None:
 def complete_orders(
     *, saga_ids: Sequence[str], before: OrderStatus, after: OrderStatus
 ) -> dict[str, datetime]:
-    """Ends the orders that stand as `before`, with success; which ones they were, and when."""
+    """Ends the orders of status `before` with success; returns the time of each, by saga id."""
     rows = _execute(
         f"""
         UPDATE pedidos_order
@@ -123,7 +123,7 @@ def complete_orders(
 
 
 def end_orders(*, failures: Mapping[str, Failure], statuses: Mapping[str, OrderStatus]) -> None:
-    """Ends the orders without success, also completed ones (a return): why, and as what."""
+    """Ends the orders without success, also completed orders (a return)."""
     ended = _execute(
         f"""
         UPDATE pedidos_order AS placed
@@ -145,7 +145,7 @@ def end_orders(*, failures: Mapping[str, Failure], statuses: Mapping[str, OrderS
     tell_ended(service="pedidos", ended=ended)
 
 
-# Looking at orders.
+# Queries.
 
 
 def order(*, order_id: str, user_id: str | None = None) -> Order | None:
@@ -154,7 +154,7 @@ def order(*, order_id: str, user_id: str | None = None) -> Order | None:
 
 
 def _with_addresses() -> QuerySet[Order]:
-    """Each with its `address`: where it goes, or None where that is not known (any more)."""
+    """Orders with their `address`: None if it is not known, or not any more."""
     known = Address.objects.filter(saga_id=OuterRef("pk")).values("address")
     return Order.objects.annotate(address=Subquery(known))
 

@@ -1,6 +1,6 @@
 """The HTTP door of pedidos. No decisions here.
 
-user -> POST /orders -> which products are meant (inventario), then accept: record the order
+user -> POST /orders -> find the products (inventario), then accept: record the order
                      -> choreographed: its first event is in the outbox of pedidos
                      -> orchestrated:  handed over at once (coordination.handover)
 customer -> POST /orders/create_order: the same, without stock; the payment is confirmed later
@@ -30,7 +30,7 @@ STATUS_PATH = "/orders/{saga_id}"
 
 class OrdersView(APIView):
     """GET lists, newest first, in pages. POST: 202 once the order is accepted and durable;
-    `Prefer: wait=N` answers its end.
+    `Prefer: wait=N` waits for its end.
     """
 
     @door(SHOP, OPS_READ, takes=OrderFilter, gives={200: serializers.OrdersPage})
@@ -61,7 +61,7 @@ class OrdersView(APIView):
 
 
 class CreateOrderView(APIView):
-    """POST: 201 once the purchase is accepted and durable; `Prefer: wait=N` answers its end."""
+    """POST: 201 once the purchase is accepted and durable; `Prefer: wait=N` waits for its end."""
 
     @owner_views.door_of(
         OWNER,

@@ -1,7 +1,7 @@
-"""reservas: slots, and who has booked which of them, from when to when.
+"""reservas: slots, and their bookings.
 
-Owns         slots and their prices, bookings, the manager's word on each
+Owns         slots and their prices, bookings, the managers' decisions on them
 Offers       POST /bookings, the saga booking in every pattern; accept, approve and reserve
 Calls        coordinators: to cancel a booking
-Sagas        whatever their pages ask of it: manage.py sagas show
+Sagas        the steps that their definitions give it: manage.py sagas show
 """

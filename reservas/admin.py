@@ -1,4 +1,4 @@
-"""Slots, and bookings to look at. Bookings change through their sagas only."""
+"""Slots and bookings. Bookings change only through their sagas."""
 
 from django.contrib import admin
 from django.db.models import QuerySet

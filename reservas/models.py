@@ -1,4 +1,4 @@
-"""Slots and bookings. Constraints hold what must never break, whatever the code does."""
+"""Slots and bookings. Constraints guard the invariants, whatever the code does."""
 
 from decimal import Decimal
 
@@ -15,11 +15,11 @@ from messaging import models as messaging
 from participant import models as participant
 
 MOST_PRICE = Decimal("1000000.00")
-"""Of an hour: a booking of the longest kind still has a price that the tables hold."""
+"""An hour's highest price: the price of the longest booking still fits its column."""
 
 
 class Slot(models.Model):
-    """Something that one at a time can have: a room, a parking space."""
+    """Something that one user at a time can have: a room, a parking space."""
 
     for_admin = participant.READ_AND_WRITE
 
@@ -48,15 +48,14 @@ class BookingStatus(models.TextChoices):
 
 
 HOLDING = (BookingStatus.PENDING, BookingStatus.APPROVED, BookingStatus.RESERVED)
-"""A booking has its slot as long as it is one of these."""
+"""The statuses in which a booking holds its slot."""
 
 
 class Booking(AcceptedSaga):
-    """A booking, and the saga that it is; its id is the saga's, its price the saga's total.
+    """A booking, which is a saga; its id is the saga's, its price the saga's total.
 
-    `status` is the saga's. `booking_status` is what its user is told: failed where something was
-    refused, cancelled where it was stopped or gave it back. `withdrawn_at`: when its approval
-    was undone.
+    `status` is the saga's. `booking_status` is shown to its user: failed if a step was refused,
+    cancelled if the saga was stopped or returned. `withdrawn_at`: when its approval was undone.
     """
 
     slot = models.ForeignKey(Slot, on_delete=models.PROTECT, related_name="bookings")
@@ -89,7 +88,7 @@ class Booking(AcceptedSaga):
                 | Q(approved_at__isnull=False),
                 name="booking_approved_has_time",
             ),
-            # The slot as a range of one number: ranges have GiST operators in any PostgreSQL, and
+            # The slot as a range of one number: PostgreSQL has GiST operators for ranges, while
             # `slot WITH =` would need an extension.
             ExclusionConstraint(
                 name="booking_slot_once_at_a_time",

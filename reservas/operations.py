@@ -1,4 +1,4 @@
-"""What reservas can do in a saga. Each: decide, write, for a whole list."""
+"""The operations of reservas in a saga. Each decides and writes for a whole list."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -23,11 +23,11 @@ from reservas.store import LockedBooking, PricedBooking
 SERVICE = "reservas"
 HOUR = timedelta(hours=1)
 BY_ITSELF = "auto_approve"
-"""Who has approved what no manager was asked for."""
+"""`approved_by` of a booking that needs no manager."""
 
 
 class Accept(acceptance.Accept, frozen=True, kw_only=True):
-    """Book this slot, from when to when. `auto_approve`: no manager is asked."""
+    """Book this slot. `auto_approve`: no manager is asked."""
 
     user_id: IdRead
     slot_id: int
@@ -38,11 +38,11 @@ class Accept(acceptance.Accept, frozen=True, kw_only=True):
 
 @does(service=SERVICE, command=Accept)
 def accept(commands: Sequence[Accept]) -> list[Outcome]:
-    """Holds the slots and freezes the prices. The tables' constraint decides who has a slot.
+    """Holds the slots and freezes the prices. The table's constraint decides which booking gets a
+    slot.
 
-    Done with `repeats`, another saga's id: the user's key stands for that one already.
-    Refused: unknown_slot, slot_taken, idempotency_key_reused,
-    too_many_under_way.
+    Done with `repeats`, another saga's id: the user's key belongs to that saga already.
+    Refused: unknown_slot, slot_taken, idempotency_key_reused, too_many_under_way.
     """
     users = {command.saga_id: command.user_id for command in commands}
     among = acceptance.sort_out(owner=OWNER, commands=commands, users=users)
@@ -62,8 +62,8 @@ def accept(commands: Sequence[Accept]) -> list[Outcome]:
 
 @undoes(accept)
 def fail_booking(commands: Sequence[Undo]) -> list[Outcome]:
-    """The booking ended without success, and says why: failed, or cancelled where a person stopped
-    it or gave it back. Its slot is free.
+    """Ends the booking without success, and frees its slot: failed, or cancelled if a person
+    stopped or returned it.
     """
     failures = {
         command.saga_id: command.failure or Failure("", refusals.STOPPED) for command in commands
@@ -85,7 +85,7 @@ OWNER = Owner(model=Booking, accept=accept, fail=fail_booking)
 
 
 def _decided(verdicts: Sequence[Verdict]) -> list[Outcome]:
-    """Of a manager's yes the bookings are approved; of anything else nothing is written."""
+    """Approves the bookings to which a manager said yes; another verdict writes nothing."""
     yes = {verdict.command.saga_id: verdict.by for verdict in verdicts if verdict.word == YES}
     approved = _approved(yes)
     return [
@@ -95,10 +95,10 @@ def _decided(verdicts: Sequence[Verdict]) -> list[Outcome]:
 
 @does(service=SERVICE, decide=_decided)
 def approve(commands: Sequence[Command]) -> list[Outcome]:
-    """Asks the manager, or approves by itself: those booked so, and those that cost little.
+    """Waits for the manager, unless the booking has `auto_approve` or costs little: then approves
+    it.
 
-    Refused: rejected_by_manager, approval_overdue; where a person has ended it meanwhile:
-    no_booking.
+    Refused: rejected_by_manager, approval_overdue, no_booking (a person has ended it).
     """
     locked = store.lock_bookings(saga_ids={command.saga_id for command in commands})
     by_itself = {
@@ -115,31 +115,31 @@ def approve(commands: Sequence[Command]) -> list[Outcome]:
 
 @undoes(approve)
 def withdraw(commands: Sequence[Undo]) -> list[Outcome]:
-    """The approval counts no longer."""
+    """Withdraws the approval."""
     store.withdraw_approvals(saga_ids={command.saga_id for command in commands})
     return [Done({"approval": "withdrawn"}) for _ in commands]
 
 
 @does(service=SERVICE)
 def reserve(commands: Sequence[Conclude]) -> list[Outcome]:
-    """The booking is reserved. Refused, where a person has ended it meanwhile: no_booking."""
+    """Reserves the booking. Refused: no_booking (a person has ended it)."""
     reserved = store.reserve_bookings(saga_ids={command.saga_id for command in commands})
     return [
         Done({"booking_id": command.saga_id, "reserved_at": reserved[command.saga_id].isoformat()})
         if command.saga_id in reserved
-        else Refused(refusals.NO_BOOKING, "No approved booking of this saga is there.")
+        else Refused(refusals.NO_BOOKING, "This saga has no approved booking.")
         for command in commands
     ]
 
 
 def price_of(*, price_per_hour: Decimal, starts_at: datetime, ends_at: datetime) -> Decimal:
-    """What the time costs, to the cent: a part of an hour costs its part."""
+    """The price of the time, to the cent; part of an hour costs its share."""
     microseconds = (ends_at - starts_at) // timedelta(microseconds=1)
     return bounds.amount(price_per_hour * microseconds / (HOUR // timedelta(microseconds=1)))
 
 
 def is_approved_by_itself(*, booking: LockedBooking, below: Decimal) -> bool:
-    """Whether no manager is asked: it was booked so, or costs less than `below`."""
+    """Whether no manager is asked: it has `auto_approve`, or costs less than `below`."""
     return booking.is_pending and (booking.auto_approve or booking.price < below)
 
 
@@ -156,11 +156,11 @@ def refusal_of(*, verdict: Verdict) -> Refused:
 
 
 def status_of(failure: Failure) -> BookingStatus:
-    """What its user is told of a booking that ended so."""
+    """The status shown to the user of a booking that ended so."""
     return BookingStatus.CANCELLED if failure.code == refusals.STOPPED else BookingStatus.FAILED
 
 
-_NO_BOOKING = Refused(refusals.NO_BOOKING, "No pending booking of this saga is there.")
+_NO_BOOKING = Refused(refusals.NO_BOOKING, "This saga has no pending booking.")
 
 
 def _asked(command: Command, booking: LockedBooking | None) -> Waiting | Refused:
@@ -170,7 +170,7 @@ def _asked(command: Command, booking: LockedBooking | None) -> Waiting | Refused
 
 
 def _approved(by: Mapping[str, str]) -> dict[str, Outcome]:
-    """Approves those that are pending; the outcome of each, by saga id."""
+    """Approves the pending bookings; returns their outcomes by saga id. `by`: the approvers."""
     locked = store.lock_bookings(saga_ids=by) if by else {}
     pending = {saga_id: by[saga_id] for saga_id, booking in locked.items() if booking.is_pending}
     store.approve_bookings(by=pending)

@@ -1,4 +1,4 @@
-"""Slots and bookings as the API shows them, and as users send them."""
+"""Slots and bookings as the API shows and receives them."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -28,7 +28,7 @@ from reservas.models import MOST_PRICE, Booking, BookingStatus, Slot
 
 LONGEST = timedelta(days=31)
 Person = Annotated[str, Meta(max_length=150)]
-"""The caller, who may be left out."""
+"""A person's name; default: the caller."""
 
 
 class NewSlot(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,8 +42,8 @@ class NewSlot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewBooking(msgspec.Struct, frozen=True, kw_only=True):
-    """What a user sends. Times name their zone: `2026-12-01T10:00:00Z`. `auto_approve`: no manager
-    is asked. `user_id`: the caller's own may be left out.
+    """A booking to be made. Times need a zone: `2026-12-01T10:00:00Z`. `auto_approve`: no manager
+    is asked. `user_id`: default: the caller.
     """
 
     user_id: Id | WholeNumber | None = None
@@ -70,14 +70,14 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cancel(msgspec.Struct, frozen=True, kw_only=True):
-    """Who cancels a booking, and why."""
+    """The person who cancels a booking, and the reason."""
 
     by: Person = ""
     reason: Reason = ""
 
 
 class BookingFilter(pages.PageRequest, frozen=True, kw_only=True):
-    """Which bookings to list: `?user_id=&status=`, and as all pages are asked for."""
+    """Which bookings to list: `?user_id=&status=`, with the parameters of every page."""
 
     user_id: Asked | None = None
     status: BookingStatus | None = None
@@ -96,7 +96,7 @@ class SlotNamed(TypedDict):
 
 
 class BookingState(TypedDict):
-    """A booking, with its price as it was frozen. `saga_status`: how its saga stands."""
+    """A booking, with its frozen price. `saga_status`: its saga's status."""
 
     booking_id: str
     saga_id: str
@@ -118,7 +118,7 @@ class BookingState(TypedDict):
 
 
 class BookingShown(BookingState):
-    """The same, and where to look again."""
+    """The same, and the URL of its state."""
 
     status_url: str
 
@@ -145,7 +145,7 @@ def slot(row: Slot) -> SlotShown:
 
 
 def booking(row: Booking) -> BookingState:
-    """A booking, with its price as it was frozen."""
+    """A booking, with its frozen price."""
     return {
         "booking_id": row.saga_id,
         "saga_id": row.saga_id,

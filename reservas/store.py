@@ -1,6 +1,6 @@
 """What reservas stores, and all its SQL: set-based, one statement for a whole batch.
 
-Order of locks: keys, then slots' times by slot and start, or bookings by saga id.
+Order of locks: idempotency keys, then slots' times by slot and start, or bookings by saga id.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -22,7 +22,7 @@ _execute = sql.of("reservas")
 
 @dataclass(frozen=True, kw_only=True)
 class PricedBooking:
-    """A booking to be recorded, with its price. `context`: what its saga's steps see of it."""
+    """A booking to be recorded, with its price. `context`: as its saga's steps see it."""
 
     context: Context
     user_id: str
@@ -43,7 +43,7 @@ class LockedBooking:
 
 
 def prices(*, slot_ids: Collection[int]) -> dict[int, Decimal]:
-    """What an hour costs now in each of these slots that there is."""
+    """The current prices per hour by slot id; unknown slots are missing."""
     return dict(
         _execute(
             "SELECT id, price_per_hour FROM reservas_slot WHERE id = ANY(%s)", [list(slot_ids)]
@@ -52,11 +52,11 @@ def prices(*, slot_ids: Collection[int]) -> dict[int, Decimal]:
 
 
 def add_bookings(*, bookings: Sequence[PricedBooking]) -> set[str]:
-    """Records the bookings, pending; the saga ids of those whose slot was free for them.
+    """Records the bookings, pending; returns the saga ids of those whose slot was free.
 
-    The exclusion constraint decides, and waits for a booking that another session is recording now.
-    In the order of slots and times, so that no two lists can wait for each other: of two slots'
-    times that overlap crosswise, one would have to start after it has ended.
+    The exclusion constraint decides, and waits for a booking that another session is recording.
+    In the order of slot and start, so that two lists can't deadlock: for two pairs of overlapping
+    times to be met in opposite orders, a time would have to start after its end.
     """
     if not bookings:
         return set()
@@ -96,7 +96,7 @@ def add_bookings(*, bookings: Sequence[PricedBooking]) -> set[str]:
 
 
 def lock_bookings(*, saga_ids: Collection[str]) -> dict[str, LockedBooking]:
-    """The bookings of these sagas, locked, by saga id."""
+    """Locks the bookings of these sagas."""
     rows = _execute(
         """
         SELECT saga_id, total_amount, auto_approve, booking_status = 'pending'
@@ -111,7 +111,7 @@ def lock_bookings(*, saga_ids: Collection[str]) -> dict[str, LockedBooking]:
 
 
 def approve_bookings(*, by: Mapping[str, str]) -> None:
-    """Approves locked bookings. `by`: who has approved each, by saga id."""
+    """Approves locked bookings. `by`: their approvers, by saga id."""
     if by:
         _execute(
             """
@@ -125,7 +125,7 @@ def approve_bookings(*, by: Mapping[str, str]) -> None:
 
 
 def withdraw_approvals(*, saga_ids: Collection[str]) -> None:
-    """These are approved no longer; a booking that has not ended is pending until it has."""
+    """Withdraws approvals; an approved booking is pending again until it ends."""
     _execute(
         """
         UPDATE reservas_booking
@@ -140,7 +140,7 @@ def withdraw_approvals(*, saga_ids: Collection[str]) -> None:
 
 
 def reserve_bookings(*, saga_ids: Collection[str]) -> dict[str, datetime]:
-    """Reserves approved bookings; which ones they were, and when."""
+    """Reserves approved bookings; returns the time of each, by saga id."""
     rows = _execute(
         f"""
         UPDATE reservas_booking
@@ -158,8 +158,8 @@ def reserve_bookings(*, saga_ids: Collection[str]) -> dict[str, datetime]:
 
 
 def end_bookings(*, failures: Mapping[str, Failure], statuses: Mapping[str, BookingStatus]) -> None:
-    """Ends the bookings without success, also reserved ones (a return): why, and as what. Their
-    slots are free then.
+    """Ends the bookings without success, also reserved bookings (a return), which frees their
+    slots.
     """
     ended = _execute(
         f"""
@@ -183,11 +183,11 @@ def end_bookings(*, failures: Mapping[str, Failure], statuses: Mapping[str, Book
     tell_ended(service="reservas", ended=ended)
 
 
-# Looking at slots and bookings.
+# Queries.
 
 
 def slots() -> QuerySet[Slot]:
-    """All slots, in the order of their ids."""
+    """All slots, by id."""
     return Slot.objects.order_by("id")
 
 
@@ -205,12 +205,12 @@ def bookings(*, user_id: str = "", status: str = "") -> QuerySet[Booking]:
 
 
 def is_asked(*, booking_id: str) -> bool:
-    """Whether a manager was asked about this booking, whatever was said."""
+    """Whether a manager was asked about this booking, and has decided or not."""
     return _asked().filter(saga_id=booking_id).exists()
 
 
 def asked_or_over(booking_ids: Sequence[str]) -> set[str]:
-    """Of these bookings those whose manager was asked, or will not be any more."""
+    """The bookings whose manager was asked, or will not be asked any more."""
     asked = _asked().filter(saga_id__in=booking_ids)
     over = Booking.objects.filter(pk__in=booking_ids).exclude(
         booking_status=BookingStatus.PENDING, withdrawn_at=None

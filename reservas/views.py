@@ -37,12 +37,12 @@ from reservas.serializers import Approval, BookingFilter, Cancel, NewBooking, Ne
 _acceptance = owner_views.Acceptance(owner=OWNER)
 _asking = Waiters(service=SERVICE, ended=store.asked_or_over)
 ASKED_SECONDS = 5.0
-"""A booking that was just accepted asks its manager in a moment: a verdict waits for that."""
+"""How long a verdict waits for a booking that was just accepted to ask its manager."""
 STATUS_PATH = "/bookings/{saga_id}"
 
 
 class _Refusal(msgspec.Struct, frozen=True):
-    """Of a coordinator's problem, what is passed on."""
+    """The fields of a coordinator's problem that are passed on."""
 
     code: str
     detail: str = ""
@@ -65,8 +65,8 @@ class SlotsView(APIView):
 
 
 class BookingsView(APIView):
-    """GET lists, newest first, in pages. POST: 202 once the slot is held, and durable;
-    `Prefer: wait=N` answers its end.
+    """GET lists, newest first, in pages. POST: 202 once the slot is held and the booking durable;
+    `Prefer: wait=N` waits for its end.
     """
 
     @door(SHOP, OPS_READ, takes=BookingFilter, gives={200: pages.Page[serializers.BookingState]})
@@ -92,7 +92,7 @@ class BookingsView(APIView):
 
 
 class BookingView(APIView):
-    """A booking: its slot, its price as it was frozen, and how it stands."""
+    """A booking: its slot, its frozen price and its status."""
 
     @door(SHOP, OPS_READ, callers=COORDINATORS, gives={200: serializers.BookingShown})
     def get(self, request: Request, booking_id: str) -> HttpResponse:
@@ -100,8 +100,8 @@ class BookingView(APIView):
 
 
 class VerdictView(APIView):
-    """POST {"by", "reason"}: the manager's yes or no; the same again: 200. Else 409:
-    already_decided, decision_closed.
+    """POST {"by", "reason"}: the manager approves or rejects; 200, also if repeated; otherwise 409:
+    already_decided, decision_closed, not_started.
     """
 
     word = YES
@@ -131,7 +131,7 @@ class RejectView(VerdictView):
 
 
 class CancelView(APIView):
-    """POST {"by", "reason"}: 202 once its coordinator undoes it, or gives a reserved one back."""
+    """POST {"by", "reason"}: 202 once its coordinator undoes it, also after it was reserved."""
 
     @door(
         SHOP,
@@ -154,7 +154,7 @@ class CancelView(APIView):
 def _command(request: Request, wanted: NewBooking) -> Accept:
     principal = identity.of(request)
     if wanted.auto_approve and not (principal.is_demo or OPS_ACT in principal.scopes):
-        detail = f"auto_approve: who books without a manager may act as one ({OPS_ACT})."
+        detail = f"auto_approve: booking without a manager takes the scope {OPS_ACT}."
         raise problems.Problem(status=403, code="forbidden", detail=detail)
     asked: dict[str, Any] = {
         "user_id": principal.named(wanted.user_id, field="user_id"),
@@ -175,7 +175,7 @@ def _command(request: Request, wanted: NewBooking) -> Accept:
 
 
 def _slot_id(named: str | int) -> int:
-    """Raises Problem (404) for what can be no slot's."""
+    """Raises Problem (404) if it can't be a slot's id."""
     number = bounds.number_in(str(named))
     if number is None:
         detail = f"There is no slot {named}."
@@ -191,7 +191,7 @@ def _known(booking_id: str, *, user_id: str | None = None) -> Booking:
 
 
 def _asked(booking_id: str) -> Booking:
-    """The booking, once its manager is asked. Raises Problem: 404; 409 where that was not so."""
+    """The booking, once its manager is asked. Raises Problem: 404; 409 if none was asked."""
     _known(booking_id)
     if not store.asked_or_over([booking_id]):
         _asking.wait(key=booking_id, seconds=ASKED_SECONDS)
@@ -206,7 +206,7 @@ def _why_not_asked(booking: Booking) -> Refused:
         return Refused(refusals.ALREADY_DECIDED, "It was approved by itself: no manager is asked.")
     if booking.ended_at:
         return Refused(refusals.DECISION_CLOSED, "It has ended: no manager is asked.")
-    return Refused(refusals.NOT_STARTED, "No manager has been asked yet: say it again.")
+    return Refused(refusals.NOT_STARTED, "No manager has been asked yet: send it again.")
 
 
 def _step_to_approve(booking: Booking) -> str:
@@ -215,7 +215,7 @@ def _step_to_approve(booking: Booking) -> str:
 
 
 def _compensate(booking: Booking, *, by: str, reason: str) -> ServiceResponse:
-    """What the coordinator answers. Raises Problem (503) where it can't be asked."""
+    """The coordinator's answer. Raises Problem (503) if it gives none."""
     pattern = PATTERNS[booking.saga_pattern]
     path = pattern.state.format(saga_id=quote(booking.saga_id, safe=""))
     body = {"requested_by": by, "reason": reason}

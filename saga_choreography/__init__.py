@@ -1,13 +1,13 @@
 """saga_choreography: PATTERN 2. It only watches.
 
-There is no orchestrator: each service reacts to what the others publish, as the saga's page tells.
-A saga's own service publishes its first event, and this one learns of the saga from that. With it
-stopped every saga still ends right. It tells where a saga stands, and helps one that stands still.
+There is no orchestrator: each service reacts to the events of the others, as the saga's definition
+says. A saga's owner publishes its first event, from which this service learns of it. Sagas end
+correctly while this service is stopped. It shows where a saga stands, and redrives stalled sagas.
 
-Owns         choreographed sagas, their trail of events, what people asked of them
+Owns         choreographed sagas, their trail of events, interventions
 Offers       where a saga stands, with its trail; abort, return, retry, skip
-Reacts to    every event of every saga, by writing it down (`tracking`); a service's giving up, by
-             an abort, or by parking the saga (`watchdog`)
-Publishes    a saga's request for its abort or its return; to its services, that the last event of
-             one that stands still be said again (`watchdog`), or that a person has seen to a step
+Reacts to    every event of every saga, by recording it (`tracking`); a notice that a service has
+             given up, by an abort, or by parking the saga (`reactions`)
+Publishes    the request for a saga's abort or return; the request that a service publish its last
+             event again (`watchdog`), or go on without a step that an operator has seen to
 """

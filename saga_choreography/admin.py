@@ -1,4 +1,4 @@
-"""A saga with its steps and its trail on one page, and what a person may ask of it."""
+"""Choreographed sagas: steps, trail and interventions of a saga on one page."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial

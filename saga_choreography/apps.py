@@ -11,11 +11,11 @@ class SagaChoreographyConfig(service.CoordinatorConfig):
     name = "saga_choreography"
     verbose_name = "Saga choreography: pattern 2"
     linger = 0.05
-    """Nothing waits for tracking, so it lets events gather: a saga costs 9.5 ms of CPU
+    """Seconds. No saga waits for tracking, so it lets events gather: a saga costs 9.5 ms of CPU
     (Python and PostgreSQL) with each event handled alone, 2.4 ms in batches of 6, 0.3 ms of 100."""
 
     def reactions(self) -> Sequence[Any]:
-        """All that is said in a saga is tracked."""
+        """Every event of every saga is tracked."""
         from saga_choreography.reactions import REACTIONS
 
         return REACTIONS

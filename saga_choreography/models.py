@@ -1,4 +1,4 @@
-"""Choreographed sagas, their trails, and what people asked of them."""
+"""Choreographed sagas, their trails, and interventions."""
 
 from django.db import models
 from django.db.models import Q
@@ -11,11 +11,11 @@ from saga_choreography.store import SagaPhase
 
 
 class Saga(models.Model):
-    """A saga and the class of its state; its steps are in its trail.
+    """A saga and its phase; the states of its steps follow from its trail.
 
-    Written with its first event and when its phase changes, not with every event: two writes for
-    one that completes. `saga`: its name in the catalogue; `subject`: what it is about;
-    `user_id`: whose it is.
+    Written with its first event and when its phase changes, not with every event: twice for a saga
+    that completes. `saga`: its name in the catalogue; `subject`: the cart or order it is about;
+    `user_id`: its customer.
     """
 
     for_admin = participant.CHANGED_ONLY
@@ -33,23 +33,27 @@ class Saga(models.Model):
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
     watch_at = models.DateTimeField(
-        null=True, blank=True, help_text="When the watchdog looks at it next; empty: no more."
+        null=True, blank=True, help_text="When the watchdog checks it next; empty: never again."
     )
     redrives = models.PositiveSmallIntegerField(
         default=0, db_default=0, help_text="Since it last moved."
     )
     redriven_at = models.DateTimeField(null=True, blank=True)
     stop_requested_at = models.DateTimeField(
-        null=True, blank=True, help_text="When a person asked that it be undone while it ran."
+        null=True, blank=True, help_text="When its undo was requested, while it ran."
     )
     waiting_step = models.CharField(max_length=64, default="", db_default="", blank=True)
     waiting_for = models.CharField(max_length=32, default="", db_default="", blank=True)
     waiting_since = models.DateTimeField(
-        null=True, blank=True, help_text="Since when its step has waited for a decision, at last."
+        null=True,
+        blank=True,
+        help_text="Since when its last waiting step has waited for a decision.",
     )
     waiting_until = models.DateTimeField(null=True, blank=True)
     waited_seconds = models.FloatField(
-        default=0.0, db_default=0.0, help_text="For earlier decisions: not of the saga's own time."
+        default=0.0,
+        db_default=0.0,
+        help_text="For earlier decisions; these do not count towards its deadline.",
     )
     parked_at = models.DateTimeField(null=True, blank=True)
     parked_step = models.CharField(max_length=64, default="", db_default="", blank=True)
@@ -93,8 +97,8 @@ class Saga(models.Model):
 class SagaEvent(models.Model):
     """An event of a saga, as it was first seen. Append-only.
 
-    The context that every event carries is the saga's own, and is not stored again with each; but
-    the results in it are.
+    The context that each event carries is the saga's, and is not stored again; the results in it
+    are.
     """
 
     for_admin = "SELECT, INSERT, DELETE"
@@ -108,7 +112,7 @@ class SagaEvent(models.Model):
     requested_at = models.DateTimeField(null=True)
     occurred_at = models.DateTimeField()
     seen_at = models.DateTimeField()
-    data = Json(help_text="Its result, or its failure; results of earlier steps.")
+    data = Json(help_text="Its result or its failure, and the results of earlier steps.")
 
     def __str__(self) -> str:
         return f"{self.event_type} of {self.saga_id}"
@@ -122,13 +126,17 @@ class Action(models.TextChoices):
 
 
 class Intervention(participant.Intervention):
-    """What was asked of a saga, or done to a message: who, when and why."""
+    """What was requested for a saga, or done to a message: by whom, when and why."""
 
     saga = models.ForeignKey(
         Saga, on_delete=models.CASCADE, related_name="interventions", null=True, blank=True
     )
     step = models.CharField(
-        max_length=64, default="", db_default="", blank=True, help_text="Where it was parked."
+        max_length=64,
+        default="",
+        db_default="",
+        blank=True,
+        help_text="The step at which the saga was parked.",
     )
 
 

@@ -1,7 +1,7 @@
-"""What may be asked of a saga that runs by itself: to be aborted, returned, redriven, or to go on
-without a step.
+"""Interventions in choreographed sagas: abort, return, retry (redrive), and skip a step.
 
-Each is recorded with who asked and when. All run in the caller's transaction; `act` opens one.
+Each is recorded with who requested it and when. All run in the caller's transaction; `act` opens
+one.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -28,7 +28,10 @@ from saga_choreography.tracking import Asked, machine_of, next_look, status_afte
 
 
 def act(operation: Callable[..., Action | Refused | None], **asked: Any) -> Refused | None:
-    """Does one of those below, in a transaction, by the database's clock. Raises UnknownSaga."""
+    """Runs an operation of this module in a transaction, by the database's clock.
+
+    Raises UnknownSaga.
+    """
     with transaction.atomic(using=SERVICE):
         outcome = operation(**asked, now=store.now())
         failpoints.reach("asking.before_commit")
@@ -37,9 +40,9 @@ def act(operation: Callable[..., Action | Refused | None], **asked: Any) -> Refu
 
 
 def get_to_know(*, contexts: Sequence[Context]) -> None:
-    """Sagas that their owners accepted some time ago: those whose events were lost on their way
-    here are known, and watched, from now on. Their services may have lost them, too, and say again
-    what came of them when the watchdog repeats the first.
+    """Tracks sagas that their owners accepted some time ago and whose events were lost on their way
+    here. The services may have lost the events, too: the watchdog repeats the first event, and
+    they publish theirs again.
     """
     now = store.now()
     known = store.names(saga_ids=[context.saga_id for context in contexts])
@@ -59,15 +62,14 @@ def compensate(
     is_completed: bool = False,
     may_return: bool = True,
 ) -> Action | Refused | None:
-    """Asks for an abort of a running saga, or a return of a completed one; which of the two.
-    `may_return`: whether a return is theirs to ask.
+    """Requests the abort of a running saga, or the return of a completed saga; returns which.
+    `may_return`: whether the caller may ask for a return. `is_completed`: its owner says so.
 
-    None: an abort is asked for already. Refused: past_pivot, already_undone, needs_operator,
-    unreadable. Raises UnknownSaga. One whose rows can't be read is returned as a whole: the
-    barriers know what of it has happened.
-    An abort may come too late: the pivot decides, at its service. The saga is then returned once
-    its completion is seen here (`tracking`): what is not refused now will be undone.
-    `is_completed`: it is known from elsewhere to be.
+    None: an abort was requested already. Refused: past_pivot, already_undone, needs_operator,
+    unreadable. Raises UnknownSaga. A saga whose rows can't be read is returned: the barriers know
+    which steps have happened.
+    An abort may come too late: the service of the pivot decides. Tracking then returns the saga
+    once it has completed, so a saga is undone in any case unless this refuses.
     """
     try:
         saga, seen = _lock(saga_id)
@@ -97,15 +99,15 @@ def compensate(
         tracking.ask(asked=[asked], now=now)
     if decided is not Action.RETURN and not saga.is_stopped:
         store.stop(saga_ids=[saga_id], at=now)
-        if decided is None:  # the watchdog's abort is on its way; now a person's is, too
+        if decided is None:  # the watchdog's abort is on its way; a person wants it, too
             _note(saga_id, asked.action, requested_by, reason, now)
     return decided
 
 
 def retry(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Refused | None:
-    """Redrives a saga now, parked or not, and gives it all its redrives again.
+    """Redrives a saga now, parked or not, and resets its count of redrives.
 
-    Refused: nothing_to_retry, it has ended; unreadable. Raises UnknownSaga.
+    Refused: nothing_to_retry (it has ended), unreadable. Raises UnknownSaga.
     """
     try:
         saga, seen = _lock(saga_id)
@@ -121,10 +123,10 @@ def retry(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Ref
 
 
 def skip(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Refused | None:
-    """Goes on without what a parked saga waits for: a person has seen to it otherwise.
+    """Goes on without the step that a parked saga waits for: an operator has seen to it otherwise.
 
-    Asks the step's service, which records it and emits what the step would have emitted, so that
-    the chain goes on from there. Refused: nothing_to_retry, unreadable. Raises UnknownSaga.
+    Asks the step's service, which records the skip and emits what the step would have emitted, so
+    that the chain goes on. Refused: nothing_to_retry, unreadable. Raises UnknownSaga.
     """
     try:
         saga, seen = _lock(saga_id)
@@ -166,13 +168,13 @@ def decide_skip(
 def redrives(
     *, phase: SagaPhase, seen: Sequence[TrackedEvent], context: Context, now: datetime
 ) -> list[Event]:
-    """What sets a saga going again that stands still after these: its last event is published
-    again, by the service whose it is. Our own are the requests for an end.
+    """The events that set a stalled saga going again: each asks the service that published the
+    saga's last event to publish it again. Our own last events, abort and return, are repeated here.
     """
     machine = machine_of(context.saga)
     wanted = machine.last_events(phase=phase, event_types=[event.event_type for event in seen])
     by_type = {event.event_type: event for event in seen}
-    own = (machine.page.abort, machine.page.give_back)
+    own = (machine.definition.abort, machine.definition.give_back)
     return [
         _again(by_type[event_type], context)
         if event_type in own
@@ -189,8 +191,8 @@ def decide_compensate(
     is_parked: bool = False,
     is_completed: bool = False,
 ) -> Action | Refused | None:
-    """Abort, return, or neither. `is_parked`: what is past its pivot and can't go on may be
-    returned. `is_completed`: only its last event was not seen here yet.
+    """Abort or return; None if an abort was requested already. `is_parked`: a saga past its pivot
+    that can't go on may be returned. `is_completed`: only its last event was not seen here yet.
     """
     machine = machine_of(saga)
     is_past_pivot = machine.pivot.done in event_types
@@ -201,7 +203,7 @@ def decide_compensate(
         return Refused(refusals.ALREADY_UNDONE, f"This saga is {detail} already.")
     if is_past_pivot and is_parked:
         return Action.RETURN
-    if machine.page.abort in event_types:
+    if machine.definition.abort in event_types:
         return None
     if is_past_pivot and not is_completed:
         return Refused(
@@ -212,9 +214,7 @@ def decide_compensate(
 
 
 def decide_late_return(*, saga: WatchedSaga, event_types: Collection[str]) -> Action | None:
-    """A return where this saga, which nothing moves, has passed its pivot although a person had
-    stopped it.
-    """
+    """A return if this stalled saga has passed its pivot although a person had stopped it."""
     if not saga.is_stopped:
         return None
     decided = decide_compensate(
@@ -224,7 +224,7 @@ def decide_late_return(*, saga: WatchedSaga, event_types: Collection[str]) -> Ac
 
 
 def _lock(saga_id: str) -> tuple[WatchedSaga, Sequence[TrackedEvent]]:
-    """The saga, its row locked, and its trail. Raises UnknownSaga, store.Unreadable."""
+    """The saga, its row locked, and its trail. Raises UnknownSaga, UnreadableSaga."""
     found = store.lock_watched(saga_ids=[saga_id])
     if not found:
         raise UnknownSaga(saga_id)
@@ -246,12 +246,12 @@ def _note(
 
 
 def types_of(seen: Sequence[TrackedEvent]) -> set[str]:
-    """Which events these are."""
+    """The types of these events."""
     return {event.event_type for event in seen}
 
 
 def _unpark(saga: WatchedSaga, now: datetime) -> None:
-    """With all its redrives before it."""
+    """Lets the saga go on, its count of redrives reset."""
     Saga.objects.filter(pk=saga.saga_id).update(
         status=status_after(phase=saga.phase, last=None),
         parked_at=None,
@@ -264,7 +264,7 @@ def _unpark(saga: WatchedSaga, now: datetime) -> None:
 
 
 def _again(seen: TrackedEvent, context: Context) -> Event:
-    """Our own event once more, as a redrive: who knows it publishes its own outcome again."""
+    """Our own event as a redrive: a service that has handled it publishes its outcome again."""
     return Event(
         id=seen.event_id,
         type=seen.event_type,
@@ -302,7 +302,7 @@ def _skip(
     reason: str,
     now: datetime,
 ) -> Event:
-    """Tells the step's service that a person has seen to the step otherwise (`reason`)."""
+    """Tells the step's service that an operator has seen to the step otherwise (`reason`)."""
     return _appeal(
         projection.SKIP_REQUESTED,
         f"{skipped.direction} {skipped.step.name}",
@@ -322,7 +322,7 @@ def _appeal(
     failure: Failure | None,
     now: datetime,
 ) -> Event:
-    """To the services of a saga; what the one whom it concerns then says is a redrive."""
+    """A request to a saga's services; the service that it concerns answers with a redrive."""
     event = tracking.new_event(
         context=context,
         event_type=event_type,
@@ -335,7 +335,7 @@ def _appeal(
 
 
 def _as_of(context: Context, seen: Sequence[TrackedEvent]) -> Context:
-    """With the steps' results that these events have passed on."""
+    """The context with the steps' results that these events carried."""
     results = {step: found for event in seen for step, found in event.data.results.items()}
     return msgspec.structs.replace(context, results=results)
 
@@ -343,7 +343,7 @@ def _as_of(context: Context, seen: Sequence[TrackedEvent]) -> Context:
 def _undo_all(
     error: store.UnreadableSaga, saga_id: str, requested_by: str, reason: str, now: datetime
 ) -> Action | Refused:
-    """Begins its trail anew, with the return that is asked for."""
+    """Starts the trail of an unreadable saga afresh, with the requested return."""
     row = Saga.objects.only("saga", "subject", "status").get(pk=saga_id)
     if row.status in (SagaStatus.COMPENSATED, SagaStatus.FAILED):
         return Refused(refusals.ALREADY_UNDONE, f"This saga is {row.status} already.")

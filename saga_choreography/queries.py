@@ -1,4 +1,4 @@
-"""Looking at sagas: each state as both coordinators answer it."""
+"""Reads sagas: their states, in the form of all coordinators, and stalled sagas."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -31,6 +31,7 @@ from saga_choreography.tracking import TrackedSaga, machine_of, still_waits
 STALL_SECONDS = 20
 """No saga moves for so long: more than a step and a redrive take."""
 UNWATCHED_SECONDS = 60
+"""A saga is due for the watchdog, and has not moved, for so long."""
 MOST_LOOKED_AT = 500
 _LAST_SEEN = """
     greatest(saga.started_at, (SELECT max(event.seen_at) FROM saga_choreography_sagaevent AS event
@@ -63,13 +64,13 @@ _UNWATCHED = f"""
 
 
 def state_of(saga_id: str, *, user_id: str | None = None) -> SagaState | None:
-    """The whole state of a saga; None where it is not known here, or is not of this user."""
+    """The whole state of a saga; None if it is not known here, or not of this user."""
     found = Saga.objects.filter(owned_by(user_id), pk=saga_id).first()
     return state(found=found) if found else None
 
 
 def summary_of(saga_id: str, *, user_id: str | None = None) -> SagaSummary | None:
-    """The same in short."""
+    """The short form of `state_of`."""
     found = summaries(Saga.objects.defer("context").filter(owned_by(user_id), pk=saga_id))
     return found[0] if found else None
 
@@ -81,13 +82,14 @@ def sagas(
     saga: str = "",
     waiting: bool | None = None,
 ) -> QuerySet[Saga]:
-    """All of them, newest first; those of one status, one saga, if such are given, and those that
-    have come to a decision and not yet to their end, or not. All are of the one pattern.
+    """The sagas, newest first, of this status and this name of a saga, if given. `waiting`: only
+    running sagas of which a step has waited for a decision; False: only the others.
+    `saga_pattern`: not used, all are choreographed.
     """
     found = Saga.objects.defer("context").order_by("-started_at", "-saga_id")
     wanted = {"status": status, "saga": saga}
     if status in (SagaStatus.RUNNING, SagaStatus.COMPENSATING):
-        found = found.filter(watch_at__isnull=False)  # of which an index has a few rows
+        found = found.filter(watch_at__isnull=False)  # a partial index has these few rows
     if waiting is not None:
         at_decision = Q(phase=SagaPhase.RUNNING) & ~Q(waiting_step="")
         found = found.filter(at_decision if waiting else ~at_decision)
@@ -95,7 +97,7 @@ def sagas(
 
 
 def summaries(found: Iterable[Saga]) -> list[SagaSummary]:
-    """The short form of each; also of one whose trail can't be read."""
+    """The short form of each saga, also if its trail can't be read."""
     found = list(found)
     types = store.types_of(saga_ids=[saga.saga_id for saga in found])
     return [
@@ -116,12 +118,12 @@ def summaries(found: Iterable[Saga]) -> list[SagaSummary]:
 
 
 def parked(*, limit: int) -> tuple[int, list[Saga]]:
-    """How many sagas wait for a person, and those that wait longest, at most `limit`."""
+    """How many sagas are parked, and the longest parked of them, at most `limit`."""
     found = Saga.objects.filter(status=SagaStatus.PARKED.value)
     return found.count(), list(found.defer("context").order_by("parked_at")[:limit])
 
 
-# The watchdog leaves a saga alone until its decision must be overdue: that tells those that wait.
+# The watchdog leaves a waiting saga alone until its decision must be overdue: hence `watch_at`.
 _OPEN = """
     SELECT saga, %s, state, count(*), extract(epoch FROM now() - min(started_at))::float8
     FROM (
@@ -136,15 +138,15 @@ _OPEN = """
 
 
 def open_sagas() -> list[OpenSagas]:
-    """Those that have not ended, of which two indexes have a few among millions."""
+    """Counts of the sagas that have not ended; two partial indexes find them among millions."""
     rows = sql.execute(service=SERVICE, sql=_OPEN, values=[CHOREOGRAPHED])
     return [OpenSagas(*row) for row in rows]
 
 
 def state(*, found: Saga) -> SagaState:
-    """The whole of it: every step, and the trail in the order in which things happened.
+    """The whole state: every step, and the trail in the order in which the events occurred.
 
-    Of one that can't be read: why not, where it would say what it waits for, and no steps.
+    Of a saga that can't be read: no steps, and the error as the reason why it is parked.
     """
     try:
         seen = store.of(saga_ids=[found.saga_id])[found.saga_id]
@@ -163,7 +165,7 @@ def state(*, found: Saga) -> SagaState:
         current_step=folded.current_step,
         subject=found.subject,
         total_amount=_total_amount(found),
-        # The row's time is when it was first seen here, which the watchdog goes by.
+        # The row's time is when it was first seen here; the watchdog goes by that.
         started_at=min([found.started_at, *(event.occurred_at for event in seen)]),
         finished_at=folded.finished_at,
         failure=_failure(found, folded),
@@ -201,7 +203,7 @@ def _current_step(found: Saga, event_types: Sequence[str]) -> str | None:
 
 
 def _total_amount(found: Saga) -> str | None:
-    """Of what costs something; whatever a person may have typed there."""
+    """The payload's total, if it has one; the stored context may be damaged."""
     data = found.context.get("data") if isinstance(found.context, dict) else None
     amount = data.get("total_amount") if isinstance(data, dict) else None
     return None if amount is None else str(amount)
@@ -244,7 +246,7 @@ def _waiting(found: Saga, event_types: Sequence[str]) -> Awaited | None:
 def _shown_steps(
     found: Saga, steps: Sequence[StepState], waiting: Awaited | None
 ) -> list[StepState]:
-    """With the reason why one is parked, and with the one that waits."""
+    """The steps, with the reason at a parked step, and the status of a waiting step."""
     shown = []
     for step in steps:
         if found.status == SagaStatus.PARKED and step.step_name == found.parked_step:
@@ -268,17 +270,17 @@ def _entry(seen: TrackedEvent) -> TrailEntry:
 
 
 def stalls(*, limit: int) -> list[Complaint]:
-    """Sagas that should move and don't, told from their rows alone."""
+    """Sagas that should move and don't, found from their rows alone."""
     rows = sql.execute(service=SERVICE, sql=_SILENT, values=[STALL_SECONDS])
     if rows:
-        what = "choreographed sagas are in flight, and of none an event has come"
-        do = "see the workers of all services and the broker; they go on by themselves then"
+        what = "choreographed sagas are in flight, and none has had an event"
+        do = "see the workers of all services and the broker; the sagas then go on by themselves"
         return [_stall(rows, limit, what=what, since=max(row[1] for row in rows), do=do)]
     rows = sql.execute(
         service=SERVICE, sql=_UNWATCHED, values=[UNWATCHED_SECONDS, UNWATCHED_SECONDS]
     )
     if rows:
-        what = "choreographed sagas stand still, and the watchdog does not look at them"
+        what = "choreographed sagas stand still, and the watchdog does not check them"
         do = "restart the worker of saga_choreography"
         return [_stall(rows, limit, what=what, since=rows[0][1], do=do)]
     return []

@@ -1,14 +1,13 @@
-"""What saga_choreography does on an event of any saga: it writes it down, and publishes
-nothing.
+"""The reactions of saga_choreography: it tracks every event of every saga.
 
-But for two: where a service has given up, the saga is aborted or parked; where one waits for a
-decision, it is left alone until then.
+Two notices are handled, not tracked. When a step waits for a decision, its saga is left alone until
+then. When a service has given up, its saga is aborted or parked.
 
-A service may leave a saga's message to a person, after all its attempts. Before the pivot the saga
-is then aborted, as the orchestrator undoes a step that it gives up; the pivot decides, as for any
-abort. A saga that can't be turned back (an undo that keeps failing, a step after the pivot) is
-parked, with its step and the service's own reason; if it has passed its pivot although a person
-had stopped it, it is returned.
+A service gives up a saga's message after all its attempts. Before the pivot the saga is then
+aborted, as the orchestrator undoes a step that it gives up; the pivot decides, as for any abort. A
+saga that can't be turned back (an undo that keeps failing, a step after the pivot) is parked, with
+its step and the service's reason. A saga that has passed its pivot although a person had stopped it
+is returned.
 """
 
 import logging
@@ -42,18 +41,18 @@ log = logging.getLogger(__name__)
 
 
 def leave_alone(*, received: Sequence[Event], now: datetime) -> None:
-    """Steps of these sagas wait for decisions: in any order, any number of times.
+    """Takes notices of waiting steps: in any order, any number of times.
 
-    A saga that is not known here, or that has gone on since, is left as it is.
+    A saga that is not known here, or that has gone on since, stays as it is.
     """
-    told = {event.saga_id: event for event in received}
+    notices = {event.saga_id: event for event in received}
     with transaction.atomic(using=SERVICE):
-        sagas = store.lock_watched(saga_ids=told)
+        sagas = store.lock_watched(saga_ids=notices)
         trails = store.of(saga_ids=[saga.saga_id for saga in sagas])
         waits = {
             saga.saga_id: wait
             for saga in sagas
-            if (wait := _wait(saga, told[saga.saga_id], trails[saga.saga_id], now))
+            if (wait := _wait(saga, notices[saga.saga_id], trails[saga.saga_id], now))
         }
         watch_at = {saga_id: overdue_at(wait) for saga_id, wait in waits.items()}
         store.leave_alone(waits=waits, watch_at=watch_at)
@@ -64,22 +63,22 @@ def leave_alone(*, received: Sequence[Event], now: datetime) -> None:
 def _wait(
     saga: WatchedSaga, event: Event, seen: Sequence[TrackedEvent], now: datetime
 ) -> Wait | None:
-    """What the notice says, where the saga still waits for it."""
+    """The wait that the notice reports; None if it is unreadable, or over."""
     try:
-        told = msgspec.convert(event.data.result, Noticed)
+        noticed = msgspec.convert(event.data.result, Noticed)
     except msgspec.ValidationError:
         return None
     known, types = saga.wait, operations.types_of(seen)
-    is_same = known is not None and known.step == told.step
+    is_same = known is not None and known.step == noticed.step
     waited = 0.0
     if known:
         before = waited_for(saga, seen).total_seconds()
         waited = known.waited_seconds if is_same else before
     found = Wait(
-        step=told.step,
-        decided_by=told.decided_by,
+        step=noticed.step,
+        decided_by=noticed.decided_by,
         since=known.since if known and is_same else now,
-        until=told.until,
+        until=noticed.until,
         waited_seconds=waited,
     )
     is_open = event.saga == saga.context.saga and tracking.still_waits(
@@ -89,7 +88,7 @@ def _wait(
 
 
 class Noticed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a notice tells of a step that waits."""
+    """The body of a notice that a step waits."""
 
     step: str
     decided_by: str
@@ -97,10 +96,11 @@ class Noticed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def take_note(*, received: Sequence[Event], now: datetime) -> None:
-    """Aborts the sagas, or parks them; in any order, any number of times.
+    """Takes notices that services have given up: aborts, returns or parks the sagas; in any order,
+    any number of times.
 
-    A saga that is not known here, or that has gone on since, is left as it is. Several reports of
-    one saga are taken one after the other, as if they had come so.
+    A saga that is not known here, or that has gone on since, stays as it is. Several notices of one
+    saga are handled one after the other.
     """
     with transaction.atomic(using=SERVICE):
         noted = [event for reports in _in_turn(received) for event in _take_note(reports, now)]
@@ -114,7 +114,7 @@ def take_note(*, received: Sequence[Event], now: datetime) -> None:
 
 
 def _in_turn(received: Sequence[Event]) -> Iterator[dict[str, Event]]:
-    """By saga id, at most one report of each saga at a time; what came twice once."""
+    """Turns of notices by saga id, at most one a saga in each; duplicates are dropped."""
     known = {(event.saga, event.saga_id, str(event.data.result)): event for event in received}
     left = list(known.values())
     while left:
@@ -124,7 +124,7 @@ def _in_turn(received: Sequence[Event]) -> Iterator[dict[str, Event]]:
 
 
 def _take_note(reports: dict[str, Event], now: datetime) -> list[Event]:
-    """One report a saga; returns those of sagas that wait for what was given up."""
+    """Handles one notice a saga; returns those whose sagas wait for what was given up."""
     sagas = {
         saga.saga_id: saga
         for saga in store.lock_watched(saga_ids=reports)
@@ -136,7 +136,7 @@ def _take_note(reports: dict[str, Event], now: datetime) -> list[Event]:
         (saga, reports[saga_id])
         for saga_id, saga in sagas.items()
         if waits(event=reports[saga_id], phase=saga.phase, seen=seen[saga_id])
-        and not _is_told(reports[saga_id], trails[saga_id])
+        and not _is_repeated(reports[saga_id], trails[saga_id])
     ]
     asked, parked = [], []
     for saga, event in waiting:
@@ -155,8 +155,8 @@ def _take_note(reports: dict[str, Event], now: datetime) -> list[Event]:
 def waits(*, event: Event, phase: SagaPhase, seen: Collection[str]) -> bool:
     """Whether the saga still waits for what the service has given up.
 
-    It does not once it has ended, or once anything was seen that follows from the message: then
-    the service has handled it after all, or the message was a forged or damaged copy.
+    Not once it has ended, or once an event was seen that follows from the message: the service has
+    handled it after all, or the message was a forged or damaged copy.
     """
     if phase in (SagaPhase.COMPLETED, SagaPhase.ENDED):
         return False
@@ -167,20 +167,20 @@ def waits(*, event: Event, phase: SagaPhase, seen: Collection[str]) -> bool:
         if (reaction.service, reaction.event) == (service, cause)
     ]
     follows = {event for row in rows for event in (row.emits, row.emits_on_refusal)}
-    # A pivot that has happened answers a block with nothing.
+    # A pivot that has happened emits nothing on a block.
     follows |= {row.step.done for row in rows if row.direction is Direction.BLOCK}
     return bool(rows) and cause in seen and not follows & set(seen)
 
 
-def _is_told(event: Event, entries: Sequence[TrackedEvent]) -> bool:
-    """Whether the abort was asked for because of this very report, which has come again."""
+def _is_repeated(event: Event, entries: Sequence[TrackedEvent]) -> bool:
+    """Whether the abort was requested because of this very notice, which has come again."""
     aborts = [entry for entry in entries if entry.event_type == SAGAS[event.saga].abort]
-    told = _told(_failure(event))
-    return any(event.data.failure and event.data.failure.detail == told for event in aborts)
+    why = _why(_failure(event))
+    return any(abort.data.failure and abort.data.failure.detail == why for abort in aborts)
 
 
 def _action(saga: WatchedSaga, seen: Collection[str]) -> Action | None:
-    """What turns the saga back; None: only a person can help."""
+    """The action that turns the saga back; None: the saga is parked."""
     decided = operations.decide_compensate(
         saga=saga.context.saga, phase=saga.phase, event_types=seen
     )
@@ -196,7 +196,7 @@ def _asked(saga: WatchedSaga, event: Event, action: Action) -> Asked:
         context=saga.context,
         action=action,
         requested_by=str(event.data.result["service"]),
-        reason=_told(failure),
+        reason=_why(failure),
         code=refusals.GIVEN_UP if is_abort else refusals.STOPPED,
     )
 
@@ -214,14 +214,14 @@ def _given_up(saga: WatchedSaga, event: Event, now: datetime) -> WatchdogUpdate:
 
 
 def _reason(saga: WatchedSaga, failure: Failure) -> str:
-    """Also what was given up before this, if another step was."""
-    told = _told(failure)
+    """With the reason of another step that was given up before."""
+    why = _why(failure)
     if saga.parked_step in ("", failure.step):
         return failure.detail
-    return saga.parked_reason if told in saga.parked_reason else f"{saga.parked_reason}; {told}"
+    return saga.parked_reason if why in saga.parked_reason else f"{saga.parked_reason}; {why}"
 
 
-def _told(failure: Failure) -> str:
+def _why(failure: Failure) -> str:
     return f"{failure.step}: {failure.detail}"
 
 
@@ -231,8 +231,8 @@ def _failure(event: Event) -> Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectionHandler:
-    """The reaction to any event; those of all sagas go into one batch. Notices are looked at last:
-    a saga may be known only from events that have come with them.
+    """The reaction to any event; the events of all sagas go into one batch. Notices are handled
+    last: their saga may be known only from events of the same batch.
     """
 
     saga: str

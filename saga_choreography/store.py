@@ -1,8 +1,8 @@
-"""What is stored of choreographed sagas, and all SQL of the hot path and of the watchdog:
-set-based, one statement for a whole batch.
+"""The rows of choreographed sagas, and all SQL of tracking and of the watchdog: one statement for a
+whole batch.
 
-Order of locks: new sagas by id, then sagas by id, then the trail's rows; the watchdog takes only
-rows that are free.
+Order of locks: new sagas by id, then sagas by id, then the trail's rows; the watchdog skips rows
+that are locked.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,8 +31,8 @@ class SagaPhase(IntEnum):
 
 
 class EventBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an event carried beyond the saga's frozen context. `results`: of earlier steps, as its
-    context had them; the reaction to a redriven event needs them again.
+    """What an event carried beside the saga's frozen context. `results`: those of earlier steps in
+    its context; the reaction to a redriven event needs them again.
     """
 
     result: Mapping[str, Any] = {}
@@ -54,7 +54,7 @@ class TrackedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PhaseChange(msgspec.Struct, frozen=True, kw_only=True):
-    """A saga's row at a new phase. `watch_at`: None once the watchdog need not look at it."""
+    """A saga's row at a new phase. `watch_at`: None once the watchdog need not check it."""
 
     saga_id: str
     phase: SagaPhase
@@ -67,8 +67,8 @@ class PhaseChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Locked(NamedTuple):
-    """A saga's row while it is locked. `phase`: None where the row holds none that there is.
-    `is_stopped`: a person has asked that it be undone, and was answered that it will be.
+    """A saga's row while it is locked. `phase`: None if the row holds an unknown one. `is_stopped`:
+    a person requested its undo, and was promised it.
     """
 
     phase: SagaPhase | None
@@ -76,8 +76,8 @@ class Locked(NamedTuple):
 
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True):
-    """The last step that has waited for a decision: since when, and when that is overdue.
-    `waited_seconds`: for earlier ones.
+    """The last step that has waited for a decision: since when, and until when. `waited_seconds`:
+    how long the saga had waited for earlier decisions.
     """
 
     step: str
@@ -88,8 +88,8 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WatchedSaga(msgspec.Struct, frozen=True, kw_only=True):
-    """A saga whose row is locked, to help it. `is_stopped`: as in `Locked`; `failure`: why it goes
-    backward; `wait`: None where none of its steps has waited.
+    """A saga whose row is locked for the watchdog or an operation. `is_stopped`: as in `Locked`;
+    `failure`: why it goes backward; `wait`: None if no step has waited.
     """
 
     context: Context
@@ -110,7 +110,7 @@ class WatchedSaga(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WatchdogUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """What the watchdog decided for a saga that it had claimed."""
+    """What the watchdog decided for a claimed saga."""
 
     saga_id: str
     watch_at: datetime | None = None
@@ -122,15 +122,15 @@ class WatchdogUpdate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stop(NamedTuple):
-    """Who asked that a saga be undone while it ran, and why."""
+    """The person who requested a running saga's undo, and the reason."""
 
     requested_by: str
     reason: str
 
 
 class UnreadableSaga(Described):
-    """What is stored of this saga can't be read back: a person has typed over it, or its page is
-    in the catalogue no more.
+    """The stored saga can't be read: its rows were edited, or its definition has left the
+    catalogue.
     """
 
     def __init__(self, saga_id: str, what: str) -> None:
@@ -138,7 +138,7 @@ class UnreadableSaga(Described):
 
 
 Trails = Mapping[str, list[TrackedEvent]]
-"""By saga id, each in the order in which things happened."""
+"""By saga id, each in the order in which its events occurred."""
 
 _PHASES = frozenset(SagaPhase)
 _STORED = TrackedEvent.__struct_fields__
@@ -148,9 +148,7 @@ _context = msgspec.json.Decoder(Context)
 
 
 def _read(saga_id: str, saga: str, phase: int, context: str) -> Context:
-    """The saga's context, of a row that has these. Raises Unreadable where one of them is none
-    that there is.
-    """
+    """The context of a saga's row with these values. Raises UnreadableSaga."""
     if saga not in SAGAS:
         raise UnreadableSaga(saga_id, f"there is no saga {saga!r}")
     if phase not in _PHASES:
@@ -165,13 +163,13 @@ def _read(saga_id: str, saga: str, phase: int, context: str) -> Context:
 
 
 def now() -> datetime:
-    """The database's clock: the one that all times here are of, whatever the hosts' clocks say."""
+    """The database's clock, by which all times here go: the hosts' clocks may differ."""
     ((found,),) = _execute("SELECT clock_timestamp()")
     return cast(datetime, found)
 
 
 def names(*, saga_ids: Iterable[str]) -> dict[str, str]:
-    """Which saga each of these is, by its id; only of those that are known here."""
+    """The sagas' names by id; sagas that are not known here are missing."""
     return dict(
         _execute(
             "SELECT saga_id, saga FROM saga_choreography_saga WHERE saga_id = ANY(%s)",
@@ -181,7 +179,7 @@ def names(*, saga_ids: Iterable[str]) -> dict[str, str]:
 
 
 def add_sagas(*, contexts: Sequence[Context], started_at: datetime, watch_at: datetime) -> None:
-    """Writes these sagas; one that another process has written meanwhile is left as it is."""
+    """Writes the sagas; a saga that another process has written meanwhile stays as it is."""
     _execute(
         """
         INSERT INTO saga_choreography_saga
@@ -208,8 +206,8 @@ def add_sagas(*, contexts: Sequence[Context], started_at: datetime, watch_at: da
 
 
 def add_events(*, events: Sequence[TrackedEvent], watch_at: datetime) -> None:
-    """Writes what was not seen before. A parked saga of which something new is seen goes on, and
-    one that was left alone (`leave_alone`) is looked at again.
+    """Writes the events that were not seen before. A new event un-parks its saga, and has the
+    watchdog check a saga again that was left alone (`leave_alone`).
     """
     ordered = sorted(events, key=lambda event: (event.saga_id, event.event_type))
     _execute(
@@ -238,10 +236,10 @@ def add_events(*, events: Sequence[TrackedEvent], watch_at: datetime) -> None:
 
 
 def lock_phases(*, saga_ids: Iterable[str]) -> dict[str, Locked]:
-    """The phases of those of these sagas that there are, locked.
+    """Locks the sagas found; returns their phases by id.
 
-    The row itself says whether a person has stopped it: who waits for the lock here reads the row
-    anew, but another table as it was before the wait.
+    Whether a person has stopped a saga is in its row, not in another table: after waiting for the
+    lock the statement reads the row afresh, but other tables as they were before.
     """
     rows = _execute(
         """
@@ -257,7 +255,7 @@ def lock_phases(*, saga_ids: Iterable[str]) -> dict[str, Locked]:
 
 
 def stop(*, saga_ids: Iterable[str], at: datetime) -> None:
-    """Writes down that a person was answered that these, which are locked, will be undone."""
+    """Records that a person was promised the undo of these locked sagas."""
     _execute(
         "UPDATE saga_choreography_saga SET stop_requested_at = %s WHERE saga_id = ANY(%s)",
         at,
@@ -266,7 +264,7 @@ def stop(*, saga_ids: Iterable[str], at: datetime) -> None:
 
 
 def stops(*, saga_ids: Iterable[str]) -> dict[str, Stop]:
-    """Who asked for each of these sagas, which were stopped, to be undone."""
+    """Who requested the undo of each of these stopped sagas."""
     rows = _execute(
         """
         SELECT DISTINCT ON (saga_id) saga_id, requested_by, reason
@@ -296,10 +294,10 @@ def change_phases(*, changes: Sequence[PhaseChange]) -> None:
 
 
 def claim_still(*, now: datetime, limit: int, only: str | None = None) -> list[str]:
-    """Sagas that are due to be looked at, locked; those that another session works on are left out.
-    `only`: this one alone.
+    """Locks the sagas that are due to be checked, except those locked by others; returns their ids.
+    `only`: no other saga than this.
 
-    Their ids only: a row that can't be read is claimed like any other.
+    Only the ids, so that a row that can't be read is claimed, too.
     """
     rows = _execute(
         """
@@ -315,7 +313,7 @@ def claim_still(*, now: datetime, limit: int, only: str | None = None) -> list[s
 
 
 def lock_watched(*, saga_ids: Iterable[str]) -> list[WatchedSaga]:
-    """Those of these sagas that there are, locked. Raises Unreadable."""
+    """Locks and returns the sagas found. Raises UnreadableSaga."""
     rows = _execute(
         """
         SELECT saga_id, saga, phase, context::text, started_at, redrives, redriven_at,
@@ -330,7 +328,7 @@ def lock_watched(*, saga_ids: Iterable[str]) -> list[WatchedSaga]:
 
 
 def record(*, updates: Sequence[WatchdogUpdate]) -> None:
-    """Writes what the watchdog decided for the sagas that it had claimed."""
+    """Writes the watchdog's decisions for claimed sagas."""
     _execute(
         """
         UPDATE saga_choreography_saga AS saga
@@ -347,7 +345,7 @@ def record(*, updates: Sequence[WatchdogUpdate]) -> None:
 
 
 def leave_alone(*, waits: Mapping[str, Wait], watch_at: Mapping[str, datetime]) -> None:
-    """Locked sagas, by id, of which a step waits: the watchdog looks at them after `watch_at`."""
+    """Records that steps of locked sagas wait: the watchdog checks them only after `watch_at`."""
     _execute(
         """
         UPDATE saga_choreography_saga AS saga
@@ -372,7 +370,7 @@ def leave_alone(*, waits: Mapping[str, Wait], watch_at: Mapping[str, datetime]) 
 
 
 def begin_anew(*, context: Context, watch_at: datetime) -> None:
-    """Forgets what can't be read of a saga, and what it was about."""
+    """Deletes an unreadable saga's trail, and gives it a new context."""
     _execute("DELETE FROM saga_choreography_sagaevent WHERE saga_id = %s", context.saga_id)
     _execute(
         """
@@ -390,8 +388,8 @@ def begin_anew(*, context: Context, watch_at: datetime) -> None:
 
 
 def forget_sagas(*, saga_ids: Sequence[str], seconds: float) -> set[str]:
-    """Deletes those of these sagas that ended longer ago than that, with their trails; those that
-    are left. One of which a person skipped a step stays: it is theirs to answer for.
+    """Deletes the sagas that ended more than `seconds` ago, with their trails; returns the ids
+    left. A saga of which an operator skipped a step stays, as evidence.
     """
     _execute(
         """
@@ -415,7 +413,7 @@ def forget_sagas(*, saga_ids: Sequence[str], seconds: float) -> set[str]:
 
 
 def of(*, saga_ids: Iterable[str]) -> Trails:
-    """The trails of these sagas; an empty one where nothing was seen. Raises Unreadable."""
+    """The trails of these sagas, empty if no event was seen. Raises UnreadableSaga."""
     trails: dict[str, list[TrackedEvent]] = {saga_id: [] for saga_id in saga_ids}
     for row in _execute(
         f"""
@@ -430,7 +428,7 @@ def of(*, saga_ids: Iterable[str]) -> Trails:
 
 
 def types_of(*, saga_ids: Iterable[str]) -> dict[str, list[str]]:
-    """What was seen of these sagas, without what it carried: for lists."""
+    """The types of the events seen of these sagas, for lists."""
     types: dict[str, list[str]] = {saga_id: [] for saga_id in saga_ids}
     for saga_id, event_type in _execute(
         "SELECT saga_id, event_type FROM saga_choreography_sagaevent WHERE saga_id = ANY(%s)",

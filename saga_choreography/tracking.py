@@ -1,12 +1,12 @@
-"""Tracking: writes down what the services say, and changes nothing of what they do.
+"""Tracking: records the services' events, without influence on what the services do.
 
-A saga is known from the first of its events that comes here. Every event is one appended row; a
-saga's own row is written only when its phase changes, which is once for one that completes. Steps
-are derived from the trail when they are asked for, purely, whatever their order and number, and
-from the saga's page: a new step, or a new saga, needs no change here.
+A saga is known from the first of its events that arrives here. Each event is an appended row; a
+saga's own row is updated only when its phase changes: once for a saga that completes. The states of
+steps are derived on reading from the trail, in whatever order it came, and from the saga's
+definition: a new step, or a new saga, needs no change here.
 
-But for one: a saga that a person has stopped, and that was completed all the same, is returned.
-The person was answered that it would be undone, and the abort has come after the pivot.
+With one exception: a saga that a person has stopped and that has completed all the same is
+returned. The abort came after the pivot, and the person was promised the undo.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -48,7 +48,7 @@ _STATUS_OF_PHASE = {
 
 
 class TrackedSaga(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a saga stands. `current_step`: what is being done, or undone; None: it has ended."""
+    """Where a saga stands. `current_step`: being done, or undone; None once the saga has ended."""
 
     phase: SagaPhase
     status: SagaStatus
@@ -60,19 +60,19 @@ class TrackedSaga(msgspec.Struct, frozen=True, kw_only=True):
 
 @cache
 def machine_of(saga: str) -> "StateMachine":
-    """What the events of this saga mean. Raises KeyError where the catalogue has none such."""
+    """The state machine of a saga. Raises KeyError if the catalogue has no such saga."""
     return StateMachine(SAGAS[saga])
 
 
 class StateMachine:
-    """A saga's page, read as what its events tell: made once for each saga.
+    """Derives a saga's state from its events, by its definition.
 
-    `pivot`: the step that decides whether the saga can still be turned back. `phase_after`: the
-    phase that it has come to at least, once this event was seen; events not in it change none.
+    `pivot`: the step that decides whether the saga can still be turned back. `phase_after`: by
+    event, the phase that the saga has reached at least; other events change no phase.
     """
 
     def __init__(self, saga: Saga) -> None:
-        self.page = saga
+        self.definition = saga
         self.pivot: Step = saga.steps[saga.pivot]
         self.started, self.completed = saga.steps[0].done, saga.steps[-1].done
         self.undone = saga.steps[0].undone
@@ -87,13 +87,13 @@ class StateMachine:
         self.phase_after: Mapping[str, SagaPhase] = {
             **dict.fromkeys(self._back, SagaPhase.COMPENSATING),
             self.completed: SagaPhase.COMPLETED,
-            self.page.give_back: SagaPhase.RETURNING,
+            self.definition.give_back: SagaPhase.RETURNING,
             self.pivot.undone: SagaPhase.RETURNING,
             self.undone: SagaPhase.ENDED,
         }
 
     def fold(self, *, trail: Iterable[TrackedEvent]) -> TrackedSaga:
-        """The state that these events make, in any order and with any duplicates."""
+        """The state after these events, in any order and with any duplicates."""
         seen = _first_of_each(trail)
         phase = max(
             (self.phase_after.get(event_type, SagaPhase.RUNNING) for event_type in seen),
@@ -106,32 +106,31 @@ class StateMachine:
             current_step=self.current_step(phase=phase, event_types=seen),
             failure=self._failure(phase, seen),
             finished_at=last.occurred_at if last else None,
-            steps=[self._step(at, phase, seen) for at in range(len(self.page.steps))],
+            steps=[self._step(at, phase, seen) for at in range(len(self.definition.steps))],
         )
 
     def current_step(self, *, phase: SagaPhase, event_types: Iterable[str]) -> str | None:
-        """The step that is being done, or undone, once these were seen; None once it has ended."""
+        """The step being done, or undone, after these events; None once the saga has ended."""
         if phase in (SagaPhase.COMPLETED, SagaPhase.ENDED):
             return None
-        steps, seen = self.page.steps, set(event_types)
+        steps, seen = self.definition.steps, set(event_types)
         if phase is SagaPhase.RUNNING:
             return steps[min(self._furthest(seen) + 1, len(steps) - 1)].name
         return steps[self._lowest(seen) - 1].name
 
     def last_events(self, *, phase: SagaPhase, event_types: Iterable[str]) -> list[str]:
-        """What has to be published again for a saga to go on that stands still after these events.
+        """The events to be published again so that a saga goes on that stalls after these events.
 
-        Backward: the event furthest back; every undo before it has happened, or it would not be
-        there. Forward: the event furthest on, and the abort if one was asked for, since the pivot
-        decides between the two.
+        Backward: the event of the earliest step, which implies all undos before it. Forward: the
+        event of the latest step, and the abort if it was requested: the pivot decides between them.
         """
         seen = set(event_types)
         if phase is SagaPhase.RUNNING:
             forward = sorted(
                 seen & self._done.keys(), key=lambda event_type: self._done[event_type]
             )
-            return forward[-1:] + sorted(seen & {self.page.abort})
-        backward = self._back | {self.page.give_back: self._past_first_undo}
+            return forward[-1:] + sorted(seen & {self.definition.abort})
+        backward = self._back | {self.definition.give_back: self._past_first_undo}
         return sorted(
             seen & backward.keys(), key=lambda event_type: (backward[event_type], event_type)
         )[:1]
@@ -157,12 +156,12 @@ class StateMachine:
         )
 
     def _lowest(self, seen: Iterable[str]) -> int:
-        """How far back it has come: all undos of the steps from here on are done."""
+        """The position from which on all steps are undone."""
         back = [self._back[event_type] for event_type in seen if event_type in self._back]
         return min(back, default=self._past_first_undo)
 
     def _step(self, at: int, phase: SagaPhase, seen: Mapping[str, TrackedEvent]) -> StepState:
-        step = self.page.steps[at]
+        step = self.definition.steps[at]
         done, refused = seen.get(step.done), seen.get(step.refused)
         undone = seen.get(step.undone)
         acted, last = done or refused, undone or done or refused
@@ -178,8 +177,8 @@ class StateMachine:
     def _step_status(
         self, at: int, phase: SagaPhase, seen: Mapping[str, TrackedEvent]
     ) -> StepStatus:
-        """A step whose own event was lost on its way here is known by those that follow it."""
-        step, furthest = self.page.steps[at], self._furthest(seen)
+        """A step whose own event was lost on its way here is known by the events after it."""
+        step, furthest = self.definition.steps[at], self._furthest(seen)
         done, undone = seen.get(step.done), seen.get(step.undone)
         if undone and "skipped" in undone.data.result:
             return StepStatus.COMPLETED
@@ -200,10 +199,10 @@ class StateMachine:
 
 
 def status_after(*, phase: SagaPhase, last: EventBody | Facts | None) -> SagaStatus:
-    """The word for a phase. `last`: what the event carried that ended the saga, if it has ended.
+    """The status of a saga in this phase. `last`: the body of the event that ended it, if any.
 
-    A saga that was undone tells in its last event whether anything had to be, as its owner recorded
-    it: the two can't disagree.
+    The last event of a saga that was undone carries the status that its owner recorded, so the two
+    can't disagree.
     """
     if phase is not SagaPhase.ENDED or last is None:
         return _STATUS_OF_PHASE[phase]
@@ -216,16 +215,17 @@ def status_after(*, phase: SagaPhase, last: EventBody | Facts | None) -> SagaSta
 def still_waits(
     *, wait: Wait | None, saga: str, phase: SagaPhase, event_types: Collection[str]
 ) -> bool:
-    """Whether the saga still waits for that decision, as its trail tells: nothing that follows from
-    it was seen, and the saga's end was not asked for.
+    """Whether the saga still waits for that decision: its trail has no event of that step or a
+    later step, and no abort.
     """
     if wait is None or phase is not SagaPhase.RUNNING or saga not in SAGAS:
         return False
-    page = SAGAS[saga]
-    position = next((at for at, step in enumerate(page.steps) if step.name == wait.step), None)
-    if position is None or page.abort in event_types:
+    definition = SAGAS[saga]
+    steps = definition.steps
+    position = next((at for at, step in enumerate(steps) if step.name == wait.step), None)
+    if position is None or definition.abort in event_types:
         return False
-    later = {event for step in page.steps[position:] for event in (step.done, step.refused)}
+    later = {event for step in steps[position:] for event in (step.done, step.refused)}
     return not later & set(event_types)
 
 
@@ -249,8 +249,8 @@ def _is_backward(phase: SagaPhase) -> bool:
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A person or the watchdog asks for an abort or a return. `code`: the failure's, if the saga
-    goes backward.
+    """A request of a person or the watchdog for an abort or a return. `code`: of the failure, if
+    the saga goes backward.
     """
 
     context: Context
@@ -261,9 +261,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def track(*, received: Sequence[Event], now: datetime) -> None:
-    """Writes the events to their sagas' trails, and brings the sagas to the phases they tell of.
+    """Appends the events to their sagas' trails, and moves the sagas to the phases reached.
 
-    In any order, any number of times: what was seen before changes nothing. Raises InvalidEvent.
+    In any order, any number of times: an event seen before changes nothing. Raises InvalidEvent.
     """
     contexts = [context_of(event=event) for event in received]
     reached = _furthest_of_each(received)
@@ -286,17 +286,17 @@ def track(*, received: Sequence[Event], now: datetime) -> None:
 
 
 def next_look(*, now: datetime) -> datetime:
-    """When the watchdog looks at a saga that has moved just now."""
+    """When the watchdog checks a saga that has moved just now."""
     return now + timedelta(seconds=redrive_seconds())
 
 
 def redrive_seconds() -> float:
-    """After this long without an event a saga is redriven, then ever more rarely."""
+    """The seconds without an event after which a saga is redriven; later redrives wait longer."""
     return float(getattr(settings, "REDRIVE_SECONDS", 10.0))
 
 
 def tracked(*, event: Event, context: Context, now: datetime) -> TrackedEvent:
-    """The event as an entry of its saga's trail. `context`: its own."""
+    """The event as an entry of its saga's trail. `context`: the event's."""
     return TrackedEvent(
         saga_id=event.saga_id,
         event_type=event.type,
@@ -312,7 +312,7 @@ def tracked(*, event: Event, context: Context, now: datetime) -> TrackedEvent:
 
 
 def phase_change(*, event: Event, now: datetime) -> PhaseChange:
-    """The row of a saga that this event brings to a new phase."""
+    """The row of a saga that this event moves to a new phase."""
     phase = _phase_after(event)
     is_over = phase in (SagaPhase.COMPLETED, SagaPhase.ENDED)
     failure = event.data.failure or Failure("", "")
@@ -329,7 +329,7 @@ def phase_change(*, event: Event, now: datetime) -> PhaseChange:
 
 
 def ask(*, asked: Sequence[Asked], now: datetime) -> None:
-    """Says and records it, for locked sagas. A second time says nothing new."""
+    """Publishes and records the requests, for locked sagas. A repeated request changes nothing."""
     requests = [_requested(request, now) for request in asked]
     store.add_events(
         events=[
@@ -358,7 +358,7 @@ def ask(*, asked: Sequence[Asked], now: datetime) -> None:
 def new_event(
     *, context: Context, event_type: str, step: str, direction: str, facts: Facts, now: datetime
 ) -> Event:
-    """What this service says of that step."""
+    """An event that this service publishes."""
     return Event(
         id=events.event_id(saga_id=context.saga_id, step=step, direction=direction),
         type=event_type,
@@ -377,13 +377,13 @@ def as_raw(*, context: Context) -> msgspec.Raw:
 
 def _requested(asked: Asked, now: datetime) -> Event:
     machine = machine_of(asked.context.saga)
-    page, pivot = machine.page, machine.pivot.name
-    # The pivot is the step that then does not happen. An abort names no earlier one: what is
-    # refused at the first step is told apart by the owner.
+    definition, pivot = machine.definition, machine.pivot.name
+    # The failure names the pivot, the step that then does not happen: an abort names no earlier
+    # step, as the owner treats a refusal at the first step differently.
     failure = Failure(pivot, asked.code, asked.reason or f"Asked by {asked.requested_by}.")
     return new_event(
         context=asked.context,
-        event_type=page.abort if asked.action is Action.ABORT else page.give_back,
+        event_type=definition.abort if asked.action is Action.ABORT else definition.give_back,
         step=pivot,
         direction=asked.action.value,
         facts=Facts(context=as_raw(context=asked.context), failure=failure),
@@ -392,14 +392,14 @@ def _requested(asked: Asked, now: datetime) -> Event:
 
 
 def _get_to_know(received: Sequence[Event], contexts: Sequence[Context], now: datetime) -> None:
-    """Writes the sagas that are not known here. Their time begins now: an event's own is of
-    another host's clock. Raises InvalidEvent for an event whose saga id is another saga's.
+    """Writes the sagas that are not known here. They start now: the time in an event is another
+    host's. Raises InvalidEvent for an event whose id belongs to another saga.
     """
     ids = {event.saga_id for event in received}
     names = store.names(saga_ids=ids)
     unknown = {
         context.saga_id: context
-        for context in reversed(contexts)  # of two for one id the first counts
+        for context in reversed(contexts)  # of two contexts of one id the first counts
         if context.saga_id not in names
     }
     if unknown:
@@ -418,17 +418,17 @@ def _phase_after(event: Event) -> SagaPhase:
 
 
 def _is_new(event: Event, locked: Locked) -> bool:
-    """A row whose phase can't be read is left to the watchdog, which parks it."""
+    """Whether it moves the saga to a new phase. The watchdog parks a row of unknown phase."""
     return locked.phase is not None and _phase_after(event) > locked.phase
 
 
 def _is_late(event: Event, locked: Locked) -> bool:
-    """Whether it has completed although a person had stopped it."""
+    """Whether the saga has completed although a person had stopped it."""
     return locked.is_stopped and _phase_after(event) is SagaPhase.COMPLETED
 
 
 def _return(completed: Sequence[Event], now: datetime) -> None:
-    """An abort that a person asked for came too late for these: what was asked for is a return."""
+    """Requests the return of sagas that completed before a person's abort reached the pivot."""
     if completed:
         ask(asked=list(_returns(completed)), now=now)
 
@@ -446,7 +446,7 @@ def _returns(completed: Sequence[Event]) -> Iterator[Asked]:
 
 
 def _furthest_of_each(received: Sequence[Event]) -> Mapping[str, Event]:
-    """For each saga the event that brings it furthest, of those that change a phase."""
+    """For each saga the event that moves it furthest, of those that change a phase."""
     reached: dict[str, Event] = {}
     for event in received:
         if _phase_after(event) > SagaPhase.RUNNING:

@@ -12,7 +12,7 @@ from saga_choreography.store import SERVICE
 def compensate(
     *, saga_id: str, requested_by: str, reason: str, may_return: bool = True
 ) -> Refused | None:
-    """An abort, or the return of what is completed."""
+    """Requests an abort, or the return of a completed saga."""
     ask = partial(
         operations.act,
         operations.compensate,
@@ -24,7 +24,7 @@ def compensate(
     refused = ask()
     is_past_pivot = refused and refused.code == refusals.PAST_PIVOT
     if is_past_pivot and owners.is_completed(saga_id=saga_id):
-        # It went on while we looked: its owner knows, and tracking will in a moment.
+        # The saga went on meanwhile: its owner knows that, and tracking will soon.
         return ask(is_completed=True)
     return refused
 

@@ -1,14 +1,15 @@
-"""The watchdog: helps a saga that stands still. A component of this service's worker.
+"""The watchdog: finds stalled sagas, and redrives, aborts, returns or parks them. A component of
+this service's worker.
 
-There is no orchestrator, so a lost message would leave a saga standing for ever. First the service
-whose event was the last is asked to publish it again, marked as a redrive: a service that has
-answered it before publishes the stored answer again, and so the chain heals along its way, while
-the barrier lets nothing happen twice. Past its deadline an abort is asked for, and the pivot
-decides whether it still can be. A saga that waits for a decision is left alone until that must be
-overdue, and its time stands still meanwhile. A saga that nothing moves is parked, with its step and
-the reason, for a person; any new event un-parks it. A saga that can't be read, or helped, is parked
-with the fault, and the others are helped. All times are the database's: a worker whose own clock is
-wrong decides like any other.
+There is no orchestrator, so a lost message would leave its saga standing for ever. First the
+watchdog asks the service that published the last event to publish it again, marked as a redrive. A
+service that has handled that event before publishes its stored outcome again, and so the chain
+heals link by link, while the barriers let no step happen twice. Past the saga's deadline the
+watchdog requests an abort; the pivot decides whether the saga can still be aborted. A saga that
+waits for a decision is left alone until the decision must be overdue, and its deadline moves
+meanwhile. A saga that no redrive moves is parked for an operator, with its step and the reason; any
+new event un-parks it. A saga that can't be read or handled is parked with the fault, and the others
+go on. All times are the database's: a worker whose own clock is wrong decides like any other.
 """
 
 import logging
@@ -43,17 +44,17 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 MOST_AT_ONCE = 50
-"""Sagas a look. After an outage many stand still that only wait their turn: redriving them all at
+"""Sagas a look. After an outage many sagas stall that only wait their turn: redriving them all at
 once would double the work that they wait for."""
 MOST_REDRIVES = 5
 LONGEST_WAIT = 3
 """In units of REDRIVE_SECONDS; the wait doubles up to it."""
 BEHIND = 500
-"""With more than this in tracking's own queue, what looks like standing still may only be late."""
-
+"""With more messages than this in tracking's own queue, sagas that seem stalled may only be late.
+"""
 
 OVERDUE_SECONDS = 5.0
-"""A service ends its overdue steps by itself; the saga of one that it has not is redriven then."""
+"""A service ends its overdue steps by itself; after so long without that, the saga is redriven."""
 
 
 class Remedy(StrEnum):
@@ -65,7 +66,7 @@ class Remedy(StrEnum):
 
 
 class Diagnosis(NamedTuple):
-    """What to do with a saga, when to look at it next, and its redrives since it last moved."""
+    """What to do with a saga, when to check it next, and its redrives since it last moved."""
 
     remedy: Remedy
     watch_at: datetime | None
@@ -73,23 +74,23 @@ class Diagnosis(NamedTuple):
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a saga may stand still before it is redriven, and take before it is aborted."""
+    """How long a saga may stall before it is redriven, and last before it is aborted."""
 
     redrive_seconds: float
     saga_seconds: float
 
     def wait(self, *, redrives: int) -> timedelta:
-        """After so many redrives."""
+        """The time to the next redrive, after so many."""
         return timedelta(seconds=self.redrive_seconds * min(2**redrives, LONGEST_WAIT))
 
 
 class Watchdog:
-    """Looks once a second. Several workers share the sagas: each claims those it looks at."""
+    """Looks once a second. Several workers share the sagas: each claims those that it checks."""
 
     name = "watchdog"
 
     def __init__(self, *, backlog: Callable[[], float]) -> None:
-        """`backlog`: how many messages wait for tracking."""
+        """`backlog`: returns how many messages wait for tracking."""
         self._backlog = backlog
         self._counters: Counter[str] = Counter()
 
@@ -111,14 +112,15 @@ class Watchdog:
 
 
 def look(*, now: datetime) -> Counter[Remedy]:
-    """Looks at the sagas that are due, at most MOST_AT_ONCE, and does what is to be done.
+    """Checks the sagas that are due, at most MOST_AT_ONCE, and applies each one's remedy. Returns
+    how often each remedy was applied.
 
-    `now`: the database's. Where they can't be helped together each is helped by itself, and the
-    one whose fault it is parked.
+    `now`: the database's. After a fault each saga is handled in a transaction of its own, and the
+    saga with the fault is parked.
     """
     try:
         remedies = _do(_help, now)
-    except Exception as error:  # any fault: find whose it is, and help the others
+    except Exception as error:  # any fault: find the saga with it, and handle the others
         if sql.is_outage(error):
             raise
         due = store.claim_still(now=now, limit=MOST_AT_ONCE)
@@ -128,7 +130,7 @@ def look(*, now: datetime) -> Counter[Remedy]:
         remedies = {saga_id: remedy for found in alone for saga_id, remedy in found.items()}
     for saga_id, remedy in remedies.items():
         if remedy is not Remedy.WAIT:
-            log.warning("it stands still: %s", remedy, extra={"saga_id": saga_id})
+            log.warning("stalled: %s", remedy, extra={"saga_id": saga_id})
     return Counter(remedies.values())
 
 
@@ -136,8 +138,8 @@ Work = Callable[[Sequence[str], datetime], dict[str, Remedy]]
 
 
 def _do(work: Work, now: datetime, *, only: str | None = None) -> dict[str, Remedy]:
-    """Claims what is due, and works on it in one transaction; nothing where nothing is. `only`:
-    this saga alone.
+    """Claims the sagas that are due (`only`: no other than this), and works on them in one
+    transaction.
     """
     with transaction.atomic(using=SERVICE):
         claimed = store.claim_still(now=now, limit=MOST_AT_ONCE, only=only)
@@ -152,19 +154,19 @@ def _do(work: Work, now: datetime, *, only: str | None = None) -> dict[str, Reme
 def _alone(saga_id: str, now: datetime) -> dict[str, Remedy]:
     try:
         return _do(_help, now, only=saga_id)
-    except Exception as error:  # as above; this one is left to a person
+    except Exception as error:  # any fault: this saga is parked
         if sql.is_outage(error):
             raise
         if sql.is_busy(error):
             log.warning("it is locked by another session", extra={"saga_id": saga_id})
             return {saga_id: Remedy.WAIT}
-        log.error("it can't be helped: %r", error, extra={"saga_id": saga_id})
-        reason = f"It can't be helped: {sql.category(error)}"
+        log.error("the watchdog can't handle it: %r", error, extra={"saga_id": saga_id})
+        reason = f"The watchdog can't handle it: {sql.category(error)}"
     return _do(partial(_park, reason), now, only=saga_id)
 
 
 def _park(reason: str, claimed: Sequence[str], now: datetime) -> dict[str, Remedy]:
-    """Leaves these to a person; nothing more is known of them than `reason`."""
+    """Parks these sagas; nothing is known of them but `reason`."""
     store.record(
         updates=[
             WatchdogUpdate(
@@ -177,24 +179,26 @@ def _park(reason: str, claimed: Sequence[str], now: datetime) -> dict[str, Remed
 
 
 def _help(claimed: Sequence[str], now: datetime) -> dict[str, Remedy]:
-    """Does for these sagas, which are locked, what each needs; what that was."""
+    """Applies its remedy to each of these locked sagas."""
     sagas = store.lock_watched(saga_ids=claimed)
     trails = store.of(saga_ids=claimed)
     decided = [
         (saga, decide(watched=saga, seen=trails[saga.saga_id], now=now, patience=patience_of(saga)))
         for saga in sagas
     ]
-    store.record(updates=[_update(saga, it, trails[saga.saga_id], now) for saga, it in decided])
-    _redrive([saga for saga, it in decided if it.remedy is Remedy.REDRIVE], trails, now)
-    asked = [_abort(saga, trails) for saga, it in decided if it.remedy is Remedy.ABORT]
-    asked += [_return(saga) for saga, it in decided if it.remedy is Remedy.RETURN]
+    store.record(
+        updates=[_update(saga, found, trails[saga.saga_id], now) for saga, found in decided]
+    )
+    _redrive([saga for saga, found in decided if found.remedy is Remedy.REDRIVE], trails, now)
+    asked = [_abort(saga, trails) for saga, found in decided if found.remedy is Remedy.ABORT]
+    asked += [_return(saga) for saga, found in decided if found.remedy is Remedy.RETURN]
     if asked:
         tracking.ask(asked=asked, now=now)
-    return {saga.saga_id: it.remedy for saga, it in decided}
+    return {saga.saga_id: found.remedy for saga, found in decided}
 
 
 def patience_of(watched: WatchedSaga) -> Patience:
-    """As its page says, unless the settings say otherwise for every saga."""
+    """By the saga's definition, unless a setting overrides it for every saga."""
     return Patience(
         redrive_seconds=redrive_seconds(),
         saga_seconds=getattr(settings, "SAGA_SECONDS", 0) or SAGAS[watched.context.saga].seconds,
@@ -204,7 +208,7 @@ def patience_of(watched: WatchedSaga) -> Patience:
 def decide(
     *, watched: WatchedSaga, seen: Sequence[TrackedEvent], now: datetime, patience: Patience
 ) -> Diagnosis:
-    """What a saga needs that was last seen to move as its trail tells."""
+    """The remedy for a saga with this trail."""
     moved_at = max((event.seen_at for event in seen), default=watched.started_at)
     types = operations.types_of(seen)
     if watched.wait and is_left_alone(watched=watched, event_types=types, now=now):
@@ -239,7 +243,7 @@ def _give_up(
 def _deadline(
     watched: WatchedSaga, seen: Sequence[TrackedEvent], patience: Patience
 ) -> datetime | None:
-    """When the saga is aborted; None where it can't be, or where that was asked for already."""
+    """When the saga is aborted; None if it can't be, or if its abort was requested already."""
     types = operations.types_of(seen)
     decided = operations.decide_compensate(
         saga=watched.context.saga, phase=watched.phase, event_types=types
@@ -250,7 +254,7 @@ def _deadline(
 
 
 def is_left_alone(*, watched: WatchedSaga, event_types: Collection[str], now: datetime) -> bool:
-    """Whether the saga waits for a decision that is not overdue by more than a sweep takes."""
+    """Whether the saga waits for a decision that is not overdue by OVERDUE_SECONDS."""
     waits = tracking.still_waits(
         wait=watched.wait, saga=watched.context.saga, phase=watched.phase, event_types=event_types
     )
@@ -262,7 +266,7 @@ def overdue_at(wait: Wait) -> datetime:
 
 
 def waited_for(watched: WatchedSaga, seen: Sequence[TrackedEvent]) -> timedelta:
-    """For how long its steps have waited for decisions: not of its own time."""
+    """How long its steps have waited for decisions, which moves its deadline."""
     wait = watched.wait
     if wait is None:
         return timedelta()
@@ -287,7 +291,7 @@ def _abort(saga: WatchedSaga, trails: store.Trails) -> Asked:
         context=saga.context,
         action=Action.ABORT,
         requested_by="watchdog",
-        reason=f"Its time was over at {_step_of(saga, trails[saga.saga_id])}.",
+        reason=f"Its deadline passed at {_step_of(saga, trails[saga.saga_id])}.",
         code=refusals.DEADLINE,
     )
 
@@ -297,7 +301,7 @@ def _return(saga: WatchedSaga) -> Asked:
         context=saga.context,
         action=Action.RETURN,
         requested_by="watchdog",
-        reason="It was stopped by a person, has passed its pivot, and does not end.",
+        reason="A person stopped it, but it had passed its pivot, and it does not end.",
     )
 
 
@@ -319,7 +323,7 @@ def _update(
 def _why_parked(watched: WatchedSaga, decided: Diagnosis, seen: Sequence[TrackedEvent]) -> str:
     first = machine_of(watched.context.saga).started
     last = max(reversed(seen), key=lambda event: event.seen_at).event_type if seen else first
-    return f"No event came after {last}, also not after {decided.redrives} redrives."
+    return f"No event came after {last}, not even after {decided.redrives} redrives."
 
 
 def _step_of(watched: WatchedSaga, seen: Sequence[TrackedEvent]) -> str:

@@ -1,4 +1,4 @@
-"""Orchestrated sagas, each with its steps and what people did to it on one page."""
+"""Orchestrated sagas: steps and interventions of a saga on one page."""
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -53,7 +53,7 @@ class OrchestratedSagaAdmin(SagaAdmin):
 
 @admin.register(Runner)
 class RunnerAdmin(RecordAdmin):
-    """The processes that run sagas, the last seen first."""
+    """The processes that run sagas, last seen first."""
 
     list_display = ["id", "host", "pid", "started_at", "seen_at"]
     ordering = ["-seen_at"]

@@ -14,7 +14,7 @@ class SagaOrchestratorConfig(service.CoordinatorConfig):
     verbose_name = "Saga orchestrator: pattern 1, and the control"
 
     def reactions(self) -> Sequence[Any]:
-        """A saga goes on with the reply that it waits for."""
+        """Each reply moves its saga on."""
         from saga_orchestrator.messages import REACTIONS
 
         return REACTIONS

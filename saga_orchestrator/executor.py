@@ -3,11 +3,11 @@
     bulkhead -> one call for a batch -> their transitions, in one statement -> the next bulkhead
 
 A transition is written before the next call is made, or a little later where that does no harm
-(`engine.can_be_written_later`), so the process may die anywhere: the saga is then found at a call
-that was due, and that is made again under the same key.
+(`engine.can_be_written_later`). So the process may die anywhere: another runner finds the saga at a
+call that was due, and makes it again under the same key.
 
-What follows for a saga is the engine's transition, given the time and chance of this moment: the
-same here, where calls go over HTTP, and where they go as messages (`messages`).
+The engine decides each transition. This module adds the current time and randomness, here for calls
+over HTTP, and in `messages` for calls by message.
 """
 
 import logging
@@ -43,9 +43,8 @@ Step = tuple[ClaimedSaga, Transition]
 
 
 def turned_back(*, saga: ClaimedSaga, progress: Progress, now: float) -> Transition | None:
-    """The transition that turns it back at `progress`, if that was asked for or its time is over.
-
-    `now`: on the clock of the saga's deadline.
+    """The transition that turns the saga back at `progress`; None unless a stop was requested or
+    its deadline has passed. `now`: monotonic seconds, as `saga.deadline`.
     """
     return engine.turned_back(
         progress=progress, is_stopped=saga.stop_requested, is_late=now >= saga.deadline
@@ -53,7 +52,7 @@ def turned_back(*, saga: ClaimedSaga, progress: Progress, now: float) -> Transit
 
 
 def after(*, saga: ClaimedSaga, answer: CallResult) -> Transition:
-    """The transition that follows from the answer."""
+    """The transition after the call's result, and after a requested stop."""
     if isinstance(answer, Fault):
         step, direction = call_of(progress=saga.progress)
         metrics.count(metrics.FAULTS, saga.name, step, direction, saga.context.pattern)
@@ -63,15 +62,13 @@ def after(*, saga: ClaimedSaga, answer: CallResult) -> Transition:
 
 
 def given_up(*, saga: ClaimedSaga, reason: str) -> Transition:
-    """The transition that follows where the service itself has tried in vain, as often as is of
-    use.
-    """
+    """The transition after the service itself has used up its retries: no call is repeated."""
     last = msgspec.structs.replace(saga.progress, faults=engine.TRIES - 1)
     return engine.after(progress=last, answer=Fault(reason), draw=0)
 
 
 def park(unreadable: UnreadableSaga) -> None:
-    """Leaves a saga that nothing can be done with here to a person."""
+    """Parks a saga that this process can't run, for an operator."""
     log.error("parked: %s", unreadable.reason, extra={"saga_id": unreadable.saga_id})
     failpoints.reach("runner.before_park")
     store.park(unreadable=unreadable)
@@ -79,7 +76,7 @@ def park(unreadable: UnreadableSaga) -> None:
 
 
 class EndCounter:
-    """Counts how sagas came to rest; tells of those that wait for a person now."""
+    """Counts the states in which sagas come to rest, and logs those that are parked."""
 
     def __init__(self) -> None:
         self._counted: Counter[str] = Counter()
@@ -89,7 +86,7 @@ class EndCounter:
         return dict(self._counted)
 
     def count(self, written: Iterable[Step]) -> None:
-        """Of transitions that were written: those after which nothing is due for now."""
+        """Counts the written transitions after which no call is due."""
         for saga, transition in written:
             if transition.is_on_its_way:
                 continue
@@ -109,14 +106,14 @@ end_counter = EndCounter()
 
 
 REST_SECONDS = 1.0
-"""For sagas after a fault of our own."""
+"""How long a saga rests after a fault of this process."""
 MOST_BUGS = 3
-"""With one saga alone: a command that can't be made of its context."""
+"""After so many failures to build a saga's command from its context, the saga is parked."""
 
 
 class Executor:
-    """`on_release`: called when a call was answered, with the seconds until the first of the sagas
-    that it released then is due again (None: none of them is).
+    """Makes the calls that are due. `on_release`: called after each batch, with the seconds until
+    the first saga that the batch released is due again (None: no saga is).
     """
 
     def __init__(
@@ -133,12 +130,12 @@ class Executor:
 
     @property
     def in_flight(self) -> list[str]:
-        """The sagas that it is moving on."""
+        """The ids of the sagas that this executor has in flight or at rest."""
         return self._in_flight.saga_ids
 
     @property
     def full(self) -> list[Call]:
-        """The calls for which it wants no further sagas now."""
+        """The calls for which no further sagas should be claimed now."""
         return self._in_flight.full()
 
     def counters(self) -> dict[str, int]:
@@ -146,7 +143,7 @@ class Executor:
         return {**own, **self._participants.counters()}
 
     def execute(self, *, sagas: Sequence[ClaimedSaga]) -> None:
-        """Moves these on, from the call that is due."""
+        """Makes the call that is due of each saga."""
         self._in_flight.add(sagas=sagas)
         bulkheads: dict[Endpoint, list[ClaimedSaga]] = {}
         for saga in sagas:
@@ -155,12 +152,12 @@ class Executor:
             self._bulkheads.put(endpoint, group)
 
     def rest(self, *, sagas: Sequence[ClaimedSaga]) -> None:
-        """Has them claimed again in a moment: it is open what the database knows of them now."""
+        """Lets the sagas be claimed again after REST_SECONDS: their rows may have changed."""
         self._in_flight.rest(sagas=sagas, seconds=REST_SECONDS)
 
     def after_bug(self, *, saga: ClaimedSaga, error: Exception) -> None:
-        """Has it claimed again in a moment. One whose command can't be made, MOST_BUGS times, waits
-        for a person: its page is wrong, and time mends nothing.
+        """Lets the saga be claimed again after REST_SECONDS. When its command could not be built
+        MOST_BUGS times, the saga is parked: its definition is wrong, and time mends nothing.
         """
         self._bugs[saga.saga_id] += isinstance(error, msgspec.ValidationError)
         if self._bugs[saga.saga_id] < MOST_BUGS:
@@ -176,7 +173,7 @@ class Executor:
             self.rest(sagas=[saga])
 
     def close(self, *, seconds: float) -> None:
-        """Makes no further call; waits so long for those that are out."""
+        """Makes no further call; waits at most `seconds` for each call that is out."""
         self._bulkheads.close(seconds=seconds)
 
     def _work(self, endpoint: Endpoint, sagas: list[ClaimedSaga]) -> None:
@@ -194,7 +191,7 @@ class Executor:
             self._after_bug(endpoint, sagas, error)
 
     def _after_bug(self, endpoint: Endpoint, sagas: list[ClaimedSaga], error: Exception) -> None:
-        """Finds whose it is: the others go on. What has moved meanwhile is claimed again."""
+        """Finds the saga with the bug by working on each alone, unless some have moved already."""
         still = [saga for saga in sagas if endpoint_of(progress=saga.progress) == endpoint]
         if len(sagas) > 1 and len(still) == len(sagas):
             for saga in sagas:
@@ -226,8 +223,8 @@ class Executor:
         self._batches += 1
 
     def _as_far_as_there_is_room(self, transitions: Sequence[Step]) -> list[Step]:
-        """Where too many wait for the next call, the saga is released: it is claimed again as soon
-        as there are fewer.
+        """Releases the sagas whose next call has too many waiting; they are claimed again once
+        fewer wait.
         """
         going: Counter[Call] = Counter()
         made: list[Step] = []
@@ -241,7 +238,7 @@ class Executor:
         return made
 
     def _make(self, transitions: Sequence[Step]) -> None:
-        """All go on; those that the next call may not be made before are written first."""
+        """Makes the transitions; writes first those that must be stored before the next call."""
         now = database_clock.now()
         onward: list[ClaimedSaga] = []
         to_write: list[Step] = []
@@ -259,12 +256,12 @@ class Executor:
     def _write(
         self, transitions: Sequence[Step]
     ) -> tuple[list[ClaimedSaga], list[ClaimedSaga], list[float]]:
-        """Those that go on, those that do not, and in how many seconds some of these are due."""
+        """The sagas that go on, those that do not, and the seconds until some of these are due."""
         failpoints.reach("executor.before_record")
         began = time.monotonic()
         written = store.record(transitions=transitions, is_in_flight=True)
-        for told in written.values():
-            database_clock.observe(began=began, told=told)
+        for moved_at in written.values():
+            database_clock.observe(began=began, returned=moved_at)
         failpoints.reach("executor.recorded")
         onward: list[ClaimedSaga] = []
         down: list[ClaimedSaga] = []
@@ -281,9 +278,9 @@ class Executor:
                 if transition.is_on_its_way and not transition.waits:
                     waits.append(transition.seconds)
             else:
-                # A stop, say: what is written now is claimed, and found to be turned back.
+                # By a stop, for example: the next claim finds the saga with its stop requested.
                 waits.append(0.0)
-                log.info("moved by another since", extra={"saga_id": saga.saga_id})
+                log.info("moved by another process", extra={"saga_id": saga.saga_id})
         return onward, down, waits
 
     def _release(self, sagas: Sequence[ClaimedSaga]) -> None:

@@ -1,17 +1,15 @@
 """The sagas that a runner has in flight, and the bulkheads in which they wait for their calls.
 
-A saga is in flight from before its first call until what came of its last one is written. Whatever
-else is due can be claimed by any runner, also what the database says is this one's (`store.claim`).
+A saga is in flight from before its first call until the result of its last call is written. Due
+sagas that are not in flight can be claimed (`store.claim`), also if their row names this runner.
 
 A bulkhead (Nygard, Release It!) is a queue for one endpoint, with one batch in flight at a time.
 
-What comes while a batch is in flight waits and goes together next time, so batches grow with the
-load by themselves; nothing ever waits for a batch to fill. A slow service holds up its own
-bulkheads only.
+Sagas that arrive while a batch is in flight go together in the next one, so batches grow with the
+load; no saga waits for a batch to fill. A slow service holds up its own bulkheads only.
 
-Threads belong to no bulkhead: the one that has moved a saga on takes the next batch itself, so a
-lone saga goes through all its steps on one thread. There is always a thread for a bulkhead with
-work.
+Threads belong to no bulkhead: the thread that has moved a saga on takes the next batch itself, so a
+lone saga goes through all its steps on one thread. A bulkhead with work always finds a thread.
 """
 
 import threading
@@ -30,9 +28,7 @@ from coordination.engine import Progress, StepRecord, Transition
 
 
 class StepTaken(NamedTuple):
-    """What is known of a step that was called, when it was due and when it ended, in epoch
-    seconds.
-    """
+    """The record of a call that was made; when it was due and when it ended, in epoch seconds."""
 
     record: StepRecord
     entered: float
@@ -40,8 +36,8 @@ class StepTaken(NamedTuple):
 
 
 class DatabaseClock:
-    """The database's clock as this process knows it: a time that a statement has told lies between
-    the beginning and the end of the statement (Cristian 1989). May be used from any thread.
+    """The database's clock as this process estimates it: a time that a statement returned lies
+    between the statement's beginning and its end (Cristian 1989). Thread-safe.
     """
 
     def __init__(self) -> None:
@@ -49,12 +45,12 @@ class DatabaseClock:
         self._ahead = 0.0
 
     def now(self) -> float:
-        """Epoch seconds; something must have been observed."""
+        """Epoch seconds; only after the first `observe`."""
         return time.monotonic() + self._ahead
 
-    def observe(self, *, began: float, told: float) -> None:
-        """A statement that `began` then (monotonic) has just told this time."""
-        least, most = told - time.monotonic(), told - began
+    def observe(self, *, began: float, returned: float) -> None:
+        """A statement that `began` then (monotonic) has just returned this time."""
+        least, most = returned - time.monotonic(), returned - began
         if most < self._least or least > self._most:  # the database's clock was set
             self._least, self._most = least, most
         self._least, self._most = max(self._least, least), min(self._most, most)
@@ -67,9 +63,10 @@ database_clock = DatabaseClock()
 class ClaimedSaga(msgspec.Struct, kw_only=True):
     """A saga as it was read: `version` is what its next transition is fenced by.
 
-    `deadline`: in how many seconds. `entered`: since when its call is due, in epoch seconds.
-    `waited`: seconds since that call went out as a message; None while it has not. `unwritten`: the
-    steps that it has taken since its last transition was written; `has_grown`: its context, too.
+    `deadline`: seconds from the read; its runner adds the monotonic time. `entered`: since when its
+    call is due, in epoch seconds. `waited`: seconds since that call went out as a message; None if
+    it has not. `unwritten`: the steps taken since the last transition that was written;
+    `has_grown`: whether the context has changed since then.
     """
 
     saga_id: str
@@ -100,7 +97,7 @@ class ClaimedSaga(msgspec.Struct, kw_only=True):
         self.entered, self.unwritten, self.has_grown = moved, [], False
 
     def context_after(self, transition: Transition) -> Context:
-        """With what the transition tells of a step's result, where a later one needs it."""
+        """The context with the step's result, if a later step needs it."""
         record = transition.record
         if not (record and record.result):
             return self.context
@@ -114,7 +111,7 @@ class ClaimedSaga(msgspec.Struct, kw_only=True):
 
 
 Call = tuple[str, str]
-"""What is due to a saga: its step, and the direction."""
+"""A step's name, and the direction."""
 
 
 def call_of(*, progress: Progress) -> Call:
@@ -131,12 +128,12 @@ class UnreadableSaga(msgspec.Struct, frozen=True, kw_only=True):
 
 
 MOST_AT_A_CALL = 300
-"""Three batches. A slow service's sagas must not fill a runner's in-flight set: what waits beyond
-this is left to be claimed later, and the others go on."""
+"""Three batches. A slow service's sagas must not fill a runner's in-flight set: sagas beyond this
+are claimed later, and sagas at other calls go on."""
 
 
 class InFlightSet:
-    """May be used from any thread."""
+    """Thread-safe."""
 
     def __init__(self) -> None:
         self._held: dict[str, tuple[ClaimedSaga, Call]] = {}
@@ -149,7 +146,7 @@ class InFlightSet:
 
     @property
     def saga_ids(self) -> list[str]:
-        """Those in flight, and those that rest: no others may be lost to this runner."""
+        """The sagas in flight and at rest: all that this runner must not claim again."""
         now = time.monotonic()
         with self._lock:
             self._resting = {
@@ -158,18 +155,18 @@ class InFlightSet:
             return [*self._held, *self._resting]
 
     def add(self, *, sagas: Iterable[ClaimedSaga]) -> None:
-        """Adds these, each waiting for the call that is due to it; known ones wait for another."""
+        """Adds the sagas, each under the call that is due; a known saga moves to its new call."""
         with self._lock:
             for saga in sagas:
-                # The call as it is now: `saga.progress` has moved on when this one is forgotten,
-                # and the wrong count would be lowered.
+                # Keeps the call as it is now: `saga.progress` will have moved on when the saga is
+                # forgotten, and would lower the wrong count.
                 self._forget(saga.saga_id)
                 call = call_of(progress=saga.progress)
                 self._held[saga.saga_id] = saga, call
                 self._waiting[call] += 1
 
     def remove(self, *, sagas: Iterable[ClaimedSaga]) -> None:
-        """Removes these; one that was claimed again since stays."""
+        """Removes the sagas, but not one that was claimed again since."""
         with self._lock:
             for saga in sagas:
                 # By identity, not by id: another claim has made another object of it.
@@ -177,17 +174,17 @@ class InFlightSet:
                     self._forget(saga.saga_id)
 
     def rest(self, *, sagas: Iterable[ClaimedSaga], seconds: float) -> None:
-        """Leaves these alone for so long, after a fault: a bug must not be met at full speed."""
+        """Keeps the sagas from being claimed for so long: a bug must not repeat at full speed."""
         until = time.monotonic() + seconds
         with self._lock:
             self._resting |= {saga.saga_id: until for saga in sagas}
 
     def room(self, *, call: Call) -> int:
-        """How many more may wait for this call."""
+        """How many more sagas may wait for this call."""
         return MOST_AT_A_CALL - self._waiting[call]
 
     def full(self) -> list[Call]:
-        """The calls for which no more are to wait."""
+        """The calls for which no more sagas may wait."""
         with self._lock:
             return [call for call, count in self._waiting.items() if count >= MOST_AT_A_CALL]
 
@@ -204,10 +201,10 @@ Item = TypeVar("Item")
 
 
 class Bulkheads(Generic[Key, Item]):
-    """Runs `work(key, items)` for what is put, each bulkhead's batches one after the other.
+    """Runs `work(key, items)` on the items put, each bulkhead's batches one after the other.
 
-    `work` puts what it has moved on into other bulkheads; it must not raise. `at_exit` runs in each
-    thread at its end.
+    `work` puts the items that go on into other bulkheads; it must not raise. `at_exit` runs at the
+    end of each thread.
     """
 
     def __init__(
@@ -230,13 +227,13 @@ class Bulkheads(Generic[Key, Item]):
             if not waiting and key not in self._busy:
                 self._ready.append(key)
             waiting.extend(items)
-            # A thread of ours comes back for it by itself, right after this: so a lone saga stays
-            # on one thread, and costs no switch at each step.
+            # A bulkhead thread takes the next batch itself right after this: a lone saga stays on
+            # one thread, and costs no switch at each step.
             if threading.current_thread() not in self._threads:
                 self._wake_a_thread()
 
     def close(self, *, seconds: float) -> None:
-        """Starts no other batch; waits so long for those that are away."""
+        """Starts no other batch; waits at most `seconds` for each that runs."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -254,10 +251,12 @@ class Bulkheads(Generic[Key, Item]):
             self._at_exit()
 
     def _take(self, finished: Key | None = None) -> tuple[Key, list[Item]] | None:
-        """The next batch of a bulkhead that is free; waits for one. None when closed."""
+        """Waits for a free bulkhead with work; returns its next batch, or None when closed."""
         with self._changed:
             if finished is not None:
-                self._free(finished)
+                self._busy.discard(finished)
+                if self._waiting[finished]:
+                    self._ready.append(finished)
             self._idle += 1
             self._changed.wait_for(lambda: self._ready or self._is_closed)
             self._idle -= 1
@@ -265,17 +264,12 @@ class Bulkheads(Generic[Key, Item]):
                 return None
             key = self._ready.popleft()
             self._busy.add(key)
-            # One wake-up at a time, passed on: each thread that takes a batch wakes the next while
-            # there is more, so no bulkhead waits for a thread that is away on a call.
+            # Each thread that takes a batch wakes one more while there is work, so no bulkhead
+            # waits for a thread that is away on a call.
             if self._ready:
                 self._wake_a_thread()
             waiting = self._waiting[key]
             return key, [waiting.popleft() for _ in range(min(len(waiting), MOST_IN_A_BATCH))]
-
-    def _free(self, key: Key) -> None:
-        self._busy.discard(key)
-        if self._waiting[key]:
-            self._ready.append(key)
 
     def _wake_a_thread(self) -> None:
         if self._idle:

@@ -1,19 +1,18 @@
 """Calls as messages: a transition, and the request that it makes due, are written in one
 transaction.
 
-    a saga that is claimed    was never asked           ask
-                              has no reply in time      a fault: the engine says what follows
-                              is to be turned back      the engine's move
-    a reply                   answers what is due       the engine's transition, and the next
-    request
+    a claimed saga    without a request out    the request
+                      without a reply in time  a fault: the engine's transition
+                      to be turned back        the engine's transition
+    a reply           to the call that is due  the engine's transition, and the next request
 
-While the reply is on its way no process holds the saga: it waits in its row, and is due again (to
-be claimed by any runner) when its patience is over. So a crash anywhere loses nothing, and a
-request may be sent twice: a service that receives it again answers again.
+While the reply is on its way no process holds the saga: it waits in its row until its patience is
+over, and any runner may claim it then. So a crash anywhere loses nothing, and a request may be sent
+twice: a service that receives it again replies again.
 
-A reply counts if it answers what is due of its saga now: same step, same direction. Whichever of
-several repeated requests it answers, the barrier of the service has made sure that it says the
-same. Any other is late or doubled, and changes nothing.
+A reply counts if it is to the call that is due now: same step, same direction. The service's
+barrier makes the replies to repeated requests equal. Any other reply is late or doubled, and
+changes nothing.
 """
 
 import logging
@@ -42,14 +41,14 @@ from saga_orchestrator.executor import Step, after, end_counter, given_up, turne
 from saga_orchestrator.in_flight import ClaimedSaga
 
 PATIENCE = 2
-"""Times what a call of the step may take: the other half is for the queues, there and back."""
+"""Times the step's own seconds: the other half is for the queues, there and back."""
 NEARLY = 0.9
-"""Of its patience: a saga that is claimed earlier was woken for another reason."""
+"""Share of the patience. A saga claimed earlier was woken for another reason."""
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def goes_by_message(*, saga: ClaimedSaga) -> bool:
-    """Whether this saga's services are told what to do by message."""
+    """Whether this saga's calls are made by message."""
     return saga.context.pattern == patterns.ORCHESTRATED_MESSAGING
 
 
@@ -59,7 +58,7 @@ def request_of(*, progress: Progress) -> str:
 
 
 def execute(*, sagas: Sequence[ClaimedSaga]) -> list[Step]:
-    """Asks for what is due of these, claimed ones; one that has waited for nothing has faulted.
+    """Sends each claimed saga's request; a saga whose reply is overdue has faulted.
 
     Returns the transitions that were written.
     """
@@ -76,17 +75,17 @@ def execute(*, sagas: Sequence[ClaimedSaga]) -> list[Step]:
 def write(
     *, transitions: Sequence[Step], now: float, causes: Mapping[str, str] = _NONE
 ) -> list[Step]:
-    """Writes the transitions, and into the outbox the requests that are due then.
+    """Writes the transitions, and the requests that are due then into the outbox.
 
-    `causes`: the reply that each saga moves on, by saga. Runs in the caller's transaction; returns
-    the transitions that were written (the others' sagas were moved by another process).
+    `causes`: by saga id, the id of the reply that moves it on. Runs in the caller's transaction.
+    Returns the transitions that were written; another process has moved the other sagas.
     """
-    # In one order everywhere, so that two that write at once can't wait for each other.
+    # In one order everywhere, so that two writers can't wait for each other.
     ordered = sorted(transitions, key=lambda pair: pair[0].saga_id)
     patience = {
         saga.saga_id: _patience(saga, transition.progress, now)
         for saga, transition in ordered
-        if transition.goes_on and _can_ask(saga, transition.progress, now)
+        if transition.goes_on and not turned_back(saga=saga, progress=transition.progress, now=now)
     }
     moved = store.record(transitions=ordered, patience=patience)
     written = [(saga, transition) for saga, transition in ordered if saga.saga_id in moved]
@@ -113,12 +112,8 @@ def _move_due(saga: ClaimedSaga, now: float) -> Transition:
     return Transition(progress=saga.progress, status=saga.status)
 
 
-def _can_ask(saga: ClaimedSaga, progress: Progress, now: float) -> bool:
-    return turned_back(saga=saga, progress=progress, now=now) is None
-
-
 def _patience(saga: ClaimedSaga, progress: Progress, now: float) -> float:
-    """Seconds to wait for the reply; no longer than to the deadline, if that can turn it back."""
+    """Seconds to wait for the reply; only until the deadline, if that turns the saga back."""
     longest = _longest(progress)
     left = saga.deadline - now
     if left < longest and turned_back(saga=saga, progress=progress, now=saga.deadline):
@@ -127,12 +122,12 @@ def _patience(saga: ClaimedSaga, progress: Progress, now: float) -> float:
 
 
 def _longest(progress: Progress) -> float:
-    """Twice as long after each fault: a service that is late is not buried in questions."""
+    """Doubles with each fault: a late service is not buried in requests."""
     return PATIENCE * progress.step.seconds * float(2**progress.faults)
 
 
 def _request(saga: ClaimedSaga, transition: Transition, cause_id: str) -> Event:
-    """It carries the command, and nothing that its step does not need."""
+    """The request carries the command, and nothing that its step does not need."""
     progress = transition.progress
     command = projection.command(
         step=progress.step,
@@ -165,19 +160,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class ReplyHandler:
-    """The reaction to what a service tells of a request. `transition`: what follows for the saga;
-    None where this tells nothing of what is due.
+    """The reaction to a reply or a notice. `transition`: the saga's next transition; None if the
+    event is not about the call that is due.
     """
 
     saga: str
     on: str
     transition: Callable[[ClaimedSaga, Event], Transition | None]
     group: str = "replies"
-    """All of them are handled together: the transitions of a batch are one statement."""
+    """One group for all replies: the transitions of a batch are one statement."""
     step: str = ""
 
     def handle(self, received: Sequence[Event]) -> None:
-        """Moves the sagas on, each at most once."""
+        """Moves each saga on, at most once."""
         with tracing.continued(lambda event: f"take {event.type}", received, kind="consumer"):
             self._handle(received)
 
@@ -208,10 +203,10 @@ class ReplyHandler:
 
 
 def after_reply(saga: ClaimedSaga, reply: Event) -> Transition | None:
-    """What follows from the outcome, if it is that of the call that is due.
+    """The transition after the outcome, if it is that of the call that is due.
 
-    A saga that is parked has the answer that it lacked then, unless that is a refusal: only a
-    person can say what follows from one that must not be.
+    A parked saga goes on with a late outcome, but not with a refusal: the call was one that must
+    not be refused, and only an operator can decide what follows.
     """
     request = _request_due(saga)
     outcome = _outcome(reply)
@@ -221,32 +216,32 @@ def after_reply(saga: ClaimedSaga, reply: Event) -> Transition | None:
     return None
 
 
-def after_notice(saga: ClaimedSaga, told: Event) -> Transition | None:
-    """What follows where a service has told that the step that is due waits for a decision. A saga
-    that is parked has waited in vain; it goes on resting.
+def after_notice(saga: ClaimedSaga, notice: Event) -> Transition | None:
+    """The transition after a notice that the step that is due waits for a decision. It un-parks
+    a parked saga, which then waits, too.
     """
-    if told.data.result.get("cause") != _request_due(saga):
+    if notice.data.result.get("cause") != _request_due(saga):
         return None
     try:
-        waiting = msgspec.convert(told.data.result, Waiting)
+        waiting = msgspec.convert(notice.data.result, Waiting)
     except msgspec.ValidationError:
         return None
     return engine.wait(progress=saga.progress, waiting=waiting)
 
 
-def after_giving_up(saga: ClaimedSaga, told: Event) -> Transition | None:
-    """What follows where a service has left the request that is due to a person."""
+def after_giving_up(saga: ClaimedSaga, notice: Event) -> Transition | None:
+    """The transition after a notice that a service has parked the request that is due."""
     request = _request_due(saga)
-    failure = told.data.failure
+    failure = notice.data.failure
     if not (request and failure) or saga.status is SagaStatus.PARKED:
         return None
-    if told.data.result.get("event") != request:
+    if notice.data.result.get("event") != request:
         return None
     return given_up(saga=saga, reason=failure.detail)
 
 
 def _locked(received: Sequence[Event], now: float) -> dict[str, ClaimedSaga]:
-    """The sagas that go by message, their rows locked."""
+    """Locks the rows of these events' sagas; returns those that go by message."""
     found = store.lock(saga_ids={event.saga_id for event in received})
     sagas = [saga for saga in found if isinstance(saga, ClaimedSaga) and goes_by_message(saga=saga)]
     for saga in sagas:
@@ -255,12 +250,12 @@ def _locked(received: Sequence[Event], now: float) -> dict[str, ClaimedSaga]:
 
 
 def _request_due(saga: ClaimedSaga) -> str:
-    """The request whose answer is due; empty where there is none."""
+    """The type of the request whose reply is due; empty if there is none."""
     return "" if saga.status in FINAL else request_of(progress=saga.progress)
 
 
 def _outcome(reply: Event) -> Outcome:
-    """A reply has a failure if and only if the service refused."""
+    """A reply has a failure if and only if the service refused the request."""
     failure = reply.data.failure
     return Refused(failure.code, failure.detail) if failure else Done(reply.data.result)
 
@@ -270,7 +265,7 @@ REACTIONS: list[Reaction] = [
         ReplyHandler(saga=saga, on=reply, transition=after_reply)
         for saga, reply in sorted(projection.replies())
     ),
-    # Groups of their own, because something else follows.
+    # Groups of their own: another transition follows.
     *(
         ReplyHandler(saga=saga, on=notice, transition=transition, group=notice)
         for saga in SAGAS

@@ -17,23 +17,24 @@ class Definition(conducted.Definition):
 class Saga(conducted.Saga):
     """Where one saga stands.
 
-    `version` is the fence: a transition is written only where it is still the one that was read.
-    `next_attempt_at`: from when on a runner may claim it; null once it has ended or is parked.
-    A saga belongs to `runner` while that one's heart beats. `asked_at`: since when the call that
-    is due is out as a message; no runner holds it then, and `next_attempt_at` is its patience.
+    `version` is the fence: a transition is written only if the row still has the version that was
+    read. `next_attempt_at`: from when on a runner may claim it; null once it has ended or is
+    parked. A saga belongs to `runner` as long as that runner renews its lease. `asked_at`: since
+    when the call that is due is out as a message; no runner holds the saga then, and
+    `next_attempt_at` is when its patience is over.
 
-    Only `next_attempt_at` and `parked_at` are indexed of what changes, and a smooth saga touches
-    the first once, at its end: its transitions stay heap-only updates.
+    Of the columns that change only `next_attempt_at` and `parked_at` are indexed. A saga without
+    faults changes the first once, at its end, so its transitions stay heap-only updates.
     """
 
     faults = models.PositiveIntegerField(
-        default=0, db_default=0, help_text="Of the call that is due now, so far."
+        default=0, db_default=0, help_text="Faults of the call that is due now, so far."
     )
     reached = models.PositiveSmallIntegerField(
         default=0,
         db_default=0,
-        help_text="The position of the last step that may have been called by now, where a process"
-        " that has died may have gone further than what is written.",
+        help_text="The position of the last step that may have been called by now: a process"
+        " that died may have gone further than it had written.",
     )
     runner_id = models.BigIntegerField(null=True, blank=True)
     next_attempt_at = models.DateTimeField(null=True, blank=True, db_default=Now())
@@ -68,7 +69,7 @@ class Saga(conducted.Saga):
                 name="orchestrated_saga_parked",
             ),
             models.Index(fields=["-started_at", "-saga_id"], name="orchestrated_saga_newest"),
-            # Lists of those that are parked, wait or run: a few among millions that have ended.
+            # For lists of parked, waiting and running sagas: a few among millions that have ended.
             models.Index(
                 fields=["-started_at", "-saga_id"],
                 condition=Q(finished_at=None),
@@ -93,7 +94,7 @@ class SagaStep(conducted.SagaStep):
 
 
 class Intervention(participant.Intervention):
-    """What a person did to a saga, or to a message."""
+    """What an operator did to a saga, or to a message."""
 
     saga = models.ForeignKey(
         Saga, on_delete=models.CASCADE, related_name="interventions", null=True, blank=True
@@ -102,7 +103,7 @@ class Intervention(participant.Intervention):
 
 
 class Runner(models.Model):
-    """A process that runs sagas. Silent for too long, its sagas are anybody's."""
+    """A process that runs sagas. Once its lease has run out, other runners claim them."""
 
     id = models.BigAutoField(primary_key=True)
     host = models.CharField(max_length=255)

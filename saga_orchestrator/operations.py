@@ -1,4 +1,4 @@
-"""What a person can do to a saga. Each is written down: what, who, when and why."""
+"""Starts sagas, and intervenes in them. Each intervention is recorded: what, who, when and why."""
 
 from collections.abc import Callable, Sequence
 
@@ -21,10 +21,10 @@ SERVICE = store.ALIAS
 
 
 def start(*, contexts: Sequence[Context]) -> None:
-    """Writes a saga for each of these that is not known yet, and wakes a runner.
+    """Writes a saga for each context that has none yet, and wakes a runner.
 
-    Each is started for certain then, now or before. Notifies after its own commit, so it must not
-    be called within a transaction.
+    All these sagas are stored when it returns. It notifies after its own commit, so it must not be
+    called within a transaction.
     """
     failpoints.reach("orchestration.before_start")
     started: list[str] = []
@@ -42,7 +42,7 @@ def start(*, contexts: Sequence[Context]) -> None:
 
 
 def decided(*, steps: Sequence[tuple[str, str]]) -> None:
-    """Has the sagas go on that rest at these steps (saga id and step): they are decided by now."""
+    """Wakes the sagas that wait at these steps (saga id, step), which are decided now."""
     failpoints.reach("orchestration.before_decided")
     woken = store.decided(steps=steps)
     failpoints.reach("orchestration.decided")
@@ -53,11 +53,12 @@ def decided(*, steps: Sequence[tuple[str, str]]) -> None:
 def compensate(
     *, saga_id: str, requested_by: str, reason: str = "", may_return: bool = True
 ) -> Refused | None:
-    """Stops a saga that has not passed its pivot and undoes it; undoes a completed one, a return
-    (`may_return`: whether that is theirs to ask).
+    """Stops and undoes a saga that has not passed its pivot; returns a completed saga.
 
-    None: it is on its way. Refused: already_undone, past_pivot, needs_operator. Raises UnknownSaga.
-    One whose row can't be read is undone as a whole: the barriers know what of it has happened.
+    `may_return`: whether the caller may ask for a return. None: requested. Refused: already_undone,
+    past_pivot, needs_operator. Raises UnknownSaga.
+    A saga whose row can't be read is undone from its last step: the barriers know which steps have
+    happened.
     """
     return _intervene(
         saga_id,
@@ -74,7 +75,7 @@ def retry(*, saga_id: str, requested_by: str, reason: str = "") -> Refused | Non
 
 
 def skip(*, saga_id: str, requested_by: str, reason: str) -> Refused | None:
-    """Goes on without the call of a parked saga: a person has seen to it otherwise.
+    """Goes on without the call of a parked saga: an operator has seen to it otherwise.
 
     Refused: nothing_to_retry. Raises UnknownSaga.
     """
@@ -91,7 +92,7 @@ def _intervene(
     *,
     undoes_unreadable: bool = False,
 ) -> Refused | None:
-    """Lock, decide, write; the runner is woken once it is committed."""
+    """Locks, decides and writes; wakes a runner after the commit."""
     with transaction.atomic(using=SERVICE):
         found = store.lock(saga_ids=[saga_id])
         if not found:

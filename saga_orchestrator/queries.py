@@ -1,4 +1,4 @@
-"""Looking at sagas: each state as all coordinators answer it; and those that should move."""
+"""Reads sagas: their states, in the form of all coordinators, and stalled sagas."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,11 +8,11 @@ from coordination.saga_log import SagaLog
 from participant import sql
 
 STALL_SECONDS = 20
-"""None moves for so long: more than a call and the taking over of a dead runner's sagas take."""
+"""No saga moves for so long: more than a call and the take-over from a dead runner take."""
 OVERTAKEN_SECONDS = 60
-"""One does not move for so long, and others that were due later do."""
+"""A saga does not move for so long, while sagas that were due later do."""
 MOST_LOOKED_AT = 1000
-"""As many as a runner has in flight: those that move are among the first that are due."""
+"""As many as a runner has in flight: sagas that move are among the first that are due."""
 _STALLS = f"""
     WITH due AS (
         SELECT saga_id, current_step, version, next_attempt_at, updated_at,
@@ -56,17 +56,17 @@ parked, open_sagas = _LOG.parked, _LOG.open_sagas
 
 
 def stalls(*, limit: int) -> list[Complaint]:
-    """Sagas that should move and don't, told from their rows alone: the runner that should move
-    them may be dead, deaf or sure that another does.
+    """Sagas that should move and don't, found from their rows alone: their runner may be dead, get
+    no wake-ups, or leave them to another.
 
-    A queue that is worked off in order is none, however long it is.
+    A queue that is worked off in order is no stall, however long it is.
     """
     values = [STALL_SECONDS, OVERTAKEN_SECONDS, STALL_SECONDS]
     rows = sql.execute(service="saga_orchestrator", sql=_STALLS, values=values)
     if rows:
         what = "orchestrated sagas are due and no runner moves them"
         do = (
-            "see the worker above; if it lives, restart it (its sagas are taken up anew), or use"
+            "see the worker above; if it lives, restart it (another run claims its sagas), or use"
             " compensate on each"
         )
         return [_stall(rows, limit, what=what, since=rows[0][1], do=do)]
@@ -74,7 +74,7 @@ def stalls(*, limit: int) -> list[Complaint]:
     rows = sql.execute(service="saga_orchestrator", sql=_NO_STEP, values=values)
     if rows:
         what = "orchestrated sagas are in flight and none has ended a step"
-        do = "see which service these steps need, and mend it; they go on by themselves then"
+        do = "see which service these steps need, and fix it; the sagas then go on by themselves"
         return [_stall(rows, limit, what=what, since=max(row[1] for row in rows), do=do)]
     return []
 

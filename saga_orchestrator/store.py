@@ -1,9 +1,10 @@
-"""All SQL of the hot path: sagas in, claimed, moved and released, a whole batch in one statement.
-It travels as one JSON parameter: psycopg writes arrays element by element in Python, at ten
-times what msgspec takes. Times are the database's own: the clocks of runners may differ.
+"""All SQL of the hot path: starts, claims, moves and releases sagas, a batch in one statement.
 
-Each statement is a transaction of its own, unless one is open. A version is only compared for
-equality; it starts anew long before its column is full: no row makes a statement for many fail.
+A batch is one JSON parameter: psycopg writes arrays element by element in Python, which takes ten
+times as long as msgspec. Times are the database's: the clocks of runners may differ.
+
+Each statement is a transaction of its own, unless one is open. Versions are only compared for
+equality, and wrap around long before their column overflows: no row fails a whole batch.
 """
 
 import logging
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 ALIAS = "saga_orchestrator"
 CHANNEL = "runner"  # wakes a runner
 OVERDUE_SECONDS = 5.0
-"""A service ends its overdue steps by itself; one that it has not told of by then is asked."""
+"""A service ends its overdue steps by itself; after so long without its outcome it is called."""
 SILENT_SECONDS = 3.0
 """A runner that has not renewed its lease for so long has lost its sagas."""
 _NONE: Mapping[str, float] = MappingProxyType({})
@@ -40,10 +41,10 @@ _NONE: Mapping[str, float] = MappingProxyType({})
 
 @receiver(connection_created)
 def claim_in_order(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """Goes on where `participant.databases` begins, so that a plan that was made while the tables
-    were new fits them for good: a claim reads the due ones in order, it does not sort them all. And
-    PostgreSQL must not compile each plan anew because its settings make it look expensive (that
-    cost 190 ms a saga). The dashboard claims none.
+    """Adds to the settings of `participant.databases`, so that a plan made while the tables were
+    empty stays good: a claim reads the due sagas in order, it does not sort them all. JIT is off
+    because these settings make plans look expensive (compiling them cost 190 ms a saga). The
+    dashboard claims no sagas.
     """
     if connection.alias == ALIAS and getattr(settings, "SERVICE", "") != "dashboard":
         with connection.cursor() as cursor:
@@ -51,8 +52,8 @@ def claim_in_order(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
 
 
 def undo_all(*, saga: Saga, context: Context, detail: str) -> bool:
-    """Has a saga whose row can't be read undone, from its last step that can be; whether it was
-    not undone already. `context`: stands in for its own.
+    """Starts to undo a saga whose row can't be read, from its last step that has an undo. Returns
+    False if it was undone already. `context` replaces the saga's own.
     """
     steps, digest = sql.as_json(saga.steps), saga_log.digest_of(saga)
     last = max(at for at, step in enumerate(saga.steps) if step.can(Direction.UNDO))
@@ -62,25 +63,25 @@ def undo_all(*, saga: Saga, context: Context, detail: str) -> bool:
 
 
 def start(*, saga: Saga, contexts: Sequence[Context], seconds: float) -> list[str]:
-    """Writes those sagas that are not known yet; returns their ids.
+    """Writes the sagas that are not known yet; returns their ids.
 
-    `seconds`: after which one that has not passed its pivot is undone.
+    `seconds`: the time until a saga that has not passed its pivot is undone.
     """
     return saga_log.start(service=ALIAS, saga=saga, contexts=contexts, seconds=seconds)
 
 
 def renew(*, runner_id: int | None, host: str, pid: int) -> tuple[int, int]:
-    """Renews the runner's lease; returns its id (a new one for None) and how many are parked."""
+    """Renews the runner's lease; returns its id (new for None) and how many sagas are parked."""
     return _rows(RENEW, [runner_id, host, pid])[0][:2]
 
 
 def claim(
     *, runner_id: int, limit: int, in_flight: Sequence[str] = (), but: Sequence[Call] = ()
 ) -> list[ClaimedSaga | UnreadableSaga]:
-    """Takes sagas that are due and that no living runner has in flight, those due longest first.
+    """Claims sagas that are due and that no living runner has in flight, the longest due first.
 
-    `in_flight`: what this runner is at; what else is written as its own is due to be claimed.
-    `but`: leaves those to which one of these calls is due.
+    `in_flight`: the sagas that this runner has; other due sagas whose row names it are claimed
+    again. `but`: calls whose sagas are left alone.
     """
     values = [*claimable(runner_id=runner_id, in_flight=in_flight, but=but), limit, runner_id]
     return [_read(*row) for row in _rows(CLAIM, values)]
@@ -92,7 +93,7 @@ def claimable(*, runner_id: int, in_flight: Sequence[str], but: Sequence[Call]) 
 
 
 def lock(*, saga_ids: Collection[str]) -> list[ClaimedSaga | UnreadableSaga]:
-    """Those sagas that there are, their rows locked for the transaction that is open."""
+    """The sagas found, their rows locked until the open transaction ends."""
     return [_read(*row) for row in _rows(LOCK, [sorted(saga_ids)])]
 
 
@@ -104,10 +105,10 @@ def record(
 ) -> dict[str, float]:
     """Writes the transitions: the sagas, and what is now known of their steps, in one statement.
 
-    `patience`: of those sagas whose next call goes out as a message, the seconds to wait for its
-    reply. `is_in_flight`: the caller makes the next calls itself, and keeps the sagas for that.
-    Returns when each was written, in epoch seconds; a saga that is missing there was moved by
-    somebody else since it was read, and nothing was written of it.
+    `patience`: by saga id, the seconds to wait for the reply of a next call that goes out as a
+    message. `is_in_flight`: the caller makes the next calls itself, and keeps the sagas.
+    Returns when each was written, in epoch seconds. A saga that is missing there was moved by
+    another process since it was read; nothing was written of it.
     """
     moved = [
         _row(saga, made, patience.get(saga.saga_id), is_in_flight) for saga, made in transitions
@@ -116,21 +117,21 @@ def record(
 
 
 def park(*, unreadable: UnreadableSaga) -> None:
-    """Leaves a row that cannot be run to a person."""
+    """Parks a row that cannot be run, for an operator."""
     _rows(PARK, [unreadable.reason, unreadable.saga_id, unreadable.version])
 
 
 def request_stop(*, saga_id: str) -> None:
-    """Asks the runner of the saga to turn it back; makes one that waits due at once.
+    """Asks the saga's runner to turn it back; a waiting saga is due at once.
 
-    A transition that is written by a process that has not seen this is fenced off.
+    Fences off transitions of a process that has not seen the request.
     """
     _rows(REQUEST_STOP, [saga_id])
 
 
 def decided(*, steps: Iterable[tuple[str, str]]) -> int:
-    """Makes those sagas due that wait for one of these steps (saga id, step), decided by now, and
-    those that a runner has: it may be about to write that they wait. How many.
+    """Makes due the sagas that wait at these steps (saga id, step), decided now, and those that a
+    runner has: it may be about to write that they wait. Returns how many.
     """
     return len(
         _rows(DECIDED, [sql.rows({"saga_id": saga_id, "step": step} for saga_id, step in steps)])
@@ -138,21 +139,21 @@ def decided(*, steps: Iterable[tuple[str, str]]) -> int:
 
 
 def release(*, runner_id: int) -> None:
-    """Fences off what the runner may still do with its sagas; any may claim them once it is signed
-    off (`forget_runner`).
+    """Fences off what the runner may still do with its sagas; others may claim them once it is
+    deleted (`forget_runner`).
     """
     _rows(RELEASE, [runner_id])
 
 
 def forget_sagas(*, saga_ids: Sequence[str], seconds: float) -> set[str]:
-    """Deletes those of these sagas that ended longer ago than that, with their steps; those that
-    are left. One of which a person skipped a step stays: it is theirs to answer for.
+    """Deletes the sagas that ended more than `seconds` ago, with their steps; returns the ids left.
+    A saga of which an operator skipped a step stays, as evidence.
     """
     return saga_log.forget_sagas(service=ALIAS, saga_ids=saga_ids, seconds=seconds)
 
 
 def forget_runner(*, runner_id: int) -> None:
-    """Takes out a runner that has stopped."""
+    """Deletes a runner that has stopped."""
     _rows(FORGET_RUNNER, [runner_id])
 
 
@@ -164,18 +165,18 @@ def close() -> None:
 def _row(
     saga: ClaimedSaga, transition: Transition, patience: float | None, is_in_flight: bool
 ) -> dict[str, Any]:
-    """The transition as JSON; what is left out is null there."""
-    there = transition.progress
+    """The transition as JSON; fields that are left out are null in SQL."""
+    progress = transition.progress
     ended = transition.status in FINAL
     row: dict[str, Any] = {
         "saga_id": saga.saga_id,
         "version": saga.version,
         "status": transition.status,
-        "position": there.position,
-        "current_step": "" if ended else there.step.name,
-        "direction": there.direction,
-        "faults": there.faults,
-        "reached": there.reached,
+        "position": progress.position,
+        "current_step": "" if ended else progress.step.name,
+        "direction": progress.direction,
+        "faults": progress.faults,
+        "reached": progress.reached,
         "kept": transition.goes_on and is_in_flight,
         "ended": ended,
         "parked": transition.status is SagaStatus.PARKED,
@@ -189,13 +190,13 @@ def _row(
     if transition.waits:
         row["decided_by"] = transition.waits.decided_by
         row["until"] = transition.waits.until
-    if there.failure:
-        failure = msgspec.structs.asdict(there.failure)
+    if progress.failure:
+        failure = msgspec.structs.asdict(progress.failure)
         row |= {f"failure_{name}": value for name, value in failure.items()}
-    steps = [_step_row(there.steps, *taken) for taken in saga.unwritten]
+    steps = [_step_row(progress.steps, *taken) for taken in saga.unwritten]
     context = saga.context
     if transition.record:
-        steps.append(_step_row(there.steps, transition.record, saga.entered))
+        steps.append(_step_row(progress.steps, transition.record, saga.entered))
         context = saga.context_after(transition)
     if steps:
         row["steps"] = steps
@@ -207,7 +208,7 @@ def _row(
 def _step_row(
     steps: Sequence[Step], known: StepRecord, entered: float, ended: float | None = None
 ) -> dict[str, Any]:
-    """`ended`: None for now."""
+    """`ended`: when the step ended, in epoch seconds; None for now."""
     fields = msgspec.structs.asdict(known)
     result = fields.pop("result")
     data = result.data if result else None
@@ -216,7 +217,7 @@ def _step_row(
 
 
 def _read(*row: Any) -> ClaimedSaga | UnreadableSaga:
-    """Whatever a person has typed over it: a row that is no saga any more stops no other."""
+    """A row that was edited into no saga any more must not stop the others."""
     try:
         return _in_flight(*row)
     except (msgspec.MsgspecError, ValueError, RecursionError, sql.Damaged) as error:
@@ -235,7 +236,7 @@ def _in_flight(*row: Any) -> ClaimedSaga:
     if not 0 <= position < len(steps):
         raise sql.Damaged(f"it stands at step {position} of {len(steps)}")
     if direction not in set(Direction):
-        raise sql.Damaged(f"it goes in no direction, {direction!r}")
+        raise sql.Damaged(f"there is no direction {direction!r}")
     if position and not steps[position].can(Direction(direction)):
         raise sql.Damaged(f"its step {steps[position].name} has no {direction}")
     failure = Failure(step, code, detail, undone) if code else None
@@ -299,11 +300,11 @@ RENEW = """
     RETURNING id, (SELECT count(*) FROM saga_orchestrator_saga WHERE parked_at IS NOT NULL)
 """
 
-# What a runner may claim: values are the runner, what it has in flight (JSON), SILENT_SECONDS, and
-# the calls that it wants no further sagas for.
-# Who is alive is an array, not a join: a row that another runner has claimed in the meantime is
-# looked at again when it is locked, but only with what stands in the row itself.
-# A row is its runner's only while that one has it in flight; this one tells what it has.
+# The sagas that a runner may claim. Values: the runner, its sagas in flight (JSON),
+# SILENT_SECONDS, and the calls for which it wants no further sagas.
+# The living runners are an array, not a join: a row that another runner has claimed meanwhile is
+# checked again when it is locked, but only against the row itself.
+# A row belongs to its runner only while that runner has it in flight: this runner lists its own.
 CLAIMABLE = """
     next_attempt_at <= now() AND CASE
         WHEN runner_id IS NULL THEN true
@@ -332,9 +333,9 @@ LOCK = f"""
     WHERE saga_id = ANY(%s) ORDER BY saga_id FOR NO KEY UPDATE
 """
 
-# Three parts: what was decided (`made`), the sagas that still are at the version it was decided on
-# (`moved`; the others were moved by another process, and are left out of all that follows), and
-# what is known by now of the steps that were called (`logged`). `%s` is a list of `_row`s.
+# Three parts: the transitions (`made`), the sagas still at the version that they were decided on
+# (`moved`; another process has moved the others, which are left out from here on), and the records
+# of the steps that were called (`logged`). `%s` is a list of `_row`s.
 RECORD = f"""
     WITH made AS (
         SELECT * FROM json_to_recordset(%s::json) AS v (
@@ -354,11 +355,11 @@ RECORD = f"""
             failure_code = coalesce(made.failure_code, ''),
             failure_detail = coalesce(made.failure_detail, ''),
             failure_undone = coalesce(made.failure_undone, false),
-            -- Its runner keeps it while it goes on; else any runner may claim it when it is due.
+            -- Its runner keeps a saga that goes on; any runner may claim another when it is due.
             runner_id = CASE WHEN made.kept THEN runner_id END,
-            -- When it is due: never again; once its decision must be overdue; after a pause, or the
-            -- time for a reply; or at once, and then the column stays as it was, so that PostgreSQL
-            -- need not touch its index (a heap-only update).
+            -- When it is due: never again; once its decision must be overdue; after a pause or the
+            -- time for a reply; or at once: then the column keeps its value, and PostgreSQL need
+            -- not touch its index (a heap-only update).
             next_attempt_at = CASE WHEN made.ended OR made.parked THEN NULL
                                    WHEN made.until IS NOT NULL
                                    THEN greatest(made.until, clock_timestamp())
@@ -369,7 +370,7 @@ RECORD = f"""
             asked_at = CASE WHEN made.asked THEN clock_timestamp() END,
             parked_at = CASE WHEN made.parked THEN now() END,
             parked_reason = coalesce(made.reason, ''),
-            -- The time that it has waited for a decision is not of its own.
+            -- Waiting for a decision does not count towards the deadline.
             deadline_at = CASE WHEN made.until IS NULL AND waiting_since IS NOT NULL
                                THEN deadline_at + (clock_timestamp() - waiting_since)
                                ELSE deadline_at END,
@@ -385,7 +386,7 @@ RECORD = f"""
                (saga_id, position, name, status, do_attempts, undo_attempts, error,
                 response_data, started_at, finished_at, undone_at)
         SELECT saga_id, taken.position, taken.name,
-               -- No status: it stays what it was, or it has never happened (an undo that found
+               -- No status: the step keeps its own, or has never happened (an undo that found
                -- nothing to undo).
                coalesce(taken.status,
                         (SELECT status FROM saga_orchestrator_sagastep AS known
@@ -419,8 +420,8 @@ PARK = """
     WHERE saga_id = %s AND version = %s
 """
 
-# Whatever stands in the row: from its last step with an undo backwards. The barriers know what of
-# it has happened, and let nothing happen any more.
+# Whatever the row holds, undoes from the last step that has an undo. The barriers know which steps
+# have happened, and block the others.
 UNDO_ALL = """
     WITH defined AS (
         INSERT INTO saga_orchestrator_definition AS known (digest, name, steps)
@@ -447,9 +448,9 @@ REQUEST_STOP = """
     WHERE saga_id = %s
 """
 
-# One that a runner has may be further than is written.
+# A saga that a runner has may be further than its row says.
 DECIDED = """
-    WITH told AS (
+    WITH due AS (
         SELECT saga.saga_id FROM json_to_recordset(%s) AS v (saga_id text, step text)
         JOIN saga_orchestrator_saga AS saga
           ON saga.saga_id = v.saga_id AND (current_step = step OR runner_id IS NOT NULL)
@@ -457,11 +458,11 @@ DECIDED = """
     )
     UPDATE saga_orchestrator_saga AS saga
     SET version = mod(version, 2000000000) + 1, next_attempt_at = least(next_attempt_at, now())
-    FROM told WHERE saga.saga_id = told.saga_id
+    FROM due WHERE saga.saga_id = due.saga_id
     RETURNING saga.saga_id
 """
 
-# It stays written that the runner had them: it may have gone further than what is written.
+# `runner_id` stays: the runner may have gone further than the row says.
 RELEASE = """
     UPDATE saga_orchestrator_saga SET version = mod(version, 2000000000) + 1
     WHERE runner_id = %s AND next_attempt_at IS NOT NULL

@@ -1,11 +1,8 @@
-"""The runner: claims sagas that are due, and gives them to its executor, or has them asked for
-by message.
+"""The runner: claims sagas that are due, and gives them to its executor, or sends their requests.
 
-Sagas belong to a runner while its lease lasts. One that has died, or was paused, loses them to
-the runner that looks next; should it wake up, the version of each saga fences it off.
-
-The lease is a row with a time, renewed once a second; a runner that has not renewed it for
-`store.SILENT_SECONDS` loses its sagas.
+Sagas belong to a runner while its lease lasts. The lease is a row with a time, renewed once a
+second; a runner that has not renewed it for `store.SILENT_SECONDS`, because it died or was paused,
+loses its sagas to the next runner that claims. If it resumes, each saga's version fences it off.
 """
 
 import heapq
@@ -28,7 +25,7 @@ from saga_orchestrator.in_flight import ClaimedSaga, UnreadableSaga, database_cl
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
-"""How often it looks without a wake-up: finds what a crash left, and what a dead runner had."""
+"""How often it claims without a wake-up, to find the sagas of a crash or a dead runner."""
 MOST_IN_FLIGHT = 1000
 MOST_IN_A_CLAIM = 200
 STOP_SECONDS = 8.0
@@ -52,7 +49,7 @@ class RunnerComponent:
         return {**end_counter.counters(), **self._executor.counters(), **waiting}
 
     def run(self, stop: threading.Event) -> None:
-        """Runs sagas until `stop` is set; then gives back those that have not ended."""
+        """Runs sagas until `stop` is set; then releases those that have not ended."""
         with wakeups.listening(
             service=store.ALIAS, channel=store.CHANNEL, flag=threading.Event()
         ) as self._woken:
@@ -70,7 +67,7 @@ class RunnerComponent:
         store.close()
 
     def _claim(self) -> bool:
-        """Claims once; returns whether there may be more at once."""
+        """Claims once; returns whether more sagas may be due at once."""
         in_flight = self._executor.in_flight
         limit = min(MOST_IN_A_CLAIM, MOST_IN_FLIGHT - len(in_flight))
         full = self._executor.full
@@ -99,7 +96,7 @@ class RunnerComponent:
         for saga in sagas:
             saga.deadline += now
             if saga.waited is None:
-                database_clock.observe(began=began, told=saga.entered)
+                database_clock.observe(began=began, returned=saga.entered)
         by_message = [saga for saga in sagas if messages.goes_by_message(saga=saga)]
         by_call = [saga for saga in sagas if not messages.goes_by_message(saga=saga)]
         self._executor.execute(sagas=by_call)
@@ -115,17 +112,17 @@ class RunnerComponent:
         except (DatabaseError, InterfaceError):
             raise
         except Exception as error:  # a bug with one saga must not end the runner for the others
-            log.exception("%d sagas not asked for", len(sagas))
+            log.exception("%d sagas: requests not sent", len(sagas))
             self._after_bug(sagas, error)
             return
         waits = [transition.seconds for _, transition in written if transition.seconds]
         if len(written) < len(sagas):
-            waits.append(0.0)  # moved by another since they were claimed: a reply, a stop
+            waits.append(0.0)  # another process has moved some since: a reply, a stop
         if waits:
             self._on_release(min(waits))
 
     def _after_bug(self, sagas: list[ClaimedSaga], error: Exception) -> None:
-        """Finds whose it is: the others go on."""
+        """Finds the saga with the bug by working on each alone."""
         if len(sagas) > 1:
             for saga in sagas:
                 self._ask([saga])
@@ -133,7 +130,7 @@ class RunnerComponent:
             self._executor.after_bug(saga=sagas[0], error=error)
 
     def _on_release(self, seconds: float | None) -> None:
-        """The executor may take more; of those that it released the first is due again then."""
+        """The executor has room; the first saga that it released is due again in `seconds`."""
         if seconds is not None:
             with self._lock:
                 heapq.heappush(self._due_at, time.monotonic() + seconds)
@@ -141,7 +138,7 @@ class RunnerComponent:
             self._woken.set()
 
     def _forget_what_is_due(self) -> None:
-        """The claim that follows takes it, or the one after the next release."""
+        """Drops past times: the next claim takes what is due, or the one after a release."""
         with self._lock:
             while self._due_at and self._due_at[0] <= time.monotonic():
                 heapq.heappop(self._due_at)
@@ -156,10 +153,10 @@ RENEWAL_SECONDS = 1.0
 
 
 class Lease:
-    """The runner's claim on its sagas: renewed from `start` to `stop`. `runner_id`: None until the
-    database has it.
+    """The runner's claim on its sagas: renewed from `start` to `stop`.
 
-    `parked`: how many sagas wait for a person, as of the last renewal.
+    `runner_id`: None until the first renewal. `parked`: how many sagas wait for an operator, as of
+    the last renewal.
     """
 
     def __init__(self, *, on_first: Callable[[], None]) -> None:
@@ -178,7 +175,7 @@ class Lease:
         self._thread.join()
 
     def check(self) -> None:
-        """Raises RuntimeError once it has died: a bug, and nothing may go on without it."""
+        """Raises RuntimeError if its thread has died: a bug, and no saga may be run without it."""
         if not self._thread.is_alive():
             raise RuntimeError("the runner's lease thread has died")
 
@@ -189,9 +186,9 @@ class Lease:
         self._if_the_database_is_there(self._sign_off)
         store.close()
 
-    def _if_the_database_is_there(self, tell: Callable[[], None]) -> None:
+    def _if_the_database_is_there(self, write: Callable[[], None]) -> None:
         try:
-            tell()
+            write()
         except (DatabaseError, InterfaceError) as error:
             log.warning("lease of runner %s: %s", self.runner_id, error)
             store.close()

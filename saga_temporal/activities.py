@@ -1,10 +1,10 @@
-"""What the workflow has others do: each call by a thread of the worker. Before a call it is written
-where the saga stands, so a saga is never further than its row says.
+"""The workflow's activities, which threads of the worker run. The saga's row is written before each
+call, so a saga is never further than its row says.
 
-An activity may run twice (its worker died, its answer was lost): the barrier answers the second
-call as the first, and a row that was written stays as it is. One whose saga has gone on without it
-calls nobody. While a call takes long its worker tells Temporal that it is at it, so one that died
-is known to be dead before the call's own time is over.
+An activity may run twice (its worker died, its result was lost): the barrier answers the second
+call like the first, and a row that was written stays as it is. An activity whose saga has gone on
+without it makes no call. During a long call the worker sends heartbeats, so Temporal knows that a
+worker has died before the call's own time is over.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ from saga_temporal import store
 from saga_temporal.workflow import CALL, WRITE, Answered, DueCall
 
 T = TypeVar("T")
-TELL_SECONDS = 1.0
-"""How often Temporal is told that an activity goes on: well below its HEARTBEAT_SECONDS."""
+BEAT_SECONDS = 1.0
+"""The period of heartbeats: well below the workflow's HEARTBEAT_SECONDS."""
 
 
 class Due(msgspec.Struct, frozen=True):
@@ -37,24 +37,24 @@ class Due(msgspec.Struct, frozen=True):
 
 
 class Activities:
-    """`threads`: as many as there are activities at once."""
+    """`threads`: as many as activities may run at once."""
 
     def __init__(self, *, participants: Participants, threads: Executor) -> None:
         self._participants, self._threads = participants, threads
 
     @activity.defn(name=CALL)
     async def call(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Writes where the saga stands, then asks for the step. An Answered."""
+        """Writes where the saga stands, then calls the step. Returns an Answered."""
         return await self._in_thread(partial(self._call, given))
 
     @activity.defn(name=WRITE)
     async def write(self, row: dict[str, Any]) -> None:
-        """Raises what keeps the database from it: the activity is then tried again."""
+        """Writes the row. Raises the database's errors: Temporal then retries the activity."""
         await self._in_thread(partial(self._write, row))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         given = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        while not (await asyncio.wait([given], timeout=TELL_SECONDS))[0]:
+        while not (await asyncio.wait([given], timeout=BEAT_SECONDS))[0]:
             activity.heartbeat()
         return await given
 
@@ -78,11 +78,13 @@ class Activities:
         if not with_database(lambda: store.write(row)):
             raise ApplicationError("its saga has gone on without it", non_retryable=True)
         failpoints.reach("temporal.written")
-        if row["ended"]:  # there is room for another one
+        if row["ended"]:  # there is room for another saga
             wakeups.notify(service=store.SERVICE, channel=store.CHANNEL)
 
     def _asked(self, due: Due) -> CallResult:
-        """A command that can't be made is a fault: its page is wrong, and a person is to see it."""
+        """A command that can't be built is a fault: the definition is wrong, and the saga is
+        parked.
+        """
         try:
             return self._participants.ask(endpoint=endpoint_of(progress=due.progress), sagas=[due])[
                 0
@@ -98,7 +100,7 @@ def _answered(answer: CallResult) -> Answered:
 
 
 def with_database(work: Callable[[], T]) -> T:
-    """A connection that failed is thrown away: the next one is new."""
+    """Closes a connection that failed: the next statement makes a new one."""
     try:
         return work()
     except (DatabaseError, InterfaceError):

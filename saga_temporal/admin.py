@@ -1,4 +1,4 @@
-"""Sagas on Temporal, each with its steps and what people did to it on one page."""
+"""Sagas on Temporal: steps and interventions of a saga on one page."""
 
 from django.contrib import admin
 from django.db.models import QuerySet

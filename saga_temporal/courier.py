@@ -1,10 +1,11 @@
-"""Tells Temporal what the doors have written down: sagas that are to begin, decisions, and what
-people ask. Each is told until it is marked; Temporal, and the workflow, take it once.
+"""The courier: passes the rows that the doors have written on to Temporal: sagas to begin,
+decisions and interventions. Each is sent until it is marked as sent; Temporal and the workflow take
+it once.
 
-The workflow's id is the saga's: one that runs, or has run, is not begun again. Where Temporal does
-not know of one (its server has lost it, or it has ended), it is begun from where its row stands, if
-there is something left to do; and so is one that stands still, in place of the workflow that has
-it, for a server that was killed may have lost the task that was to move it.
+The workflow's id is the saga's, so a workflow that runs or has run is not begun again. A saga whose
+workflow Temporal does not know (its server has lost it, or it has ended) is begun from its row, if
+something is left to do. So is a stalled saga, whose workflow is terminated: a server that was
+killed may have lost the task that would move it.
 """
 
 import asyncio
@@ -36,38 +37,39 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 AT_ONCE = 100
 MOST_RUNNING = 50
-"""Sagas that Temporal is at, without those that wait for somebody. What comes beyond waits in its
-row: a server that has more to do than it can spends its time on tries that are too late.
+"""Sagas that run on Temporal, without waiting and parked sagas. Further sagas wait in their rows:
+an overloaded server spends its time on attempts that are too late.
 """
 LOST_SECONDS = 45.0
-"""One of which nothing was written for so long, while Temporal could be told of others, is begun
-anew: longer than a call, its repetition on another worker and the pauses between (`workflow`)."""
+"""A saga whose row was not written for so long, while Temporal answered, is begun anew. That is
+longer than a call, its repetition on another worker and the pauses between (`workflow`).
+"""
 TASK_TIMEOUT = timedelta(seconds=5)
-"""A worker that has not said for so long what follows in a workflow is taken for dead."""
+"""A worker that has not completed a workflow task for so long is taken for dead."""
 
 
 class Courier:
-    """`threads`: where it waits for the database."""
+    """`threads`: for the database's statements."""
 
     def __init__(self, *, client: Client, threads: Executor) -> None:
         self._client, self._threads = client, threads
         self._lost_at = time.monotonic() + LOST_SECONDS
-        self.begun = self.told = 0
+        self.begun = self.sent = 0
 
-    async def tell_all(self) -> bool:
-        """Tells what there is, at most AT_ONCE of each; whether there may be more. Raises RPCError
-        where Temporal can't be told.
+    async def send_all(self) -> bool:
+        """Sends what is due, at most AT_ONCE of each kind; returns whether more may be due. Raises
+        RPCError if Temporal can't be reached.
         """
         try:
-            told = await self._tell_asked()
-            decided = await self._tell_decisions()
+            sent = await self._send_interventions()
+            decided = await self._send_decisions()
             begun = await self._begin_all()
             if time.monotonic() > self._lost_at:
                 await self._begin_lost()
         except Exception:
             self._lost_at = time.monotonic() + LOST_SECONDS  # nothing moves meanwhile
             raise
-        return max(begun, told, decided) == AT_ONCE
+        return max(begun, sent, decided) == AT_ONCE
 
     async def _begin_all(self) -> int:
         found = await self._in_thread(partial(store.not_begun, limit=AT_ONCE, most=MOST_RUNNING))
@@ -81,17 +83,19 @@ class Courier:
         return len(found)
 
     async def _begin_lost(self) -> None:
-        """Begins those anew that stand still."""
+        """Begins stalled sagas anew."""
         find = partial(store.take_lost, limit=AT_ONCE, seconds=LOST_SECONDS)
         for saga in await self._in_thread(find):
-            log.warning("saga %s stands still on Temporal: begun anew from its row", saga.saga_id)
+            log.warning("saga %s stalls on Temporal: begun anew from its row", saga.saga_id)
             asked = await self._in_thread(partial(store.asked_before, saga))
             await self._begin(saga, asked, is_anew=True)
 
     async def _begin(
         self, saga: StoredSaga, asked: AskedOf | None = None, *, is_anew: bool = False
     ) -> None:
-        """`asked`: what it is begun for, where it has run before. `is_anew`: it ends what runs."""
+        """`asked`: the intervention for which a past saga begins again. `is_anew`: terminates what
+        runs.
+        """
         is_first = asked is None and not is_anew
         reuse, conflict = WorkflowIDReusePolicy, WorkflowIDConflictPolicy
         try:
@@ -105,14 +109,14 @@ class Courier:
                 if is_anew
                 else conflict.USE_EXISTING,
                 task_timeout=TASK_TIMEOUT,
-                # Its worker is in this process, and is given the first task with the answer.
+                # The worker is in this process, and gets the first task with the answer.
                 request_eager_start=is_first,
             )
         except WorkflowAlreadyStartedError:
             return
 
-    async def _tell_asked(self) -> int:
-        """In the order in which they were asked."""
+    async def _send_interventions(self) -> int:
+        """Sends interventions, in the order in which they were requested."""
         found = await self._in_thread(partial(store.not_told, limit=AT_ONCE))
         for asked in found:
             message = Asked(asked.id, asked.action, asked.reason, asked.version)
@@ -120,11 +124,11 @@ class Courier:
                 saga = await self._in_thread(partial(store.find, asked.saga_id))
                 if saga and (saga.status not in FINAL or saga.status == SagaStatus.COMPLETED):
                     await self._begin(saga, asked)
-            await self._in_thread(partial(_mark_told, asked))
-            self.told += 1
+            await self._in_thread(partial(_mark_sent, asked))
+            self.sent += 1
         return len(found)
 
-    async def _tell_decisions(self) -> int:
+    async def _send_decisions(self) -> int:
         found = await self._in_thread(partial(store.decisions, limit=AT_ONCE))
         for saga_id, step in found:
             await self._signal(saga_id, "decided", step)
@@ -133,7 +137,7 @@ class Courier:
         return len(found)
 
     async def _signal(self, saga_id: str, name: str, given: Any) -> bool:
-        """Whether its workflow runs."""
+        """Sends a signal; returns whether the saga's workflow runs."""
         try:
             await self._client.get_workflow_handle(saga_id).signal(name, given)
         except RPCError as error:
@@ -153,7 +157,7 @@ def _mark_begun(saga_ids: list[str]) -> None:
     failpoints.reach("temporal.marked_begun")
 
 
-def _mark_told(asked: AskedOf) -> None:
+def _mark_sent(asked: AskedOf) -> None:
     failpoints.reach("temporal.told")
     store.mark_told([asked.id])
     failpoints.reach("temporal.marked_told")

@@ -1,4 +1,4 @@
-"""What is known here of sagas that run on Temporal, and what is still to be told to it."""
+"""Sagas that run on Temporal, and what is still to be sent to it."""
 
 from django.db import models
 from django.db.models import Q
@@ -15,9 +15,9 @@ class Definition(conducted.Definition):
 class Saga(conducted.Saga):
     """Where one saga stood when its workflow last wrote it.
 
-    `version` is the fence: the workflow counts what it writes, and an older one is not written.
-    `begun_at`: since when Temporal has its workflow. `decided_step`: a step that was decided, of
-    which the workflow has not been told yet.
+    `version` is the fence: the workflow counts its writes, and an older write is refused.
+    `begun_at`: since when Temporal has its workflow. `decided_step`: a step that is decided, which
+    is still to be sent to the workflow.
     """
 
     begun_at = models.DateTimeField(null=True, blank=True)
@@ -58,8 +58,8 @@ class SagaStep(conducted.SagaStep):
 
 
 class Intervention(participant.Intervention):
-    """What a person did to a saga. `version`: of the saga's row, when it was asked for.
-    `told_at`: since when the workflow knows of it; null where it has still to be told.
+    """What an operator did to a saga. `version`: of the saga's row at the request. `told_at`: when
+    it was sent to the workflow; null: not yet.
     """
 
     granted = "SELECT, INSERT, UPDATE (told_at)"

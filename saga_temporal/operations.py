@@ -1,4 +1,4 @@
-"""What comes in by the doors: each is a row first, and the courier tells Temporal of it."""
+"""The operations of the doors: each writes rows, which the courier sends to Temporal."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -24,14 +24,14 @@ SERVICE = store.SERVICE
 
 
 class Standing(NamedTuple):
-    """Where a saga stands, as its row has it."""
+    """Where a saga stands, by its row."""
 
     status: SagaStatus
     progress: Progress
 
 
 def start(*, contexts: Sequence[Context]) -> None:
-    """Writes a saga for each of these that is not known yet: Temporal is told of it, now or later.
+    """Writes a saga for each context that has none yet; the courier begins it, now or later.
 
     Notifies after its own commit, so it must not be called within a transaction.
     """
@@ -50,7 +50,7 @@ def start(*, contexts: Sequence[Context]) -> None:
 
 
 def decided(*, steps: Sequence[tuple[str, str]]) -> None:
-    """Has the sagas go on that rest at these steps (saga id and step): they are decided by now."""
+    """Wakes the sagas that wait at these steps (saga id, step), which are decided now."""
     failpoints.reach("temporal.before_decided")
     found = store.decided(steps=steps)
     failpoints.reach("temporal.decided")
@@ -61,10 +61,10 @@ def decided(*, steps: Sequence[tuple[str, str]]) -> None:
 def compensate(
     *, saga_id: str, requested_by: str, reason: str = "", may_return: bool = True
 ) -> Refused | None:
-    """Stops a saga that has not passed its pivot and undoes it; undoes a completed one, a return
-    (`may_return`: whether that is theirs to ask).
+    """Stops and undoes a saga that has not passed its pivot; returns a completed saga.
 
-    None: it is on its way. Refused: already_undone, past_pivot, needs_operator. Raises UnknownSaga.
+    `may_return`: whether the caller may ask for a return. None: requested. Refused: already_undone,
+    past_pivot, needs_operator. Raises UnknownSaga.
     """
     return _intervene(
         saga_id,
@@ -80,7 +80,7 @@ def retry(*, saga_id: str, requested_by: str, reason: str = "") -> Refused | Non
 
 
 def skip(*, saga_id: str, requested_by: str, reason: str) -> Refused | None:
-    """Goes on without the call of a parked saga: a person has seen to it otherwise.
+    """Goes on without the call of a parked saga: an operator has seen to it otherwise.
 
     Refused: nothing_to_retry. Raises UnknownSaga.
     """
@@ -95,8 +95,8 @@ def _intervene(
     reason: str,
     decide: Callable[[Standing], PlannedIntervention | Refused],
 ) -> Refused | None:
-    """Lock, decide, write; the courier is woken once it is committed. A parked saga is not parked
-    any more from then on, so that nobody asks for a second thing meanwhile.
+    """Locks, decides and writes; wakes the courier after the commit. Un-parks a parked saga at
+    once, so that no second intervention is accepted meanwhile.
     """
     with transaction.atomic(using=SERVICE):
         row = (
@@ -134,15 +134,15 @@ def _standing(row: Saga) -> Standing:
 
 
 def _apply(row: Saga, planned: PlannedIntervention) -> None:
-    """What is seen of it until its workflow has written where it stands then."""
+    """Updates the row until the workflow writes where the saga stands then."""
     if planned.transition is None:
         Saga.objects.filter(pk=row.saga_id).update(stop_requested_at=Now())
         return
     status = planned.transition.status
-    there = planned.transition.progress
+    progress = planned.transition.progress
     Saga.objects.filter(pk=row.saga_id).update(
         status=SagaStatus.COMPENSATING if status in FINAL else status,
-        direction=Direction.UNDO if there.direction is Direction.UNDO else row.direction,
+        direction=Direction.UNDO if progress.direction is Direction.UNDO else row.direction,
         parked_at=None,
         parked_reason="",
         finished_at=None,

@@ -1,4 +1,4 @@
-"""Looking at sagas: each state as all coordinators answer it; and those that should move."""
+"""Reads sagas: their states, in the form of all coordinators, and stalled sagas."""
 
 from contracts.states import Complaint
 from coordination.saga_log import SagaLog
@@ -6,7 +6,7 @@ from participant import sql
 from saga_temporal.store import SERVICE
 
 STALL_SECONDS = 30
-"""Nothing is written of it for so long: more than a call and its repetition on another worker."""
+"""A saga's row is not written for so long: more than a call and its repetition take."""
 _LOG = SagaLog(service=SERVICE)
 saga, state, state_of, summary_of = _LOG.saga, _LOG.state, _LOG.state_of, _LOG.summary_of
 sagas, summaries, of_status = _LOG.sagas, _LOG.summaries, _LOG.of_status
@@ -20,8 +20,8 @@ _STALLS = """
 
 
 def stalls(*, limit: int) -> list[Complaint]:
-    """Sagas that should move and don't: the worker, or Temporal's server, may be away, or may have
-    lost them.
+    """Sagas that should move and don't: the worker or Temporal's server may be away, or have lost
+    them.
     """
     rows = sql.execute(service=SERVICE, sql=_STALLS, values=[STALL_SECONDS])
     if not rows:
@@ -31,7 +31,7 @@ def stalls(*, limit: int) -> list[Complaint]:
         Complaint(
             what=f"{len(rows)} sagas on Temporal do not move: {named}",
             since=rows[0][2],
-            do="see the worker and Temporal's server above; what Temporal has lost is begun anew"
-            " from its row, by itself",
+            do="see the worker and Temporal's server above; sagas that Temporal has lost are begun"
+            " anew by themselves",
         )
     ]

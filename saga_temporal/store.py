@@ -1,5 +1,5 @@
-"""All SQL of saga_temporal: sagas in, what their workflows write of them, and what these have still
-to be told. Times are the database's own.
+"""All SQL of saga_temporal: starts sagas, writes their workflows' progress, and finds what is still
+to be sent to them. Times are the database's.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,13 +12,14 @@ from participant import sql
 
 SERVICE = "saga_temporal"
 CHANNEL = "courier"
-"""The channel that wakes who tells Temporal."""
+"""The channel that wakes the courier."""
 LOST_VERSIONS = 2
-"""By so many a saga's version grows that is begun anew: its former workflow may write the next."""
+"""By how much the version of a saga grows that is begun anew: its old workflow may write one more.
+"""
 
 
 class StoredSaga(NamedTuple):
-    """A saga as its row has it. `seconds`: until its deadline."""
+    """A saga's row. `seconds`: until its deadline."""
 
     saga_id: str
     status: str
@@ -37,7 +38,7 @@ class StoredSaga(NamedTuple):
 
 
 class AskedOf(NamedTuple):
-    """What a person asks of a saga, of which its workflow has not been told yet."""
+    """An intervention that is still to be sent to the saga's workflow."""
 
     id: int
     saga_id: str
@@ -47,13 +48,13 @@ class AskedOf(NamedTuple):
 
 
 def start(*, saga: Saga, contexts: Sequence[Context], seconds: float) -> list[str]:
-    """Writes those sagas that are not known yet; their ids (`saga_log`)."""
+    """Writes the sagas that are not known yet; returns their ids (`saga_log`)."""
     return saga_log.start(service=SERVICE, saga=saga, contexts=contexts, seconds=seconds)
 
 
 def write(row: dict[str, Any]) -> bool:
-    """What a workflow tells of its saga: where it stands, and what came of its steps. What was
-    written already stays as it is. False: what is known is newer.
+    """Writes a workflow's row of its saga and the saga's steps. A row that was written already
+    stays as it is. False: the stored row is newer.
     """
     if _rows(_WRITE, [sql.as_json(row)]):
         return True
@@ -62,24 +63,24 @@ def write(row: dict[str, Any]) -> bool:
 
 
 def not_begun(*, limit: int, most: int) -> list[StoredSaga]:
-    """Those of which Temporal has not been told, oldest first; none while `most` run there that
-    wait for nobody.
+    """Sagas that are to be begun on Temporal, oldest first; as many as there is room for below
+    `most`, not counting waiting and parked sagas.
     """
     statement = f"{_READ} WHERE begun_at IS NULL ORDER BY started_at LIMIT ({_ROOM})"
     return [StoredSaga(*row) for row in _rows(statement, [limit, most])]
 
 
 def take_lost(*, limit: int, seconds: float) -> list[StoredSaga]:
-    """Those that should move, and of which nothing was written for so long beyond the time of the
-    call that is due: each is taken once in that time. What its workflow, if there is one, writes
-    from now on is too old.
+    """Takes sagas that should move, but whose rows were not written for so long beyond the time of
+    the call that is due; each at most once in that time. Fences off what their workflows still
+    write.
     """
     found = [row[0] for row in _rows(_TAKE_LOST, [seconds, limit])]
     return [StoredSaga(*row) for row in _rows(f"{_READ} WHERE saga_id = ANY(%s)", [found])]
 
 
 def asked_before(saga: StoredSaga) -> AskedOf | None:
-    """What was asked of one that was taken as lost, as it stood before."""
+    """The intervention that was requested of a lost saga before it was taken."""
     found = _rows(_ASKED_BEFORE, [saga.saga_id, saga.version - LOST_VERSIONS])
     return AskedOf(*found[0]) if found else None
 
@@ -90,7 +91,7 @@ def find(saga_id: str) -> StoredSaga | None:
 
 
 def mark_begun(saga_ids: Iterable[str]) -> None:
-    """Temporal has these."""
+    """Marks sagas that are on Temporal."""
     _rows(
         "UPDATE saga_temporal_saga SET begun_at = coalesce(begun_at, now())"
         " WHERE saga_id = ANY(%s)",
@@ -99,23 +100,23 @@ def mark_begun(saga_ids: Iterable[str]) -> None:
 
 
 def not_told(*, limit: int) -> list[AskedOf]:
-    """What people have asked, in that order, of sagas that Temporal has."""
+    """Interventions to be sent, in their order, of sagas that are on Temporal."""
     return [AskedOf(*row) for row in _rows(_NOT_TOLD, [limit])]
 
 
 def mark_told(ids: Iterable[int]) -> None:
-    """Their workflows know of these."""
+    """Marks interventions as sent."""
     _rows("UPDATE saga_temporal_intervention SET told_at = now() WHERE id = ANY(%s)", [list(ids)])
 
 
 def decided(*, steps: Sequence[tuple[str, str]]) -> int:
-    """Has the workflows of these be told (saga id, step) that are open here; of how many."""
+    """Records decided steps (saga id, step) of open sagas, to be sent; returns how many."""
     values = [sql.rows({"saga_id": saga_id, "step": step} for saga_id, step in steps)]
     return len(_rows(_DECIDED, values))
 
 
 def decisions(*, limit: int) -> list[tuple[str, str]]:
-    """Those of which their workflows have not been told: saga id and step."""
+    """Decided steps to be sent: saga id and step."""
     statement = """
         SELECT saga_id, decided_step FROM saga_temporal_saga
         WHERE decided_step <> '' AND begun_at IS NOT NULL ORDER BY saga_id LIMIT %s
@@ -124,13 +125,13 @@ def decisions(*, limit: int) -> list[tuple[str, str]]:
 
 
 def mark_decided(steps: Sequence[tuple[str, str]]) -> None:
-    """Their workflows know of these."""
+    """Marks decided steps as sent."""
     values = [sql.rows({"saga_id": saga_id, "step": step} for saga_id, step in steps)]
     _rows(_DECIDED_TOLD, values)
 
 
 def forget_sagas(*, saga_ids: Sequence[str], seconds: float) -> set[str]:
-    """Deletes those that ended longer ago than that; those that are left (`saga_log`)."""
+    """Deletes the sagas that ended more than `seconds` ago; returns the ids left (`saga_log`)."""
     return saga_log.forget_sagas(service=SERVICE, saga_ids=saga_ids, seconds=seconds)
 
 
@@ -155,7 +156,7 @@ _ROOM = """
     SELECT greatest(0, least(%s::bigint, %s::bigint - count(*))) FROM saga_temporal_saga
     WHERE finished_at IS NULL AND begun_at IS NOT NULL AND parked_at IS NULL
       AND waiting_since IS NULL
-      -- One that it has lost takes nobody's place.
+      -- A saga that Temporal has lost takes no place.
       AND greatest(updated_at, begun_at) > now() - interval '60 seconds'
 """
 
@@ -184,8 +185,8 @@ _NOT_TOLD = """
     WHERE told_at IS NULL AND begun_at IS NOT NULL ORDER BY asked.id LIMIT %s
 """
 
-# Two parts: where the saga stands, if nobody has written something newer (`moved`), and what is
-# known by now of the steps that were called (`logged`).
+# Two parts: where the saga stands, unless the row is newer (`moved`), and the records of the steps
+# that were called (`logged`).
 _WRITE = """
     WITH made AS (
         SELECT * FROM json_to_record(%s::json) AS v (
@@ -206,7 +207,7 @@ _WRITE = """
             failure_undone = coalesce(made.failure_undone, false),
             parked_at = CASE WHEN made.parked THEN now() END,
             parked_reason = coalesce(made.reason, ''),
-            -- The time that it has waited for a decision is not of its own.
+            -- Waiting for a decision does not count towards the deadline.
             deadline_at = CASE WHEN made.until IS NULL AND waiting_since IS NOT NULL
                                THEN deadline_at + (clock_timestamp() - waiting_since)
                                ELSE deadline_at END,

@@ -1,7 +1,7 @@
 """Temporal's worker, and the courier, as a component of the service's worker process.
 
-The package `temporalio` is imported here alone, with what it runs, and not before a worker starts:
-a clone without it has all else.
+The package `temporalio` is imported only by this module and those that it imports, when a worker
+starts: everything else works without it.
 """
 
 import asyncio
@@ -9,9 +9,8 @@ import hashlib
 import inspect
 import logging
 import threading
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -41,16 +40,17 @@ from saga_temporal.workflow import QUEUE, SagaWorkflow
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
-"""How often the courier looks without a wake-up: it finds what a crash left."""
+"""How often the courier looks without a wake-up, for what a crash left."""
 CALLS_AT_ONCE = 20
 WORKFLOWS_CACHED = 2000
 STICKY = timedelta(seconds=3)
-"""Temporal waits so long for the worker that has a workflow in memory, then gives it to any."""
+"""How long Temporal waits for the worker that has a workflow in memory before any gets it."""
 DRAIN = timedelta(seconds=5)
-"""What a worker that stops is at may go on for so long."""
+"""How long activities may go on after their worker is stopped."""
 BUILD = hashlib.sha256(inspect.getsource(workflow).encode()).hexdigest()[:16]
-"""As Temporal shows it beside what a worker has done. Where none is given, the SDK compiles every
-module of the process to make one: seconds of CPU at each start."""
+"""Temporal shows it beside a worker's work. Without it the SDK compiles every module of the process
+to make one: seconds of CPU at each start.
+"""
 CONNECT_SECONDS = 5.0
 
 
@@ -68,15 +68,15 @@ class TemporalComponent:
 
     def counters(self) -> dict[str, int]:
         courier = self._courier
-        own = {"sagas_begun": courier.begun, "asked": courier.told} if courier else {}
+        own = {"sagas_begun": courier.begun, "asked": courier.sent} if courier else {}
         return {**own, **self._participants.counters(), "temporal_up": int(not self._complaint)}
 
     def complaints(self) -> list[Complaint]:
-        """That Temporal can't be reached."""
+        """Whether Temporal can't be reached, and why."""
         return [self._complaint] if self._complaint else []
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set; a server that is away is waited for."""
+        """Runs until `stop` is set; waits for a server that is away."""
         while not stop.is_set():
             try:
                 asyncio.run(self._run(stop))
@@ -89,16 +89,17 @@ class TemporalComponent:
         client = await _connected()
         woken = _Flag()
         threads = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="activity")
+        activities = Activities(participants=self._participants, threads=threads)
         worker = Worker(
             client,
             task_queue=QUEUE,
             workflows=[SagaWorkflow],
-            activities=_activities(self._participants, threads),
+            activities=[activities.call, activities.write],
             max_concurrent_activities=CALLS_AT_ONCE,
             max_cached_workflows=WORKFLOWS_CACHED,
             sticky_queue_schedule_to_start_timeout=STICKY,
             graceful_shutdown_timeout=DRAIN,
-            # It is pure by the linter's rule (.importlinter), and the sandbox costs CPU.
+            # The workflow is pure by the linter's rule (.importlinter), and the sandbox costs CPU.
             workflow_runner=UnsandboxedWorkflowRunner(),
             build_id=BUILD,
         )
@@ -106,15 +107,15 @@ class TemporalComponent:
         with wakeups.listening(service=store.SERVICE, channel=store.CHANNEL, flag=woken):
             async with worker:
                 while not stop.is_set():
-                    await self._tell(self._courier, woken, stop)
+                    await self._send(self._courier, woken, stop)
 
-    async def _tell(self, courier: Courier, woken: "_Flag", stop: threading.Event) -> None:
+    async def _send(self, courier: Courier, woken: "_Flag", stop: threading.Event) -> None:
         woken.clear()
         try:
-            is_more = await courier.tell_all()
+            is_more = await courier.send_all()
             self._backoff.went_well()
             self._complaint = None
-        except Exception as error:  # noqa: BLE001 -- as above: of Temporal, or of the database
+        except Exception as error:  # noqa: BLE001 -- as above: a fault of Temporal or the database
             is_more = False
             self._complain(error)
         if not (is_more or stop.is_set()):
@@ -124,20 +125,14 @@ class TemporalComponent:
         log.warning("Temporal at %s: %r", settings.TEMPORAL["address"], error)
         why = error.message if isinstance(error, RPCError) else sql.category(error)
         self._complaint = Complaint(
-            what=f"sagas are not told to Temporal at {settings.TEMPORAL['address']}: {why}"[:500],
+            what=f"sagas can't be sent to Temporal at {settings.TEMPORAL['address']}: {why}"[:500],
             since=self._complaint.since if self._complaint else datetime.now(UTC),
-            do="Look at Temporal's server, and at TEMPORAL_ADDRESS and the like; they go on by"
-            " themselves.",
+            do="Check Temporal's server and the TEMPORAL_ settings; they then go on by themselves.",
         )
 
 
-def _activities(participants: Participants, threads: Executor) -> list[Any]:
-    activities = Activities(participants=participants, threads=threads)
-    return [activities.call, activities.write]
-
-
 class _Flag:
-    """Set by other threads, waited for in the loop."""
+    """A flag that other threads set, and the event loop waits for."""
 
     def __init__(self) -> None:
         self._loop, self._event = asyncio.get_running_loop(), asyncio.Event()
@@ -156,7 +151,7 @@ class _Flag:
 
 
 async def _connected() -> Client:
-    """Raises RuntimeError where nobody answers there."""
+    """Raises RuntimeError if no server answers."""
     given = settings.TEMPORAL
     tls: bool | TLSConfig = bool(given["tls"])
     if given["ca"] or given["certificate"]:

@@ -1,12 +1,12 @@
-"""The workflow: a saga's page, run on Temporal. It reads no clock, no chance and no table but by
-Temporal, so that what it did can be done again from its history, by any worker.
+"""The workflow: runs a saga's definition on Temporal. It takes time and randomness from Temporal
+only, and reads no table, so any worker can replay it from its history.
 
-    the call that is due -> what follows (coordination.engine) -> the next call, or a wait
+    the call that is due -> its transition (coordination.engine) -> the next call, or a wait
 
-A saga goes by the rows that it was begun with, whatever the catalogue says since. Each call takes
-with it what is to be written of the saga before it (`activities`). It waits for a decision, or a
-person, as long as that takes: a signal ends the wait. One that goes on for very long begins anew
-from where it stands (continue-as-new), so that its history does not grow without end.
+A saga goes by the steps that it was begun with, whatever the catalogue has since. Each call carries
+the row that is written before it (`activities`). The workflow waits for a decision or an operator
+as long as that takes: a signal ends the wait. A very long workflow begins anew from where it stands
+(continue-as-new), so that its history stays bounded.
 """
 
 from collections import deque
@@ -28,20 +28,20 @@ from coordination.engine import CallResult, Fault, Postponed, Progress, Transiti
 NAME, QUEUE = "saga", "dueto-sagas"
 CALL, WRITE = "call", "write"
 WRITE_SECONDS = 10.0
-"""For a statement, its limits, and a new connection."""
+"""For a statement within its time limits, and a new connection."""
 HEARTBEAT_SECONDS = 5.0
-"""An activity of which nothing is heard for so long is given to a worker anew."""
+"""An activity without a heartbeat for so long is given to another worker."""
 OVERDUE_SECONDS = 5.0
-"""A service ends its overdue steps by itself; one that it has not told of by then is asked."""
+"""A service ends its overdue steps by itself; after so long without its outcome it is called."""
 AGAIN = RetryPolicy(
     initial_interval=timedelta(seconds=0.2), maximum_interval=timedelta(seconds=3.0)
 )
-"""Of an activity that could not write, or whose worker died: without an end. What a participant
-answers, or that it does not, is no failure of the activity: the engine decides on it."""
+"""Retries of an activity that could not write, or whose worker died: without end. A participant's
+refusal or fault is no failure of the activity: the engine decides on it."""
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What a person asks. `version`: of the saga as they saw it."""
+    """An intervention. `version`: of the saga as its requester saw it."""
 
     id: int
     action: str
@@ -50,8 +50,9 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """All there is to know of a saga to go on with it. `seconds`: until it is turned back, without
-    the time that it waits. `asked`: what was asked of it that nobody has looked at yet.
+    """All that a workflow needs to go on with a saga. `seconds`: until it is turned back, without
+    the time that it waits. `asked`: interventions that are not handled yet; `known`: ids of all
+    others.
     """
 
     context: Context
@@ -69,7 +70,7 @@ class State(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class DueCall(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What a worker needs to know for a call. `row`: what is written first."""
+    """The input of a call's activity. `row`: is written first."""
 
     context: Context
     step: Step
@@ -79,7 +80,7 @@ class DueCall(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Answered(msgspec.Struct, omit_defaults=True):
-    """What came of a call: one of these."""
+    """The result of a call: one of these."""
 
     outcome: Outcome | None = None
     fault: str | None = None
@@ -104,15 +105,15 @@ class SagaWorkflow:
 
     @workflow.signal
     def decided(self, step: str) -> None:
-        """A step of it is decided by now: who was answered that it waits asks again."""
+        """The step is decided now: a workflow that waits for it calls it again."""
         self._decided.add(step)
 
     @workflow.signal
     def asked(self, given: dict[str, Any]) -> None:
-        """A person asks something of it. Told twice, it counts once."""
-        self._hear(msgspec.convert(given, Asked))
+        """An intervention. Sent twice, it counts once."""
+        self._take(msgspec.convert(given, Asked))
 
-    def _hear(self, asked: Asked) -> None:
+    def _take(self, asked: Asked) -> None:
         if asked.id in self._known:
             return
         self._known.add(asked.id)
@@ -123,7 +124,7 @@ class SagaWorkflow:
 
     @workflow.run
     async def run(self, given: dict[str, Any]) -> str:
-        """Its status in the end. `given`: a State."""
+        """Runs the saga; returns its final status. `given`: a State."""
         state = msgspec.convert(given, State)
         self._context, self._version = state.context, state.version
         self._deadline = workflow.now() + timedelta(seconds=state.seconds)
@@ -132,7 +133,7 @@ class SagaWorkflow:
         self._known |= set(state.known)
         self._is_stopped |= state.is_stopped
         for asked in state.asked:
-            self._hear(asked)
+            self._take(asked)
         progress = Progress(
             steps=state.steps,
             position=state.position,
@@ -141,41 +142,43 @@ class SagaWorkflow:
             failure=state.failure,
         )
         begun = _again(progress)
-        move = self._next_asked(begun) or begun
+        transition = self._next_asked(begun) or begun
         while True:
-            self._note(move)
+            self._note(transition)
             is_long = workflow.info().is_continue_as_new_suggested()
-            if is_long and move.is_on_its_way and not self._records:
-                self._begin_anew(move.progress)
-            following = await self._after(move)
+            if is_long and transition.is_on_its_way and not self._records:
+                self._begin_anew(transition.progress)
+            following = await self._after(transition)
             if following is None:
-                return move.status
-            move = following
+                return transition.status
+            transition = following
 
-    async def _after(self, move: Transition) -> Transition | None:
+    async def _after(self, transition: Transition) -> Transition | None:
         """The next transition; None at its end."""
-        if move.status in FINAL:
-            await self._write(move)
-            return self._not_the_end(move)
-        if move.status is SagaStatus.PARKED:
-            await self._write(move)
-            return await self._person(move)
-        if move.waits:
-            await self._write(move)
-            await self._decision(move)
-            return _again(move.progress)
-        if move.seconds:
-            if self._records or move.status is not self._written:
-                await self._write(move)
-            await self._wait(lambda: bool(self._turned_back(move.progress)), move.seconds)
-            return _again(move.progress)
-        return self._turned_back(move.progress) or await self._call(move)
+        if transition.status in FINAL:
+            await self._write(transition)
+            return self._not_the_end(transition)
+        if transition.status is SagaStatus.PARKED:
+            await self._write(transition)
+            return await self._person(transition)
+        if transition.waits:
+            await self._write(transition)
+            await self._decision(transition)
+            return _again(transition.progress)
+        if transition.seconds:
+            if self._records or transition.status is not self._written:
+                await self._write(transition)
+            await self._wait(
+                lambda: bool(self._turned_back(transition.progress)), transition.seconds
+            )
+            return _again(transition.progress)
+        return self._turned_back(transition.progress) or await self._call(transition)
 
-    def _note(self, move: Transition) -> None:
-        """Of the step that was called: to be written with what comes next."""
-        record, now = move.record, workflow.now()
+    def _note(self, transition: Transition) -> None:
+        """Keeps the record of the step that was called, to be written with the next row."""
+        record, now = transition.record, workflow.now()
         if record:
-            step = move.progress.steps[record.position]
+            step = transition.progress.steps[record.position]
             fields = msgspec.structs.asdict(record)
             result = fields.pop("result")
             data = dict(result.data) if result else None
@@ -184,20 +187,20 @@ class SagaWorkflow:
             if result:
                 self._context = projection.with_result(
                     context=self._context,
-                    steps=move.progress.steps,
+                    steps=transition.progress.steps,
                     step=step.name,
                     outcome=result,
                 )
         self._entered = now
 
-    async def _call(self, move: Transition) -> Transition:
-        progress, step = move.progress, move.progress.step
+    async def _call(self, transition: Transition) -> Transition:
+        progress, step = transition.progress, transition.progress.step
         due = DueCall(
             context=self._context,
             step=step,
             direction=progress.direction,
             failure=progress.failure,
-            row=self._row(move),
+            row=self._row(transition),
         )
         found = await workflow.execute_activity(
             CALL,
@@ -207,47 +210,47 @@ class SagaWorkflow:
             retry_policy=AGAIN,
             summary=f"{progress.direction} {step.name}",
         )
-        self._is_written(move)
+        self._is_written(transition)
         answer = msgspec.convert(found, Answered).result
         draw = workflow.random().random()
         following = engine.after(progress=progress, answer=answer, draw=draw)
         return engine.after_a_stop(transition=following) if self._is_stopped else following
 
-    async def _write(self, move: Transition) -> None:
+    async def _write(self, transition: Transition) -> None:
         await workflow.execute_activity(
             WRITE,
-            self._row(move),
+            self._row(transition),
             start_to_close_timeout=timedelta(seconds=WRITE_SECONDS),
             heartbeat_timeout=timedelta(seconds=HEARTBEAT_SECONDS),
             retry_policy=AGAIN,
-            summary=str(move.status),
+            summary=str(transition.status),
         )
-        self._is_written(move)
+        self._is_written(transition)
 
-    def _is_written(self, move: Transition) -> None:
+    def _is_written(self, transition: Transition) -> None:
         self._version += 1
-        self._records, self._written = [], move.status
+        self._records, self._written = [], transition.status
 
-    def _row(self, move: Transition) -> dict[str, Any]:
-        """What is known of the saga now, as JSON; what is left out is null there."""
-        there, ended = move.progress, move.status in FINAL
+    def _row(self, transition: Transition) -> dict[str, Any]:
+        """The saga's row as JSON; fields that are left out are null in SQL."""
+        progress, ended = transition.progress, transition.status in FINAL
         row: dict[str, Any] = {
             "saga_id": self._context.saga_id,
             "version": self._version + 1,
-            "status": move.status,
-            "position": there.position,
-            "current_step": "" if ended else there.step.name,
-            "direction": there.direction,
+            "status": transition.status,
+            "position": progress.position,
+            "current_step": "" if ended else progress.step.name,
+            "direction": progress.direction,
             "ended": ended,
-            "parked": move.status is SagaStatus.PARKED,
-            "reason": move.reason,
+            "parked": transition.status is SagaStatus.PARKED,
+            "reason": transition.reason,
             "steps": self._records,
             "results": self._context.results,
         }
-        if move.waits:
-            row |= {"decided_by": move.waits.decided_by, "until": move.waits.until}
-        if there.failure:
-            failure = msgspec.structs.asdict(there.failure)
+        if transition.waits:
+            row |= {"decided_by": transition.waits.decided_by, "until": transition.waits.until}
+        if progress.failure:
+            failure = msgspec.structs.asdict(progress.failure)
             row |= {f"failure_{name}": value for name, value in failure.items()}
         found: dict[str, Any] = msgspec.to_builtins(row)
         return found
@@ -259,9 +262,9 @@ class SagaWorkflow:
             is_late=workflow.now() >= self._deadline,
         )
 
-    async def _decision(self, move: Transition) -> None:
-        """Until its service tells of the decision, it must be overdue, or a stop is asked for."""
-        until, step = move.waits and move.waits.until, move.progress.step
+    async def _decision(self, transition: Transition) -> None:
+        """Waits until the step is decided, must be overdue, or a stop is requested."""
+        until, step = transition.waits and transition.waits.until, transition.progress.step
         since = workflow.now()
         left = (until - since).total_seconds() if isinstance(until, datetime) else 0.0
         await self._wait(
@@ -270,17 +273,17 @@ class SagaWorkflow:
         self._decided.discard(step.name)
         self._deadline += workflow.now() - since
 
-    async def _person(self, move: Transition) -> Transition:
+    async def _person(self, transition: Transition) -> Transition:
         while True:
             await workflow.wait_condition(lambda: bool(self._asked))
-            if following := self._next_asked(move):
+            if following := self._next_asked(transition):
                 return following
 
-    def _next_asked(self, move: Transition) -> Transition | None:
-        """What follows from what was asked first; None where that was said of another standing."""
+    def _next_asked(self, transition: Transition) -> Transition | None:
+        """The transition of the first intervention; None if it was requested at another version."""
         if not self._asked:
             return None
-        asked, progress = self._asked.popleft(), move.progress
+        asked, progress = self._asked.popleft(), transition.progress
         if asked.version != self._version:
             return None
         match asked.action:
@@ -291,13 +294,13 @@ class SagaWorkflow:
             case _:
                 return engine.give_back(progress=progress, code=STOPPED, detail=asked.reason)
 
-    def _not_the_end(self, move: Transition) -> Transition | None:
-        """What follows where a stop came too late, or a return was asked for already."""
-        if move.status is not SagaStatus.COMPLETED:
+    def _not_the_end(self, transition: Transition) -> Transition | None:
+        """The transition after a stop that came too late, or a return; None at the end."""
+        if transition.status is not SagaStatus.COMPLETED:
             return None
         if self._is_stopped:
-            return engine.after_a_stop(transition=msgspec.structs.replace(move, record=None))
-        return self._next_asked(move)
+            return engine.after_a_stop(transition=msgspec.structs.replace(transition, record=None))
+        return self._next_asked(transition)
 
     async def _wait(self, condition: Any, seconds: float) -> None:
         try:
@@ -306,7 +309,7 @@ class SagaWorkflow:
             return
 
     def _begin_anew(self, progress: Progress) -> None:
-        """Raises: this run ends, and the next one goes on from here."""
+        """Ends this run by raising; the next run goes on from here."""
         state = State(
             context=self._context,
             steps=tuple(progress.steps),
@@ -325,7 +328,7 @@ class SagaWorkflow:
 
 
 def _again(progress: Progress) -> Transition:
-    """The call that is due, to be made now."""
+    """The transition that makes the call that is due now."""
     is_back = progress.direction is Direction.UNDO
     status = SagaStatus.COMPENSATING if is_back else SagaStatus.RUNNING
     return Transition(progress=progress, status=status)

@@ -1,4 +1,4 @@
-"""Charges, to be looked at: the card network is not ours to change."""
+"""Charges, read-only: the card network is not ours."""
 
 from django.contrib import admin
 

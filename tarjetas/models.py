@@ -1,4 +1,4 @@
-"""Charges. Constraints hold what must never break, whatever the code does."""
+"""Charges. Constraints guard the invariants, whatever the code does."""
 
 from django.db import models
 from django.db.models import Q
@@ -10,7 +10,7 @@ from participant.models import TextId
 
 class ChargeStatus(models.TextChoices):
     PROCESSING = "processing"
-    """From `answers_at` on it is captured, whether or not it was asked for since."""
+    """Counts as captured from `answers_at` on, even before the row is updated."""
     CAPTURED = "captured"
     REFUSED = "refused"
     REFUNDED = "refunded"
@@ -18,10 +18,10 @@ class ChargeStatus(models.TextChoices):
 
 
 class Charge(models.Model):
-    """Money that was asked for under a key: taken or refused; given back, or never to be taken.
+    """A charge under a key: processing, captured, refused, refunded or voided.
 
-    A refused one has its code, also where it was voided since. `past`: 0 while the key stands for
-    this charge, afterwards the charge's own id.
+    A refused charge keeps its code when it is voided. `past`: 0 while the key belongs to this
+    charge, afterwards the charge's own id.
     """
 
     granted = "SELECT, INSERT, UPDATE (status, past, refunded_at)"
@@ -49,7 +49,7 @@ class Charge(models.Model):
                 condition=Q(status__in=["refused", "voided"]) | Q(amount__gt=0),
                 name="charge_amount_positive",
             ),
-            models.CheckConstraint(  # NaN, which PostgreSQL takes for the greatest, is none
+            models.CheckConstraint(  # refuses NaN, which PostgreSQL orders above all numbers
                 condition=Q(amount__range=(0, bounds.MOST_MONEY)), name="charge_amount_is_money"
             ),
             models.CheckConstraint(

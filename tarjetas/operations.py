@@ -1,10 +1,10 @@
-"""What the card network does: it takes money, once a key, and gives it back, once.
+"""The operations of the card network: it takes money once a key, and gives it back once.
 
 charge    free key        captured, refused, or processing until the card has answered
-          known key       what was answered first; key_reused where it was for something else
+          known key       the first answer; key_reused if the first charge was another
           voided key      refused: voided
-refund    captured        refunded, whole
-          anything else   voided: a charge on its way finds the key taken, and takes nothing
+refund    captured        refunded in full
+          anything else   voided: a charge that comes later finds the key voided, and takes nothing
 """
 
 import dataclasses
@@ -28,15 +28,15 @@ SERVICE = "tarjetas"
 
 KEY_REUSED, VOIDED = "key_reused", "voided"
 _VOIDED = Refused(VOIDED, "This key was voided before: nothing is taken under it any more.")
-REUSED = Refused(KEY_REUSED, "This key is that of another charge: send a new one.")
+REUSED = Refused(KEY_REUSED, "This key belongs to another charge: send a new one.")
 ERROR = "error"
-"""The status of an answer that tells of no charge: the question was wrong."""
+"""The status of an answer without a charge: the request was wrong."""
 
 Status = ChargeStatus
 
 
 class ChargeRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A charge that is asked for. `saga_id` is empty where it is of no saga."""
+    """A charge to be made. `saga_id`: empty outside of sagas."""
 
     key: str
     saga_id: str
@@ -46,7 +46,7 @@ class ChargeRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fingerprint(self) -> str:
-        """The same where the same is asked for: 12.5 is 12.50."""
+        """Equal for equal requests; 12.5 equals 12.50."""
         amount = self.amount
         if rules.is_chargeable(amount=amount):
             amount = bounds.amount(amount)
@@ -55,8 +55,8 @@ class ChargeRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a charge: captured, refused (with code and detail), or processing, with the
-    seconds after which to ask again; `error` where the key is that of another one.
+    """The state of a charge: captured, refused (with code and detail), or processing (with the
+    seconds after which to ask again); `error` if the key belongs to another charge.
     """
 
     key: str
@@ -68,7 +68,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GivenBack(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a key: refunded, with what was given back, or voided."""
+    """The state of a key after a refund: refunded, with the amount, or voided."""
 
     key: str
     status: str
@@ -76,9 +76,9 @@ class GivenBack(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def charge(*, asked: Sequence[ChargeRequest]) -> list[Answer]:
-    """Takes the money. One answer for each, in order; those that share a key are one charge.
+    """Takes the money. Returns an answer for each request, in order; equal keys are one charge.
 
-    Opens the transaction: what it answers is durable.
+    Opens the transaction: its answers are durable.
     """
     with transaction.atomic(using=SERVICE):
         found = _charged(asked)
@@ -88,22 +88,23 @@ def charge(*, asked: Sequence[ChargeRequest]) -> list[Answer]:
 
 
 def refund(*, keys: Sequence[str]) -> list[GivenBack]:
-    """Gives back whatever was, or may be, taken under each key, however long ago.
+    """Gives back the money taken under each key, however long ago, and voids the key for the
+    future.
 
-    Opens the transaction. Nothing is taken under such a key from then on.
+    Opens the transaction.
     """
     with transaction.atomic(using=SERVICE):
-        back = _given_back(set(keys))
+        refunded = _given_back(set(keys))
         failpoints.reach("network.before_refund")
     failpoints.reach("network.refunded")
-    return [_told(key, back.get(key, [])) for key in keys]
+    return [_back(key, refunded.get(key, [])) for key in keys]
 
 
 def _charged(asked: Sequence[ChargeRequest]) -> dict[str, LockedCharge]:
-    """By key, the charge that it stands for now."""
+    """The charges to which the keys belong now, by key."""
     first = {charge.key: charge for charge in reversed(asked)}
     found: dict[str, LockedCharge] = {}
-    # Again where a key was freed: by us, or by another call since we looked.
+    # Repeated for keys that were freed: here, or by another call meanwhile.
     while missing := first.keys() - found.keys():
         added = store.add_charges(charges=[_row(first[key]) for key in missing])
         found |= {charge.key: charge for charge in added}
@@ -114,7 +115,7 @@ def _charged(asked: Sequence[ChargeRequest]) -> dict[str, LockedCharge]:
 
 
 def _given_back(keys: set[str]) -> dict[str, list[LockedCharge]]:
-    """By key, the charges that are refunded now."""
+    """The charges that are refunded now, by key."""
     store.add_charges(charges=[_tombstone(key) for key in keys])
     locked = _locked(keys)
     captured = [charge for charge in locked if charge.status is Status.CAPTURED]
@@ -129,26 +130,25 @@ def _given_back(keys: set[str]) -> dict[str, list[LockedCharge]]:
 
 
 def _locked(keys: set[str]) -> list[LockedCharge]:
-    """All charges under these keys; those whose card has answered since are captured."""
+    """Locks all charges under these keys; captures those whose card has answered since."""
     if not keys:
         return []
     found = store.lock(keys=keys)
     due = [charge for charge in found if charge.status is Status.PROCESSING and not charge.seconds]
     store.mark(charges=due, status=Status.CAPTURED)
-    return [_captured(charge) if charge in due else charge for charge in found]
+    return [
+        dataclasses.replace(charge, status=Status.CAPTURED) if charge in due else charge
+        for charge in found
+    ]
 
 
 def _is_free(charge: LockedCharge) -> bool:
-    """Whether its key may be used anew; never where it was given up."""
+    """Whether its key may be used again; never after a refund or void."""
     return charge.is_over and charge.status not in (Status.REFUNDED, Status.VOIDED)
 
 
-def _captured(charge: LockedCharge) -> LockedCharge:
-    return dataclasses.replace(charge, status=Status.CAPTURED)
-
-
 def _row(asked: ChargeRequest) -> dict[str, object]:
-    """What was asked for goes in as it came where it can be stored; `detail` tells the rest."""
+    """The row of a new charge; a refused amount is stored as 0, and named in `detail`."""
     refused = rules.refusal(
         saga_id=asked.saga_id,
         saga=asked.saga,
@@ -176,7 +176,7 @@ def _row(asked: ChargeRequest) -> dict[str, object]:
 
 
 def _tombstone(key: str) -> dict[str, object]:
-    """What takes a key that was not charged under yet, so that it never is."""
+    """A voided charge that takes a free key, so that nothing is charged under it."""
     texts = dict.fromkeys(
         ("saga_id", "saga", "payment_method", "fingerprint", "code", "detail"), ""
     )
@@ -192,7 +192,7 @@ def _answer(asked: ChargeRequest, charge: LockedCharge) -> Answer:
     if charge.status is Status.REFUSED:
         return _no(charge, Status.REFUSED, Refused(charge.code, charge.detail))
     if charge.status is Status.PROCESSING:
-        # Rounded up: who comes back then comes once.
+        # Rounded up, so that the caller need come back only once.
         seconds = math.ceil(charge.seconds * 1000) / 1000
         return Answer(
             key=charge.key,
@@ -200,7 +200,7 @@ def _answer(asked: ChargeRequest, charge: LockedCharge) -> Answer:
             amount=charge.amount,
             retry_after_seconds=seconds,
         )
-    # Also where it was refunded since: the first answer again.
+    # The first answer again, also if it was refunded since.
     return Answer(key=charge.key, status=Status.CAPTURED.value, amount=charge.amount)
 
 
@@ -210,7 +210,7 @@ def _no(charge: LockedCharge, status: str, why: Refused) -> Answer:
     )
 
 
-def _told(key: str, refunded: Sequence[LockedCharge]) -> GivenBack:
+def _back(key: str, refunded: Sequence[LockedCharge]) -> GivenBack:
     status = Status.REFUNDED if refunded else Status.VOIDED
     amount = sum((charge.amount for charge in refunded), Decimal(0))
     return GivenBack(key=key, status=status.value, amount=bounds.amount(amount))

@@ -1,4 +1,4 @@
-"""What the network makes of a card: the same answer for the same question, to repeat a run by."""
+"""The network's decision on a charge: deterministic, so that runs can be repeated."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,13 +9,13 @@ from contracts import bounds
 from contracts.outcomes import Refused
 
 SLOW_CARD = "slow_card"
-"""Accepted like any other, once the network has taken its time: what a comparison must notice."""
+"""Accepted after a delay (`PAGOS_SLOW_CARD_SECONDS`), to slow down a run visibly."""
 CLOSED_ACCOUNT = "closed_account"
-"""Accepted like any other; by the time that money is to go back to it, its account is closed, which
-pagos meets (pagos.operations): for a saga that is parked, and mended."""
+"""Accepted, but its account is closed for refunds, which pagos finds (pagos.operations): to see a
+saga parked and mended."""
 ACCEPTED = frozenset({"credit_card", "debit_card", "paypal", SLOW_CARD, CLOSED_ACCOUNT})
 REFUSED = {
-    "invalid_card": Refused(refusals.INVALID_CARD, "The card network knows no such card."),
+    "invalid_card": Refused(refusals.INVALID_CARD, "There is no such card."),
     "card_declined": Refused(refusals.CARD_DECLINED, "The bank declined the charge."),
     "insufficient_funds": Refused(refusals.INSUFFICIENT_FUNDS, "The account has too little."),
     "expired_card": Refused(refusals.EXPIRED_CARD, "The card is past its date."),
@@ -31,10 +31,10 @@ def refusal(
     payment_method: str,
     decline_shares: Mapping[str, float],
 ) -> Refused | None:
-    """None: the card is good for it. Otherwise why it is not.
+    """Why the charge is refused; None: it is accepted.
 
-    `decline_shares`: by saga ("": all others) the share (0 to 1) that is declined whatever the
-    card, always the same ones; of no saga (an empty id) none is.
+    `decline_shares`: by saga ("": all others) the share (0 to 1) of sagas that are declined
+    whatever the card, always the same sagas. A charge without a saga (empty id) never is.
     """
     if not is_chargeable(amount=amount):
         return Refused(
@@ -54,15 +54,15 @@ def refusal(
 
 
 def is_chargeable(*, amount: Decimal) -> bool:
-    """Whether it is an amount that money can be: positive, whole cents, not beyond the table."""
+    """Whether the amount is positive, in whole cents and at most LARGEST."""
     return bounds.is_money(amount, least=bounds.CENT, most=LARGEST)
 
 
 def seconds_of(*, payment_method: str, slow_card_seconds: float) -> float:
-    """How long the network takes for a card that is good."""
+    """How long the network takes for an accepted card."""
     return slow_card_seconds if payment_method == SLOW_CARD else 0.0
 
 
 def _share_of(saga_id: str) -> float:
-    """A number from 0 to 1, evenly spread over sagas and fixed for each."""
+    """A number from 0 to 1, evenly distributed over sagas and fixed for each."""
     return int.from_bytes(hashlib.sha256(saga_id.encode()).digest()[:8]) / 2**64

@@ -1,4 +1,4 @@
-"""Charges as the network's API shows them, and as they are asked for."""
+"""Charges as the network's API shows and receives them."""
 
 from decimal import Decimal
 from typing import Annotated, TypedDict
@@ -14,7 +14,7 @@ Key = Annotated[str, Meta(min_length=1, max_length=MOST_KEY)]
 
 
 class NewCharge(msgspec.Struct, frozen=True, kw_only=True):
-    """A charge asked for. What is wrong with amount or card is a refusal, and has its code."""
+    """A charge to be made. A wrong amount or card is a refusal with a code."""
 
     key: Key
     amount: Decimal
@@ -24,19 +24,19 @@ class NewCharge(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewRefund(msgspec.Struct, frozen=True, kw_only=True):
-    """What was, or may be, taken under this key is to be given back."""
+    """A refund of the money that was, or may be, taken under this key."""
 
     key: Key
 
 
 class ChargeFilter(pages.PageRequest, frozen=True, kw_only=True):
-    """Which charges to list: `?saga_id=`, and as all pages are asked for."""
+    """Which charges to list: `?saga_id=`, with the parameters of every page."""
 
     saga_id: Asked | None = None
 
 
 class ChargeShown(TypedDict):
-    """A charge as it stands. `answers_at`: when the card answers."""
+    """A charge. `answers_at`: when the card answers."""
 
     id: str
     key: str
@@ -54,7 +54,7 @@ class ChargeShown(TypedDict):
 
 
 def charge(row: Charge) -> ChargeShown:
-    """A charge as it stands (`store.charges`)."""
+    """A charge from `store.charges`."""
     return {
         "id": str(row.pk),
         "key": row.key,

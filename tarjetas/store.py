@@ -1,8 +1,8 @@
 """What tarjetas stores, and all its SQL: set-based, one statement for a whole list, in the order
 of keys.
 
-The second with a key waits at its row, or at its entry in the index while the first has
-not committed, and then sees what the first has done. What time it is, the database says.
+Of two calls with one key the second waits at the first one's row, or at its index entry until it
+commits, and then sees its result. Times are the database's.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,8 +23,8 @@ _execute = sql.of("tarjetas")
 class LockedCharge:
     """A charge whose row is locked.
 
-    `seconds`: until its card has answered, 0 since then. `is_current`: its key stands for it;
-    `is_over`: the key has been remembered for as long as it is to be.
+    `seconds`: until its card answers; 0 afterwards. `is_current`: the key belongs to it;
+    `is_over`: the key's time is over.
     """
 
     id: int
@@ -46,10 +46,10 @@ _FIELDS = """
 
 
 def add_charges(*, charges: Iterable[Mapping[str, Any]]) -> list[LockedCharge]:
-    """Writes those whose key is free, in the order of their keys, and returns them.
+    """Writes the charges whose key is free, in the order of their keys, and returns them.
 
-    A charge: key, saga_id, saga, amount, payment_method, fingerprint, status, code, detail; in
-    `seconds` how long its card takes, in `key_seconds` how long the key is remembered.
+    Fields: key, saga_id, saga, amount, payment_method, fingerprint, status, code, detail;
+    `seconds`: how long the card takes; `key_seconds`: how long the key belongs to the charge.
     """
     rows = _execute(
         f"""
@@ -71,10 +71,10 @@ def add_charges(*, charges: Iterable[Mapping[str, Any]]) -> list[LockedCharge]:
 
 
 def lock(*, keys: Iterable[str]) -> list[LockedCharge]:
-    """Every charge under these keys, also those that their keys stand for no more.
+    """Locks every charge under these keys, also past charges of a key.
 
-    By id within a key: who has waited for a charge whose key was freed meanwhile has it locked when
-    it comes to the one that is new.
+    By id within a key: a call that has waited for a charge whose key was freed meanwhile holds that
+    lock when it comes to the key's new charge.
     """
     rows = _execute(
         f"""
@@ -87,7 +87,7 @@ def lock(*, keys: Iterable[str]) -> list[LockedCharge]:
 
 
 def mark(*, charges: Sequence[LockedCharge], status: ChargeStatus) -> None:
-    """Writes down what has become of these."""
+    """Sets the status of locked charges."""
     if charges:
         _execute(
             """
@@ -101,7 +101,7 @@ def mark(*, charges: Sequence[LockedCharge], status: ChargeStatus) -> None:
 
 
 def free_keys(*, charges: Sequence[LockedCharge]) -> None:
-    """The keys of these stand for them no more; the charges stay."""
+    """Frees the keys of these charges; the charges stay."""
     if charges:
         _execute(
             "UPDATE tarjetas_charge SET past = id WHERE id = ANY(%s)",
@@ -114,11 +114,11 @@ def _read(row: tuple[Any, ...]) -> LockedCharge:
     return LockedCharge(*(*row[:4], status, *row[5:]))
 
 
-# Looking at charges.
+# Queries.
 
 
 def charges(*, saga_id: str = "") -> QuerySet[Charge]:
-    """All charges (of a saga), newest first; as `stands` what has become of each by now."""
+    """All charges (of a saga), newest first, with their current status as `stands`."""
     is_due = When(
         status=ChargeStatus.PROCESSING, answers_at__lte=Now(), then=Value(ChargeStatus.CAPTURED)
     )
@@ -127,5 +127,5 @@ def charges(*, saga_id: str = "") -> QuerySet[Charge]:
 
 
 def charge(*, key: str) -> Charge | None:
-    """The charge that this key stands for."""
+    """The charge to which this key belongs."""
     return charges().filter(key=key, past=0).first()

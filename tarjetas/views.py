@@ -22,8 +22,8 @@ _CALLERS = services.callers_of(operations.SERVICE)
 
 
 class ChargesView(PlainView):
-    """POST a charge: 200 with what became of it, also where it is refused; 409 `key_reused`.
-    POST a list: 207 with an answer for each, in order. GET lists, newest first, in pages.
+    """POST a charge: 200 with its state, also if it is refused; 409 `key_reused`. POST a list: 207
+    with an answer for each, in order. GET lists, newest first, in pages.
     """
 
     @door(OPS_READ, takes=ChargeFilter, gives={200: pages.Page[serializers.ChargeShown]})
@@ -52,7 +52,7 @@ class ChargesView(PlainView):
 
 
 class ChargeView(PlainView):
-    """GET: the charge that a key stands for."""
+    """GET: the charge to which a key belongs."""
 
     @door(OPS_READ, callers=_CALLERS, gives={200: serializers.ChargeShown})
     def get(self, request: HttpRequest, key: str) -> HttpResponse:
@@ -63,7 +63,7 @@ class ChargeView(PlainView):
 
 
 class RefundsView(PlainView):
-    """POST a key, or a list of them: 200 (207) with what was given back under it."""
+    """POST a key, or a list of keys: 200 (207) with the amounts given back."""
 
     @door(
         callers=_CALLERS,
@@ -78,8 +78,8 @@ class RefundsView(PlainView):
 
 
 def _read(request: HttpRequest, kind: type[T]) -> tuple[list[T], bool]:
-    """What the body has, and whether it is a list. Raises msgspec.ValidationError, or Problem
-    where the list is too long.
+    """The body's items, and whether it is a list. Raises msgspec.ValidationError, or Problem if the
+    list is too long.
     """
     if not request.body.lstrip().startswith(b"["):
         return [decode(request.body or b"{}", type=kind)], False

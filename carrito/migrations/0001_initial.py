@@ -91,7 +91,7 @@ class Migration(migrations.Migration):
                 ('dead_letter_reason', models.TextField(blank=True, db_default='', default='')),
                 ('cart_version', models.PositiveIntegerField()),
                 ('items', models.JSONField(help_text='The lines as they were frozen.')),
-                ('price_changes', models.JSONField(db_default=[], default=list, help_text='What had become cheaper since the cart showed it.')),
+                ('price_changes', models.JSONField(db_default=[], default=list, help_text='Products that had become cheaper since the cart showed them.')),
                 ('cart', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='checkouts', to='carrito.cart')),
             ],
             options={
@@ -174,7 +174,7 @@ class Migration(migrations.Migration):
                 ('product_id', participant.models.TextId(db_collation='C', max_length=64)),
                 ('quantity', models.PositiveIntegerField()),
                 ('unit_price', models.DecimalField(decimal_places=2, max_digits=12)),
-                ('previous_price', models.DecimalField(blank=True, decimal_places=2, help_text='Before it changed in a checkout that was refused; none once that is accepted.', max_digits=12, null=True)),
+                ('previous_price', models.DecimalField(blank=True, decimal_places=2, help_text='The price before a refused checkout changed it; empty once one is accepted.', max_digits=12, null=True)),
                 ('cart', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='items', to='carrito.cart')),
             ],
             options={

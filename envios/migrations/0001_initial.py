@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
                 ('phone_number', models.CharField(blank=True, db_default='', default='', max_length=64)),
                 ('province', models.CharField(blank=True, db_default='', default='', max_length=200)),
                 ('city', models.CharField(blank=True, db_default='', default='', max_length=200)),
-                ('capacity', models.PositiveIntegerField(help_text='How many deliveries at once.')),
+                ('capacity', models.PositiveIntegerField(help_text='The most deliveries at once.')),
                 ('busy', models.PositiveIntegerField(db_default=0, default=0)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
             ],

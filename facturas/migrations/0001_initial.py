@@ -69,7 +69,7 @@ class Migration(migrations.Migration):
                 ('failed_because', models.CharField(blank=True, db_default='', default='', max_length=64)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('paid_at', models.DateTimeField(blank=True, null=True)),
-                ('closed_at', models.DateTimeField(blank=True, help_text='Failed, or credited.', null=True)),
+                ('closed_at', models.DateTimeField(blank=True, help_text='When it failed or was credited.', null=True)),
             ],
             options={
                 'constraints': [models.UniqueConstraint(fields=('saga_id', 'step'), name='bill_once_a_step'), models.CheckConstraint(condition=models.Q(('amount__range', (0, Decimal('999999999999.99')))), name='bill_amount_is_money'), models.CheckConstraint(condition=models.Q(models.Q(('status__in', ['paid', 'credited']), _negated=True), ('paid_at__isnull', False), _connector='OR'), name='bill_paid_has_time'), models.CheckConstraint(condition=models.Q(models.Q(('status__in', ['failed', 'credited']), _negated=True), ('closed_at__isnull', False), _connector='OR'), name='bill_closed_has_time')],

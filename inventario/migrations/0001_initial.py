@@ -98,7 +98,7 @@ class Migration(migrations.Migration):
                 ('price', models.DecimalField(decimal_places=2, max_digits=12)),
                 ('category', models.CharField(blank=True, db_default='', default='', max_length=100)),
                 ('sku', models.CharField(max_length=64, unique=True)),
-                ('initial', models.BigIntegerField(help_text='All that ever came in.')),
+                ('initial', models.BigIntegerField(help_text='All pieces that ever came in.')),
                 ('available', models.BigIntegerField()),
                 ('reserved', models.BigIntegerField(db_default=0, default=0)),
                 ('sold', models.BigIntegerField(db_default=0, default=0)),

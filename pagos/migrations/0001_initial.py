@@ -188,7 +188,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='payment',
             name='refund_to',
-            field=models.CharField(blank=True, db_default='', default='', help_text='Where its money goes back to, where not to what it was paid with.', max_length=64),
+            field=models.CharField(blank=True, db_default='', default='', help_text='Where its money goes back to, if not to what it was paid with.', max_length=64),
         ),
         migrations.CreateModel(
             name='Intervention',

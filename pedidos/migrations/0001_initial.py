@@ -92,7 +92,7 @@ class Migration(migrations.Migration):
                 ('closed_at', models.DateTimeField(blank=True, null=True)),
                 ('dead_lettered_at', models.DateTimeField(blank=True, null=True)),
                 ('dead_letter_reason', models.TextField(blank=True, db_default='', default='')),
-                ('items', models.JSONField(help_text='What was asked for, with the names that it had then.')),
+                ('items', models.JSONField(help_text='The products ordered, with their names at that time.')),
                 ('order_status', models.CharField(choices=[('pending', 'Pending'), ('confirmed', 'Confirmed'), ('dispatched', 'Dispatched'), ('completed', 'Completed'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='pending', max_length=10)),
                 ('confirmed_at', models.DateTimeField(blank=True, null=True)),
                 ('unconfirmed_at', models.DateTimeField(blank=True, null=True)),

@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
                 ('requested_at', models.DateTimeField(null=True)),
                 ('occurred_at', models.DateTimeField()),
                 ('seen_at', models.DateTimeField()),
-                ('data', models.JSONField(help_text='Its result, or its failure; results of earlier steps.')),
+                ('data', models.JSONField(help_text='Its result or its failure, and the results of earlier steps.')),
             ],
         ),
         migrations.CreateModel(
@@ -95,15 +95,15 @@ class Migration(migrations.Migration):
                 ('failure_detail', models.TextField(blank=True, db_default='', default='')),
                 ('started_at', models.DateTimeField()),
                 ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('watch_at', models.DateTimeField(blank=True, help_text='When the watchdog looks at it next; empty: no more.', null=True)),
+                ('watch_at', models.DateTimeField(blank=True, help_text='When the watchdog checks it next; empty: never again.', null=True)),
                 ('redrives', models.PositiveSmallIntegerField(db_default=0, default=0, help_text='Since it last moved.')),
                 ('redriven_at', models.DateTimeField(blank=True, null=True)),
-                ('stop_requested_at', models.DateTimeField(blank=True, help_text='When a person asked that it be undone while it ran.', null=True)),
+                ('stop_requested_at', models.DateTimeField(blank=True, help_text='When its undo was requested, while it ran.', null=True)),
                 ('waiting_step', models.CharField(blank=True, db_default='', default='', max_length=64)),
                 ('waiting_for', models.CharField(blank=True, db_default='', default='', max_length=32)),
-                ('waiting_since', models.DateTimeField(blank=True, help_text='Since when its step has waited for a decision, at last.', null=True)),
+                ('waiting_since', models.DateTimeField(blank=True, help_text='Since when its last waiting step has waited for a decision.', null=True)),
                 ('waiting_until', models.DateTimeField(blank=True, null=True)),
-                ('waited_seconds', models.FloatField(db_default=0.0, default=0.0, help_text="For earlier decisions: not of the saga's own time.")),
+                ('waited_seconds', models.FloatField(db_default=0.0, default=0.0, help_text='For earlier decisions; these do not count towards its deadline.')),
                 ('parked_at', models.DateTimeField(blank=True, null=True)),
                 ('parked_step', models.CharField(blank=True, db_default='', default='', max_length=64)),
                 ('parked_reason', models.TextField(blank=True, db_default='', default='')),
@@ -136,7 +136,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='intervention',
             name='step',
-            field=models.CharField(blank=True, db_default='', default='', help_text='Where it was parked.', max_length=64),
+            field=models.CharField(blank=True, db_default='', default='', help_text='The step at which the saga was parked.', max_length=64),
         ),
         # A service may add to this ledger, and take nothing from it: its rows go with their saga, once
         # that has ended, by the right of the tables' owner.

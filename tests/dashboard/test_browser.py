@@ -153,7 +153,7 @@ def test_operator_returns_a_saga_and_is_on_record(tab, shop: Shop):
     tab.page.locator("summary", has_text="Compensate").press("Enter")
     tab.page.get_by_label("Reason").press_sequentially("wrong size")
     tab.page.keyboard.press("Enter")
-    tab.page.wait_for_function("() => document.body.innerText.includes('it is on its way')")
+    tab.page.wait_for_function("() => document.body.innerText.includes(': requested.')")
     shop.ended(saga_id)
     tab.page.reload()
     shown = tab.page.locator(".line").inner_text()

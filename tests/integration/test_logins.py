@@ -1,4 +1,4 @@
-"""Who a process may be in its database."""
+"""The database roles that a process accepts."""
 
 import pytest
 from django.conf import settings
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "pagos"])
 
 @pytest.fixture
 def as_role():
-    """Makes the session of pagos' database one of a role that may so much."""
+    """Gives the session of pagos' database a role with these rights."""
 
     def become(may: str) -> None:
         with connections["pagos"].cursor() as cursor:

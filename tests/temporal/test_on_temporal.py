@@ -96,10 +96,10 @@ def test_server_that_is_away_is_waited_for(shop, stack):
 def test_worker_that_can_not_begin_says_so_and_tries_again(stack, monkeypatch):
     """It is connected, and its first call fails: there is no such namespace, here."""
 
-    async def tell_nothing(self: Courier) -> bool:
+    async def send_nothing(self: Courier) -> bool:
         return False
 
-    monkeypatch.setattr(Courier, "tell_all", tell_nothing)
+    monkeypatch.setattr(Courier, "send_all", send_nothing)
     monkeypatch.setitem(settings.TEMPORAL, "address", address(stack))
     monkeypatch.setitem(settings.TEMPORAL, "namespace", "nowhere")
     component, stop = TemporalComponent(), threading.Event()

@@ -1,4 +1,4 @@
-"""`manage.py keys new|list|retire`: the keys by which services and people are known."""
+"""`manage.py keys missing|new|list|retire`: the keys that sign services' and people's tokens."""
 
 import os
 import time
@@ -13,7 +13,7 @@ from httpapi.keys import FOLDER, USUAL_FOLDER
 
 
 def add_folder(parser: CommandParser) -> None:
-    """--folder: where the keys are."""
+    """Adds --folder: where the keys are."""
     parser.add_argument(
         "--folder",
         type=Path,
@@ -24,10 +24,10 @@ def add_folder(parser: CommandParser) -> None:
 
 class Command(BaseCommand):
     help = (
-        "The keys that tokens are signed with. `missing` gives a first one to each holder that has"
-        " none. `new` publishes a further one, which signs after --after seconds; `retire` drops"
-        " those whose last token has ended: so keys are exchanged while everything runs. `list`"
-        " shows them. Each holder reads its own file alone; those in public/ are for all."
+        "The keys that sign tokens. `missing` makes a first key for each holder that has none."
+        " `new` publishes a further key, which signs after --after seconds; `retire` drops the keys"
+        " whose last token has expired: so keys are rotated while the shop runs. `list` shows them."
+        " Each holder reads only its own file; the files in public/ are for all."
     )
     requires_system_checks: list[str] = []
 

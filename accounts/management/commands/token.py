@@ -1,4 +1,4 @@
-"""`manage.py token`: a token for a person, from the key file, without asking anybody."""
+"""`manage.py token`: a token for a person, signed with the key file, without a login."""
 
 from typing import Any
 
@@ -14,24 +14,24 @@ LONGEST = 24 * 60
 
 class Command(BaseCommand):
     help = (
-        'Prints a token with which a person asks: curl -H "Authorization: Bearer $TOKEN".'
-        ' `eval "$(.venv/bin/python manage.py token --env --user ana)"` sets TOKEN. Needs the keys'
-        " of who knows the people, as `make up AUTH=required` makes them."
+        'Prints a token for a person\'s requests: curl -H "Authorization: Bearer $TOKEN".'
+        ' `eval "$(.venv/bin/python manage.py token --env --user ana)"` sets TOKEN. Needs the'
+        " people's key, which `make up AUTH=required` makes."
     )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         scopes = [scope.value for scope in Scope if scope is not PUBLIC]
-        parser.add_argument("--user", required=True, help="who it is, as in user_id")
+        parser.add_argument("--user", required=True, help="the person, as in user_id")
         parser.add_argument(
             "--scope",
             nargs="+",
             choices=scopes,
             default=[SHOP.value],
             metavar="scope",
-            help=f"what they may: {', '.join(scopes)} (default: shop)",
+            help=f"the rights: {', '.join(scopes)} (default: shop)",
         )
-        parser.add_argument("--merchant", default="", help="whose payments, of a merchant")
+        parser.add_argument("--merchant", default="", help="the merchant whose payments it reads")
         parser.add_argument(
             "--minutes",
             type=float,
@@ -56,6 +56,6 @@ class Command(BaseCommand):
         except FileNotFoundError as error:
             raise CommandError(
                 f"there is no key: {error}. make up AUTH=required makes them;"
-                " in the mode demo nobody needs a token."
+                " in the mode demo no token is needed."
             ) from error
         self.stdout.write(f"export TOKEN={token}" if options["env"] else token)

@@ -1,4 +1,4 @@
-// A part of a page that moves: by server-sent events, or else by asking again and again.
+// The live part of a page: by server-sent events, or else by polling.
 "use strict";
 
 const POLL_MS = 2000;
@@ -13,7 +13,7 @@ function watch(part) {
   let polls = 0;
 
   function show(html) {
-    const open = new Set([...part.querySelectorAll("details[open]")].map((one) => one.id));
+    const open = new Set([...part.querySelectorAll("details[open]")].map((details) => details.id));
     const focused = part.contains(document.activeElement) ? document.activeElement : null;
     const place = focused && { id: focused.id, at: [...part.querySelectorAll("*")].indexOf(focused) };
     part.innerHTML = html;

@@ -1,4 +1,4 @@
-"""`manage.py seed_catalogue`: a shop to try things out in."""
+"""`manage.py seed_catalogue`: sample products."""
 
 from decimal import Decimal
 from typing import Any
@@ -12,7 +12,7 @@ from inventario.models import Product
 
 STOCK = 100
 SCARCE = {"CAM-VINTAGE": 10, "product_1": 10, "product_2": 50, "product_3": 5}
-"""Of these there are few, to run out of."""
+"""Products of small stock, to run out of."""
 
 CATALOGUE = [
     ("LAP-PRO-14", "Laptop Pro 14", "1299.99", "computers", "14 inch, 32 GB, 1 TB"),
@@ -42,11 +42,11 @@ CATALOGUE = [
 
 
 class Command(BaseCommand):
-    help = "Adds the sample catalogue; what is there already is left as it is."
+    help = "Adds the sample catalogue; products that exist already stay as they are."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        there = set(Product.objects.values_list("sku", flat=True))
-        missing = [_product(*row) for row in CATALOGUE if row[0] not in there]
+        known = set(Product.objects.values_list("sku", flat=True))
+        missing = [_product(*row) for row in CATALOGUE if row[0] not in known]
         with transaction.atomic(using=catalogue.SERVICE):
             catalogue.add(products=missing)
         self.stdout.write(

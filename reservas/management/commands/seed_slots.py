@@ -1,4 +1,4 @@
-"""`manage.py seed_slots`: slots to try things out with."""
+"""`manage.py seed_slots`: sample slots."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ SLOTS = [("Sala Azul", "40.00"), ("Sala Verde", "25.00"), ("Patio", "15.00")]
 
 
 class Command(BaseCommand):
-    help = "Adds the sample slots; those that are there already are left as they are."
+    help = "Adds the sample slots; slots that exist already stay as they are."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        there = set(Slot.objects.values_list("name", flat=True))
-        missing = [(name, price) for name, price in SLOTS if name not in there]
+        known = set(Slot.objects.values_list("name", flat=True))
+        missing = [(name, price) for name, price in SLOTS if name not in known]
         Slot.objects.bulk_create(Slot(name=name, price_per_hour=price) for name, price in missing)
         self.stdout.write(f"{len(missing)} slots added, {len(SLOTS)} in the sample")

@@ -105,7 +105,7 @@ def test_choreographed_checkout_says_its_first_event_itself(cart):
     assert "Calle" not in said.body
     row = Checkout.objects.get(pk=accepted.saga_id)
     assert row.status == "running"
-    # Its coordinator is told of it only where it has not ended for long.
+    # The worker hands it over only if it has not ended for long.
     net = {"patterns": ["choreographed"], "limit": 10}
     assert not OWNER.sagas.not_handed_over(**net, older_than_seconds=5)
     assert [one.saga_id for one in OWNER.sagas.not_handed_over(**net)] == [accepted.saga_id]
@@ -161,7 +161,9 @@ def test_cart_that_no_step_could_take_is_refused_and_left(cart, statement, code)
     healthy = Cart.objects.create(id=str(uuid.uuid4()), user_id="ana")
     CartItem.objects.create(cart=healthy, product_id="1", quantity=1, unit_price="1.00")
     commands = [command_for(cart.id), command_for(healthy.id)]
-    refused, done = [one.outcome for one in execute(operation=operations.accept, commands=commands)]
+    refused, done = [
+        executed.outcome for executed in execute(operation=operations.accept, commands=commands)
+    ]
     assert refused.code == code
     assert isinstance(done, Done)
     assert Checkout.objects.count() == 1
@@ -214,7 +216,7 @@ def test_refused_key_may_be_tried_again(cart):
 
 
 def at_once(count, call):
-    """What `count` threads got from `call` at the same moment; exceptions as values."""
+    """The results of `count` threads that run `call` at the same moment; exceptions as values."""
     barrier = threading.Barrier(count)
     got = []
 
@@ -237,17 +239,17 @@ def at_once(count, call):
 
 def test_fifty_at_once_with_one_key_are_one_saga(cart):
     got = at_once(50, lambda: accept(cart.id, key="k", fingerprint="f"))
-    assert len({one.saga_id for one in got}) == 1
-    assert sum(one.is_new for one in got) == 1
+    assert len({result.saga_id for result in got}) == 1
+    assert sum(result.is_new for result in got) == 1
     assert Checkout.objects.count() == 1
 
 
 def test_fifty_at_once_with_one_key_past_the_gathering_are_one_saga(cart):
-    """As from fifty processes: the key's own constraint has them wait for the first."""
+    """As from fifty processes: the key's constraint makes them wait for the first."""
     got = at_once(
         50, lambda: outcome_of(operations.accept, command_for(cart.id, key="k", fingerprint="f"))
     )
-    sagas_of = {one.data.get("repeats") for one in got if isinstance(one, Done)}
+    sagas_of = {result.data.get("repeats") for result in got if isinstance(result, Done)}
     assert sagas_of == {None, Checkout.objects.get().saga_id}
     assert IdempotencyKey.objects.count() == 1
 
@@ -265,7 +267,7 @@ def test_one_key_for_two_carts_at_once_is_one_checkout(cart):
         ],
         service="carrito",
     )
-    assert sorted(getattr(one, "code", "accepted") for one in got) == [
+    assert sorted(getattr(result, "code", "accepted") for result in got) == [
         "accepted",
         "idempotency_key_reused",
     ]
@@ -273,7 +275,7 @@ def test_one_key_for_two_carts_at_once_is_one_checkout(cart):
 
 
 def test_without_the_keys_constraint_one_key_is_many_checkouts(cart, monkeypatch):
-    """The control: what the table of keys keeps from happening."""
+    """The control: what happens without the table of keys."""
     monkeypatch.setattr(AcceptedSagas, "take_keys", lambda self, *, keys: {})
     accept(cart.id, key="k", fingerprint="f")
     with pytest.raises(Problem):  # and not the first checkout again
@@ -282,13 +284,13 @@ def test_without_the_keys_constraint_one_key_is_many_checkouts(cart, monkeypatch
 
 def test_twenty_at_once_without_key_are_one_saga_and_refusals(cart):
     got = at_once(20, lambda: accept(cart.id))
-    refused = [one for one in got if isinstance(one, Problem)]
+    refused = [result for result in got if isinstance(result, Problem)]
     assert len(refused) == 19
-    assert {one.code for one in refused} == {refusals.CART_IN_CHECKOUT}
+    assert {refusal.code for refusal in refused} == {refusals.CART_IN_CHECKOUT}
 
 
 def test_without_the_lock_the_constraint_still_holds_one_checkout_a_cart(cart, monkeypatch):
-    """The control: with the lock off, only the database's constraint stands in the way."""
+    """The control: without the lock only the database's constraint prevents it."""
     all_have_read = threading.Barrier(20)
 
     def unlocked(statement, values):
@@ -300,9 +302,9 @@ def test_without_the_lock_the_constraint_still_holds_one_checkout_a_cart(cart, m
         return got
 
     monkeypatch.setattr(store, "_execute", unlocked)
-    # Past the gathering, as from twenty processes.
+    # Without batching, as from twenty processes.
     got = at_once(20, lambda: outcome_of(operations.accept, command_for(cart.id)))
-    assert any(isinstance(one, IntegrityError) for one in got)
+    assert any(isinstance(result, IntegrityError) for result in got)
     assert Checkout.objects.filter(ended_at=None).count() == 1
 
 

@@ -1,4 +1,4 @@
-"""Where more come than can be done, the next is refused at once, and what is accepted goes on."""
+"""Under overload the next checkout is refused at once, and accepted ones go on."""
 
 import json
 import uuid
@@ -31,7 +31,7 @@ def _few(monkeypatch):
 
 
 def checkouts(*, running: int = 0, ended: int = 0, pattern: str = ORCHESTRATED) -> None:
-    """As many that were accepted just now."""
+    """Checkouts that were accepted just now."""
     Checkout.objects.bulk_create(
         Checkout(
             saga_id=str(uuid.uuid4()),
@@ -49,7 +49,7 @@ def checkouts(*, running: int = 0, ended: int = 0, pattern: str = ORCHESTRATED) 
 
 
 def let_in(count: int, *, saga: str = "checkout", pattern: str = ORCHESTRATED) -> int:
-    """How many of so many are."""
+    """How many of so many are accepted."""
     taken, codes = 0, set()
     for _ in range(count):
         try:
@@ -62,9 +62,9 @@ def let_in(count: int, *, saga: str = "checkout", pattern: str = ORCHESTRATED) -
 
 
 def busy(*, running: int, ended: int) -> admission.Flight:
-    """So many at once, for long enough to know what can be done."""
+    """So many at once, for long enough to measure the capacity."""
     checkouts(running=running, ended=ended)
-    let_in(MOST)  # of which nobody knows but this process
+    let_in(MOST)  # known to this process only
     flight = admission._flights["carrito", "checkout", ORCHESTRATED]
     let_in(1)
     flight.busy_since -= admission.BUSY_SECONDS
@@ -90,7 +90,7 @@ def test_they_are_let_in_again_once_those_before_them_have_ended():
 
 
 def test_rush_into_an_idle_shop_is_let_in():
-    """As few have ended as came before: that says nothing of what can be done."""
+    """As few ended as came: that does not measure the capacity."""
     checkouts(running=100, ended=1)
     assert let_in(100) == 100
 
@@ -105,7 +105,7 @@ def test_none_is_refused_in_a_standstill():
 
 
 def test_none_is_refused_for_what_was_seen_long_ago(monkeypatch):
-    """By those who come while the first one after a pause looks."""
+    """Nor are requests refused that come while the first after a pause measures."""
     flight = busy(running=100, ended=10)
     monkeypatch.setattr(admission, "LOOK_SECONDS", 3600.0)
     assert let_in(1) == 0

@@ -1,4 +1,4 @@
-"""Commands that come at once are executed together; each still gets its own answer."""
+"""Concurrent commands are executed in one batch; each gets its own answer."""
 
 import threading
 import uuid
@@ -69,7 +69,7 @@ def test_fault_of_one_is_raised_to_that_one_only():
     )
     ids, got = performed_at_once(batcher, ["poison", *["yes"] * AT_ONCE])
     assert isinstance(got[0], ValueError)
-    assert [one.outcome for one in got[1:]] == [Done({"of": id_}) for id_ in ids[1:]]
+    assert [result.outcome for result in got[1:]] == [Done({"of": id_}) for id_ in ids[1:]]
 
 
 def test_those_who_wait_are_performed_together():

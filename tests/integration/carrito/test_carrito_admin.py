@@ -1,4 +1,4 @@
-"""carrito in the admin, and what can't be handed over: a person retries or discards it."""
+"""carrito in the admin; checkouts that can't be handed over are retried or discarded there."""
 
 import pytest
 from django.utils import timezone

@@ -118,7 +118,7 @@ def test_list_of_carts_is_made_with_items(shop, product):
 
 @pytest.fixture
 def plenty():
-    """Products of which there is more than a cart can have."""
+    """Products with more stock than a cart can have."""
 
     def make(count=1, price="1.00"):
         return [
@@ -136,7 +136,7 @@ def line(product, quantity):
 
 
 def refused_and_unchanged(shop, cart_id, call):
-    """The code; the cart is as it was before."""
+    """The refusal's code, after checking that the cart has not changed."""
     before = shop.get(path=f"/carts/{cart_id}").json()
     refused = call()
     assert shop.get(path=f"/carts/{cart_id}").json() == before
@@ -175,7 +175,7 @@ def test_set_quantity_is_held_to_the_same_limits(shop, cart_id, plenty):
 
 def test_more_lines_than_a_cart_can_have_are_refused(shop, plenty):
     products = plenty(201)
-    items = [line(one, 1) for one in products]
+    items = [line(product, 1) for product in products]
     made = shop.post(path="/carts", body={"user_id": "ana", "items": items[:200]})
     assert made.status == 201
     refused = shop.post(path="/carts", body={"user_id": "ana", "items": items})
@@ -199,17 +199,17 @@ def test_cart_of_a_list_that_is_too_large_harms_only_itself(shop, plenty):
     (product,) = plenty()
     many = {"user_id": "ana", "items": [line(product, 900_000), line(product, 900_000)]}
     made = shop.post(path="/carts", body=[many, {"user_id": "ana", "items": [line(product, 1)]}])
-    assert [one["outcome"] for one in made.json()] == ["refused", "done"]
+    assert [result["outcome"] for result in made.json()] == ["refused", "done"]
 
 
 def test_list_of_carts_with_hundreds_of_products_asks_for_all_of_them(shop, plenty):
     products = plenty(450)
     body = [
-        {"user_id": "ana", "items": [line(one, 1) for one in products[start : start + 150]]}
+        {"user_id": "ana", "items": [line(product, 1) for product in products[start : start + 150]]}
         for start in (0, 150, 300)
     ]
     made = shop.post(path="/carts", body=body)
-    assert [one["outcome"] for one in made.json()] == ["done"] * 3
+    assert [result["outcome"] for result in made.json()] == ["done"] * 3
 
 
 def test_without_inventario_adding_says_so(shop, cart_id, product, monkeypatch):

@@ -1,4 +1,4 @@
-"""One checkout that can't be handed over holds up no other: it is dead-lettered, for a person."""
+"""A checkout that can't be handed over holds up no other: it is dead-lettered, for an operator."""
 
 import json
 import threading
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["carrito"])
 
 
 class Coordinator:
-    """Takes what is handed over; `answer` may say otherwise for a list of saga ids."""
+    """Accepts what is handed over; `answer` may answer otherwise for a list of saga ids."""
 
     def __init__(self):
         self.taken = []
@@ -74,7 +74,7 @@ def coordinator():
 
 @pytest.fixture
 def hands_over(coordinator, monkeypatch, settings):
-    """The hand-over, whose tries follow at once."""
+    """The hand-over, whose retries follow at once."""
     monkeypatch.setattr(sweeping, "RETRY_SECONDS", (0.0, 0.0))
     settings.SERVICE_URLS = settings.SERVICE_URLS | {"saga_orchestrator": coordinator.url}
     found = Sweep(owner=OWNER, route=ROUTES[0])
@@ -141,7 +141,7 @@ def test_row_that_cannot_be_read_is_dead_lettered_and_stops_no_other(
 
 
 def test_without_reading_each_on_its_own_no_checkout_moves(hands_over, coordinator, monkeypatch):
-    """The control: rows that are read together fall together."""
+    """The control: rows that are read together fail together."""
     _, broken = accepted(2)
     damage(broken, DAMAGES[0])
     one_by_one = store._read
@@ -273,8 +273,8 @@ def test_what_is_dead_lettered_can_be_seen_retried_and_discarded(client, hands_o
         damage(one, "context = '{}'")
     hands_over.hand_over_once()
     seen = client.get("/checkouts/dead-letters").json()["checkouts"]
-    assert {one["saga_id"] for one in seen} == {mended, lost}
-    assert all("can't be read" in one["reason"] for one in seen)
+    assert {row["saga_id"] for row in seen} == {mended, lost}
+    assert all("can't be read" in row["reason"] for row in seen)
 
     Checkout.objects.filter(pk=mended).update(context=right)
     assert client.post(f"/checkouts/{mended}/retry", **EMPTY).status_code == 202

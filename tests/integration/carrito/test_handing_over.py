@@ -1,4 +1,4 @@
-"""The hand-over of accepted checkouts: a coordinator that is away is waited for."""
+"""The hand-over of accepted checkouts waits for a coordinator that is away."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""An operator has carrito accept no more checkouts for a while: nothing that runs is touched."""
+"""An operator pauses checkouts: carrito accepts none, and those that run go on."""
 
 import json
 

@@ -24,12 +24,12 @@ from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 CHOREOGRAPHED = "choreographed"
-"""Nobody is told of what is accepted so."""
+"""Accepts a checkout without a hand-over."""
 
 
 @pytest.fixture
 def cart():
-    """Two lines, which come to 21.00."""
+    """A cart of two lines, with a total of 21.00."""
     cart = Cart.objects.create(id=str(uuid.uuid4()), user_id="ana")
     for product, quantity, price in [("1", 2, "10.05"), ("2", 1, "0.90")]:
         CartItem.objects.create(cart=cart, product_id=product, quantity=quantity, unit_price=price)
@@ -130,9 +130,11 @@ def test_rise_that_comes_with_another_refusal_leaves_the_cart_alone(cart):
 
 
 def test_cart_that_is_bought_beside_a_refusal_of_the_same_list_is_left_as_it_was_bought(cart):
-    """Another request for it came while inventario could not be asked."""
+    """Another request for the cart came while inventario was away."""
     commands = [command_for(cart, {"1": "11.00"}, saga_id="a"), command_for(cart, {}, saga_id="b")]
-    first, second = [one.outcome for one in execute(operation=operations.accept, commands=commands)]
+    first, second = [
+        executed.outcome for executed in execute(operation=operations.accept, commands=commands)
+    ]
     assert first.code == refusals.PRICE_CHANGED
     assert isinstance(second, Done)
     assert shown(cart)[0] == ("10.05", None)
@@ -152,11 +154,11 @@ def test_same_key_is_the_first_checkout_whatever_the_price_is_by_then(cart):
     assert shown(cart)[0] == ("10.05", None)
 
 
-# At the door, where inventario is asked.
+# At the door, which calls inventario.
 
 
 class Asked(Client):
-    """A client that counts, and that inventario is reached with."""
+    """The client for inventario, which counts its calls."""
 
     @classmethod
     def of(cls, url, monkeypatch, *, timeout=5.0):
@@ -248,7 +250,7 @@ def test_without_inventario_the_shown_price_holds_and_it_is_left_alone(
 
 
 def test_inventario_that_hangs_is_waited_for_once(chosen, monkeypatch):
-    """Those who wait behind the one that asks find that it is left alone."""
+    """Checkouts that wait behind a failing call make none themselves."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         hanging = Asked.of(url, monkeypatch, timeout=0.2)

@@ -11,7 +11,7 @@ from tests.unit.choreography.made import NOON, story
 
 @pytest.fixture
 def start():
-    """Sagas of these ids are heard of, by their first event."""
+    """Tracks the first events of sagas with these ids."""
 
     def start(*saga_ids: str, now: datetime = NOON) -> None:
         track(received=[story("completed", saga_id=saga_id)[0] for saga_id in saga_ids], now=now)
@@ -21,7 +21,7 @@ def start():
 
 @pytest.fixture
 def said():
-    """What saga_choreography has said since it was asked last, in order."""
+    """The events that saga_choreography has published since the last call, in order."""
     before = [0]
 
     def said() -> list[Event]:
@@ -34,7 +34,7 @@ def said():
 
 @pytest.fixture
 def saga(start, said):
-    """A saga that goes a way, up to an event of it; `said` gives only what comes after."""
+    """Tracks a saga up to one of its events; `said` then returns only later events."""
 
     def saga(name: str = "completed", *, until: int = 1, saga_id: str = "s") -> Saga:
         start(saga_id)

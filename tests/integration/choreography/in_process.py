@@ -40,13 +40,13 @@ Loses = Callable[[str, Event], bool]
 
 
 class Choreography:
-    """The services of one saga. Nothing moves unless it is told to. `heard`: what reached which of
-    them, in order.
+    """The services of a saga; each method moves them on. `received`: (service, event type), in
+    order.
     """
 
     def __init__(self, broker: Broker, *, saga: str = "checkout") -> None:
-        self.page = SAGAS[saga]
-        services = (*projection.services_of(self.page), TRACKING)
+        self.saga = SAGAS[saga]
+        services = (*projection.services_of(self.saga), TRACKING)
         self._consumers = [
             Consumer(
                 service=service,
@@ -63,19 +63,19 @@ class Choreography:
             consumer.service: broker.subscribe(queue=consumer.queue, prefetch=1000)
             for consumer in self._consumers
         }
-        self.heard: list[tuple[str, str]] = []
+        self.received: list[tuple[str, str]] = []
 
     def begin(self, *, payment_method: str = "credit_card", quantity: int = 1) -> str:
-        """Its owner accepts a saga about a product of its own; the saga's id."""
+        """Accepts a saga about a new product; returns its id."""
         name = uuid.uuid4().hex
         product = Product.objects.create(
             name=name, sku=name, price="10.00", initial=UNITS, available=UNITS
         )
-        command = _COMMANDS[self.page.owner](
+        command = _COMMANDS[self.saga.owner](
             {
-                "saga": self.page.name,
+                "saga": self.saga.name,
                 "saga_id": name,
-                "step": self.page.steps[0].name,
+                "step": self.saga.steps[0].name,
                 "saga_pattern": "choreographed",
                 "payment_method": payment_method,
                 "user_id": "ana",
@@ -83,11 +83,11 @@ class Choreography:
             product,
             quantity,
         )
-        Acceptance(owner=OWNERS[self.page.owner]).accept(command=command)
+        Acceptance(owner=OWNERS[self.saga.owner]).accept(command=command)
         return name
 
     def settle(self, *, loses: Loses = lambda service, event: False, most: int = 10_000) -> int:
-        """Lets everything happen until nothing is left, or `most` deliveries were handled.
+        """Delivers until no message is left, or `most` deliveries were handled.
 
         `loses`: which messages vanish on their way to which service. Returns the deliveries.
         """
@@ -96,7 +96,7 @@ class Choreography:
             for relay in self._relays:
                 relay.relay_once()
             moved = [
-                self._hear_one(consumer, loses) for consumer in self._consumers if handled < most
+                self._deliver_one(consumer, loses) for consumer in self._consumers if handled < most
             ]
             if not any(moved):
                 break
@@ -104,7 +104,7 @@ class Choreography:
         return handled
 
     def settle_to_the_last_try(self) -> None:
-        """As `settle`, and messages that are set aside get all their tries, without the waiting."""
+        """As `settle`, with all retries of failed messages, without their delays."""
         self.settle()
         while self._retry_failed():
             self.settle()
@@ -119,11 +119,11 @@ class Choreography:
         return sum(consumer.retry_failed() for consumer in self._consumers)
 
     def look(self) -> None:
-        """The watchdog looks."""
+        """Runs the watchdog once."""
         look(now=store.now())
 
     def ask(self, saga_id: str) -> Action | Refused | None:
-        """Somebody asks for the saga to be undone; what is answered."""
+        """Requests the saga's undo; returns the answer."""
         try:
             with transaction.atomic(using=TRACKING):
                 return operations.compensate(
@@ -133,12 +133,12 @@ class Choreography:
             return Refused(refusals.NOT_STARTED)
 
     def retry_parked(self) -> None:
-        """A person asks for each parked saga to go on."""
+        """Retries each parked saga."""
         for saga in Saga.objects.filter(status="parked"):
             with transaction.atomic(using=TRACKING):
                 operations.retry(saga_id=saga.pk, requested_by="eva", reason="", now=store.now())
 
-    def _hear_one(self, consumer: Consumer, loses: Loses) -> int:
+    def _deliver_one(self, consumer: Consumer, loses: Loses) -> int:
         subscription = self._subscriptions[consumer.service]
         taken = subscription.take(limit=1, timeout=0)
         kept = [one for one in taken if not self._is_lost(consumer.service, one, loses)]
@@ -149,12 +149,12 @@ class Choreography:
 
     def _is_lost(self, service: str, delivery: Delivered, loses: Loses) -> bool:
         event = events.decode(delivery.message.body)
-        self.heard.append((service, event.type))
+        self.received.append((service, event.type))
         return loses(service, event)
 
 
 class LoseOnce:
-    """Loses the first message of a type to a service; afterwards nothing."""
+    """Loses the first message of a type to a service, and no other."""
 
     def __init__(self, service: str, event_type: str) -> None:
         self._lost = (service, event_type)
@@ -188,8 +188,8 @@ _COMMANDS = {"carrito": _of_a_cart, "pedidos": _of_an_order}
 
 
 def outcome(saga_id: str) -> dict[str, object]:
-    """What is there in every service, in words that all must agree on; `made`: the order of a cart,
-    or the delivery of an order.
+    """The states of a saga in all services, in words that all must agree on; `made`: the order of a
+    cart, or the delivery of an order.
     """
     product = Product.objects.get(sku=saga_id)
     payment = Payment.objects.filter(saga_id=saga_id).first()
@@ -211,7 +211,7 @@ def outcome(saga_id: str) -> dict[str, object]:
 
 
 def ended_right(saga_id: str) -> bool:
-    """Whether all services agree on one outcome, and nothing is left over."""
+    """Whether all services agree on the outcome, and no message is left."""
     found = outcome(saga_id)
     sold = found["accepted"] == "completed"
     return (

@@ -1,4 +1,4 @@
-"""The admin: a saga with its steps and trail on one page, and what may be asked of it."""
+"""The admin: a saga with its steps and trail on one page, and its actions."""
 
 import html
 import re
@@ -29,7 +29,7 @@ REASON = "by hand"
 
 @pytest.fixture
 def viewer(client):
-    """Somebody who may look, and nothing else."""
+    """A person who may only view."""
     user = User.objects.create_user("vera", password="v", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
     client.force_login(user)
@@ -37,7 +37,7 @@ def viewer(client):
 
 
 def ask(client, action: str, *saga_ids: str):
-    """The page once all is done, however many requests that takes."""
+    """The page after an action is done, however many requests that takes."""
     data = {"action": action, "_selected_action": list(saga_ids), "reason": REASON}
     page = client.post(SAGAS, data, follow=True)
     while is_going_on(page):
@@ -50,7 +50,7 @@ def is_going_on(page) -> bool:
 
 
 def go_on(client, page):
-    """What the page of an action that is not done yet does by itself."""
+    """Sends the next request of an unfinished action, as its page does by itself."""
     return client.post(SAGAS, dict(fields_of(page)), follow=True)
 
 
@@ -89,7 +89,7 @@ def test_parked_saga_is_redriven_and_it_is_written_down_by_whom(admin_client, sa
     said()
     ask(admin_client, "retry", "s")
     assert Saga.objects.get().status == "compensating"
-    assert [one.redrive for one in said()] == [True]
+    assert [event.redrive for event in said()] == [True]
     assert Intervention.objects.get().requested_by == "eva"
 
 
@@ -136,7 +136,7 @@ MANY = 230
 
 @pytest.fixture
 def many(start) -> list[str]:
-    """Running sagas, and one that is undone already."""
+    """Running sagas, and a saga that is undone already."""
     saga_ids = [f"saga {n:03}" for n in range(MANY)]
     start(*saga_ids)
     Saga.objects.filter(pk=saga_ids[7]).update(phase=SagaPhase.ENDED)
@@ -157,7 +157,7 @@ def test_what_takes_longer_than_a_request_goes_on_by_itself(admin_client, many, 
     monkeypatch.setattr(participant.admin, "BULK_SECONDS", 0)
     data = {"action": "undo", "select_across": "1", "_selected_action": many[0], "reason": REASON}
     page = admin_client.post(SAGAS, data)
-    start("sagb", now=NOON + timedelta(seconds=1))  # it comes in meanwhile, and was not asked for
+    start("sagb", now=NOON + timedelta(seconds=1))  # starts meanwhile, and was not selected
     assert "49 on their way, 1 refused" in page.content.decode()
     requests = 1
     while is_going_on(page):

@@ -1,4 +1,4 @@
-"""The HTTP door of the choreography, and what it asks of a saga's owner."""
+"""The HTTP door of saga_choreography, and its calls to a saga's owner."""
 
 import itertools
 import json
@@ -28,9 +28,7 @@ STATUS = "/saga/choreography/status"
 
 
 class Owner(ThreadingHTTPServer):
-    """Answers what it is told to, and remembers what it was asked. `meanwhile`: what happens
-    before it answers.
-    """
+    """An owner with set answers, which records requests. `meanwhile`: runs before it answers."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -57,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = _answer  # noqa: N815 -- the names that http.server calls
 
     def log_message(self, *_: Any) -> None:
-        """Says nothing."""
+        """Writes no log."""
 
 
 @pytest.fixture
@@ -116,7 +114,7 @@ def test_saga_is_started_at_its_owner_and_the_answer_is_given_back(post, owner):
     assert response["Location"] == url
     ((_, _, headers, passed),) = owner.asked
     assert json.loads(passed) == {**body, "saga": "checkout", "saga_pattern": "choreographed"}
-    # It is the coordinator that waits: the owner answers at once.
+    # The coordinator waits: the owner answers at once.
     assert (headers["Idempotency-Key"], headers.get("Prefer")) == ("k", None)
     assert not Saga.objects.exists()
 
@@ -156,7 +154,9 @@ def test_saga_is_shown_with_its_steps_and_its_trail(client, saga):
         "accept_checkout",
         "reserve_inventory",
     ]
-    assert [one["type"] for one in found["events"]] == [one.type for one in story("declined")]
+    assert [event["type"] for event in found["events"]] == [
+        event.type for event in story("declined")
+    ]
 
 
 def test_status_is_the_short_form(client, saga):
@@ -176,7 +176,7 @@ def test_saga_that_owner_has_not_handed_over_yet_is_pending(client, owner):
 
 @pytest.fixture
 def overtaken(owner, saga):
-    """A saga that is not known at the first look, and has ended by the time its owner answers."""
+    """A saga that is unknown at the first look, and has ended when its owner answers."""
     ended = at_owner(saga_id="s", status="completed", ended_at="2026-01-01T12:00:01Z")
     owner.answers["GET", "/carrito/accepted/s"] = (200, {}, ended)
 
@@ -389,14 +389,14 @@ def test_running_saga_is_asked_to_abort(post, saga, said):
 def test_past_its_pivot_a_saga_that_owner_knows_to_be_completed_will_be_returned(
     post, saga, said, owner
 ):
-    """Tracking is a moment late; whoever has seen `completed` at its owner is not refused."""
+    """Tracking is late; a client that has seen `completed` at the owner is not refused."""
     saga("completed", until=5)
     done = at_owner(saga_id="s", status="completed", ended_at="2026-01-01T12:00:01Z")
     owner.answers["GET", "/carrito/accepted/s"] = (200, {}, done)
     assert post(COMPENSATE).status_code == 202
     said()
     track(received=[story("completed")[-1]], now=NOON + timedelta(seconds=6))
-    assert [one.type for one in said()] == ["checkout.return.requested"]
+    assert [event.type for event in said()] == ["checkout.return.requested"]
     assert Saga.objects.get().status == "compensating"
 
 
@@ -420,7 +420,7 @@ def test_completed_saga_is_asked_to_be_returned(post, saga, said):
     saga("completed", until=6)
     response = post(COMPENSATE)
     assert (response.status_code, response.json()["status"]) == (202, "compensating")
-    assert [one.type for one in said()] == ["checkout.return.requested"]
+    assert [event.type for event in said()] == ["checkout.return.requested"]
     assert Intervention.objects.get().action == "return"
     assert Saga.objects.get().watch_at is not None
 

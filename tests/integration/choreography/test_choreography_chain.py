@@ -1,4 +1,4 @@
-"""The chain of the real services: it ends right, loses what it may, and heals what it lost."""
+"""The chain of the real services: it ends correctly, also if messages are lost."""
 
 import random
 
@@ -31,22 +31,22 @@ WAYS = {
 }
 REFUSED_AT = {"out of stock": "inventario.reserve", "declined": "pagos.charge"}
 BY_THEMSELVES = [
-    name for name, page in SAGAS.items() if not any(step.decided_by for step in page.steps)
+    name for name, saga in SAGAS.items() if not any(step.decided_by for step in saga.steps)
 ]
-"""Those in which nobody is waited for: the explorer and tests/sagas play the persons of others."""
+"""The sagas without decisions of people: those are tested in tests/sagas and by the explorer."""
 every_saga = pytest.mark.parametrize("name", BY_THEMSELVES)
 
 
 @pytest.fixture(autouse=True)
 def _impatience(settings):
-    """The watchdog redrives at the first look; a deadline comes only where a test says so."""
+    """The watchdog redrives at its first look; deadlines pass only if a test sets them."""
     settings.REDRIVE_SECONDS = 0
     settings.SAGA_SECONDS = 3600
 
 
 @pytest.fixture
 def name():
-    """The saga of a test that is about one of them."""
+    """The saga of tests that are about a single saga."""
     return "checkout"
 
 
@@ -57,7 +57,7 @@ def choreography(name):
 
 
 def end_of(way: str, name: str) -> str:
-    """Undone where anything had happened before the step that is refused."""
+    """The expected status: undone, if a step had happened before the refused step."""
     if way not in REFUSED_AT:
         return "completed"
     operations = [step.operation for step in SAGAS[name].steps]
@@ -110,12 +110,12 @@ def test_abort_at_any_moment_ends_right(choreography, name, point):
 
 
 def all_but_its_start(service: str, event: Event) -> bool:
-    """Of what is tracked."""
+    """The status that tracking has."""
     return service == TRACKING and event.type != "checkout.initiated"
 
 
 def asked_too_late(choreography: Choreography) -> str:
-    """Sold and confirmed, and only its start was tracked when a person asks for its undoing."""
+    """The saga is completed, but only its start was tracked, when a person requests its undo."""
     saga_id = choreography.begin()
     choreography.settle(loses=all_but_its_start)
     assert choreography.ask(saga_id) is Action.ABORT
@@ -125,7 +125,7 @@ def asked_too_late(choreography: Choreography) -> str:
 def test_abort_that_comes_too_late_becomes_the_return_that_was_asked_for(choreography):
     saga_id = asked_too_late(choreography)
     choreography.settle()
-    for _ in range(2):  # the redrives bring the completion here, and then what follows from it
+    for _ in range(2):  # the redrives bring the completion here, then the return follows
         choreography.look()
         choreography.settle()
     assert outcome(saga_id)["tracked"] == "compensated"
@@ -150,11 +150,11 @@ def test_control_without_the_return_who_was_answered_finds_the_saga_completed(
 
 def test_any_message_that_is_lost_around_a_late_abort_is_made_up_for(choreography):
     asked_too_late(choreography)
-    choreography.heard.clear()
+    choreography.received.clear()
     for _ in range(2):
         choreography.look()
         choreography.settle()
-    lost = list(dict.fromkeys(choreography.heard))
+    lost = list(dict.fromkeys(choreography.received))
     assert (TRACKING, "checkout.completed") in lost
     for service, event_type in lost:
         saga_id = asked_too_late(choreography)
@@ -194,7 +194,7 @@ def test_stopped_saga_whose_last_step_never_ends_is_returned_and_not_parked(chor
     saga_id = choreography.begin()
 
     def away(service: str, event: Event) -> bool:
-        """carrito hears nothing of the sale."""
+        """carrito receives no event of the sale."""
         return (service, event.type) == ("carrito", "inventory.committed")
 
     choreography.settle(loses=LoseOnce(TRACKING, "inventory.committed"), most=8)
@@ -208,9 +208,9 @@ def test_stopped_saga_whose_last_step_never_ends_is_returned_and_not_parked(chor
 
 
 def lost_before_the_pivot(choreography: Choreography) -> LoseOnce:
-    """What the pivot waits for."""
-    pivot = choreography.page.pivot
-    return LoseOnce(choreography.page.steps[pivot].service, choreography.page.steps[pivot - 1].done)
+    """Loses the event that triggers the pivot."""
+    pivot = choreography.saga.pivot
+    return LoseOnce(choreography.saga.steps[pivot].service, choreography.saga.steps[pivot - 1].done)
 
 
 @every_saga
@@ -224,14 +224,14 @@ def test_abort_before_the_pivot_undoes_everything(choreography, name):
 
 
 def begin(choreography: Choreography, way: str) -> str:
-    """A saga that is about to go this way."""
+    """A saga that will take this course."""
     saga_id = choreography.begin(**WAYS.get(way, {}))
     if way == "aborted":
         choreography.settle(loses=lost_before_the_pivot(choreography))
     if way == "returned":
         choreography.settle()
     if way not in WAYS:
-        choreography.heard.clear()
+        choreography.received.clear()
         choreography.ask(saga_id)
     return saga_id
 
@@ -246,7 +246,7 @@ def begin(choreography: Choreography, way: str) -> str:
 def test_any_message_that_is_lost_is_made_up_for(choreography, name, way):
     begin(choreography, way)
     choreography.settle()
-    lost = list(choreography.heard)
+    lost = list(choreography.received)
     assert lost
     for service, event_type in lost:
         saga_id = begin(choreography, way)
@@ -276,7 +276,7 @@ def test_saga_past_its_deadline_is_aborted_and_undone(choreography, settings):
 
 
 def ended_as_told(saga_id: str, promised: set[str]) -> bool:
-    """Whoever was answered that it would be undone finds it undone."""
+    """A saga whose undo was promised is undone."""
     is_kept = saga_id not in promised or outcome(saga_id)["tracked"] != "completed"
     return is_kept and ended_right(saga_id)
 
@@ -285,7 +285,7 @@ def ended_as_told(saga_id: str, promised: set[str]) -> bool:
 def test_reordered_doubled_and_lost_messages_end_right(seed):
     """With a loss in seven, five redrives in a row may be lost: what is parked then is retried.
 
-    But its first event comes to tracking: nobody can redrive what nobody has heard of.
+    Its first event reaches tracking: an unknown saga can't be redriven.
     """
     name = f"memory://rough{seed}?seed={seed}&duplicate=0.3&reorder=1"
     chance = random.Random(seed)

@@ -1,4 +1,4 @@
-"""One clock decides, the database's: a host whose own is two minutes wrong does no harm."""
+"""Only the database's clock decides: a host's clock that is two minutes wrong does no harm."""
 
 import sys
 import threading
@@ -18,7 +18,7 @@ DATABASE = "saga_choreography"
 pytestmark = [pytest.mark.django_db(databases=[DATABASE]), pytest.mark.undocumented("messages")]
 SHOP = ("saga_choreography", "messaging", "participant", "coordination", "httpapi", "contracts")
 NEAR = timedelta(seconds=60)
-"""A busy machine takes its time; a wrong clock is two minutes off."""
+"""Tolerates a busy machine, but not a clock that is two minutes off."""
 
 
 class _Wrong(type):
@@ -37,7 +37,7 @@ def clock_off_by(seconds: float) -> type:
 
 @pytest.fixture(params=[-120, 130], ids=["behind", "ahead"])
 def wrong(request, monkeypatch) -> float:
-    """The clock of this process is so many seconds off, for all of the shop's code."""
+    """Sets the clock of this process so many seconds off, for all of the shop's code."""
     for module in list(sys.modules.values()):
         is_shop = module.__name__.partition(".")[0] in SHOP if module else False
         if (is_shop or module is timezone) and getattr(module, "datetime", None) is datetime:
@@ -63,7 +63,7 @@ def watchdog() -> Watchdog:
 
 @pytest.fixture
 def start():
-    """A saga is heard of, as the broker brings its first event."""
+    """Tracks a saga's first event, as from the broker."""
 
     def start(saga_id: str) -> None:
         ProjectionHandler(saga="checkout", on="checkout.initiated").handle(

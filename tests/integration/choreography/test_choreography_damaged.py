@@ -1,4 +1,4 @@
-"""A saga whose rows somebody has typed over is set aside alone: every other one goes on."""
+"""A saga with damaged rows is parked alone: every other saga goes on."""
 
 import json
 import threading
@@ -33,7 +33,7 @@ DAMAGES = {
     "an event with a failure of another shape": OF_EVENT.format("""data = '{"failure": "x"}'"""),
 }
 TOO_LATE = OF_EVENT.format("seen_at = '9999-12-31 23:59:59+00'")
-"""It can be read, and no time comes after it."""
+"""A row that can be read, with a time that no other can follow."""
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def damaged(request, start, said):
 
 
 def spoil(start, statement: str) -> None:
-    """Three sagas, of which one is damaged."""
+    """Three sagas, one of them damaged."""
     start("a", "bad", "c")
     with connections[DATABASE].cursor() as cursor:
         cursor.execute(statement)
@@ -61,7 +61,7 @@ def after(seconds: float):
 
 def test_watchdog_parks_it_with_the_reason_and_redrives_the_others(damaged, said):
     assert look(now=after(12)) == {Remedy.REDRIVE: 2, Remedy.PARK: 1}
-    assert {one.saga_id for one in said()} == {"a", "c"}
+    assert {event.saga_id for event in said()} == {"a", "c"}
     bad = Saga.objects.get(pk="bad")
     assert (bad.status, bad.watch_at) == ("parked", None)
     assert "bad" in bad.parked_reason
@@ -72,7 +72,7 @@ def test_times_that_cannot_be_reckoned_with_are_parked_too(start, said):
     spoil(start, TOO_LATE)
     said()
     assert look(now=after(12)) == {Remedy.REDRIVE: 2, Remedy.PARK: 1}
-    assert {one.saga_id for one in said()} == {"a", "c"}
+    assert {event.saga_id for event in said()} == {"a", "c"}
 
 
 def test_control_looked_at_together_alone_they_hold_up_each_other(damaged, said, monkeypatch):
@@ -89,7 +89,7 @@ def test_what_somebody_holds_of_one_saga_keeps_the_watchdog_from_no_other(start,
     is_held, is_done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        """A forgotten transaction in psql: the abort of this saga can't be written down."""
+        """As a forgotten transaction in psql: the abort of this saga can't be written."""
         with transaction.atomic(using=DATABASE):
             SagaEvent.objects.create(
                 saga_id="held",
@@ -116,7 +116,7 @@ def test_tracking_goes_on_and_keeps_what_it_hears(damaged):
     told = [event("inventory.reserve.failed", saga_id=one) for one in ("a", "bad", "c")]
     track(received=told, now=after(1))
     assert SagaEvent.objects.filter(event_type="inventory.reserve.failed").count() == 3
-    assert {Saga.objects.get(pk=one).status for one in "ac"} == {"compensating"}
+    assert {Saga.objects.get(pk=saga_id).status for saga_id in "ac"} == {"compensating"}
 
 
 def test_it_is_listed_and_shown_with_the_others(damaged, client):
@@ -149,7 +149,7 @@ def test_saga_that_the_catalogue_has_no_more_is_parked_listed_and_named(start, c
     spoil(start, OF_SAGA.format("saga = 'bygone'"))
     said()
     assert look(now=after(12)) == {Remedy.REDRIVE: 2, Remedy.PARK: 1}
-    assert {one.saga_id for one in said()} == {"a", "c"}
+    assert {event.saga_id for event in said()} == {"a", "c"}
     listed = client.get("/saga/choreography/status").json()["results"]
     assert [one["saga"] for one in listed] == ["checkout", "bygone", "checkout"]
     assert "bygone" in client.get("/saga/choreography/bad").json()["parked"]["reason"]

@@ -1,4 +1,4 @@
-"""A service that can't do its part for ever: the saga is turned back, or waits for a person."""
+"""A service gives up a step: the saga is turned back, or parked."""
 
 import json
 import threading
@@ -58,7 +58,7 @@ def mended():
 
 @pytest.fixture
 def broken(monkeypatch, mended):
-    """The operation faults each time within the block; gives its tries."""
+    """The operation faults each time within the block; yields its attempts."""
 
     @contextmanager
     def make(operation):
@@ -165,7 +165,7 @@ def test_skip_passes_on_the_results_of_the_steps_before_it(start, said):
 
 
 def _redrive(saga_id, event_type):
-    """saga_choreography asks for this event of the saga to be said again."""
+    """saga_choreography requests that this event of the saga be published again."""
     with transaction.atomic(using=store.SERVICE):
         saga, (*_, last) = operations._lock(saga_id)
         asked_for = replace(last, event_type=event_type)
@@ -174,7 +174,7 @@ def _redrive(saga_id, event_type):
 
 
 def test_service_says_again_what_its_barrier_knows_and_nothing_else(choreography):
-    """Whatever whoever watches may ask for."""
+    """Whatever event saga_choreography asks for."""
     saga_id = choreography.begin()
     choreography.settle()
     before = OutboxEntry.objects.count()
@@ -296,7 +296,7 @@ def parked_step(cause: str, service: str):
     ],
 )
 def test_saga_waits_only_for_what_has_not_happened_since(name, until, cause, service, expected):
-    seen = [one.type for one in story(name)[:until]]
+    seen = [event.type for event in story(name)[:until]]
     phases = {
         "completed": SagaPhase.RUNNING,
         "declined": SagaPhase.COMPENSATING,
@@ -307,7 +307,7 @@ def test_saga_waits_only_for_what_has_not_happened_since(name, until, cause, ser
 
 
 def test_abort_that_comes_too_late_does_not_hold_up_what_is_sold():
-    seen = {*(one.type for one in story("completed")[:5]), "checkout.abort.requested"}
+    seen = {*(event.type for event in story("completed")[:5]), "checkout.abort.requested"}
     given_up = parked_step("checkout.abort.requested", "inventario")
     assert not waits(event=given_up, phase=SagaPhase.RUNNING, seen=seen)
 
@@ -322,15 +322,15 @@ def test_giving_up_that_is_heard_twice_aborts_once(saga, said):
     saga("completed", until=2)
     for _ in range(2):
         take_note(received=[parked_step("inventory.reserved", "pagos")], now=NOON)
-    assert [one.type for one in said()] == ["checkout.abort.requested"]
+    assert [event.type for event in said()] == ["checkout.abort.requested"]
     assert Saga.objects.get().status == "running"
 
 
 def test_saga_that_is_heard_of_only_beside_its_giving_up_is_turned_back(said):
-    """After an outage of this service a batch may have both, and the report first."""
+    """After an outage of this service a batch may have both, the notice first."""
     report = parked_step("inventory.reserved", "pagos")
     ProjectionHandler(saga="checkout", on="step.parked").handle([report, *story("completed")[:2]])
-    assert [one.type for one in said()] == ["checkout.abort.requested"]
+    assert [event.type for event in said()] == ["checkout.abort.requested"]
 
 
 def given_up(cause: str, service: str, step: str, why: str):
@@ -359,10 +359,10 @@ def test_two_reports_of_one_saga_are_both_told(saga, reports, at_once):
 
 
 def test_report_that_aborts_and_the_one_after_it_are_both_told_in_one_batch(saga, said):
-    """As if they had come one after the other: the abort is asked for, and then given up."""
+    """As if they came one after the other: the abort is requested, then given up."""
     saga("completed", until=4)
     take_note(received=TWO_REPORTS, now=NOON)
-    assert [one.type for one in said()] == ["checkout.abort.requested"]
+    assert [event.type for event in said()] == ["checkout.abort.requested"]
     assert Intervention.objects.get().reason == "commit_inventory: no disk"
     assert Saga.objects.get().parked_reason == "no room"
 
@@ -382,7 +382,7 @@ def test_stopped_saga_that_was_sold_and_is_given_up_is_returned_and_not_parked(s
     track(received=[story("completed")[4]], now=NOON)
     said()
     take_note(received=[parked_step("inventory.committed", "carrito")], now=NOON)
-    assert [one.type for one in said()] == ["checkout.return.requested"]
+    assert [event.type for event in said()] == ["checkout.return.requested"]
     assert Saga.objects.get().status == "compensating"
 
 
@@ -394,7 +394,7 @@ def test_parked_saga_goes_on_with_the_next_event(saga):
     assert Saga.objects.get(pk="s").status == "compensating"
 
 
-@pytest.mark.django_db(transaction=True, databases=SERVICES)  # /health looks on a thread of its own
+@pytest.mark.django_db(transaction=True, databases=SERVICES)  # /health uses a thread of its own
 def test_health_names_the_parked_saga_and_the_message(client, settings, choreography, stuck):
     settings.SERVICE = "saga_choreography"
     health = client.get("/health").json()

@@ -1,5 +1,5 @@
-"""Tracking: a saga is known from the first event of it that comes here; the trail is complete, and
-the row never goes back, in whatever order events come.
+"""Tracking: a saga is known from the first of its events that arrives; the trail is complete, and
+the phase only grows, in whatever order events come.
 """
 
 import random
@@ -193,7 +193,7 @@ def test_poison_event_harms_only_itself():
         service="saga_choreography", broker=connect("memory://tracking"), reactions=REACTIONS
     )
     poison = events.encode(story("completed", saga_id="bad")[5]).replace(b'"subject"', b'"topic"')
-    bodies = [events.encode(one) for one in story("completed", saga_id="good")] + [poison]
+    bodies = [events.encode(event) for event in story("completed", saga_id="good")] + [poison]
     consumer.handle(
         [Delivery(Message(str(n), "t", body), False, n) for n, body in enumerate(bodies)]
     )

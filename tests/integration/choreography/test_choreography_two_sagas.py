@@ -1,4 +1,4 @@
-"""Two sagas whose events have the same names: each is tracked, shown and helped by its own page."""
+"""Two sagas whose events have the same names: each is handled by its own definition."""
 
 from datetime import timedelta
 
@@ -57,7 +57,7 @@ TWIN = Saga(
         ),
     ),
 )
-"""The checkout's events, with other meanings: `inventory.reserved` is what it ends with."""
+"""The checkout's events with other meanings: `inventory.reserved` ends this saga."""
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def row(saga_id: str) -> tuple[str, str]:
     return Row.objects.values_list("saga", "status").get(pk=saga_id)
 
 
-def test_same_event_means_what_the_page_of_its_own_saga_says(start):
+def test_same_event_means_what_its_own_sagas_definition_says(start):
     start("a")
     track(
         received=[
@@ -80,21 +80,21 @@ def test_same_event_means_what_the_page_of_its_own_saga_says(start):
         now=NOON,
     )
     assert (row("a"), row("b")) == (("checkout", "running"), ("twin", "completed"))
-    first, second = (queries.state(found=Row.objects.get(pk=one)) for one in "ab")
+    first, second = (queries.state(found=Row.objects.get(pk=saga_id)) for saga_id in "ab")
     assert first.current_step == "process_payment"
     assert [step.step_name for step in second.steps] == [step.name for step in TWIN.steps]
 
 
 @pytest.fixture
 def hear():
-    """What the broker brings, as the consumer takes it."""
+    """Handles an event, as the consumer does."""
     reactions = [
         ProjectionHandler(saga=saga, on="inventory.reserved") for saga in ("checkout", "twin")
     ]
     consumer = Consumer(service=DATABASE, broker=connect("memory://twins"), reactions=reactions)
 
     def hear(*heard):
-        bodies = [events.encode(one) for one in heard]
+        bodies = [events.encode(event) for event in heard]
         consumer.handle(
             [Delivery(Message(str(n), "t", body), False, n) for n, body in enumerate(bodies)]
         )
@@ -144,7 +144,7 @@ def test_what_one_saga_has_given_up_stops_no_other_of_that_id(saga, said):
     assert not Intervention.objects.exists()
     own = replace(report, saga="checkout")
     take_note(received=[own, report], now=NOON)
-    assert [one.type for one in said()] == ["checkout.abort.requested"]
+    assert [event.type for event in said()] == ["checkout.abort.requested"]
 
 
 def undo(saga_id: str) -> Action | Refused | None:
@@ -180,7 +180,7 @@ def test_each_is_redriven_with_the_last_event_of_its_own_chain(settings, start, 
     track(received=heard, now=NOON)
     look(now=NOON + timedelta(seconds=12))
     asked = said()
-    assert {one.type for one in asked} == {"step.redrive.requested"}
+    assert {event.type for event in asked} == {"step.redrive.requested"}
     assert {(one.saga_id, one.saga, one.data.result["event"]) for one in asked} == {
         ("a", "checkout", "checkout.initiated"),
         ("b", "twin", "checkout.initiated"),

@@ -1,4 +1,4 @@
-"""The watchdog: a standing saga is redriven, then aborted or parked; what moves is left alone."""
+"""The watchdog: a stalled saga is redriven, then aborted or parked; a moving saga is left alone."""
 
 from collections import Counter
 from datetime import timedelta
@@ -78,7 +78,7 @@ def test_redrive_goes_on_in_the_sagas_trace(
 
 
 def test_saga_whose_first_event_was_lost_to_all_is_known_from_its_owner_and_goes_on(said):
-    """Nobody has heard of it: its owner tells of it after a while; the watchdog does the rest."""
+    """The saga is unknown here: its owner reports it after a while; the watchdog does the rest."""
     operations.get_to_know(contexts=[context("s"), context("s")])
     assert look(now=store.now()) == {}
     assert look(now=store.now() + timedelta(seconds=11)) == {Remedy.REDRIVE: 1}
@@ -111,14 +111,14 @@ def test_redrive_carries_the_results_that_the_event_did(start, said):
     assert msgspec.json.decode(again.data.context, type=Context).results == results
 
 
-def test_each_saga_has_the_time_that_its_page_gives_it(start, said, settings):
+def test_each_saga_has_the_time_that_its_definition_gives_it(start, said, settings):
     settings.SAGA_SECONDS = 0
     hasty = replace(SAGAS["checkout"], name="hasty", seconds=5.0)
     with with_pages(hasty):
         start("s")
         track(received=[event("checkout.initiated", saga_id="h", saga="hasty")], now=NOON)
         assert look(now=after(10)) == {Remedy.REDRIVE: 1, Remedy.ABORT: 1}
-        assert {(one.saga, one.type) for one in said()} == {
+        assert {(event.saga, event.type) for event in said()} == {
             ("checkout", "step.redrive.requested"),
             ("hasty", "checkout.abort.requested"),
         }
@@ -145,7 +145,7 @@ def test_deadline_asks_for_an_abort_once_and_then_redrives_it(saga, said):
     saga("completed", until=3)
     remedies = look_until(140)
     assert remedies[Remedy.ABORT] == 1
-    asked = [one for one in said() if one.type == "checkout.abort.requested"]
+    asked = [event for event in said() if event.type == "checkout.abort.requested"]
     assert [one.redrive for one in asked] == [False, True]
     assert asked[0].data.failure.code == refusals.DEADLINE
     assert "create_order" in asked[0].data.failure.detail
@@ -158,7 +158,7 @@ def test_unanswered_abort_is_redriven_beside_the_last_fact(saga, said):
     look_until(120)
     said()
     look(now=after(131))
-    assert {one.type for one in said()} == {
+    assert {event.type for event in said()} == {
         "step.redrive.requested",
         "checkout.abort.requested",
     }

@@ -20,7 +20,7 @@ STEP = "reserve_inventory"
 
 @pytest.fixture
 def parked(saga, settings, operator):
-    """Three sagas whose undo of the reservation does not come, and one that runs."""
+    """Three sagas whose reservation is not undone, and a running saga."""
     settings.REDRIVE_SECONDS = 10
     for saga_id in ("a", "b", "c"):
         saga("declined", until=3, saga_id=saga_id)
@@ -71,7 +71,7 @@ def test_what_is_refused_is_counted_and_what_fits_nothing_is_told(parked, capsys
     assert "No sagas like this wait." in capsys.readouterr().out
     call_command("recover", *sagas("compensate", "--dry-run"), *WHY)
     assert capsys.readouterr().out.count("saga_choreography ") == 3
-    # Each is being undone already: that is what is parked.
+    # Each is being undone already: its undo is parked.
     assert recover(*sagas("compensate", "--yes")) == 1
     assert "0 on their way, 3 refused: 3 already_undone." in capsys.readouterr().out
 

@@ -1,6 +1,4 @@
-"""What the dashboard's pages find, hide, and do: in this process, on sagas that have ended in each
-way, and one that waits.
-"""
+"""The dashboard's pages in this process, on sagas with each kind of end, and a waiting saga."""
 
 import re
 from itertools import islice
@@ -41,7 +39,7 @@ made = audit.shop
 
 @pytest.fixture
 def shop(made):
-    """Sagas that have ended in each way, and one that waits for its customer."""
+    """Sagas with each kind of end, and a saga that waits for its customer."""
     steps = [msgspec.to_builtins(step) for step in SAGAS["checkout"].steps]
     orchestrator.Definition.objects.create(digest="-", name="checkout", steps=steps)
     now = store.sql.now(service="saga_orchestrator")
@@ -70,7 +68,7 @@ class InProcess:
 
 @pytest.fixture
 def api(monkeypatch):
-    """The API answers; without it, no service does."""
+    """Serves the API; without it no service answers."""
     monkeypatch.setattr(actions, "client", lambda service: InProcess())
 
 
@@ -154,7 +152,7 @@ def test_order_and_payment_lead_to_their_saga(shop):
 
 
 def test_choreographed_saga_is_found_at_the_step_that_its_events_tell(shop):
-    """Its own row says only that it runs."""
+    """Its row has only that it runs."""
     row = choreography.Saga.objects.filter(pk="sold-too")
     row.update(status="running", finished_at=None, watch_at=row.get().started_at)
     for event in ("checkout.initiated", "inventory.reserved"):
@@ -177,7 +175,7 @@ def test_choreographed_saga_is_found_at_the_step_that_its_events_tell(shop):
 def test_filter_that_is_none_is_told(admin_client, query):
     answered = admin_client.get(f"/dashboard/sagas?{query}")
     assert answered.status_code == 400
-    assert "choose anew" in answered.content.decode()
+    assert "choose again" in answered.content.decode()
 
 
 @pytest.mark.parametrize("saga_id", sorted(ALL))
@@ -239,7 +237,7 @@ def test_payload_is_shown_without_what_is_private():
 def test_action_is_on_record_under_who_is_logged_in(shop, admin_client, api):
     asked = {"action": "compensate", "reason": "wrong size"}
     answered = admin_client.post("/dashboard/sagas/sold/act", asked, follow=True)
-    assert "it is on its way" in answered.content.decode()
+    assert ": requested." in answered.content.decode()
     done = orchestrator.Intervention.objects.get(saga="sold")
     assert (done.action, done.requested_by, done.reason) == ("return", "eva", "wrong size")
     assert "return asked by eva" in admin_client.get("/dashboard/sagas/sold").content.decode()
@@ -318,7 +316,7 @@ def test_figures_are_those_of_the_database(shop):
     assert checkouts.failed == accepted.filter(status__in=["failed", "compensated"]).count()
     assert checkouts.p50 is not None
     assert found.idle["fulfilment"] == ["orchestrated_messaging"]
-    away = {one["service"] for one in found.attention}
+    away = {entry["service"] for entry in found.attention}
     assert "pagos" in away, "nobody answers here"
 
 

@@ -1,4 +1,4 @@
-"""Faults on purpose: only of the local stack's own processes, only for who sits at the machine."""
+"""Faults on purpose: only the local stack's processes, only for requests from this machine."""
 
 import json
 import signal

@@ -23,7 +23,7 @@ def shop():
 
 
 class Shop:
-    """The operations, one saga at a time; each gives the outcome."""
+    """The operations, each for one saga; they return the outcome."""
 
     def schedule(self, saga_id: str, destination: dict | None = None, *, step: str = ""):
         return self.schedule_all([saga_id], destination, step=step)[0]
@@ -38,7 +38,10 @@ class Shop:
             )
             for saga_id in saga_ids
         ]
-        return [one.outcome for one in execute(operation=operations.schedule, commands=commands)]
+        return [
+            executed.outcome
+            for executed in execute(operation=operations.schedule, commands=commands)
+        ]
 
     def cancel(self, saga_id: str, *, step: str = "", reason: str = ""):
         command = Undo(saga_id=saga_id, step=step, reason=reason)

@@ -32,7 +32,7 @@ def no_locks(monkeypatch):
 def test_hundred_orders_for_ten_places_get_exactly_ten(courier, shop):
     couriers = [courier(2) for _ in range(5)]
     got = at_once(orders(shop, 100), service=SERVICE)
-    assert sum(isinstance(one, Done) for one in got) == 10
+    assert sum(isinstance(result, Done) for result in got) == 10
     for one in couriers:
         one.refresh_from_db()
         assert (one.busy, one.deliveries.count()) == (2, 2)
@@ -45,7 +45,7 @@ def test_without_the_lock_only_the_constraint_stops_overbooking(courier, shop):
         Courier.objects.select_for_update().get()
         coming = [InThread(order, service=SERVICE) for order in orders(shop, 10)]
         wait_until_blocked(service=SERVICE, count=10)
-    faults = [one for one in coming if isinstance(one.ended_with(), IntegrityError)]
+    faults = [call for call in coming if isinstance(call.ended_with(), IntegrityError)]
     assert len(faults) == 5
     assert "courier_within_capacity" in str(faults[0].ended_with())
 
@@ -55,7 +55,7 @@ def test_schedule_and_cancel_at_once_leave_as_many_busy_as_there_are_deliveries(
     for n in range(30):
         shop.schedule(f"old{n}")
     calls = [lambda n=n: shop.cancel(f"old{n}") for n in range(30)] + orders(shop, 30)
-    assert all(isinstance(one, Done) for one in at_once(calls, service=SERVICE))
+    assert all(isinstance(result, Done) for result in at_once(calls, service=SERVICE))
     for one in (rosa, ines):
         one.refresh_from_db()
         assert one.busy == one.deliveries.filter(status="scheduled").count()

@@ -1,4 +1,4 @@
-"""envios in the admin: all of it can be looked at, and no delivery typed over."""
+"""envios in the admin: all can be viewed, and deliveries not edited."""
 
 import pytest
 

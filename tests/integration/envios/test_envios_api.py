@@ -27,7 +27,7 @@ def post(client):
 
 @pytest.fixture
 def schedule(post):
-    """As a saga asks for it."""
+    """A delivery, scheduled as by a saga."""
 
     def call(saga_id: str):
         body = {

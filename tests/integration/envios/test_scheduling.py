@@ -1,4 +1,4 @@
-"""Schedule and cancel: who brings what, and who is free again."""
+"""Schedule and cancel: which courier gets a delivery, and is free again."""
 
 import pytest
 
@@ -13,7 +13,7 @@ HAVANA = {"street": "Calle 23", "city": "Plaza", "province": "La Habana"}
 
 
 def busy(*couriers: Courier) -> list[int]:
-    """How many deliveries each has, which must be what its rows say."""
+    """How many deliveries each courier has, checked against the deliveries' rows."""
     for courier in couriers:
         courier.refresh_from_db()
         assert (
@@ -136,7 +136,7 @@ def test_share_of_failures_is_refused_always_for_the_same_sagas(courier, shop, s
     rosa = courier(100)
     outcomes = shop.schedule_all([f"s{n}" for n in range(100)])
     failed = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
-    assert {one.code for one in failed} == {refusals.NO_COURIER_FREE}
+    assert {refusal.code for refusal in failed} == {refusals.NO_COURIER_FREE}
     assert 30 < len(failed) < 70
     assert busy(rosa) == [100 - len(failed)]
     expected = [operations.is_failing(saga_id=f"s{n}") for n in range(100)]

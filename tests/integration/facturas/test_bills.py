@@ -1,4 +1,4 @@
-"""Bills, invoices and credit notes: what becomes of the rows, and that no number is missing."""
+"""Bills, invoices and credit notes: their rows, and numbers without gaps."""
 
 from contextlib import contextmanager
 from decimal import Decimal
@@ -51,7 +51,7 @@ def paid(saga_id: str):
 
 
 def numbers() -> list[int]:
-    """Those of this year, without it; the times are in their order."""
+    """This year's numbers without the year, after checking that their times are in order."""
     found = list(Invoice.objects.order_by("number"))
     assert [one.issued_at for one in found] == sorted(one.issued_at for one in found)
     assert {int(one.number[:4]) for one in found} <= {one.issued_at.year for one in found}
@@ -128,7 +128,7 @@ def test_hundred_invoices_and_credit_notes_at_once_have_numbers_without_gaps():
         pay(f"s{n}", bills[f"s{n}"])
     calls = [lambda n=n: fail(f"s{n}") for n in range(20)]
     calls += [lambda n=n: pay(f"s{n}", bills[f"s{n}"]) for n in range(20, 80)]
-    assert all(isinstance(one, Done) for one in at_once(calls, service="facturas"))
+    assert all(isinstance(result, Done) for result in at_once(calls, service="facturas"))
     assert numbers() == list(range(1, 101))
 
 
@@ -163,7 +163,7 @@ def test_invoice_that_is_rolled_back_leaves_no_gap():
 
 
 def test_sequence_of_the_database_would_leave_a_gap():
-    """The control: what is not given back when its transaction is rolled back."""
+    """The control: a sequence, which a rollback does not reset."""
     sql.execute(service="facturas", sql="CREATE SEQUENCE number")
     try:
         with rolled_back():

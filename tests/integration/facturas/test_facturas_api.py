@@ -10,7 +10,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "facturas"])
 
 @pytest.fixture
 def credited():
-    """The number of an invoice that was given back; another bill is open."""
+    """The number of an invoice that was credited; another bill is open."""
     bill("open")
     number = paid("s").data["invoice_number"]
     fail("s")

@@ -26,7 +26,7 @@ def shop():
 
 
 class Shop:
-    """The operations, one saga at a time; each gives the outcome."""
+    """The operations, each for one saga; they return the outcome."""
 
     def reserve(self, saga_id: str, lines: dict, *, step: str = "", user_id: str = ""):
         items = [Item(str(getattr(one, "pk", one)), quantity) for one, quantity in lines.items()]

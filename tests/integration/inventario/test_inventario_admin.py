@@ -1,4 +1,4 @@
-"""inventario in the admin: everything can be looked at, stock can't be typed over."""
+"""inventario in the admin: all can be viewed, and stock not edited."""
 
 import pytest
 
@@ -12,7 +12,7 @@ NEW = {"name": "Lamp", "description": "", "price": "19.90", "category": "home", 
 
 @pytest.fixture
 def busy_shop(shop, product):
-    """Something in every table that a saga fills."""
+    """A row in every table that a saga fills."""
     shop.reserve("s", {product(5): 2})
 
 

@@ -1,4 +1,4 @@
-"""Reserve, unreserve, commit, restore, expire: what becomes of the stock."""
+"""Reserve, unreserve, commit, restore, expire: their effects on the stock."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""A row that somebody holds on to (a transaction forgotten in psql): the others go on."""
+"""A row that stays locked (a transaction forgotten in psql): other sagas go on."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 
 @pytest.fixture(autouse=True)
 def _limits_of_a_service():
-    """As participant.databases gives them to the processes of a service; here for this thread."""
+    """The time limits of participant.databases for a service's processes, for this thread."""
     with connections["inventario"].cursor() as cursor:
         cursor.execute("SET lock_timeout = '300ms'")
     yield
@@ -75,7 +75,7 @@ def test_busy_command_is_decided_when_it_is_asked_for_again(product):
 
 
 def test_hundred_that_wait_for_one_row_are_answered_in_time(product):
-    """Before their caller gives up: that is what keeps the service from going deaf."""
+    """Before their caller gives up: so the service stays responsive."""
     locked = product()
     with forgotten(locked):
         started = time.monotonic()

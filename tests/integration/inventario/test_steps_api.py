@@ -1,4 +1,4 @@
-"""The saga's steps over HTTP, and what can be seen of them."""
+"""The saga's steps over HTTP, and their effects in the API."""
 
 import json
 
@@ -42,7 +42,7 @@ def test_reservations_of_a_cart_are_shown_newest_first(client, post, laptop):
         post("reserve", wanted(laptop, saga_id))
         post("unreserve", {"saga_id": saga_id})
     seen = client.get("/api/products/reservations/c").json()["reservations"]
-    assert [one["saga_id"] for one in seen] == ["second", "first"]
+    assert [row["saga_id"] for row in seen] == ["second", "first"]
 
 
 def test_availability_follows_each_step(client, post, laptop):
@@ -91,7 +91,7 @@ def test_empty_list_is_answered_with_an_empty_one(post):
 
 @pytest.fixture
 def of_saga(client):
-    """At a saga's own doors, where it says whose step it is."""
+    """At the doors for sagas, where the request names the step."""
 
     def call(operation: str, step: str, **fields):
         body = {"saga_id": "s", "saga": "checkout", "step": step, **fields}

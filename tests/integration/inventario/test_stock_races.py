@@ -1,4 +1,4 @@
-"""Many at once: one hot product, and an expiry that meets a commit. Each with its control."""
+"""Races: many buyers of one product, and an expiry against a commit. Each with its control."""
 
 import re
 from datetime import UTC, datetime
@@ -44,8 +44,8 @@ def no_locks(monkeypatch):
 def test_fifty_buyers_of_ten_units_get_exactly_ten(product, shop):
     hot = product(10)
     got = at_once(buyers(shop, hot, 50), service=SERVICE)
-    assert sum(isinstance(one, Done) for one in got) == 10
-    assert sum(isinstance(one, Refused) for one in got) == 40
+    assert sum(isinstance(result, Done) for result in got) == 10
+    assert sum(isinstance(result, Refused) for result in got) == 40
     hot.refresh_from_db()
     assert (hot.available, hot.reserved) == (0, 10)
 
@@ -57,7 +57,7 @@ def test_without_the_lock_only_the_constraint_stops_overselling(product, shop):
         Product.objects.select_for_update().get()
         coming = [InThread(buyer, service=SERVICE) for buyer in buyers(shop, hot, 20)]
         wait_until_blocked(service=SERVICE, count=20)
-    faults = [one for one in coming if isinstance(one.ended_with(), IntegrityError)]
+    faults = [call for call in coming if isinstance(call.ended_with(), IntegrityError)]
     assert len(faults) == 10
     assert "product_stock_not_negative" in str(faults[0].ended_with())
 
@@ -67,7 +67,7 @@ def test_buyers_of_two_products_in_opposite_order_all_get_theirs(product, shop):
     lines = [{one: 1, other: 1}, {other: 1, one: 1}]
     calls = [lambda n=n: shop.reserve(f"s{n}", lines[n % 2]) for n in range(20)]
     got = at_once(calls, service=SERVICE)
-    assert all(isinstance(one, Done) for one in got)
+    assert all(isinstance(result, Done) for result in got)
 
 
 def test_commit_and_expiry_at_once_agree_on_every_reservation(product, shop):
@@ -129,7 +129,7 @@ def test_without_the_lock_the_expiry_gives_back_what_was_sold(due, shop):
 
 
 class TestMostReserved:
-    """A user takes two times six units of two products, of at most ten, while the first is open."""
+    """A user with a limit of ten reserves six units twice, the second while the first is open."""
 
     @pytest.fixture(autouse=True)
     def limit(self, settings):
@@ -137,7 +137,7 @@ class TestMostReserved:
 
     @pytest.fixture
     def second(self, product, shop):
-        """The second one's reservation, asked for before the first one has committed."""
+        """The second reservation, requested before the first has committed."""
         first, other = product(10), product(10)
 
         def ask(wait):
@@ -184,7 +184,7 @@ class TestMostReserved:
     def test_it_costs_a_statement_more_and_nothing_where_there_is_no_limit(
         self, product, shop, settings
     ):
-        """Of a list as a whole; nor does what is nobody's."""
+        """Nor within a list; reservations without a user have no limit."""
 
         def statements(saga_id, user_id):
             with CaptureQueriesContext(connections[SERVICE]) as asked:

@@ -1,4 +1,4 @@
-"""A door between the orchestrator and the real pagos, which loses answers."""
+"""A proxy between the orchestrator and the real pagos, which loses answers."""
 
 import json
 from collections import Counter
@@ -14,10 +14,10 @@ Loses = Callable[[Key, list[str]], bool]
 
 
 class Door(Services):
-    """The other services are in memory; what is asked of pagos is passed on over HTTP.
+    """The other services are in memory; calls to pagos are passed on over HTTP.
 
-    `loses`: whether the answer to a call is lost once it has taken effect; the connection is cut
-    then. `delays`: whether the call itself stays away, to come when `let_late_ones_in` is called.
+    `loses`: whether the answer to a call is lost after its effect: the connection is cut. `delays`:
+    whether the call itself is kept back until `send_delayed` is called.
     """
 
     def __init__(self, *, pagos_url: str) -> None:
@@ -41,8 +41,8 @@ class Door(Services):
             return None, None
         return status, outcomes
 
-    def let_late_ones_in(self) -> list[dict[str, Any]]:
-        """What pagos answers to the charges that were delayed."""
+    def send_delayed(self) -> list[dict[str, Any]]:
+        """Sends the delayed charges; returns pagos' answers."""
         return [one for commands in self._late for one in self._pass_on(CHARGE, commands)[1]]
 
     def close(self) -> None:

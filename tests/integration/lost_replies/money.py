@@ -1,4 +1,4 @@
-"""What pagos has taken and given back."""
+"""The money that pagos has taken and given back."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ NET = """
 
 
 def nets() -> dict[str, Decimal]:
-    """By saga id: captured less refunded, as the rows say; what was never charged is missing."""
+    """By saga id: captured less refunded, by the rows; sagas without a charge are missing."""
     with connections[SERVICE].cursor() as cursor:
         cursor.execute(NET)
         return {saga_id: net or Decimal(0) for saga_id, net in cursor.fetchall()}
@@ -27,9 +27,10 @@ def nets() -> dict[str, Decimal]:
 
 @contextmanager
 def no_guards(monkeypatch) -> Iterator[None]:
-    """For controls: each charge enters as if its saga had never come by, and is one more payment.
+    """For controls: each repeated charge is another payment, as if its saga were new.
 
-    What keeps the key of a step (the barrier, the decision, the payment's own constraint) forgets.
+    Drops everything that holds the key of a step: the barrier, the decision, the payment's
+    constraint.
     """
     enter = barrier.enter
 

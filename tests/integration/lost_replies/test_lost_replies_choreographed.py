@@ -1,7 +1,7 @@
-"""The charge happened, and its ack or its fact's confirm was lost, a thousand times.
+"""The charge happened, and its ack or its event's confirm was lost, a thousand times.
 
-Pagos's own consumer and relay, in threads as its worker runs them, on PostgreSQL; the broker
-between loses what it is told to, as a connection that is cut does.
+The real consumer and relay of pagos run in threads, as in its worker, on PostgreSQL; the broker
+loses acks and confirms like a connection that is cut.
 """
 
 import threading
@@ -38,7 +38,7 @@ SAID = [
 
 class Losing:
     """A broker whose connection breaks once for each message: after it was handled, before its ack
-    is heard; and after it was stored, before its confirm is heard.
+    arrives; and after it was stored, before its confirm arrives.
     """
 
     def __init__(self, broker) -> None:
@@ -71,7 +71,7 @@ class Losing:
 
 
 class Choreography:
-    """Pagos between the facts that it hears and those that it says."""
+    """Pagos, between the events that it receives and those that it publishes."""
 
     def __init__(self) -> None:
         broker = connect(f"memory://{uuid.uuid4()}?seed=1&duplicate=0.02")
@@ -91,8 +91,8 @@ class Choreography:
         ]
 
     def hear(self, *heard: Event) -> None:
-        """Returns once pagos has handled and acked them all, and what it says is out."""
-        self._publish([Message(one.id, one.route, events.encode(one)) for one in heard])
+        """Returns once pagos has handled and acked all events, and its own are sent."""
+        self._publish([Message(event.id, event.route, events.encode(event)) for event in heard])
 
         def settled() -> bool:
             waits = self.broker.depths([self._queue])[self._queue]
@@ -114,7 +114,7 @@ class Choreography:
 
 @pytest.fixture
 def choreography(monkeypatch):
-    """Comes back at once after each loss: there are many of them here."""
+    """Reconnects at once after each loss: there are many here."""
     monkeypatch.setattr(Backoff, "pause", lambda self, error=None: 0.05)
     made = Choreography()
     yield made

@@ -42,12 +42,12 @@ def ends_of(saga_ids: list[str]) -> dict[str, str]:
 
 
 def once_each(door: Door):
-    """Loses the answer to every call in which somebody's has not been lost yet."""
+    """Loses the answer to every call with a saga whose answer has not been lost yet."""
     return lambda key, saga_ids: any(not door.lost[saga_id] for saga_id in saga_ids)
 
 
 def test_charge_whose_answer_is_lost_is_taken_once(run, start, services):
-    """Who was in a call with others five times has lost its answer five times, and is undone."""
+    """A saga that shared five calls with new sagas has lost five answers, and is undone."""
     services.loses = once_each(services)
     run()
     saga_ids = start(500)
@@ -61,7 +61,7 @@ def test_charge_whose_answer_is_lost_is_taken_once(run, start, services):
 
 
 def test_charge_that_is_given_up_is_given_back(run, start, services):
-    """Its answer is always lost, and so is that of its refund where all in a call are new to it."""
+    """Its answer is always lost, and so is its refund's if all sagas of the call are new."""
     refunds_lost: set[str] = set()
 
     def loses(key, saga_ids):
@@ -85,8 +85,8 @@ def test_charge_that_comes_after_its_undo_is_blocked(run, start, services):
     run()
     saga_ids = start(250)
     all_are("compensated", saga_ids)
-    late = services.let_late_ones_in()
-    assert {one["code"] for one in late} == {"aborted"}
+    late = services.send_delayed()
+    assert {result["code"] for result in late} == {"aborted"}
     assert len(late) >= len(saga_ids)
     assert all(net == 0 for net in nets().values())
 

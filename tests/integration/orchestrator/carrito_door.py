@@ -1,4 +1,4 @@
-"""Carrito, as far as the orchestrator asks it for something."""
+"""A stand-in for carrito, for the orchestrator's calls to it."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ ACCEPTED = {
 class Carrito:
     """Knows one checkout, `s`. `asked`: path, headers and body of each POST.
 
-    `meanwhile`: what happens before a GET is answered; returns what has changed of the checkout.
+    `meanwhile`: runs before a GET is answered; returns the changed fields of the checkout.
     """
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ def services():
 
 @pytest.fixture
 def participants(services):
-    """Makes them; all their services are the one server. Closes their connections in the end."""
+    """Makes participants, all on one server; closes their connections at the end."""
     made = []
 
     def make() -> Participants:
@@ -53,7 +53,7 @@ class InThread:
 
 @pytest.fixture
 def run(participants, services):
-    """Starts runners, and stops them in the end."""
+    """Starts runners; stops them at the end."""
     running = []
 
     def start() -> InThread:
@@ -69,13 +69,13 @@ def run(participants, services):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Tries follow each other at once."""
+    """Retries follow at once."""
     monkeypatch.setattr(engine, "FIRST_DELAY", 0.02)
 
 
 @pytest.fixture
 def start():
-    """Starts so many sagas; gives their ids."""
+    """Starts so many sagas; returns their ids."""
 
     def make(count: int = 1) -> list[str]:
         contexts = [accepted() for _ in range(count)]
@@ -87,7 +87,7 @@ def start():
 
 @pytest.fixture
 def when():
-    """Waits until a saga stands like this; gives its row."""
+    """Waits until a saga has these values; returns its row."""
 
     def wait(saga_id: str, *statuses: str, seconds: float = 15) -> Saga:
         def look() -> Saga | None:

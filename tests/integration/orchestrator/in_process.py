@@ -1,4 +1,4 @@
-"""The services and the orchestrator by message, in one process: nothing moves unless it is told to.
+"""The services and the orchestrator by message, in one process; each method moves them on.
 
 The databases and the operations are the real ones; the broker is the memory's.
 """
@@ -38,7 +38,7 @@ def loses_nothing(service: str, event: Event) -> bool:
 
 
 class Orchestration:
-    """`heard`: what reached which service, in order."""
+    """`received`: (service, event), in order."""
 
     def __init__(self, broker: Broker) -> None:
         self.consumers = {
@@ -50,22 +50,22 @@ class Orchestration:
             broker.declare(
                 queue=consumer.queue, events=[events.route(*key) for key in consumer.reactions]
             )
-        # What a service leaves to a person is heard by the choreography too.
+        # The choreography, too, receives the notices of parked steps.
         broker.declare(queue="others", events=["checkout.step.parked"])
         self.queues = {
             service: broker.subscribe(queue=one.queue, prefetch=1000)
             for service, one in self.consumers.items()
         }
-        self.heard: list[tuple[str, Event]] = []
+        self.received: list[tuple[str, Event]] = []
         self.runner_id, _ = store.renew(runner_id=None, host="here", pid=1)
 
     @property
     def types(self) -> list[str]:
-        """The types of what was heard, in order."""
-        return [event.type for _, event in self.heard]
+        """The types of the events received, in order."""
+        return [event.type for _, event in self.received]
 
     def check_out(self, *, payment_method: str = "credit_card", quantity: int = 1) -> str:
-        """Accepts and starts a checkout of a product of its own; the saga's id."""
+        """Accepts and starts a checkout of a new product; returns the saga's id."""
         name = uuid.uuid4().hex
         product = Product.objects.create(
             name=name, sku=name, price="10.00", initial=UNITS, available=UNITS
@@ -89,17 +89,17 @@ class Orchestration:
         return name
 
     def claim(self) -> int:
-        """The runner takes up what is due; how many sagas."""
+        """The runner claims what is due; returns how many sagas."""
         claimed = store.claim(runner_id=self.runner_id, limit=100)
-        sagas = [one for one in claimed if isinstance(one, ClaimedSaga)]
+        sagas = [saga for saga in claimed if isinstance(saga, ClaimedSaga)]
         for saga in sagas:
             saga.deadline += messages.time.monotonic()
         messages.execute(sagas=sagas)
         return len(sagas)
 
     def settle(self, *, loses: Loses = loses_nothing, rounds: int = 1_000) -> None:
-        """Lets everything happen until all wait; or so many rounds, in each of which the runner
-        takes up what is due, all is sent, and each service hears one message.
+        """Runs until all wait, or so many rounds, in each of which the runner
+        claims what is due, all events are sent, and each service handles one message.
 
         `loses`: which messages vanish on their way to which service.
         """
@@ -110,21 +110,21 @@ class Orchestration:
                 return
 
     def relay(self) -> int:
-        """Sends what the outboxes have; how many messages."""
+        """Sends the outboxes' events; returns how many."""
         return sum(relay.relay_once() for relay in self.relays)
 
     def hear(self, service: str, *, loses: Loses = loses_nothing) -> int:
-        """The service hears one message, if there is one."""
+        """The service handles one message, if there is one."""
         taken = self.queues[service].take(limit=1, timeout=0)
         heard = [events.decode(one.message.body) for one in taken]
-        self.heard += [(service, event) for event in heard]
+        self.received += [(service, event) for event in heard]
         kept = [one for one, event in zip(taken, heard, strict=True) if not loses(service, event)]
         self.consumers[service].handle(kept)
         self.queues[service].ack(taken)
         return len(taken)
 
     def wait_out(self) -> None:
-        """The patience of every saga that waits for a reply, or for its next try, is over."""
+        """Ends the patience of every saga that waits for a reply or its next attempt."""
         sql.execute(
             service=ORCHESTRATOR,
             sql="""
@@ -135,7 +135,7 @@ class Orchestration:
         )
 
     def retry_failed(self) -> None:
-        """Each service tries what it has set aside, as if its time had come."""
+        """Each service retries its failed messages, as if they were due."""
         for service, consumer in self.consumers.items():
             sql.execute(
                 service=service,
@@ -146,7 +146,7 @@ class Orchestration:
 
 
 class LoseOnce:
-    """Loses the first message of a type; afterwards nothing."""
+    """Loses the first message of a type, and no other."""
 
     def __init__(self, event_type: str) -> None:
         self._type = event_type
@@ -160,7 +160,7 @@ class LoseOnce:
 
 
 def outcome(saga_id: str) -> dict[str, object]:
-    """What is there in every service."""
+    """The states of a saga in all services."""
     product = Product.objects.get(sku=saga_id)
     order = Order.objects.filter(checkout_id=saga_id).first()
     payment = Payment.objects.filter(saga_id=saga_id).first()
@@ -185,7 +185,7 @@ SOLD = {
 
 
 def undone(*, order: str | None = None, payment: str | None = None) -> dict[str, object]:
-    """What is there of a checkout that took nothing in the end."""
+    """The states of a checkout that had no lasting effect."""
     return {
         "saga": "compensated",
         "checkout": "compensated",

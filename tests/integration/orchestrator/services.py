@@ -1,5 +1,5 @@
 """All services in one real HTTP server, with a barrier in memory: refuses, faults and waits on
-demand, and remembers what it was asked and what took effect.
+demand, and records calls and effects.
 """
 
 import json

@@ -25,7 +25,7 @@ def api():
 def carrito(settings):
     """Answers as carrito would, over real HTTP."""
     running = Carrito()
-    every = {page.owner for page in SAGAS.values()}
+    every = {saga.owner for saga in SAGAS.values()}
     settings.SERVICE_URLS = settings.SERVICE_URLS | dict.fromkeys(every, running.url)
     owners.client.cache_clear()
     yield running
@@ -44,7 +44,7 @@ def test_hand_over_starts_every_checkout(api):
     handed = [accepted(), accepted()]
     answer = post(api, "/sagas", handed)
     assert answer.status_code == 207
-    assert [one["outcome"] for one in answer.json()] == ["done", "done"]
+    assert [result["outcome"] for result in answer.json()] == ["done", "done"]
     assert Saga.objects.filter(status="pending").count() == 2
 
 
@@ -65,7 +65,7 @@ def test_hand_over_that_can_never_be_started_is_refused_alone(api):
     ]
     answer = post(api, "/sagas", handed).json()
     codes = ["wrong_pattern", "malformed_saga", "malformed_saga", "malformed_saga", None]
-    assert [one.get("code") for one in answer] == codes
+    assert [result.get("code") for result in answer] == codes
 
 
 def test_users_checkout_is_accepted_by_carrito_first(api, carrito):
@@ -75,7 +75,7 @@ def test_users_checkout_is_accepted_by_carrito_first(api, carrito):
     assert (answer.status_code, answer.json()) == (202, {"saga_id": "s", "status_url": url})
     assert answer["Location"] == url
     path, headers, sent = carrito.asked[0]
-    # It is the coordinator that waits: carrito answers at once.
+    # The coordinator waits: carrito answers at once.
     assert (path, headers["Idempotency-Key"], headers.get("Prefer")) == (
         "/checkout/saga",
         "k",
@@ -132,7 +132,7 @@ def test_accepted_saga_that_is_not_handed_over_yet_is_pending(api, carrito):
 
 
 def test_saga_that_ran_while_carrito_was_asked_is_told_as_it_is_known_here(api, carrito, run, when):
-    """Not known at the first look, ended by the time that carrito answers."""
+    """Unknown at the first look, ended when carrito answers."""
 
     def ran() -> dict[str, str]:
         operations.start(contexts=[accepted(saga_id="s")])

@@ -1,4 +1,4 @@
-"""Sagas that go by message: lost, late, doubled and unanswered messages, and whoever stops them."""
+"""Sagas that go by message: lost, late, doubled and unanswered messages, and stops."""
 
 import uuid
 from dataclasses import replace
@@ -77,15 +77,15 @@ def test_every_step_is_asked_for_once_in_order(orchestration):
 def test_each_message_names_the_one_that_caused_it(orchestration):
     orchestration.check_out()
     orchestration.settle()
-    heard = [event for _, event in orchestration.heard]
-    assert [one.cause_id for one in heard] == ["", *(one.id for one in heard[:-1])]
+    heard = [event for _, event in orchestration.received]
+    assert [event.cause_id for event in heard] == ["", *(event.id for event in heard[:-1])]
 
 
 def test_reply_tells_when_the_request_was_picked_up(orchestration):
     orchestration.check_out()
     orchestration.settle()
-    replied = [event for _, event in orchestration.heard if event.type.endswith("replied")]
-    assert all(one.data.requested_at <= one.occurred_at for one in replied)
+    replied = [event for _, event in orchestration.received if event.type.endswith("replied")]
+    assert all(event.data.requested_at <= event.occurred_at for event in replied)
 
 
 def test_refusal_is_undone_in_reverse(orchestration):
@@ -152,7 +152,7 @@ def test_any_message_that_is_lost_is_made_good_by_asking_again(orchestration, ca
         orchestration.settle(loses=loses)
         assert loses.has_lost
         assert outcome(saga_id) != ending
-        for _ in range(2):  # no reply: a fault; and then the time of its next try has come
+        for _ in range(2):  # no reply: a fault; then its next attempt is due
             orchestration.wait_out()
             orchestration.settle()
         assert outcome(saga_id) == ending
@@ -171,7 +171,7 @@ def test_reply_that_comes_late_is_taken_while_its_answer_is_still_due(orchestrat
     saga_id = orchestration.check_out()
     orchestration.claim()
     orchestration.wait_out()
-    orchestration.claim()  # no reply in time: it waits for its next try
+    orchestration.claim()  # no reply in time: it waits for its next attempt
     assert Saga.objects.get(pk=saga_id).faults == 1
     Saga.objects.filter(pk=saga_id).update(next_attempt_at="2100-01-01T00:00Z")
     orchestration.settle()
@@ -297,7 +297,7 @@ def test_undo_that_is_never_answered_can_be_skipped(orchestration):
 
 
 class TestPoison:
-    """A service faults at a request for ever: it sets it aside, and in the end says so."""
+    """A service faults at a request for ever: it retries the request, then gives it up."""
 
     @pytest.fixture
     def broken(self, orchestration, monkeypatch):
@@ -403,7 +403,7 @@ def test_reply_says_nothing_to_a_saga_that_goes_by_call(orchestration):
     (claimed,) = store.claim(runner_id=another, limit=1)
     other = orchestration.check_out()
     orchestration.settle()
-    _, reply = orchestration.heard[1]
+    _, reply = orchestration.received[1]
     forged = msgspec.structs.replace(reply, saga_id=one.saga_id)
     orchestration.consumers["saga_orchestrator"].reactions[reply.saga, reply.type].handle([forged])
     assert Saga.objects.get(pk=one.saga_id).version == claimed.version

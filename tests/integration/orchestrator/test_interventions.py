@@ -1,4 +1,4 @@
-"""What a person can do to a saga."""
+"""Interventions of people in sagas."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def test_running_saga_is_stopped_before_its_pivot_and_undone(run, start, when, s
     assert saga.failure_code == refusals.STOPPED
     assert ("commit_inventory", "do") not in services.effects(saga_id)
     undone = [name for name, direction in services.effects(saga_id) if direction == "undo"]
-    # The order, too: what is written of the saga does not tell that it was not made.
+    # The order, too: the row can't show that it was not made.
     assert undone == ["create_order", "process_payment", "reserve_inventory", "accept_checkout"]
     done = Intervention.objects.get(saga=saga_id)
     assert (done.action, done.requested_by, done.reason) == ("stop", "eva", "wrong size")
@@ -45,7 +45,7 @@ def test_saga_that_waits_for_its_next_try_is_stopped_at_once(
 
 
 def test_stop_that_comes_after_the_pivot_becomes_the_return(run, start, when, services):
-    """Who was told that it will be undone finds it undone."""
+    """A saga whose undo was promised is undone."""
     gate = services.waits("commit_inventory")
     run()
     (saga_id,) = start()

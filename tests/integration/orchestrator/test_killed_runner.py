@@ -1,4 +1,4 @@
-"""A worker that is killed in the middle of its sagas: another one has them within five seconds."""
+"""A worker is killed in the middle of its sagas: another has them within five seconds."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ WITHIN_SECONDS = 5.0
 
 
 def database_url() -> str:
-    """Of the tests' own database."""
+    """The URL of the tests' database."""
     known = connections["saga_orchestrator"].settings_dict
     login = f"{known['USER']}:{quote(known['PASSWORD'])}"
     place = f"host={quote(known['HOST'])}&port={known['PORT'] or 5432}"
@@ -36,7 +36,7 @@ def database_url() -> str:
 
 @pytest.fixture
 def worker(services):
-    """Starts the orchestrator's worker as a process; kills those that are left in the end."""
+    """Starts the orchestrator's worker as a process; kills the remaining ones at the end."""
     started = []
 
     def start() -> subprocess.Popen[bytes]:

@@ -1,4 +1,4 @@
-"""Sagas in the admin: found, looked at, and acted on."""
+"""Sagas in the admin: search, page and actions."""
 
 import pytest
 
@@ -83,7 +83,7 @@ def test_runners_and_definitions_are_shown(admin_client, run, start, when, servi
 
 
 def test_saga_that_cannot_be_read_is_undone(admin_client, run, start, when, services):
-    """By the rights of the dashboard's login, which writes what such a one is undone by."""
+    """With the rights of the dashboard's database login, which writes the definition it needs."""
     (broken,) = start()
     Saga.objects.filter(pk=broken).update(context={})
     run()

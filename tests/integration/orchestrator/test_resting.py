@@ -1,4 +1,4 @@
-"""A saga whose step waits for a decision rests: nobody has it, and its time stands still."""
+"""A saga whose step waits for a decision rests: no runner has it, and its deadline moves."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -32,7 +32,7 @@ def rest(saga: ClaimedSaga, *, seconds: float = 900) -> dict[str, float]:
 
 
 def long_ago(saga_id: str, seconds: float) -> None:
-    """As if it had waited for so long already."""
+    """Sets its times as if it had waited for so long already."""
     with connections["saga_orchestrator"].cursor() as cursor:
         cursor.execute(
             """
@@ -70,7 +70,7 @@ def test_decision_that_is_told_before_the_wait_is_written_is_not_forgotten(start
     (saga,) = claim(runner_id)
     operations.decided(steps=[(saga_id, "reserve_inventory")])
     assert rest(saga) == {}
-    assert [one.saga_id for one in claim(runner_id)] == [saga_id]
+    assert [saga.saga_id for saga in claim(runner_id)] == [saga_id]
 
 
 def test_decision_is_not_forgotten_where_the_saga_is_further_than_is_written(start):
@@ -82,7 +82,7 @@ def test_decision_is_not_forgotten_where_the_saga_is_further_than_is_written(sta
     saga.go_on(onward, now=saga.entered)
     operations.decided(steps=[(saga_id, saga.progress.step.name)])
     assert rest(saga) == {}
-    assert [one.saga_id for one in claim(runner_id)] == [saga_id]
+    assert [saga.saga_id for saga in claim(runner_id)] == [saga_id]
 
 
 def test_time_that_it_has_waited_is_not_its_own(start):

@@ -18,7 +18,7 @@ FORWARD = [(name, "do") for name in STEPS[1:]]
 
 
 def undone_from(name: str) -> list[tuple[str, str]]:
-    """What takes effect of a saga that is refused at this step."""
+    """The effects of a saga that is refused at this step."""
     position = STEPS.index(name)
     done = FORWARD[: position - 1]
     return [*done, *((name, "undo") for name, _ in reversed(done)), ("accept_checkout", "undo")]

@@ -1,4 +1,4 @@
-"""A service that is slow, but does not fail: each call has its time, and others do not starve."""
+"""A slow service: each call has its time limit, and sagas at other services do not starve."""
 
 import msgspec
 import pytest
@@ -26,7 +26,7 @@ def steps_with(**seconds: float) -> msgspec.Struct:
 
 
 def start_short() -> str:
-    """A saga that has only its reservation to make."""
+    """A saga whose next call is its reservation."""
     made = accepted()
     short = msgspec.structs.replace(SAGAS["checkout"], steps=SAGAS["checkout"].steps[:2])
     store.start(saga=short, contexts=[made], seconds=60)
@@ -40,7 +40,7 @@ def small_hands(monkeypatch):
 
 
 def all_charged_but_for_the_answer(run, start, services):
-    """More sagas than a runner has hands for wait for a service that does not answer."""
+    """More sagas than a runner has room for wait for a service that does not answer."""
     gate = services.waits("process_payment")
     runner = run()
     waiting = start(2 * MOST)

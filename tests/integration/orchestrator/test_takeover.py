@@ -1,4 +1,4 @@
-"""Runners that die, stop or fall asleep: their sagas go on elsewhere, and nobody writes twice."""
+"""Runners die, stop or are paused: their sagas go on elsewhere, and nothing is written twice."""
 
 import threading
 from functools import partial
@@ -197,7 +197,7 @@ def test_saga_that_cannot_be_read_is_parked_and_stops_no_other(
 
 @pytest.mark.parametrize("assignments", TYPED_OVER)
 def test_saga_that_cannot_be_read_is_undone_as_a_whole(run, start, when, services, assignments):
-    """Without anybody's mending it: the barriers know what of it has happened."""
+    """Without a repair: the barriers know which steps have happened."""
     (broken,) = start()
     type_over(broken, assignments)
     run()
@@ -229,7 +229,7 @@ def test_saga_in_flight_keeps_the_steps_it_started_with(run, start, when, servic
 
 
 def claim_whose_answer_is_lost(monkeypatch):
-    """The first claim is written, but the runner never hears of it."""
+    """The first claim is written, but its answer is lost."""
     real, lost = store.claim, []
 
     def claim(**asked):
@@ -251,7 +251,7 @@ def test_saga_whose_claim_was_never_heard_of_is_claimed_again(run, start, when, 
 
 
 def own_sagas_left(monkeypatch) -> None:
-    """A runner takes what is written as its own for what it has in flight."""
+    """The control: a runner trusts the rows for what it has in flight."""
     left = store.CLAIM.replace("THEN saga_id NOT IN", "THEN false AND saga_id NOT IN")
     assert left != store.CLAIM
     monkeypatch.setattr(store, "CLAIM", left)

@@ -1,4 +1,4 @@
-"""Charge and refund: what becomes of the money."""
+"""Charge and refund: their effects on the money."""
 
 from decimal import Decimal
 
@@ -18,18 +18,22 @@ pytestmark = pytest.mark.django_db(databases=["pagos", "tarjetas"])
 def charge(*saga_ids: str, **changes):
     fields = {"subject": "c", "amount": Decimal("12.50"), "payment_method": "credit_card"}
     commands = [Charge(saga_id=saga_id, **(fields | changes)) for saga_id in saga_ids]
-    return [one.outcome for one in execute(operation=operations.charge, commands=commands)]
+    return [
+        executed.outcome for executed in execute(operation=operations.charge, commands=commands)
+    ]
 
 
 def refund(*saga_ids: str, reason: str = ""):
     commands = [Undo(saga_id=saga_id, reason=reason) for saga_id in saga_ids]
-    return [one.outcome for one in execute(operation=operations.refund, commands=commands)]
+    return [
+        executed.outcome for executed in execute(operation=operations.refund, commands=commands)
+    ]
 
 
 def money() -> Decimal:
-    """What was taken and not given back."""
+    """The money taken and not given back."""
     captured = sum(payment.amount for payment in Payment.objects.exclude(status="refused"))
-    return captured - sum(one.amount for one in Refund.objects.all())
+    return captured - sum(refund.amount for refund in Refund.objects.all())
 
 
 def test_charge_takes_the_money_and_says_under_which_id():
@@ -95,7 +99,7 @@ def test_share_of_refusals_is_declined_in_the_saga_that_it_is_set_for(settings):
     assert all(isinstance(one, Done) for one in charge(*sagas, saga="checkout", step="first"))
     outcomes = charge(*sagas, saga="fulfilment")
     declined = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
-    assert {one.code for one in declined} == {refusals.CARD_DECLINED}
+    assert {refusal.code for refusal in declined} == {refusals.CARD_DECLINED}
     assert 30 < len(declined) < 70
     assert all(isinstance(outcome, Done) for outcome in outcomes if outcome not in declined)
 
@@ -104,6 +108,8 @@ def test_operation_that_serves_two_steps_of_a_saga_is_undone_for_each():
     for step, amount in (("deposit", "10.00"), ("rest", "90.00")):
         charge("s", step=step, amount=Decimal(amount))
     command = Undo(saga_id="s", step="rest")
-    (done,) = [one.outcome for one in execute(operation=operations.refund, commands=[command])]
+    (done,) = [
+        executed.outcome for executed in execute(operation=operations.refund, commands=[command])
+    ]
     assert done.data["refunded_amount"] == "90.00"
     assert money() == Decimal("10.00")

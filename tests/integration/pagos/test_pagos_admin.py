@@ -1,4 +1,4 @@
-"""pagos in the admin: everything can be looked at, nothing typed over."""
+"""pagos in the admin: all can be viewed, and nothing edited."""
 
 from decimal import Decimal
 

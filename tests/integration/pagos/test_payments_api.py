@@ -1,4 +1,4 @@
-"""pagos over HTTP: the saga's step and its undo, and payments of no saga."""
+"""pagos over HTTP: the saga's step and its undo, and payments outside of sagas."""
 
 import json
 
@@ -155,7 +155,7 @@ def test_payments_of_a_cart_are_shown_newest_first(post, get):
     post("/saga", OF_SAGA | {"saga_id": "first", "payment_method": "card_declined"})
     post("/saga", OF_SAGA | {"saga_id": "second"})
     seen = get("/saga/c").json()["payments"]
-    assert [(one["saga_id"], one["status"]) for one in seen] == [
+    assert [(row["saga_id"], row["status"]) for row in seen] == [
         ("second", "captured"),
         ("first", "refused"),
     ]
@@ -181,7 +181,7 @@ def test_refund_by_id_for_another_saga_is_told(post):
 def test_list_of_charges_is_answered_with_an_outcome_each(post):
     answered = post("/saga", [OF_SAGA, OF_SAGA | {"saga_id": "t", "amount": -1}])
     assert answered.status_code == 207
-    assert [one["outcome"] for one in answered.json()] == ["done", "refused"]
+    assert [result["outcome"] for result in answered.json()] == ["done", "refused"]
     assert answered.json()[1]["code"] == "invalid_amount"
 
 
@@ -189,7 +189,7 @@ def test_list_of_refunds_is_answered_with_an_outcome_each(post):
     post("/saga", OF_SAGA)
     answered = post("/saga/refund", [{"saga_id": "s"}, {"saga_id": "nobody"}])
     assert answered.status_code == 207
-    assert [one["data"].get("nothing_to_undo") for one in answered.json()] == [None, True]
+    assert [result["data"].get("nothing_to_undo") for result in answered.json()] == [None, True]
 
 
 @pytest.mark.parametrize(

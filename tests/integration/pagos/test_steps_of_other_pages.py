@@ -1,4 +1,4 @@
-"""A step that waits for somebody, of a saga that began by a page which this version has not."""
+"""Waiting steps of sagas that began by a definition that this version does not have."""
 
 import json
 
@@ -33,7 +33,7 @@ def test_it_waits_as_others_of_its_operation_do(client, settings, saga, step):
     assert asked.until > asked.opened_at
 
 
-def test_step_of_the_page_comes_before_others_of_its_operation():
+def test_step_of_the_definition_comes_before_others_of_its_operation():
     for operation, saga, step in (
         (pay_bill, "booking", "pay_bill"),
         (confirm_payment, "purchase", "confirm_payment"),
@@ -42,10 +42,10 @@ def test_step_of_the_page_comes_before_others_of_its_operation():
         assert asks(command=Command(saga_id="1", saga=saga, step=step), operation=operation) == own
 
 
-def test_operation_that_no_page_has_waits_for_nobody():
+def test_operation_of_no_definition_waits_for_nobody():
     @does(service="pagos")
     def unknown(commands):
-        """No page has it."""
+        """No definition has it."""
         return []
 
     with pytest.raises(LookupError, match="no page says who decides"):

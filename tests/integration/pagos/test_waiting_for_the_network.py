@@ -1,4 +1,4 @@
-"""A charge waits for the card network: whatever dies or comes between, money is taken once."""
+"""A charge waits for the card network: whatever fails in between, money is taken once."""
 
 from decimal import Decimal
 
@@ -40,7 +40,7 @@ def ask(operation, saga_id="s"):
 
 
 def kept() -> Decimal:
-    """What the network has taken and not given back."""
+    """The money that the network has taken and not given back."""
     return sum(
         (
             network_charge.amount
@@ -51,13 +51,13 @@ def kept() -> Decimal:
 
 
 def make_due():
-    """The desk's next look finds what a request has left."""
+    """Makes the intents of requests due for the desk."""
     store.ask_again(seconds={payment.pk: 0.0 for payment in Payment.objects.exclude(ask_at=None)})
 
 
 @pytest.fixture
 def worker():
-    """The desk of a worker, which asks only when it is told to; a request asks nothing."""
+    """A worker's desk that asks only in a test's calls; requests do not ask the network."""
     found = desk.Desk()
     asked_of(service="pagos", decided_by=operations.NETWORK, system=found.give)
     yield found
@@ -91,7 +91,7 @@ def test_worker_takes_the_money_that_a_request_could_not(worker):
 
 def test_worker_that_stops_leaves_what_it_was_given_to_the_next_one_at_once(worker):
     assert isinstance(charge(), Waiting)
-    assert desk.Desk().ask_due() == 0  # whoever has written it is to ask first
+    assert desk.Desk().ask_due() == 0  # its writer asks first
     worker._leave()
     assert desk.Desk().ask_due() == 1
     assert isinstance(charge(), Done)
@@ -117,7 +117,7 @@ def test_answer_that_was_lost_is_asked_for_again_and_takes_nothing_more(worker, 
 
 
 def test_capture_under_a_new_key_takes_the_money_twice(worker, monkeypatch):
-    """The control: without the saga's key the lost answer is paid for."""
+    """The control: without the saga's key a lost answer costs a second charge."""
     keys = iter("ab")
     monkeypatch.setattr(store.ToAsk, "key", property(lambda self: next(keys)))
     assert isinstance(charge(), Waiting)
@@ -148,7 +148,7 @@ def test_undo_while_the_network_is_asked_keeps_no_money(worker, monkeypatch, tak
 
 
 def test_charge_on_its_way_takes_nothing_once_its_key_is_void(worker, card_network):
-    """The undo overtakes the call: the network hears of it first."""
+    """The undo overtakes the call: it reaches the network first."""
     charge()
     (late,) = store.to_ask(keys=[("s", "process_payment")])
     ask(operations.refund)

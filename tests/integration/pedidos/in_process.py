@@ -1,4 +1,4 @@
-"""The real services of an order in one thread, on the memory broker: nothing moves by itself."""
+"""The real services of an order in one thread, on the memory broker; each method moves them on."""
 
 import uuid
 from typing import Any
@@ -25,9 +25,7 @@ UNITS = 5
 
 
 class OrderSagas:
-    """A product of which there are a few, and a courier with one place. `heard`: what reached which
-    service, in order.
-    """
+    """A product with a few pieces, and a courier with one place. `received`: events, in order."""
 
     def __init__(self, broker: Broker) -> None:
         self.product = Product.objects.create(
@@ -46,12 +44,12 @@ class OrderSagas:
             broker.subscribe(queue=consumer.queue, prefetch=1000) for consumer in self._consumers
         ]
         self._acceptance = Acceptance(owner=OWNER)
-        self.heard: list[str] = []
+        self.received: list[str] = []
 
     def order(
         self, *, quantity: int = 1, card: str = "credit_card", saga: str = "fulfilment"
     ) -> str:
-        """Accepts one, choreographed; its id."""
+        """Accepts a choreographed order; returns its id."""
         return self._acceptance.accept(
             command=Accept(
                 saga_id=str(uuid.uuid4()),
@@ -73,22 +71,22 @@ class OrderSagas:
         ).saga_id
 
     def settle(self, *, until: str = "") -> None:
-        """Lets everything happen until nothing is left, or that event was heard of."""
+        """Delivers until no message is left, or the event `until` was received."""
         moved = True
-        while moved and until not in self.heard:
+        while moved and until not in self.received:
             for relay in self._relays:
                 relay.relay_once()
             moved = False
             for consumer, subscription in zip(self._consumers, self._subscriptions, strict=True):
                 taken = subscription.take(limit=1, timeout=0)
                 if taken:
-                    self.heard += [events.decode(one.message.body).type for one in taken]
+                    self.received += [events.decode(one.message.body).type for one in taken]
                     consumer.handle(taken)
                     subscription.ack(taken)
                     moved = True
 
     def outcome(self, order_id: str) -> dict[str, Any]:
-        """What is there in every service."""
+        """The states of an order in all services."""
         order = Order.objects.get(pk=order_id)
         payment = Payment.objects.filter(saga_id=order_id).first()
         self.product.refresh_from_db()

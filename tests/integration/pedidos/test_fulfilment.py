@@ -18,7 +18,7 @@ NOTHING = {"payment": None, "stock": (UNITS, 0, 0), "busy": 0}
 
 
 def ask(saga_id: str) -> None:
-    """Somebody asks for it to be stopped, or given back."""
+    """Requests its stop or return."""
     with transaction.atomic(using="saga_choreography"):
         choreography.compensate(saga_id=saga_id, requested_by="eva", reason="", now=store.now())
 
@@ -48,7 +48,7 @@ def test_declined_card_gives_the_stock_back(order_sagas):
     order_sagas.settle()
     expected = {"order": "failed", "saga": "compensated", "code": refusals.CARD_DECLINED}
     assert order_sagas.outcome(order_id) == expected | NOTHING | {"payment": "refused"}
-    assert "delivery.failed" not in order_sagas.heard
+    assert "delivery.failed" not in order_sagas.received
 
 
 def test_without_a_courier_the_money_comes_back_and_then_the_stock(order_sagas):
@@ -57,7 +57,7 @@ def test_without_a_courier_the_money_comes_back_and_then_the_stock(order_sagas):
     order_sagas.settle()
     expected = {"order": "failed", "saga": "compensated", "code": refusals.NO_COURIER_FREE}
     assert order_sagas.outcome(order_id) == expected | NOTHING | {"payment": "refunded"}
-    undone = [one for one in order_sagas.heard if one in _BACKWARD]
+    undone = [name for name in order_sagas.received if name in _BACKWARD]
     assert list(dict.fromkeys(undone)) == _BACKWARD
 
 

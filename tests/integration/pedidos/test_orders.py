@@ -1,4 +1,4 @@
-"""Accept, complete and fail: what becomes of the order's row."""
+"""Accept, complete and fail: their effects on the order's row."""
 
 import uuid
 from decimal import Decimal
@@ -124,7 +124,7 @@ def test_sagas_own_order_is_neither_ended_nor_completed_by_hand(order):
         execute(operation=operation, commands=[kind(saga_id=order.pk)])[0].outcome
         for operation, kind in ((operations.complete, CompleteOrder), (operations.fail_order, Undo))
     ]
-    assert {one.code for one in by_hand} == {refusals.PART_OF_A_SAGA}
+    assert {refusal.code for refusal in by_hand} == {refusals.PART_OF_A_SAGA}
     assert state(order) == ("pending", "running", False)
 
 
@@ -140,6 +140,6 @@ def test_key_with_another_body_leaves_nothing(acceptance):
 def test_fifty_at_once_with_one_key_are_one_order(acceptance):
     calls = [lambda: acceptance.accept(command=command(key="k", fingerprint="f"))] * 50
     taken = at_once(calls, service="pedidos")
-    assert len({one.saga_id for one in taken}) == 1
-    assert sum(one.is_new for one in taken) == 1
+    assert len({result.saga_id for result in taken}) == 1
+    assert sum(result.is_new for result in taken) == 1
     assert Order.objects.count() == OutboxEntry.objects.count() == 1

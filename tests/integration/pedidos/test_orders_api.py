@@ -22,7 +22,7 @@ pytestmark = [
         transaction=True,
         databases=["pedidos", "inventario", "pagos", "tarjetas", "envios", "saga_choreography"],
     ),
-    # Those of carrito have an /orders of their own, in a process of all services.
+    # Without carrito's: in a process of all services its /orders would answer.
     pytest.mark.urls("tests.integration.pedidos.served"),
 ]
 
@@ -32,7 +32,7 @@ AS_WRITTEN = {"user_id": "user_123", "product_id": "product_1", "quantity": 2, "
 
 @pytest.fixture
 def shop(live_server, monkeypatch):
-    """Every service is where the test is."""
+    """Every service is in the test's process."""
     client = Client(url=live_server.url, timeout=5)
     monkeypatch.setattr(catalogue, "_client", client)
     monkeypatch.setattr(history, "_client", lambda service: client)
@@ -41,8 +41,8 @@ def shop(live_server, monkeypatch):
 
 @pytest.fixture
 def nobody(monkeypatch):
-    """No other service can be reached."""
-    with socket.socket() as taken:  # bound, and nobody listens
+    """No other service answers."""
+    with socket.socket() as taken:  # bound, but not listening
         taken.bind(("127.0.0.1", 0))
         away = Client(url=f"http://127.0.0.1:{taken.getsockname()[1]}", timeout=1)
         monkeypatch.setattr(catalogue, "_client", away)
@@ -77,7 +77,7 @@ def test_order_as_its_users_write_it_is_pending_and_can_be_looked_at(shop, lapto
     seen = shop.get(path=f"/orders/{told['order_id']}").json()
     assert (seen["status"], seen["failure"], seen["delivery"]) == ("pending", None, None)
     assert seen["total_amount"] == "199.99"
-    assert [one["event"] for one in seen["history"]] == ["order.placed"]
+    assert [entry["event"] for entry in seen["history"]] == ["order.placed"]
     assert seen["items"] == [
         {"product_id": str(laptop.pk), "sku": "product_1", "name": "Laptop", "quantity": 2}
     ]
@@ -185,7 +185,7 @@ def test_order_is_shown_by_what_pedidos_knows_where_nobody_can_be_asked(client, 
     order_sagas.settle()
     seen = client.get(f"/orders/{order_id}").json()
     assert (seen["status"], seen["failure"]["code"]) == ("failed", refusals.OUT_OF_STOCK)
-    assert [one["event"] for one in seen["history"]] == ["order.placed", "order.failed"]
+    assert [entry["event"] for entry in seen["history"]] == ["order.placed", "order.failed"]
 
 
 def test_history_has_every_event_in_its_order_and_the_delivery_is_shown(shop, laptop, order_sagas):
@@ -193,7 +193,7 @@ def test_history_has_every_event_in_its_order_and_the_delivery_is_shown(shop, la
     order_sagas.settle()
     seen = shop.get(path=f"/orders/{order_id}").json()
     assert (seen["status"], seen["delivery"]["status"]) == ("completed", "scheduled")
-    assert [one["event"] for one in seen["history"]] == [
+    assert [entry["event"] for entry in seen["history"]] == [
         "order.placed",
         "inventory.reserved",
         "payment.completed",
@@ -201,7 +201,7 @@ def test_history_has_every_event_in_its_order_and_the_delivery_is_shown(shop, la
         "inventory.committed",
         "order.completed",
     ]
-    times = [one["at"] for one in seen["history"]]
+    times = [entry["at"] for entry in seen["history"]]
     assert times == sorted(times)
 
 
@@ -223,7 +223,7 @@ def test_whoever_waits_is_told_the_end(shop):
 
 @pytest.fixture
 def asked(settings, monkeypatch):
-    """Who comes is asked: a shopper, by a token; and between services nobody is here."""
+    """Requests are authenticated: a shopper by a token; there are no services' keys here."""
     monkeypatch.setattr(authentication, "presented", lambda request, declared: SHOPPER)
 
 

@@ -1,4 +1,4 @@
-"""pedidos in the admin, and what can't be handed over: a person retries or discards it."""
+"""pedidos in the admin; orders that can't be handed over are retried or discarded there."""
 
 import pytest
 from django.utils import timezone

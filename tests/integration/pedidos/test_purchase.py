@@ -36,7 +36,7 @@ def rosa():
 def bought(
     order_sagas: OrderSagas, *, auto_confirm: bool = False, card: str = "credit_card", **area
 ) -> str:
-    """The id of one that was accepted, and has come as far as it comes by itself."""
+    """The id of an accepted purchase that waits for its customer."""
     saga_id = Acceptance(owner=OWNER).accept(
         command=Accept(
             saga_id=str(uuid.uuid4()),
@@ -56,21 +56,21 @@ def bought(
 
 
 def decide(order_sagas: OrderSagas, order_id: str, word: str) -> None:
-    """The customer does, and all that follows happens."""
+    """The customer decides, and the saga goes on."""
     given = GivenVerdict(saga_id=order_id, step=STEP, word=word, by="customer")
     decisions.give(service="pagos", given=given, is_customer=True)
     order_sagas.settle()
 
 
 def ask(order_sagas: OrderSagas, order_id: str) -> None:
-    """Somebody asks for it to be stopped, or given back."""
+    """Requests its stop or return."""
     with transaction.atomic(using="saga_choreography"):
         choreography.compensate(saga_id=order_id, requested_by="eva", reason="", now=store.now())
     order_sagas.settle()
 
 
 def told(order_id: str) -> tuple[str, str, str]:
-    """Its status, its saga's, and why."""
+    """Its status, its saga's status, and the failure."""
     found = Order.objects.get(pk=order_id)
     return found.order_status, found.status, found.failure_code
 
@@ -82,7 +82,7 @@ def busy() -> int:
 def test_waits_for_its_customer_and_then_is_dispatched(order_sagas):
     order_id = bought(order_sagas)
     assert told(order_id) == ("pending", "running", "")
-    assert "payment.confirmed" not in order_sagas.heard
+    assert "payment.confirmed" not in order_sagas.received
     decide(order_sagas, order_id, "yes")
     assert told(order_id) == ("dispatched", "completed", "")
     assert busy() == 1
@@ -112,7 +112,7 @@ def test_without_a_courier_it_is_confirmed_no_longer_refunded_and_cancelled(orde
     rosa.save()
     order_id = bought(order_sagas, auto_confirm=True)
     assert told(order_id) == ("cancelled", "compensated", refusals.NO_COURIER_FREE)
-    undone = [one for one in order_sagas.heard if one in _BACKWARD]
+    undone = [name for name in order_sagas.received if name in _BACKWARD]
     assert list(dict.fromkeys(undone)) == _BACKWARD
     assert Order.objects.get(pk=order_id).unconfirmed_at is not None
 

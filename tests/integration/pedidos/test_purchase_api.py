@@ -32,7 +32,7 @@ AS_WRITTEN = {
 
 @pytest.fixture
 def shop(live_server, monkeypatch, settings):
-    """Every service is where the test is."""
+    """Every service is in the test's process."""
     client = Client(url=live_server.url, timeout=5)
     monkeypatch.setattr(history, "_client", lambda service: client)
     settings.SERVICE_URLS = dict.fromkeys(settings.SERVICE_URLS, live_server.url)
@@ -55,7 +55,7 @@ def seen(shop, order_id: str):
 
 
 def post_to(shop, url: str, body=None):
-    """To what an answer has named."""
+    """Posts to a URL that an answer has named."""
     return shop.post(path="/" + url.split("/", 3)[3], body=body or {})
 
 
@@ -154,7 +154,7 @@ def test_customer_sees_what_to_pay_and_until_when_and_then_that_it_was_delivered
     assert (shown["payment"]["status"], shown["delivery"]["status"]) == ("completed", "scheduled")
     shop.post(path=f"/deliveries/{shown['delivery']['id']}/delivered", body={})
     assert seen(shop, order_id)["status"] == "delivered"
-    assert [one["event"] for one in shown["history"]] == [
+    assert [entry["event"] for entry in shown["history"]] == [
         "order.placed",
         "payment.created",
         "payment.confirmed",

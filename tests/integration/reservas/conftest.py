@@ -19,14 +19,14 @@ HOUR = timedelta(hours=1)
 
 
 class Desk:
-    """Where one slot is booked, step by step."""
+    """Books one slot, step by step."""
 
     def __init__(self) -> None:
         self.slot = Slot.objects.create(name="Sala Azul", price_per_hour="40.00")
         self._numbers = itertools.count()
 
     def wanted(self, **changed: Any) -> Accept:
-        """An hour of the slot, each time the next one, unless that is said otherwise."""
+        """Books an hour of the slot, by default the next one."""
         starts_at = changed.pop("starts_at", TEN + next(self._numbers) * HOUR)
         return Accept(
             **{
@@ -68,7 +68,7 @@ class Desk:
         return execute(operation=operation, commands=[command])[0].outcome
 
     def status(self, saga_id: str) -> tuple[str, str]:
-        """The booking's, and its saga's."""
+        """The booking's status, and its saga's."""
         booking = Booking.objects.get(pk=saga_id)
         return booking.booking_status, booking.status
 

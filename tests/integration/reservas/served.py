@@ -1,4 +1,4 @@
-"""Reservas alone: in a process of all services /decisions is another's."""
+"""Reservas alone: in a process of all services another's /decisions would answer."""
 
 from django.apps import apps
 from django.urls import include, path

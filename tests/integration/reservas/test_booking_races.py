@@ -1,4 +1,4 @@
-"""Two at the same moment, a hundred times: one row decides."""
+"""Two requests at the same moment, a hundred times: one row decides."""
 
 import uuid
 
@@ -31,7 +31,9 @@ def code_of(outcome) -> str:
 def test_same_hour_twice_at_once_is_one_booking(desk):
     for number in range(ROUNDS):
         wanted = [desk.wanted(starts_at=TEN + number * HOUR) for _ in range(2)]
-        got = at_once([lambda one=one: desk.accept(one) for one in wanted], service=SERVICE)
+        got = at_once(
+            [lambda command=command: desk.accept(command) for command in wanted], service=SERVICE
+        )
         assert sorted(map(code_of, got)) == ["done", refusals.SLOT_TAKEN]
     assert Booking.objects.count() == ROUNDS
 
@@ -41,7 +43,7 @@ def test_same_hour_for_many_at_once_is_one_booking_and_leaves_nothing_of_the_oth
     wanted = [desk.wanted(starts_at=TEN) for _ in range(30)]
     calls = [lambda one=one: acceptance.accept(command=one) for one in wanted]
     got = at_once(calls, service=SERVICE)
-    refused = [one.code for one in got if isinstance(one, Problem)]
+    refused = [result.code for result in got if isinstance(result, Problem)]
     assert refused == [refusals.SLOT_TAKEN] * 29
     assert Booking.objects.count() == OutboxEntry.objects.count() == 1
 
@@ -50,7 +52,7 @@ def test_same_key_twice_at_once_is_one_booking_and_no_refusal(desk):
     acceptance = Acceptance(owner=OWNER)
     wanted = [desk.wanted(starts_at=TEN, idempotency_key="k", fingerprint="f") for _ in range(20)]
     calls = [lambda one=one: acceptance.accept(command=one) for one in wanted]
-    assert len({one.saga_id for one in at_once(calls, service=SERVICE)}) == 1
+    assert len({result.saga_id for result in at_once(calls, service=SERVICE)}) == 1
 
 
 def test_lists_of_the_same_slots_in_any_order_wait_for_no_circle(desk):
@@ -67,7 +69,7 @@ def test_lists_of_the_same_slots_in_any_order_wait_for_no_circle(desk):
         lambda commands=commands: execute(operation=operations.accept, commands=commands)
         for commands in lists
     ]
-    faults = [one for one in at_once(calls, service=SERVICE) if isinstance(one, Exception)]
+    faults = [result for result in at_once(calls, service=SERVICE) if isinstance(result, Exception)]
     assert not faults
 
 
@@ -111,7 +113,7 @@ def test_approve_and_reject_at_once_are_one_verdict(desk):
     for _ in range(ROUNDS):
         saga_id = desk.asked()
         got = at_once([verdict(saga_id, "yes"), verdict(saga_id, "no")], service=SERVICE)
-        lost = [one for one in got if isinstance(one, Problem)]
-        assert [one.code for one in lost] == [refusals.ALREADY_DECIDED]
+        lost = [result for result in got if isinstance(result, Problem)]
+        assert [refusal.code for refusal in lost] == [refusals.ALREADY_DECIDED]
         is_approved = desk.status(saga_id)[0] == "approved"
         assert Decision.objects.get(saga_id=saga_id).verdict == ("yes" if is_approved else "no")

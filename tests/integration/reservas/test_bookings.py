@@ -1,4 +1,4 @@
-"""Accept, approve, reserve and fail: what becomes of the booking's row."""
+"""Accept, approve, reserve and fail: their effects on the booking's row."""
 
 from datetime import timedelta
 
@@ -71,7 +71,7 @@ def test_first_of_a_list_gets_the_slot_and_the_others_are_refused(desk):
     commands = [desk.wanted(starts_at=TEN, saga_id=f"s{n}") for n in range(3)]
     unknown = desk.wanted(slot_id=desk.slot.pk + 1)
     done = execute(operation=operations.accept, commands=[*commands, unknown])
-    codes = [getattr(one.outcome, "code", "done") for one in done]
+    codes = [getattr(executed.outcome, "code", "done") for executed in done]
     assert codes == ["done", *[refusals.SLOT_TAKEN] * 2, refusals.UNKNOWN_SLOT]
 
 

@@ -1,4 +1,4 @@
-"""reservas over HTTP: slots, bookings, and the manager's word."""
+"""reservas over HTTP: slots, bookings, and the manager's decisions."""
 
 import pytest
 from django.core.management import call_command

@@ -1,4 +1,4 @@
-"""reservas in the admin: all of it can be looked at, and the manager decides in the inbox."""
+"""reservas in the admin: all can be viewed, and the manager decides in the inbox."""
 
 import pytest
 from django.contrib.auth.models import Permission

@@ -1,4 +1,4 @@
-"""One key on many connections at once: charged once, and given back or never taken."""
+"""One key on many connections at once: charged once, and refunded or voided."""
 
 import random
 from decimal import Decimal
@@ -24,7 +24,7 @@ def asked(*keys: str, amount: str = "12.50") -> list[ChargeRequest]:
 def test_key_on_many_connections_is_charged_once():
     charge = partial(operations.charge, asked=asked("k"))
     found = at_once([charge] * AT_ONCE, service=SERVICE)
-    assert [one.status for (one,) in found] == ["captured"] * AT_ONCE
+    assert [answer.status for (answer,) in found] == ["captured"] * AT_ONCE
     assert Charge.objects.count() == 1
 
 
@@ -35,7 +35,7 @@ def test_forgotten_key_on_many_connections_is_charged_once_more(settings):
     charge = partial(operations.charge, asked=asked("k", amount="7.00"))
     found = at_once([charge] * AT_ONCE, service=SERVICE)
     assert not [one for one in found if isinstance(one, Exception)]
-    assert [str(one.amount) for (one,) in found] == ["7.00"] * AT_ONCE
+    assert [str(answer.amount) for (answer,) in found] == ["7.00"] * AT_ONCE
     assert sorted(Charge.objects.values_list("amount", flat=True)) == [
         Decimal("7"),
         Decimal("12.5"),

@@ -37,7 +37,7 @@ def post(client):
 
 @pytest.fixture
 def charge(post):
-    """What is answered to a charge like BODY."""
+    """The answer to a charge like BODY."""
 
     def call(**changes):
         answered = post("/charges", BODY | changes)
@@ -59,7 +59,7 @@ def refund(post):
 
 @pytest.fixture
 def slow(settings):
-    """slow_card takes a minute; gives what has it pass."""
+    """slow_card takes a minute; yields a function that lets it pass."""
     settings.SLOW_CARD_SECONDS = 60.0
     return lambda: Charge.objects.update(answers_at="2020-01-01T00:00Z")
 
@@ -143,7 +143,7 @@ def test_list_is_answered_one_by_one_in_order(charge, post):
     ]
     answered = post("/charges", asked)
     assert answered.status_code == 207
-    told = [(one["key"], one["status"], one["code"]) for one in answered.json()]
+    told = [(result["key"], result["status"], result["code"]) for result in answered.json()]
     assert told == [
         ("b", "captured", None),
         ("a", "refused", "expired_card"),
@@ -165,7 +165,7 @@ def test_key_is_free_again_once_it_is_forgotten_and_the_charge_stays(charge, cli
     charge()
     assert charge(amount="7.00")["amount"] == "7.00"
     assert client.get("/charges/s:pay").json()["amount"] == "7.00"
-    assert sorted(str(one.amount) for one in Charge.objects.all()) == ["12.50", "7.00"]
+    assert sorted(str(charge.amount) for charge in Charge.objects.all()) == ["12.50", "7.00"]
 
 
 def test_refund_finds_all_that_was_ever_taken_under_the_key(charge, refund, settings):
@@ -234,7 +234,7 @@ def test_refunds_come_in_lists_too(charge, post):
     charge()
     answered = post("/refunds", [{"key": "unknown"}, {"key": "s:pay"}])
     assert answered.status_code == 207
-    assert [one["status"] for one in answered.json()] == ["voided", "refunded"]
+    assert [result["status"] for result in answered.json()] == ["voided", "refunded"]
 
 
 def test_charges_are_listed_in_pages_newest_first(charge, client):

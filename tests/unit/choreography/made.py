@@ -80,7 +80,7 @@ TURNS = {
 
 
 def context(saga_id: str = "s", *, saga: str = "checkout", **changes: Any) -> Context:
-    """What a saga is about; a checkout, unless another is named."""
+    """A saga's context; a checkout's, unless another saga is named."""
     fields: dict[str, Any] = {
         "saga": saga,
         "saga_id": saga_id,
@@ -97,7 +97,7 @@ def context(saga_id: str = "s", *, saga: str = "checkout", **changes: Any) -> Co
 
 
 def story(name: str, *, saga_id: str = "s", begin: datetime = NOON) -> list[Event]:
-    """The events of a saga that goes this way, in order, a second apart."""
+    """The events of a saga that takes this course, in order, a second apart."""
     types = STORIES[name]
     turned = next((i for i, one in enumerate(types) if one in TURNS), len(types))
     return [

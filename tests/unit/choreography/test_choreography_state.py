@@ -20,7 +20,7 @@ EVERY_SAGA = st.sampled_from(sorted(SAGAS)).flatmap(
 
 
 def told(name: str, until: int | None = None):
-    return CHECKOUT.fold(trail=[seen(one) for one in story(name)[:until]])
+    return CHECKOUT.fold(trail=[seen(event) for event in story(name)[:until]])
 
 
 def statuses(view) -> dict[str, StepStatus]:
@@ -47,7 +47,7 @@ def test_whole_story_ends_as_it_should(name, status):
 @pytest.mark.parametrize("name", STORIES)
 @given(data=st.data())
 def test_order_and_duplicates_change_nothing(name, data):
-    whole = [seen(one) for one in story(name)]
+    whole = [seen(event) for event in story(name)]
     shuffled = data.draw(st.permutations(whole))
     doubled = shuffled + data.draw(st.lists(st.sampled_from(whole)))
     assert CHECKOUT.fold(trail=doubled) == CHECKOUT.fold(trail=whole)
@@ -55,7 +55,7 @@ def test_order_and_duplicates_change_nothing(name, data):
 
 @given(order=st.permutations(RETURNED), data=st.data())
 def test_stage_never_goes_back(order, data):
-    trail = [seen(event(one)) for one in order]
+    trail = [seen(event(name)) for name in order]
     phases = [CHECKOUT.fold(trail=trail[: i + 1]).phase for i in range(len(trail))]
     assert phases == sorted(phases)
 
@@ -63,7 +63,7 @@ def test_stage_never_goes_back(order, data):
 @given(some=EVERY_SAGA)
 def test_any_set_of_events_of_any_saga_has_a_state(some):
     saga, types = some
-    view = machine_of(saga).fold(trail=[seen(event(one, saga=saga)) for one in types])
+    view = machine_of(saga).fold(trail=[seen(event(name, saga=saga)) for name in types])
     assert [step.step_name for step in view.steps] == [step.name for step in SAGAS[saga].steps]
     assert (view.current_step is None) == (view.phase in (SagaPhase.COMPLETED, SagaPhase.ENDED))
     assert view.status.is_final == (view.current_step is None)
@@ -74,7 +74,7 @@ def test_a_saga_that_stands_always_has_an_event_to_say_again(some):
     saga, types = some
     machine = machine_of(saga)
     known = types | {machine.started}
-    phase = machine.fold(trail=[seen(event(one, saga=saga)) for one in known]).phase
+    phase = machine.fold(trail=[seen(event(name, saga=saga)) for name in known]).phase
     if phase not in (SagaPhase.COMPLETED, SagaPhase.ENDED):
         said = machine.last_events(phase=phase, event_types=known)
         assert said
@@ -125,7 +125,7 @@ def test_undo_of_what_never_happened_shows_a_skipped_step():
         event("order.cancelled", nothing_to_undo=True),
         event("payment.refunded", nothing_to_undo=True),
     ]
-    found = statuses(CHECKOUT.fold(trail=[seen(one) for one in trail]))
+    found = statuses(CHECKOUT.fold(trail=[seen(event) for event in trail]))
     assert found["create_order"] is StepStatus.SKIPPED
     assert found["process_payment"] is StepStatus.SKIPPED
 
@@ -139,7 +139,7 @@ def test_steps_have_the_times_and_the_result_of_their_own_events():
 
 
 def test_event_lost_on_its_way_to_tracking_is_known_by_those_after_it():
-    late = [seen(one) for one in story("completed") if one.type != "payment.processed"]
+    late = [seen(event) for event in story("completed") if event.type != "payment.processed"]
     assert statuses(CHECKOUT.fold(trail=late))["process_payment"] is StepStatus.COMPLETED
 
 
@@ -150,14 +150,14 @@ def test_last_event_decides_between_failed_and_compensated_as_the_owner_recorded
 
 
 def test_abort_alone_turns_nothing_back():
-    view = CHECKOUT.fold(trail=[seen(one) for one in story("aborted")[:5]])
+    view = CHECKOUT.fold(trail=[seen(event) for event in story("aborted")[:5]])
     assert view.status is SagaStatus.RUNNING
     assert view.failure is None
 
 
 def test_abort_that_came_too_late_leaves_a_completed_saga_without_failure():
     late = event("checkout.abort.requested", failure=Failure("commit_inventory", "stopped"))
-    view = CHECKOUT.fold(trail=[*(seen(one) for one in story("completed")), seen(late)])
+    view = CHECKOUT.fold(trail=[*(seen(event) for event in story("completed")), seen(late)])
     assert view.status is SagaStatus.COMPLETED
     assert view.failure is None
 
@@ -175,7 +175,7 @@ def test_abort_that_came_too_late_leaves_a_completed_saga_without_failure():
     ],
 )
 def test_event_that_is_said_again_is_the_last_of_its_chain(types, expected):
-    phase = max(CHECKOUT.phase_after.get(one, SagaPhase.RUNNING) for one in types)
+    phase = max(CHECKOUT.phase_after.get(name, SagaPhase.RUNNING) for name in types)
     assert CHECKOUT.last_events(phase=phase, event_types=types) == expected
 
 

@@ -1,4 +1,4 @@
-"""What the watchdog decides for a saga that stands still; time is a value here."""
+"""The watchdog's decisions for stalled sagas; time is a value here."""
 
 from datetime import timedelta
 
@@ -98,7 +98,7 @@ def payment(*, since: float, until: float, waited: float = 0.0) -> Wait:
 
 
 def decided_at(seconds: float) -> list[TrackedEvent]:
-    """A trail as far as the payment, which was decided then."""
+    """A trail up to the payment, which was decided then."""
     *before, paid = [seen(event) for event in story("completed")[:3]]
     return [*before, msgspec.structs.replace(paid, seen_at=after(seconds))]
 

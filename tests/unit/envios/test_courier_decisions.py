@@ -1,4 +1,4 @@
-"""Who brings what: the pure decisions."""
+"""Which courier gets which delivery: the pure decisions."""
 
 from decimal import Decimal
 
@@ -44,10 +44,10 @@ def test_courier_brings_nothing_to_where_it_does_not_serve():
 def test_no_courier_gets_more_than_fits_and_nobody_is_left_while_one_is_free(wanted, places):
     couriers = [courier(n, count, *areas) for n, (count, areas) in enumerate(places)]
     found = chosen(wanted, *couriers)
-    left = {one.id: one.places - found.count(one.id) for one in couriers}
+    left = {courier.id: courier.places - found.count(courier.id) for courier in couriers}
     assert all(count >= 0 for count in left.values())
     for area, courier_id in zip(wanted, found, strict=True):
-        serving = {one.id for one in couriers if area in one.areas}
+        serving = {courier.id for courier in couriers if area in courier.areas}
         assert courier_id in serving if courier_id is not None else not any(map(left.get, serving))
 
 

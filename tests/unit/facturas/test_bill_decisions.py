@@ -1,4 +1,4 @@
-"""What becomes of a bill: the pure decisions."""
+"""The statuses of a bill: the pure decisions."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""Who gets what: the pure decisions."""
+"""Which reservations are granted: the pure decisions."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""Sagas to be moved in memory: the real list of steps, and an answerer in place of services."""
+"""Sagas that are run in memory: the real list of steps, with an answerer in place of services."""
 
 from collections.abc import Callable
 
@@ -35,7 +35,7 @@ class ReplyHandler(msgspec.Struct, frozen=True):
 
 
 class World:
-    """What services would do: `answers` decides each call; their barrier keeps it consistent.
+    """Answers like services: `answers` decides each call, and a barrier keeps it consistent.
 
     `effects`: what has really happened, in order, as (direction, position).
     """
@@ -47,7 +47,7 @@ class World:
         self.refused: set[int] = set()
 
     def call(self, progress: Progress) -> CallResult:
-        """One of: done, refused, lost (it happened, no answer), fault (it didn't), held."""
+        """One of: done, refused, lost (done without an answer), fault (not done), held."""
         wish = self._answers(progress)
         if wish == "held":
             return Postponed(1.0)
@@ -80,7 +80,7 @@ class World:
 def run(
     world: World, progress: Progress, *, most: int = 500
 ) -> tuple[Transition, list[ReplyHandler]]:
-    """Moves it on until it has ended or is parked."""
+    """Runs the saga until it has ended or is parked."""
     told: list[ReplyHandler] = []
     for _ in range(most):
         answer = world.call(progress)

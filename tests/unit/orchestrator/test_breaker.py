@@ -1,4 +1,4 @@
-"""A service that is down is left alone."""
+"""A service that is down is not called."""
 
 import pytest
 

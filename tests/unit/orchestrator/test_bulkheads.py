@@ -1,4 +1,4 @@
-"""Batches grow by themselves, lanes do not wait for each other, one batch a lane at a time."""
+"""Batches grow with the load; a bulkhead has one at a time, and waits for no other bulkhead."""
 
 import threading
 
@@ -8,7 +8,7 @@ from saga_orchestrator.in_flight import MOST_IN_A_BATCH, Bulkheads
 
 
 class Work:
-    """Records batches; a lane can be held up."""
+    """Records batches; a bulkhead can be held up."""
 
     def __init__(self) -> None:
         self.batches: list[tuple[str, list[int]]] = []

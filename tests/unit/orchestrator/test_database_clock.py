@@ -1,4 +1,4 @@
-"""The database's clock as a process knows it."""
+"""The database's clock as a process estimates it."""
 
 import pytest
 
@@ -24,11 +24,11 @@ def host(monkeypatch):
 
 
 def statement(clock, host, *, ahead, before, after):
-    """One that takes so many seconds before and after the database has looked at its clock."""
+    """A statement that takes so many seconds before and after the database reads its clock."""
     began = host.seconds
-    told = began + before + ahead
+    returned = began + before + ahead
     host.seconds += before + after
-    clock.observe(began=began, told=told)
+    clock.observe(began=began, returned=returned)
 
 
 def test_quicker_statements_tell_it_better(host):

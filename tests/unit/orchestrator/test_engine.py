@@ -1,4 +1,4 @@
-"""What follows from an answer."""
+"""The transition that follows from an answer."""
 
 from datetime import UTC, datetime
 
@@ -64,7 +64,7 @@ def test_last_undo_ends_a_saga_as_compensated_where_one_had_an_effect():
 
 
 def test_last_undo_ends_a_saga_as_failed_where_none_had_an_effect():
-    """Whatever step it was that failed: in doubt, the reservation had not happened."""
+    """Whatever step failed: in doubt, the reservation had not happened."""
     transition = after(at("reserve_inventory", Direction.UNDO, failure=FAILURE), NOTHING_TO_UNDO)
     assert transition.record.status is None
     assert after(transition.progress, Done({})).status is SagaStatus.FAILED

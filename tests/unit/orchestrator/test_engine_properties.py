@@ -1,4 +1,4 @@
-"""Whatever services answer, in whatever order: what holds for every saga."""
+"""Properties of every saga, whatever services answer, in whatever order."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +15,7 @@ scripts = st.lists(st.sampled_from(WISHES), max_size=60)
 
 
 def scripted(wishes):
-    """Answers by the script, and after it always with done."""
+    """Answers by the script, then always done."""
     rest = iter(wishes)
     return lambda progress: next(rest, "done")
 
@@ -78,7 +78,7 @@ def test_undos_are_told_in_reverse_for_exactly_the_steps_done_or_in_doubt(wishes
 
 @given(scripts, st.integers(0, 20))
 def test_interrupted_anywhere_it_still_leaves_all_or_nothing(wishes, when):
-    """A stop between any two calls, as a takeover or a person makes it."""
+    """A stop between any two calls, by a takeover or a person."""
     world = World(scripted(wishes))
     progress = Progress(steps=STEPS, position=1)
     for _ in range(when):

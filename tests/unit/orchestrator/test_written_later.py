@@ -1,4 +1,4 @@
-"""A move that is written later is a move all the same."""
+"""A transition that is written later has the same effect."""
 
 import pytest
 
@@ -17,7 +17,7 @@ PAGE = SAGAS["checkout"]
 
 
 class Willing:
-    """Participants that do whatever they are told."""
+    """Participants that do every call."""
 
     def ask(self, *, endpoint, sagas):
         return [Done({}) for _ in sagas]
@@ -38,7 +38,7 @@ def written(monkeypatch):
 
 
 def test_runner_is_told_of_each_batch_and_writes_before_the_pivot_only(written):
-    """A runner that is full looks again when it is told, whatever was written."""
+    """A full runner claims again when it is woken, whatever was written."""
     told: list[float | None] = []
     running = Executor(participants=Willing(), on_release=told.append)
     saga = ClaimedSaga(

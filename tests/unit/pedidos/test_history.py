@@ -1,4 +1,4 @@
-"""What happened to an order, from its coordinator's state."""
+"""An order's history, from its coordinator's state."""
 
 from datetime import UTC, datetime
 
@@ -7,9 +7,9 @@ import msgspec
 from catalogue import SAGAS
 from contracts.outcomes import Failure
 from contracts.states import SagaState, SagaStatus, StepState, StepStatus, TrailEntry
-from pedidos.history import State, told
+from pedidos.history import State, events_in
 
-PAGE = SAGAS["fulfilment"]
+SAGA = SAGAS["fulfilment"]
 
 
 def at(minute: int) -> datetime:
@@ -17,9 +17,9 @@ def at(minute: int) -> datetime:
 
 
 def events_of(*, steps=(), trail=msgspec.UNSET) -> list[tuple[str, int]]:
-    """Of a state as a coordinator answers it, over the wire."""
+    """The history from a state that was encoded and decoded, as over HTTP."""
     answered = SagaState(
-        saga=PAGE.name,
+        saga=SAGA.name,
         saga_id="s",
         saga_pattern="orchestrated",
         status=SagaStatus.RUNNING,
@@ -33,7 +33,7 @@ def events_of(*, steps=(), trail=msgspec.UNSET) -> list[tuple[str, int]]:
         events=trail,
     )
     state = msgspec.json.decode(msgspec.json.encode(answered), type=State)
-    return [(one.event, one.at.minute) for one in told(page=PAGE, state=state)]
+    return [(one.event, one.at.minute) for one in events_in(state=state, saga=SAGA)]
 
 
 def step(name: str, status: StepStatus, started: int = 0, finished: int = 0) -> StepState:

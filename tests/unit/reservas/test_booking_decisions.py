@@ -1,4 +1,4 @@
-"""What a booking costs, who is asked about it, and what becomes of it: the pure decisions."""
+"""A booking's price, approval and end: the pure decisions."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What the simulated card network makes of a card."""
+"""The simulated card network's decisions on charges."""
 
 from decimal import Decimal
 
