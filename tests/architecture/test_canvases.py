@@ -1,5 +1,5 @@
-"""What is registered is what the sagas' pages ask for, and the canvas at the top of each service
-says what is really so.
+"""The services register what the sagas' definitions require, and the canvas at the top of each
+service is true.
 """
 
 import ast
@@ -27,23 +27,23 @@ HEADINGS = (
     "Publishes",
 )
 NAMED = ("Reacts to", "Answers", "Publishes")
-"""Those that name events."""
+"""The headings whose lines name events."""
 
-PAGES = ("catalogue/", "loadtests/audit/sagas.py")
-"""Where a saga is told of, beside documents and tests."""
-ONE_PAGE = "shipment"
-"""A saga of services that were there: nobody else knows of it."""
+DEFINITIONS = ("catalogue/", "loadtests/audit/sagas.py")
+"""Where a saga may be named, beside documents and tests."""
+ONLY_DEFINED = "shipment"
+"""A saga of existing services: no other code names it."""
 
 
 @pytest.mark.parametrize("service", PARTICIPANTS)
-def test_service_reacts_and_answers_as_the_pages_say(service: str) -> None:
+def test_service_reacts_and_answers_as_the_definitions_say(service: str) -> None:
     registered = _reactions(service)
     reacting = [one for one in registered if isinstance(one, EventHandler)]
     answering = [one for one in registered if isinstance(one, CommandHandler)]
     assert [one.row for one in reacting] == list(projection.of_service(service))
     assert [one.row for one in answering] == list(projection.asked_of(service))
     others = [one for one in registered if one not in [*reacting, *answering]]
-    sagas = [name for name, page in SAGAS.items() if service in projection.services_of(page)]
+    sagas = [name for name, saga in SAGAS.items() if service in projection.services_of(saga)]
     appeals = [(saga, kind) for saga in sagas for kind in (RedriveHandler, SkipHandler)]
     assert [(one.saga, type(one)) for one in others] == appeals, "and nothing beside them"
     for one in reacting:
@@ -96,28 +96,30 @@ def test_events_that_a_coordinators_canvas_names_are_of_some_saga(service: str) 
     assert named <= known
 
 
-def test_saga_of_services_that_exist_is_a_page_and_nothing_else() -> None:
-    """Its steps are of other sagas' operations, and its names stand in no code but its page, the
-    audit's rule for it, and its owner's door.
+def test_saga_of_existing_services_is_a_definition_and_nothing_else() -> None:
+    """Its steps use other sagas' operations; its name is in no code but its definition, its audit
+    rule, and its owner.
     """
-    saga = SAGAS[ONE_PAGE]
-    others = {step.operation for name in SAGAS if name != ONE_PAGE for step in SAGAS[name].steps}
+    saga = SAGAS[ONLY_DEFINED]
+    others = {
+        step.operation for name in SAGAS if name != ONLY_DEFINED for step in SAGAS[name].steps
+    }
     assert {step.operation for step in saga.steps} <= others
-    words = re.compile(rf"\b{ONE_PAGE}\b", re.IGNORECASE)
+    words = re.compile(rf"\b{ONLY_DEFINED}\b", re.IGNORECASE)
     knowing = {
         name_of(path)
         for path in modules()
         if words.search(_code(path))
-        if not name_of(path).startswith((*PAGES, f"{saga.owner}/"))
+        if not name_of(path).startswith((*DEFINITIONS, f"{saga.owner}/"))
     }
     assert not knowing
 
 
 @pytest.mark.parametrize("name", SAGAS)
 def test_no_code_of_the_shop_names_a_step_or_an_event_of_a_saga(name: str) -> None:
-    """Only its page does, and who takes part or measures it."""
+    """Only its definition, its participants and the load tests name them."""
     saga = SAGAS[name]
-    allowed = (*PAGES, *(f"{service}/" for service in projection.services_of(saga)))
+    allowed = (*DEFINITIONS, *(f"{service}/" for service in projection.services_of(saga)))
     names = {*(step.name for step in saga.steps), *projection.events(name)}
     words = re.compile("|".join(rf"[\"']{re.escape(name)}[\"']" for name in sorted(names)))
     shop = ("messaging", "participant", "httpapi", "coordination", *COORDINATORS, "stack", "config")

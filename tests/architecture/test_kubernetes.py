@@ -304,10 +304,10 @@ def _web(name: str) -> tuple[str, int]:
 def test_owner_reaches_all_who_take_part_in_its_sagas() -> None:
     """It tells them when a saga is closed."""
     assert [
-        (page.owner, service)
-        for page in SAGAS.values()
-        for service in services_of(page)
-        if service != page.owner and page.owner not in kubernetes.callers_of(BY_NAME[service])
+        (saga.owner, service)
+        for saga in SAGAS.values()
+        for service in services_of(saga)
+        if service != saga.owner and saga.owner not in kubernetes.callers_of(BY_NAME[service])
     ] == []
 
 

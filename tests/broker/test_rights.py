@@ -1,4 +1,4 @@
-"""Each service has a login of its own at the broker, which may do what the sagas' pages say."""
+"""Each service has its own login at the broker, with the rights that the definitions require."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def test_no_client_can_say_more_with_that_login(
         channel.basic_publish(exchange, key, b"{}", pika.BasicProperties(user_id=login))
 
 
-def test_broker_holds_the_rights_that_the_pages_tell(node: Node) -> None:
+def test_broker_has_the_rights_that_follow_from_the_definitions(node: Node) -> None:
     definitions = rights.definitions(passwords=PASSWORDS, vhost=node.vhost)
     listed = rabbitmqctl(node.url, "list_permissions", "-p", node.vhost, "--formatter", "json")
     topics = rabbitmqctl(
@@ -231,7 +231,7 @@ def _rows(listed: Any, *, without: str = "") -> set[tuple[tuple[str, str], ...]]
 
 
 def test_whoever_says_everything_reaches_a_queue(node: Node) -> None:
-    """Of what the pages say nothing is unroutable, and nothing is refused to who may say it."""
+    """Each event of the definitions can be routed, and its publisher may publish it."""
     for service in topology.services():
         broker = node.open(service)
         for keys in topology.says(service).values():

@@ -87,18 +87,18 @@ def _also(rows: Rows, *points: str) -> Rows:
 
 def _bought(saga: str, kind: str) -> Rows:
     """What is done, and what is undone of it where the card is declined."""
-    page = SAGAS[saga]
+    definition = SAGAS[saga]
     return _joined(
-        _in(kind, Direction.DO, page.steps[1:]),
+        _in(kind, Direction.DO, definition.steps[1:]),
         {f"pagos.{kind}": PAYING},
-        _in(kind, Direction.UNDO, page.steps[: page.position("process_payment")]),
+        _in(kind, Direction.UNDO, definition.steps[: definition.position("process_payment")]),
     )
 
 
 def _returned(saga: str, kind: str) -> Rows:
     """What is undone then, and would not be where the card is declined."""
-    page = SAGAS[saga]
-    steps = page.steps[page.position("process_payment") :]
+    definition = SAGAS[saga]
+    steps = definition.steps[definition.position("process_payment") :]
     return _in(kind, Direction.UNDO, [step for step in steps if step.can(Direction.UNDO)])
 
 

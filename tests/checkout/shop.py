@@ -145,8 +145,8 @@ class Shop:
 
     def begin(self, wish: Wish, **headers: str) -> tuple[int, Any]:
         """Status and body of its owner's answer."""
-        page = SAGAS[wish.saga]
-        return self.call("POST", page.owner, page.door, wish.body, **headers)
+        definition = SAGAS[wish.saga]
+        return self.call("POST", definition.owner, definition.door, wish.body, **headers)
 
     def begin_all(self, wishes: Sequence[Wish], *, at_once: int = 32) -> list[str]:
         """Starts all, repeating each (under its key) until it is accepted; the sagas' ids."""

@@ -16,8 +16,8 @@ from tests.sagas.test_endings import ended
 KEEPERS = {"carrito": "carrito_address", "pedidos": "pedidos_address"}
 ASKED = [
     (saga, pattern, method)
-    for saga, page in SAGAS.items()
-    if page.owner in KEEPERS and saga != "purchase"
+    for saga, definition in SAGAS.items()
+    if definition.owner in KEEPERS and saga != "purchase"
     for pattern in PATTERNS
     for method in ("credit_card", "card_declined")
 ]

@@ -36,12 +36,12 @@ def traced(receiver):
 
 def steps_of(saga, *, undone_from=None):
     """What the services do, as spans are called: forward, and back from the step that refused."""
-    page = SAGAS[saga].steps
-    last = len(page) if undone_from is None else page.index(SAGAS[saga].step(undone_from)) + 1
-    forward = {f"do {step.operation}" for step in page[:last]}
+    steps = SAGAS[saga].steps
+    last = len(steps) if undone_from is None else steps.index(SAGAS[saga].step(undone_from)) + 1
+    forward = {f"do {step.operation}" for step in steps[:last]}
     if undone_from is None:
         return forward
-    return forward | {f"undo {step.operation}" for step in page[: last - 1]}
+    return forward | {f"undo {step.operation}" for step in steps[: last - 1]}
 
 
 def roots(spans):

@@ -220,7 +220,7 @@ class FuzzedShop:
                 self.failures.append(f"can't be read back ({found.status_code}): {told}")
 
     def _resume(self) -> None:
-        for owner in {page.owner for page in SAGAS.values()}:
+        for owner in {saga.owner for saga in SAGAS.values()}:
             paused = apps.get_model(owner, "Pause")._default_manager.filter(resumed_at=None)
             paused.update(resumed_at=Now())
         pausing._seen.clear()
@@ -292,8 +292,8 @@ class FuzzedShop:
     def breaches(self) -> list[str]:
         """What the audit finds of the shop's own sagas, and of its sums."""
         own = {"", *Checkout.objects.values_list("pk", flat=True)}
-        known = [step.name for page in SAGAS.values() for step in page.steps]
-        for service in PARTICIPANTS:  # the audit stops at steps that no page has
+        known = [step.name for saga in SAGAS.values() for step in saga.steps]
+        for service in PARTICIPANTS:  # the audit stops at steps that no saga has
             statement = (
                 f"DELETE FROM {service}_barrierentry"
                 " WHERE saga <> '' AND (saga_id <> ALL(%s) OR step <> ALL(%s))"

@@ -171,10 +171,10 @@ PLACE = {"orchestrated": "orchestrator", "choreographed": "choreography"}
 
 
 def remembered(saga_id: str, pattern: str) -> None:
-    """What a coordinator notes of it; and what was sent of it, where events set its steps off."""
-    now, page = timezone.now(), SAGAS["checkout"]
+    """Writes the rows that a coordinator keeps of the saga; choreographed, also its sent events."""
+    now, saga = timezone.now(), SAGAS["checkout"]
     if pattern == "orchestrated":
-        steps = [to_builtins(step) for step in page.steps]
+        steps = [to_builtins(step) for step in saga.steps]
         definition = orchestrator.Definition.objects.create(
             digest="x", name="checkout", steps=steps
         )
@@ -188,12 +188,12 @@ def remembered(saga_id: str, pattern: str) -> None:
                 started_at=now,
                 finished_at=now,
             )
-            for position, step in enumerate(page.steps)
+            for position, step in enumerate(saga.steps)
             if position
         )
         return
     choreography.Saga.objects.filter(pk=saga_id).update(phase=2)
-    for step in page.steps:
+    for step in saga.steps:
         choreography.SagaEvent.objects.create(
             saga_id=saga_id,
             event_type=step.done,

@@ -1,6 +1,6 @@
 """What belongs to every saga that sells something: written once, and run for each in every pattern.
 
-A page that is added is among them if it does what they are about.
+A saga that is added to the catalogue is among them if it has the steps that they need.
 """
 
 import pytest
@@ -12,8 +12,8 @@ from tests import documented
 
 SELLING = [
     name
-    for name, page in SAGAS.items()
-    if {"reserve_inventory", "process_payment"} <= {step.name for step in page.steps}
+    for name, saga in SAGAS.items()
+    if {"reserve_inventory", "process_payment"} <= {step.name for step in saga.steps}
 ]
 DELIVERING = [name for name in SELLING if "envios" in projection.services_of(SAGAS[name])]
 

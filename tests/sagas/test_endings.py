@@ -42,9 +42,9 @@ def completed(saga: str) -> dict[str, str]:
 
 def steps_of_refused(saga: str, refused: str) -> dict[str, str]:
     """How each step stands in the end."""
-    page = SAGAS[saga]
-    at = page.position(refused)
-    names = [step.name for step in page.steps]
+    definition = SAGAS[saga]
+    at = definition.position(refused)
+    names = [step.name for step in definition.steps]
     stands = dict.fromkeys(names[:at], "compensated") | {refused: "failed"}
     return stands | dict.fromkeys(names[at + 1 :], "skipped")
 
@@ -79,8 +79,8 @@ def require_refused(
 
 def undone_in_order(shop: Shop, saga: str, saga_id: str, refused: str) -> None:
     """What its user can see: first every undo, in reverse; only then that it has failed."""
-    page = SAGAS[saga]
-    undone = [step.undone for step in reversed(page.steps[: page.position(refused)])]
+    definition = SAGAS[saga]
+    undone = [step.undone for step in reversed(definition.steps[: definition.position(refused)])]
     _, order = shop.call("GET", "pedidos", f"/orders/{saga_id}")
     history = [one["event"] for one in order["history"]]
     assert history[-len(undone) :] == undone

@@ -126,7 +126,7 @@ def test_command_tells_programs_what_was_proven(capsys):
     assert told["is_clean"]
     names = [protocol["protocol"] for protocol in told["protocols"]]
     assert names == [
-        "checkout, its page",
+        "checkout, its definition",
         *(f"checkout, {pattern}" for pattern in wired.PROTOCOLS),
     ]
     assert "same" in told["protocols"][-1]["proven"]
@@ -160,7 +160,7 @@ def test_command_ends_with_an_error_after_a_breach(rewire, capsys):
     assert _run("check") == 1
     said = capsys.readouterr().out
     assert "BREACHED  decider" in said
-    assert "to mend: let one service decide" in said
+    assert "to fix: let one service decide" in said
 
 
 def test_catalogue_is_all_of_it():

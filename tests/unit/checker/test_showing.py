@@ -1,5 +1,5 @@
-"""A saga for a reader: all that follows from its page is in the tables, which fit a terminal; the
-flowcharts have all that a protocol has, and those of the documents show what is wired.
+"""The tables of `sagas show` have all that is derived from a definition, and fit a terminal; the
+flowcharts show a whole protocol, and those of the documents are current.
 """
 
 import pytest
@@ -43,7 +43,7 @@ def test_cells_that_are_too_wide_are_wrapped():
 
 
 @every_saga
-def test_all_that_follows_from_the_page_is_shown(saga):
+def test_all_that_follows_from_the_definition_is_shown(saga):
     told = showing.as_text(saga=saga)
     wanted = {
         *(step.name for step in saga.steps),
