@@ -256,7 +256,7 @@ EXPLORED = {
             "a wait is forgotten by a crash",
             decisions.asked_after_the_commit,
             None,
-            "not all has ended, however long one waits",
+            "a saga never ends",
             ORCHESTRATED,
         ),
         Bug(

@@ -28,7 +28,7 @@ def test_faults_are_marked_in_the_story(capsys):
     status, out = run(capsys, "--replay", "choreographed/checkout/one 1:4")
     assert status == 0
     assert re.search(r"1  lost: inventario receives checkout.initiated of saga-1   \[lose\]", out)
-    assert "nothing moves, and time goes by" in out
+    assert "nothing moves, and time passes" in out
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_completed_saga_is_undone_only_where_somebody_asked_for_that():
     acts = [*WHOLE, *((name, UNDO) for name in NAMES[SAGA.pivot :: -1])]
     assert broken(acts, GONE, units=1, may_return=True) == []
     assert broken(acts, GONE, units=1) == [
-        "saga-1: undone after its pivot, and no return was asked for"
+        "saga-1: undone after its pivot, and no return was requested"
     ]
 
 
