@@ -1,12 +1,11 @@
-"""What outlasts a process (commits, publishes, acks, calls), read from the code, and the points
-around it.
+"""Lasting effects (commits, publishes, acks, calls), read from the code, and the failpoints around
+them.
 
-The rule: in a function that has points, points and effects alternate, and it begins and ends with
-a point; a call of another function that has points is no substitute for one. A function with
-effects and without points passes them on to those that call it, so in the end each effect lies
-between two points. A statement inside `with transaction.atomic(...)` is no effect; the end of the
-block is. A reply that follows a commit has that commit's point before it, and after a reply
-nothing is done any more.
+The rule: in a function with points, points and effects alternate, and it begins and ends with a
+point; a call of another function with points does not replace one. A function with effects and
+without points passes them on to its callers, so in the end each effect lies between two points. A
+statement inside `with transaction.atomic(...)` is no effect; the end of the block is. A reply that
+follows a commit has the commit's point before it, and nothing is done after a reply.
 """
 
 import ast
@@ -21,7 +20,7 @@ from tests.architecture.tree import OPTIONAL, ROOT, SERVICES, parsed
 
 SHOP = ("participant", "messaging", "httpapi", "coordination", *SERVICES, *OPTIONAL)
 LEFT_OUT = re.compile(r"/(admin|models|apps|migrations|management|brokers)\b")
-"""Tables, the admin (a person sees what became of it), commands by hand, the broker's adapters."""
+"""Tables, the admin (whose users see the result), commands by hand, the broker's adapters."""
 
 LEAVES_THE_PROCESS = {"publish", "ack", "give_back", "urlopen", "request"}
 """Methods of brokers, subscriptions and HTTP pools."""
@@ -33,7 +32,7 @@ _SAVES_A_QUERY = {"update", "delete"}
 
 
 class Mark(NamedTuple):
-    """Something in a function that matters here, where it stands."""
+    """A point or an effect in a function, with its place."""
 
     line: int
     column: int
@@ -68,9 +67,8 @@ def shop_modules(root: Path = ROOT) -> dict[str, Path]:
 
 
 def uncovered(modules: dict[str, Path], *, excused: Collection[str]) -> dict[str, str]:
-    """By function (`module.Class.function`): what is wrong with its effects.
-
-    `excused`: functions whose effects need no points.
+    """By function (`module.Class.function`): the errors in its effects. `excused`: functions whose
+    effects need no points.
     """
     bodies = {body.key: body for name, path in modules.items() for body in _bodies(name, path)}
     leaking = _leaking({key: body for key, body in bodies.items() if key not in excused})
@@ -164,8 +162,8 @@ def _functions(node: ast.AST, path: str) -> Iterator[tuple[str, ast.FunctionDef]
 
 
 def _executed(tree: ast.Module) -> set[str]:
-    """What runs in the transaction of `execute` or of a decision, and nowhere else: operations,
-    what follows from a verdict, and what a door adds.
+    """Code that runs only in the transaction of `execute` or of a decision: operations, the
+    functions of decisions, and the additions of a door.
     """
     added = {
         ast.unparse(one.value).removeprefix("self.")
@@ -183,7 +181,7 @@ def _is_operation(node: ast.FunctionDef) -> bool:
 
 
 class _Names(NamedTuple):
-    """What names mean in a module: functions of the shop, and constants with SQL that writes."""
+    """The meaning of names in a module: functions of the shop, and constants with writing SQL."""
 
     functions: dict[str, str]
     writing: set[str]
@@ -211,7 +209,7 @@ def _names(module: str, tree: ast.Module) -> _Names:
 
 
 def _defined(tree: ast.Module, module: str, owner: str = "") -> set[str]:
-    """The keys of what is defined right inside the owner, a class or the module itself."""
+    """The keys of the definitions directly inside the owner, a class or the module itself."""
     keys = {f"{module}.{path}" for path, _ in _functions(tree, "")}
     return {key for key in keys if key.rpartition(".")[0] == (owner or module)}
 
@@ -227,7 +225,7 @@ def _writing_constants(tree: ast.Module) -> set[str]:
 
 
 def _text(node: ast.AST) -> str:
-    """All that stands in the strings of an expression, with `x` for what is put in."""
+    """The text of all strings of an expression, with `x` for interpolated values."""
     if isinstance(node, ast.FormattedValue):
         return "x"
     if isinstance(node, ast.Constant):

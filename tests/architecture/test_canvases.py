@@ -54,7 +54,7 @@ def test_service_reacts_and_answers_as_the_definitions_say(service: str) -> None
 
 @pytest.mark.parametrize("service", COORDINATORS)
 def test_coordinator_reacts_to_no_event_of_a_participants_own(service: str) -> None:
-    """It has no step: nothing that it hears makes it do business."""
+    """It has no step: no event makes it do business."""
     assert not [
         reaction
         for reaction in _reactions(service)
@@ -133,7 +133,7 @@ def test_no_code_of_the_shop_names_a_step_or_an_event_of_a_saga(name: str) -> No
 
 
 def _code(path: Path) -> str:
-    """What is executed: without comments and docstrings, which may well take it for an example."""
+    """The code that is executed: without comments and docstrings, which may use it as an example."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
@@ -152,7 +152,7 @@ def _check_operation(one: EventHandler | CommandHandler, name: str, direction: o
 
 
 def _canvas(service: str) -> dict[str, str]:
-    """What stands behind each heading of a service's docstring."""
+    """The text of each heading of a service's docstring."""
     text = import_module(service).__doc__ or ""
     heading = rf"^({'|'.join(HEADINGS)})\s"
     pieces = re.split(heading, text, flags=re.MULTILINE)[1:]

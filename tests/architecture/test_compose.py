@@ -35,7 +35,7 @@ SERVERS, TASKS = {"edge", "db", "rabbitmq"}, {"migrate", "topology", "locust"}
 OBSERVERS = {"jaeger", "prometheus", "grafana"}
 WITH_WORKER = [one for one in ALL if one.has_worker]
 GIVEN = {name: f"made-up-{name.lower()}" for name, value in compose.example().items() if not value}
-"""What a user sets: the variables that .env.example leaves empty."""
+"""The variables that .env.example leaves empty, for the user to set."""
 
 PUBLIC = {"DUETO_JWKS": "public/people.json", "DUETO_SERVICE_KEYS": "public/services.json"}
 """By variable, the files in the folder of keys that everybody reads."""
@@ -58,7 +58,7 @@ def _urls() -> dict[str, str]:
 
 
 PROCESSES = {_web(one): one for one in ALL} | {_worker(one): one for one in WITH_WORKER}
-"""The service of each container that runs one."""
+"""The service of each container that runs a service."""
 
 
 def test_every_process_has_its_container_and_no_other_is_there() -> None:
@@ -166,7 +166,7 @@ def test_every_secret_is_made_and_no_other(made: Path) -> None:
 
 @pytest.mark.parametrize("name", PROCESSES)
 def test_who_is_out_is_heard_of_in_every_container(name: str, made: Path) -> None:
-    """The folder is a volume: of a single file a container keeps the one that was there first."""
+    """The folder is mounted: of a single file a container would keep the old one."""
     (volume,) = compose.services()[name]["volumes"]
     source, target, mode = compose.resolved(volume, environment={}).split(":")
     told = compose.environment_of(name, given=GIVEN)
@@ -306,11 +306,11 @@ def _published(*, given: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 BEHIND = {8089: "locust:8089", 3010: "jaeger:16686", 3011: "grafana:3000", 9090: "prometheus:9090"}
-"""What is published beside the shop."""
+"""The ports that are published beside the shop's."""
 
 
 def _doors() -> dict[int, str]:
-    """By port, what the edge leads to."""
+    """By port, the service that the edge passes requests to."""
     found = {one.port: f"{_web(one)}:{one.port}" for one in ALL}
     return found | {one.also: f"{_web(one)}:{one.port}" for one in ALL if one.also} | BEHIND
 

@@ -21,7 +21,7 @@ DOCUMENTS = tuple(sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/
 FAILURES = ROOT / "docs" / "explanation" / "failures.md"
 WRITING = ROOT / "docs" / "how-to" / "writing-a-saga.md"
 MADE_LATER = {".env", ".venv", ".dueto", "reports", "out.json", "report.json", "report.html"}
-"""What the commands make: named in documents, not in the repository."""
+"""Files that the commands create: named in documents, not in the repository."""
 NO_TARGETS = {"cart"}
 """`make cart` is a row of Locust's table."""
 
@@ -188,12 +188,12 @@ def test_check_notices_what_is_not_there(check: Any, text: str, tmp_path: Path) 
 
 
 def _codes(document: Path) -> Iterator[str]:
-    """What stands between backticks."""
+    """The texts between backticks."""
     yield from _CODE.findall(document.read_text())
 
 
 def _imports(code: str) -> Iterator[tuple[str, str]]:
-    """Of ours: module and name. None of a piece that is no Python by itself."""
+    """Module and name of imports from our packages. None if the code is not valid Python by itself."""
     with contextlib.suppress(SyntaxError):
         for node in ast.walk(ast.parse(code)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in PACKAGES:

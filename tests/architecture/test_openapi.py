@@ -1,5 +1,5 @@
-"""The documents of the API and of the messages are what the standards call such documents, and an
-example of each thing fits what is said of it.
+"""The documents of the API and of the messages conform to their standards, and each example fits
+its schema.
 """
 
 import copy
@@ -57,7 +57,7 @@ def test_document_that_is_none_is_noticed() -> None:
 
 
 def test_every_door_declares_itself() -> None:
-    """Also those that no service has alone: of a process of all of them."""
+    """Also the paths that no service has alone: of a process of all services."""
     together = [get_resolver().url_patterns, *map(documented.urls_of, WITH_DATABASE)]
     silent = [
         door for urls in together for door in declared_doors.silent_in(urls, but=openapi.NO_DOORS)
@@ -103,7 +103,7 @@ def test_each_example_fits_what_is_said(service: str) -> None:
 
 @pytest.mark.parametrize("service", WITH_DATABASE)
 def test_door_can_read_the_example_of_what_it_takes(service: str) -> None:
-    """Also what no schema says: that a total is the sum of its lines, say."""
+    """Also rules beyond a schema: for example, a total is the sum of its lines."""
     found = document_of(service)
     for door in declared_doors.all_in(documented.urls_of(service)):
         body = found["paths"][door.path][door.method.lower()].get("requestBody")

@@ -84,7 +84,7 @@ def test_every_ignored_rule_has_its_reason_beside_it() -> None:
 
 
 def _texts() -> Iterator[tuple[Path, str]]:
-    """The repository's text files but this one, which has to name what it looks for."""
+    """The repository's text files but this one, which has to contain the forbidden texts."""
     for path in repository_files():
         content = path.read_bytes()
         if b"\0" not in content and path != Path(__file__):

@@ -287,7 +287,7 @@ def test_leaves_no_thread_behind(any_adapter: Adapter) -> None:
 
 
 def test_publishes_while_another_thread_consumes(any_adapter: Adapter, broker: Broker) -> None:
-    """And passes thousands of messages, none lost and none doubled."""
+    """And passes thousands of messages, none lost and none duplicated."""
     subscription = broker.subscribe(queue="shop", prefetch=300)
     seen: list[str] = []
 

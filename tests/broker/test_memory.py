@@ -21,7 +21,7 @@ def fresh() -> Iterator[None]:
 
 
 def run(options: str) -> tuple[list[str], list[HistoryEntry]]:
-    """Pass 200 messages through; give what came, in order, and the history."""
+    """Pass 200 messages through; return the messages received, in order, and the history."""
     forget("here")
     broker = connect(f"memory://here?{options}")
     assert isinstance(broker, MemoryBroker)

@@ -123,7 +123,7 @@ def test_gives_up_on_a_broker_that_confirms_nothing(
 
 @pytest.fixture
 def full_queue(rabbitmq: Adapter, broker: RabbitMQBroker, plain: Any) -> Iterator[str]:
-    """A second queue for `thing.happened`, which takes no more: it nacks, as one does that has lost
+    """A second queue for `thing.happened` that takes no more: it nacks, like a queue that has lost
     its leader.
     """
     name = f"{rabbitmq.namespace}full"

@@ -1,6 +1,4 @@
-"""The documents as a stranger uses them: a client that a stock generator makes of what the running
-carrito serves buys a cart.
-"""
+"""The documents as a stranger uses them: a generated client buys a cart from the running carrito."""
 
 import importlib
 import os
@@ -52,7 +50,7 @@ def test_generated_client_buys_a_cart(shop, client):
 
 @pytest.mark.parametrize("service", WITH_DATABASE)
 def test_service_serves_its_documents(shop, service):
-    """The same that tests hold its answers to, which make them from the URL configuration."""
+    """The same document to which the tests compare answers, made from the URL configuration."""
     status, served = shop.call("GET", service, "/openapi.json")
     made = openapi.document(service=service, urls=documented.urls_of(service))
     assert (status, served["info"]["title"]) == (200, service)

@@ -1,4 +1,4 @@
-"""What somebody can do who has nothing but one service's own database URL."""
+"""The rights of an attacker who has only one service's own database URL."""
 
 from pathlib import Path
 

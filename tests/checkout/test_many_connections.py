@@ -1,4 +1,4 @@
-"""Shoppers who keep their connections, and do nothing with them."""
+"""Shoppers who keep their connections open without using them."""
 
 import contextlib
 import http.client

@@ -1,6 +1,7 @@
-"""An undo that keeps failing: few tries, ever rarer; then it waits for a person, who is told where.
+"""An undo that keeps failing: a few tries with increasing delays, then it is parked for an
+operator.
 
-The fault is a real one: pagos's database refuses every refund. All patterns at once, in real time.
+The fault is real: pagos's database refuses every refund. All patterns at once, in real time.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""Where an address goes that a saga was accepted with: into its owner's own table, and nowhere."""
+"""The address of an accepted saga is in its owner's own table, and nowhere else."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""What is wrong is said, with what to mend; nothing of it is kept."""
+"""A wrong request is refused with a reason and a remedy, and nothing of it is stored."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor

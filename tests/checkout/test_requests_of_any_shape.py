@@ -1,4 +1,4 @@
-"""What a server makes of a body on its way: a real one, over a socket of ours."""
+"""The server's handling of a body: with a real server, over a socket of ours."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""Shoppers who wait for the end of their checkout hold up nobody, and nobody cuts them off."""
+"""Shoppers who wait for the end of their checkout block no other request, and are not cut off."""
 
 import http.client
 import json
@@ -66,7 +66,7 @@ def shoppers(
 
 @contextmanager
 def asked_for_its_health(shop: Shop, path: str) -> Iterator[list[tuple[int, float]]]:
-    """What each web process that shoppers wait in answers meanwhile, and after how long."""
+    """The answers of each web process meanwhile, and their delays."""
     answers: list[tuple[int, float]] = []
     is_over = threading.Event()
 
@@ -88,7 +88,7 @@ def asked_for_its_health(shop: Shop, path: str) -> Iterator[list[tuple[int, floa
 
 @contextmanager
 def nothing_ends(shop: Shop, pattern: str) -> Iterator[Callable[[], None]]:
-    """What is accepted meanwhile goes no further, until what this gives is called."""
+    """Sagas accepted within the block go no further, until the yielded function is called."""
     moved_by = "inventario.worker" if pattern == CHOREOGRAPHED else "saga_orchestrator.worker"
     shop.stack.kill(moved_by, signal.SIGSTOP)
     try:

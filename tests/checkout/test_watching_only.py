@@ -1,4 +1,4 @@
-"""A choreography has no orchestrator: whoever watches may be away from before it begins."""
+"""A choreography has no orchestrator: its watcher may be down from before a saga begins."""
 
 from contracts.patterns import CHOREOGRAPHED, PATTERNS
 
