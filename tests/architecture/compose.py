@@ -31,7 +31,7 @@ def services() -> dict[str, dict[str, Any]]:
 
 
 def resolved(text: str, *, environment: Mapping[str, str]) -> str:
-    """With its placeholders filled in. Raises KeyError for a required variable that is not given."""
+    """With its placeholders filled in. Raises KeyError for a missing required variable."""
 
     def fill(match: re.Match[str]) -> str:
         given = environment.get(match["name"], "")

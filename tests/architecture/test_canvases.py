@@ -133,7 +133,7 @@ def test_no_code_of_the_shop_names_a_step_or_an_event_of_a_saga(name: str) -> No
 
 
 def _code(path: Path) -> str:
-    """The code that is executed: without comments and docstrings, which may use it as an example."""
+    """The code without comments and docstrings, which may use the saga as an example."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):

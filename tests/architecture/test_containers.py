@@ -128,7 +128,7 @@ def test_what_compose_reads_is_the_same_here_and_there() -> None:
 
 
 def test_no_secret_is_a_variable() -> None:
-    """Variables are visible to everyone who can inspect a container; and .env may not have secrets."""
+    """Variables are visible to all who can inspect a container; .env may have no secrets."""
     words = re.compile(r"PASS|SECRET_KEY|TOKEN|://[^/]*@")
     for name in compose.services():
         for variable, value in compose.environment_of(name, given=compose.example()).items():

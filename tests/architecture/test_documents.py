@@ -193,7 +193,7 @@ def _codes(document: Path) -> Iterator[str]:
 
 
 def _imports(code: str) -> Iterator[tuple[str, str]]:
-    """Module and name of imports from our packages. None if the code is not valid Python by itself."""
+    """Module and name of imports from our packages. None if the code is not valid Python."""
     with contextlib.suppress(SyntaxError):
         for node in ast.walk(ast.parse(code)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in PACKAGES:

@@ -86,7 +86,7 @@ def _also(rows: Rows, *points: str) -> Rows:
 
 
 def _bought(saga: str, kind: str) -> Rows:
-    """The points of the steps that are done, and of those that are undone if the card is declined."""
+    """The points of the steps that are done, and of the undos after a declined card."""
     definition = SAGAS[saga]
     return _joined(
         _in(kind, Direction.DO, definition.steps[1:]),
@@ -367,8 +367,8 @@ def all_cases() -> list[Case]:
 
 
 def one_process_each() -> list[Case]:
-    """One case for each point, shared out evenly among patterns and processes; with Temporal, one
-    for each point that only this pattern has.
+    """One case for each point, shared out evenly among patterns and processes; with Temporal,
+    one for each point of that pattern, as the other patterns are killed in another run.
     """
     by_point: dict[str, list[Case]] = {}
     for case in all_cases():

@@ -48,7 +48,7 @@ class RetryingShop(Shop):
         return retry_while_away(lambda: look(alias, statement, values))
 
     def write(self, alias: str, statement: str, values: Sequence[Any] | None = None) -> None:
-        """Writes directly to a service's database: time that passes, a fault that comes and goes."""
+        """Writes directly to a service's database: passes time, makes or ends a fault."""
 
         def write() -> None:
             with psycopg.connect(self.stack.superuser_urls[alias]) as connection:

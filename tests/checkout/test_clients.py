@@ -1,4 +1,4 @@
-"""The documents as a stranger uses them: a generated client buys a cart from the running carrito."""
+"""The documents as a stranger uses them: a generated client buys a cart from carrito."""
 
 import importlib
 import os

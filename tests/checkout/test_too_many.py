@@ -1,4 +1,4 @@
-"""Overload: the shop keeps its pace, refuses the rest at once, and ends all that it has accepted."""
+"""Overload: the shop keeps its pace, refuses the rest at once, and ends all accepted sagas."""
 
 import random
 from itertools import count

@@ -1,4 +1,5 @@
-"""What belongs to every saga that sells something: written once, and run for each in every pattern.
+"""The behaviour of every saga that sells something: written once, and run for each in every
+pattern.
 
 A saga that is added to the catalogue is among them if it has the steps that they need.
 """
@@ -31,14 +32,14 @@ def saga(request):
 
 @pytest.fixture(params=DELIVERING)
 def delivered(request):
-    """The name of one that delivers what it sells."""
+    """The name of a saga that delivers what it sells."""
     return request.param
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _ends_with_a_clean_audit(shop):
-    """Whatever a module did to the shop, nothing is lost, doubled or left hanging afterwards; and
-    what its services have told each other is documented.
+    """After each module, nothing is lost, duplicated or left hanging; and all messages of its
+    services are documented.
     """
     yield
     shop.audit()

@@ -1,4 +1,4 @@
-"""Many want what there are few of, while a process dies: exactly what there is is sold.
+"""Many orders for few units, while a process dies: exactly the stock is sold.
 
 More of it: DUETO_RUSH=1000,100,10, the orders, units and couriers' places.
 """
@@ -23,7 +23,7 @@ VICTIMS = {
     "choreographed": ("inventario.worker", "{owner}.worker"),
     "orchestrated_messaging": ("saga_orchestrator.worker", "inventario.worker"),
 }
-"""Who dies once a third, and once two thirds, of the orders are accepted."""
+"""The process that dies once a third, and once two thirds, of the orders are accepted."""
 
 
 def accepted(shop: Shop, owner: str, since: int) -> int:

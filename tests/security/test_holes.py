@@ -1,6 +1,6 @@
-"""Each hole that was found once, and what closes it; with the guard away the damage shows again.
+"""Each vulnerability that was found once, and its fix; without the fix the damage shows again.
 
-What needs a whole saga of every kind is in tests/integration/audit/test_wrong_amounts.py.
+Those that need a whole saga of every kind are in tests/integration/audit/test_wrong_amounts.py.
 """
 
 import json
@@ -58,8 +58,8 @@ def post(client):
 
 @pytest.fixture
 def underpaid(shop, pattern, post):
-    """The id of a checkout of 10.00 that was accepted, and whose charge somebody has made before
-    it, of 0.01.
+    """The id of an accepted checkout of 10.00, for which another caller has already made a charge
+    of 0.01.
     """
     saga_id = shop.check_out(pattern)
     whose = {"saga_id": saga_id, "saga": "checkout", "step": "process_payment"}
@@ -116,7 +116,7 @@ FROZEN = {
 
 @pytest.fixture(params=[ORCHESTRATED, CHOREOGRAPHED])
 def hand_over(request, post):
-    """Hands one saga over whose data are these, to either coordinator; its outcome."""
+    """Hands a saga with this data over, to either coordinator; its outcome."""
 
     def call(**data):
         alike = {"saga": "checkout", "saga_id": "s", "pattern": request.param, "subject": "c"}
@@ -134,12 +134,12 @@ def test_nan_is_refused_and_the_audit_runs(shop, hand_over, total):
 
 
 def test_what_is_money_is_taken(hand_over):
-    """The control: it is refused for its amount alone."""
+    """The control: it is refused only for its amount."""
     assert hand_over()["outcome"] == "done"
 
 
 def test_what_an_amount_is_is_looked_at(hand_over, monkeypatch):
-    """The control: what closes the hole is this look."""
+    """The control: this check closes the hole."""
     projection.data_type.cache_clear()
     monkeypatch.setattr(projection, "_check_money", lambda data: None)
     try:

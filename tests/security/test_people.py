@@ -1,4 +1,4 @@
-"""Who may log in, what they get, and what each group may: tokens, groups, the admin's doors."""
+"""Logins, their tokens, and the rights of each group: tokens, groups, the admin's pages."""
 
 import re
 from datetime import timedelta
@@ -37,7 +37,7 @@ OF_THE_API = {"/token", "/token/refresh", "/.well-known/jwks.json"}
 
 @pytest.fixture
 def accounts(required: Issuer, settings: Any) -> Issuer:
-    """This process knows the people, too."""
+    """This process has the people, too."""
     settings.ACCOUNTS_KEY = str(required.holders.folder / f"{PEOPLE}.json")
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     tokens.forget()
@@ -228,7 +228,7 @@ ACTIONS = {"retry", "skip", "undo", "discard", "resume", "approve", "reject"}
 
 
 def actions_of(one: Any) -> set[str]:
-    """All that the admin offers this person to do to the shop's records."""
+    """All actions and buttons that the admin offers this person for the shop's records."""
     asked = request()
     asked.user = one
     return {
@@ -333,7 +333,7 @@ FOR_STAFF = {
     *("/admin/", "/admin/autocomplete/", "/admin/r/1/1/"),
     *("/admin/password_change/", "/admin/password_change/done/", "/admin/nowhere"),
 }
-"""What each person in the admin may, whatever their rights: it shows nothing of the shop."""
+"""The pages of the admin that are open to every staff user: they show nothing of the shop."""
 
 
 def test_every_page_asks_who_is_there(client: Client) -> None:

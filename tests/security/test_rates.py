@@ -1,4 +1,4 @@
-"""How much one person may ask for: requests, and sagas under way."""
+"""The limits of one person: requests, and sagas in flight."""
 
 import uuid
 from typing import Any
@@ -25,7 +25,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[float]:
 
 
 def let_in(person: str, times: int) -> int:
-    """How many of so many requests."""
+    """The number of accepted requests, of that many."""
     return sum(is_let_in(person) for _ in range(times))
 
 
@@ -79,7 +79,7 @@ def test_people_are_counted_and_services_are_not(
 
 @pytest.mark.django_db(databases=["carrito"], transaction=True)
 class TestUnderWay:
-    """Checkouts of one user that have not ended."""
+    """The checkouts of one user that have not ended."""
 
     @pytest.fixture(autouse=True)
     def limit(self, required: Issuer, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The trail: as many rows as deeds, each with who, why, by which door and with which token."""
+"""The trail: one row per action, each with who, why, by which way and with which token."""
 
 from decimal import Decimal
 from typing import Any

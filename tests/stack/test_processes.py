@@ -180,7 +180,7 @@ def test_task_gives_its_last_lines(supervisor, program):
 
 
 def test_tasks_of_one_name_are_run_one_after_the_other(supervisor, program, tmp_path):
-    """Two at once would be taken for one, and the first be waited for without end."""
+    """Two signals at once would be taken for one, and the wait for the first would not end."""
     told = tmp_path / "told"
     code = (
         f"t = open({str(told)!r}, 'a', buffering=1); print('begun', file=t); print('over', file=t)"
