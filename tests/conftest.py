@@ -79,14 +79,14 @@ def _is_alone(item: pytest.Item) -> bool:
 
 
 def pytest_configure() -> None:
-    settings.AUTH = "demo"  # those that are about who may what ask for a token
+    settings.AUTH = "demo"  # tests of permissions set it to required
     os.environ.setdefault("DUETO_AUTH", "demo")  # the same, of processes that tests start
     settings.PERSON_RATE = settings.MOST_UNDER_WAY = settings.MOST_RESERVED = 0
     _read_static_files_once()
     # The live server's threads outlive a test; their connections must not.
     for database in settings.DATABASES.values():
         database["CONN_MAX_AGE"] = 0
-    # A shop that somebody runs beside the tests has other prices: nobody asks it for them.
+    # A shop that runs beside the tests has other prices: it is not asked for them.
     settings.SERVICE_URLS["inventario"] = "http://127.0.0.1:9"
 
 
@@ -189,7 +189,7 @@ def operator(client, monkeypatch):
     """Commands call this process, for every service."""
 
     def call(service, method, path, *, body=None, query=None):
-        # In a process of all services these are below each one's name.
+        # In a process of all services these paths are below each service's name.
         own = f"/{service}{path}" if path.startswith("/messages") else path
         url = f"{own}?{urlencode(query)}" if query else own
         send = {"data": json.dumps(body), "content_type": "application/json"} if body else {}

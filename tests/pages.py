@@ -15,7 +15,7 @@ def with_pages(*pages: Saga) -> Iterator[None]:
     for all modules, whatever was imported before. Objects made before (a coordinator's REACTIONS)
     stay unchanged: a test makes its own.
     """
-    (catalogue,) = gc.get_referents(SAGAS)  # the one dictionary that everybody's SAGAS shows
+    (catalogue,) = gc.get_referents(SAGAS)  # the dictionary behind all references to SAGAS
     before = dict(catalogue)
     catalogue.update((page.name, page) for page in pages)
     _forget_projections()

@@ -132,7 +132,7 @@ class Explorer:
                 children = children[self._share.index :: self._share.of]
             room = wanted - len(self.explored.keys)
             if len(children) > room:
-                # No two alike, and room is left for wilder ones.
+                # No two alike, and some room is left for random ones.
                 chance = random.Random(f"{self._seed} {name} {self._share.index}")  # noqa: S311 -- repeatable, not secret
                 for deviations in chance.sample(children, int(room * SAMPLED)):
                     self._play(number, GivenChoices(deviations))

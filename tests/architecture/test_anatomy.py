@@ -45,7 +45,7 @@ def test_no_module_is_a_drawer_for_leftovers() -> None:
     assert not [str(path) for path in ours if DRAWERS & {*path.parts, path.stem.lower()}]
 
 
-def test_every_module_says_what_it_is_for() -> None:
+def test_every_module_has_a_docstring() -> None:
     silent = [
         name_of(path)
         for path in modules()

@@ -73,7 +73,7 @@ def test_canvas_has_its_headings(service: str) -> None:
 
 
 @pytest.mark.parametrize("service", PARTICIPANTS)
-def test_events_that_a_canvas_names_are_all_that_its_sagas_ask_for(service: str) -> None:
+def test_events_that_a_canvas_names_are_those_of_its_sagas(service: str) -> None:
     rows = list(projection.of_service(service))
     said = {name for row in rows for name in (row.emits, row.emits_on_refusal) if name}
     said |= {saga.steps[0].done for saga in SAGAS.values() if saga.owner == service}

@@ -95,7 +95,7 @@ def test_process_has_the_variables_of_the_local_stack(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", compose.services())
-def test_container_is_given_the_secrets_that_it_is_told_of_and_no_others(name: str) -> None:
+def test_container_gets_only_the_secrets_that_its_variables_name(name: str) -> None:
     given = set(_targets(name))
     told = {
         value
@@ -107,7 +107,7 @@ def test_container_is_given_the_secrets_that_it_is_told_of_and_no_others(name: s
 
 
 @pytest.mark.parametrize("service", ALL, ids=_web)
-def test_nobody_else_has_a_service_s_own_secrets(service: Service) -> None:
+def test_only_a_service_has_its_secrets(service: Service) -> None:
     own = {f"{service.name}_key"}
     if service.has_worker:
         own |= {f"{service.name}_rabbitmq_url"}
@@ -124,7 +124,7 @@ def _targets(name: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", ["carrito", "saga-orchestrator-worker", "dashboard", "tarjetas"])
 @pytest.mark.parametrize("without", ["", "DUETO_SERVICE_KEYS", "DUETO_PLAINTEXT_INSIDE"])
-def test_process_starts_with_what_its_container_is_told(
+def test_process_starts_with_the_variables_of_its_container(
     name: str, without: str, made: Path
 ) -> None:
     """And would not with less."""
@@ -233,7 +233,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_migrate_is_told_of_every_database_and_who_makes_its_logins() -> None:
+def test_migrate_gets_every_database_url_and_the_superusers() -> None:
     found = compose.environment_of("migrate", given=GIVEN)
     assert {one.database_variable + FILE for one in ALL} < set(found)
     superuser = {name for name in PROCESSES if "superuser_database_url" in _targets(name).values()}

@@ -136,7 +136,7 @@ def test_edits_that_are_shown_can_be_made(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", [ROOT / "README.md", WRITING], ids=name_of)
-def test_page_that_is_shown_is_its_file_except_where_it_says_that_it_is_shortened(
+def test_definition_that_is_shown_is_its_file_apart_from_marked_omissions(
     document: Path,
 ) -> None:
     shown = _PAGE.findall(document.read_text())
@@ -175,7 +175,7 @@ def test_each_row_names_the_test_that_shows_it(document: Path) -> None:
         (test_named_tests_exist, "`tests/architecture/test_documents.py::test_magic`"),
         (test_each_row_names_the_test_that_shows_it, "| it dies | nothing | `magic` |"),
         (
-            test_page_that_is_shown_is_its_file_except_where_it_says_that_it_is_shortened,
+            test_definition_that_is_shown_is_its_file_apart_from_marked_omissions,
             "[catalogue/checkout.py](x):\n\n```python\nSAGA = Saga(\n    steps=(\n```",
         ),
     ],

@@ -142,7 +142,7 @@ def test_every_process_of_compose_is_there_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(compose.services()))
-def test_process_runs_and_is_told_what_it_is_in_compose(name: str) -> None:
+def test_process_has_the_command_and_variables_of_compose(name: str) -> None:
     if compose.services()[name]["image"] != "dueto:local":
         pytest.skip("no process of ours")
     found = _main(pods()[name])
@@ -164,7 +164,7 @@ def test_migrate_runs_what_it_runs_in_compose_without_samples() -> None:
     assert ours[2].split("; ") == there[2].replace(" --seed", "").splitlines()
 
 
-def test_all_are_told_what_they_are_told_in_compose() -> None:
+def test_all_have_the_variables_of_compose() -> None:
     (told,) = [
         it["data"] for it in overlay("production") if "ORCHESTRATOR_URL" in it.get("data", {})
     ]
@@ -282,7 +282,7 @@ def _selected(peer: Manifest, labels: Manifest) -> bool:
     return "podSelector" in peer and _selects(peer["podSelector"], labels)
 
 
-def test_policies_let_through_who_asks_whom_by_the_register_and_nobody_else() -> None:
+def test_policies_let_only_the_registered_callers_through() -> None:
     web = {kubernetes.host_of(it): it for it in ALL}
     for caller in [*web, *(f"{kubernetes.host_of(it)}-worker" for it in ALL if it.has_worker)]:
         service = BY_NAME[caller.removesuffix("-worker").replace("-", "_")]

@@ -13,7 +13,7 @@ def test_generated_page_is_current(name: str) -> None:
     assert path.read_text() == text, message
 
 
-def test_every_variable_of_the_code_is_told_of() -> None:
+def test_every_variable_of_the_code_is_described() -> None:
     silent = [one.name for one in reference.settings() if not one.meaning]
     assert not silent, "not in .env.example, or without a word about it"
 

@@ -108,7 +108,9 @@ def logged_in(request: pytest.FixtureRequest) -> Open:
     return node.open
 
 
-def test_pagos_can_say_what_is_its_own_and_the_hearer_is_told_who_said_it(logged_in: Open) -> None:
+def test_pagos_can_publish_its_own_messages_and_the_consumer_gets_its_login(
+    logged_in: Open,
+) -> None:
     logged_in("pagos").publish([REFUNDED, REPLIED])
     queue = topology.queue_of(service="inventario")
     subscription = logged_in("inventario").subscribe(queue=queue, prefetch=10)
@@ -119,7 +121,7 @@ def test_pagos_can_say_what_is_its_own_and_the_hearer_is_told_who_said_it(logged
 
 
 @pytest.mark.parametrize("message", [RESERVED, ASKED], ids=["event", "request"])
-def test_pagos_cannot_say_inventory_reserved(logged_in: Open, message: Message) -> None:
+def test_pagos_cannot_publish_inventory_reserved(logged_in: Open, message: Message) -> None:
     with pytest.raises(Rejected, match=r"(?i)refused|may not publish"):
         logged_in("pagos").publish([message])
 
@@ -152,7 +154,7 @@ def test_login_of_a_service_may_configure_nothing(logged_in: Open) -> None:
     assert not logged_in("pagos").may_configure()
 
 
-def test_one_that_may_is_found_out(node: Node, roles: Open) -> None:
+def test_login_that_may_is_found_out(node: Node, roles: Open) -> None:
     """The control."""
     assert node.open(rights.TOPOLOGY).may_configure()
     assert roles("").may_configure()
@@ -202,7 +204,7 @@ def test_no_client_can_do_more_with_that_login(channel: Any, deed: Callable[[Any
     ],
     ids=["past the exchanges", "a request", "another's event", "in another's name"],
 )
-def test_no_client_can_say_more_with_that_login(
+def test_no_client_can_publish_more_with_that_login(
     channel: Any, exchange: str, key: str, login: str, reason: str
 ) -> None:
     channel.confirm_delivery()
@@ -230,7 +232,7 @@ def _rows(listed: Any, *, without: str = "") -> set[tuple[tuple[str, str], ...]]
     }
 
 
-def test_whoever_says_everything_reaches_a_queue(node: Node) -> None:
+def test_every_message_of_a_publisher_reaches_a_queue(node: Node) -> None:
     """Each event of the definitions can be routed, and its publisher may publish it."""
     for service in topology.services():
         broker = node.open(service)

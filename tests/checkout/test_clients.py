@@ -18,7 +18,7 @@ NAME = "client_of_carrito"
 def client(shop, tmp_path, monkeypatch):
     """The generated package, once it is imported, and a client of it."""
     config = tmp_path / "config.yml"
-    config.write_text("post_hooks: []\n")  # nobody reads it: it need not be formatted
+    config.write_text("post_hooks: []\n")  # it is not read, so it need not be formatted
     generate = [sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none"]
     generate += ["--url", f"{shop.stack.urls['carrito']}/openapi.json"]
     generate += ["--config", str(config), "--output-path", str(tmp_path / NAME)]

@@ -109,7 +109,7 @@ def test_parked_saga_names_its_step_and_error(shop, stuck, pattern):
     state = shop.state(stuck.sagas[pattern], pattern)
     assert state["parked"]["step"] == state["current_step"] == "process_payment"
     errors = {step["step_name"]: step["error"] for step in state["steps"]}
-    # A call hears of a fault only its status; a service says by message what kind it was.
+    # A call returns only the status of a fault; a message also has its kind.
     expected = "500" if pattern == "orchestrated" else "the database refuses it (P0001)"
     assert expected in state["parked"]["reason"]
     assert expected in errors["process_payment"]

@@ -100,7 +100,7 @@ def test_the_order_shows_its_address_still(shop):
 
 
 @pytest.mark.parametrize("service", KEEPERS)
-def test_nobody_else_may_read_it(shop, service):
+def test_only_its_owner_may_read_it(shop, service):
     reads = f"SELECT FROM {KEEPERS[service]}"
     stack = shop.stack
     with psycopg.connect(stack.database_urls[service]) as link:

@@ -186,7 +186,7 @@ def test_pause_keeps_the_page_as_it_is(tab):
     assert tab.said == []
 
 
-def test_page_polls_where_no_stream_is_to_be_had(tab):
+def test_page_polls_without_a_stream(tab):
     tab.page.route(re.compile("stream=1"), lambda route: route.fulfill(status=503, body="full"))
     tab.page.goto("/")
     sync_api.expect(tab.page.locator("[data-live-state]")).to_have_text(

@@ -287,7 +287,7 @@ def test_same_hour_twice_at_once_is_one_booking(lobby):
 
 
 @pytest.mark.parametrize("who", ["manager", "customer"])
-def test_nobody_who_decides_in_time_is_a_refusal(unusual_shop, pattern, who):
+def test_no_decision_in_time_is_a_refusal(unusual_shop, pattern, who):
     lobby = Lobby(unusual_shop, pattern)
     booking_id = lobby.book(auto_approve=who == "customer")
     at, code = {

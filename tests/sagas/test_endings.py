@@ -167,7 +167,7 @@ def test_without_a_free_courier_money_and_stock_come_back_before_it_is_told(
     undone_in_order(shop, delivered, saga_id, at)
 
 
-def test_order_to_where_nobody_goes_is_refused(shop, delivered, pattern):
+def test_order_to_an_area_without_couriers_is_refused(shop, delivered, pattern):
     product = shop.product(quantity=UNITS)
     nowhere = {"province": "Isla del Tesoro"}
     saga_id = begun(shop, delivered, pattern, product, destination=nowhere)
@@ -184,7 +184,7 @@ def nobody_pays(shop: Shop) -> Iterator[None]:
         yield
 
 
-def test_saga_that_somebody_stops_is_undone(shop, saga, pattern):
+def test_saga_that_is_stopped_is_undone(shop, saga, pattern):
     product = shop.product(quantity=UNITS)
     with nobody_pays(shop):
         saga_id = begun(shop, saga, pattern, product)

@@ -154,7 +154,7 @@ def test_same_verdict_again_has_the_first_answer_and_the_other_is_a_conflict(sho
     assert (status, other["code"]) == (409, "already_decided")
 
 
-def test_payment_that_nobody_confirms_in_time_is_overdue(shop, pattern):
+def test_payment_without_a_confirmation_in_time_is_overdue(shop, pattern):
     """Its time is over at once: DUETO_DECIDE_SECONDS would apply to all of them."""
     order_id, payment_id = waiting(shop, pattern, courier(shop))
     shop.rows(
@@ -186,7 +186,7 @@ def test_delivery_that_is_not_assigned_gives_the_money_back(shop, pattern):
     assert [one["event"] for one in shown["history"]][-len(undone) :] == undone
 
 
-def test_city_that_nobody_serves_is_told(shop, pattern):
+def test_city_without_a_courier_is_refused(shop, pattern):
     area = courier(shop) | {"city": "Regla"}
     order_id = placed(shop, pattern, area, auto_confirm=True)
     cancelled(shop, order_id, pattern, step="schedule_delivery", code="area_not_served")

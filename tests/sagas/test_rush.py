@@ -32,7 +32,7 @@ def accepted(shop: Shop, owner: str, since: int) -> int:
 
 
 @pytest.mark.timeout(120 + ORDERS)
-def test_exactly_what_there_is_is_sold_whoever_dies(shop, stack, saga, pattern):
+def test_exactly_the_stock_is_sold_whatever_process_dies(shop, stack, saga, pattern):
     owner = SAGAS[saga].owner
     area, product = shop.courier(capacity=PLACES), shop.product(quantity=UNITS)
     wishes = shop.wishes(ORDERS, saga=saga, pattern=pattern, product=product, destination=area)

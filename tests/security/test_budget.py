@@ -84,7 +84,7 @@ def costs(token: str, view: Any) -> tuple[float, float]:
     ],
     ids=["step", "view"],
 )
-def test_asking_who_comes_costs_next_to_nothing(
+def test_authentication_costs_next_to_nothing(
     required: Issuer, view: Any, is_step: bool, ratio: float, microseconds: float
 ) -> None:
     to = {"to": "carrito"}

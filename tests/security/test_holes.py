@@ -66,7 +66,7 @@ def underpaid(shop, pattern, post):
     money = {"subject": "c", "amount": "0.01", "payment_method": "credit_card"}
     assert post("/steps/pagos.charge", {**whose, **money}).status_code == 200
     shop.settle()
-    shop.look()  # a choreographed one stands still until it is looked after
+    shop.look()  # a choreographed saga is stuck until the watchdog looks
     return saga_id
 
 
@@ -176,7 +176,7 @@ def test_every_id_that_people_send_has_the_characters_of_one():
 
 
 @pytest.mark.parametrize("cart_id", ["a b", "a\n", "a'", "\u202ea"])
-def test_id_of_other_characters_is_refused_and_says_of_which(post, cart_id):
+def test_id_of_other_characters_is_refused_with_the_allowed_ones(post, cart_id):
     answered = post("/checkout/saga", {"cart_id": cart_id, "payment_method": "paypal"})
     assert answered.status_code == 400
     (error,) = answered.json()["errors"]
@@ -193,7 +193,7 @@ def test_address_of_odd_fields_is_refused(post):
         )
 
 
-def test_nobody_reserves_the_whole_stock(shop, pattern, settings):
+def test_one_person_can_not_reserve_the_whole_stock(shop, pattern, settings):
     settings.MOST_RESERVED = 3
     hot = shop.stock(units=9)
     held = Reserve(saga_id="s", subject="c", user_id="ana", items=[Item(str(hot.pk), 2)])
@@ -216,7 +216,7 @@ def test_error_sends_little_back(client):
         assert len(detail) < 300
 
 
-def test_health_says_nothing_in_the_words_of_the_database(caplog, monkeypatch):
+def test_health_shows_no_message_of_the_database(caplog, monkeypatch):
     class Refused(OperationalError):
         sqlstate = "28P01"
 

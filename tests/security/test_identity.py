@@ -208,7 +208,7 @@ def test_control_token_that_was_seen_outlives_its_key(required: Issuer, monkeypa
 
 
 @pytest.mark.parametrize("kind", keys.LONGEST)
-def test_nobody_is_believed_for_long(required: Issuer, kind: str) -> None:
+def test_no_token_is_valid_for_long(required: Issuer, kind: str) -> None:
     most = keys.LONGEST[kind]
     signed = {
         keys.USER: lambda seconds: required.user(seconds=seconds),
@@ -275,7 +275,7 @@ def test_view_that_declares_nothing_is_closed(required: Issuer) -> None:
     assert refused.status_code == 403
 
 
-def test_body_is_looked_at_only_once_somebody_shows_a_token(required: Issuer) -> None:
+def test_body_is_read_only_with_a_token(required: Issuer) -> None:
     """Before the token is verified: too many requests cost no verification."""
     long = {UNUSABLE: json.too_long(limit=64), "data": b"{}", "content_type": "application/json"}
     before = authentication.verified

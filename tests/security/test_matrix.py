@@ -476,15 +476,13 @@ def test_list_of_what_is_another_s_is_empty(world: World) -> None:
 @pytest.mark.parametrize(
     ("who", "told"), [("", 0), ("owner", 0), ("pagos", 0), ("operator", 2), ("merchant", 2)]
 )
-def test_how_well_a_product_sells_is_for_who_runs_the_shop(
-    world: World, who: str, told: int
-) -> None:
+def test_sales_of_a_product_are_shown_only_to_operators(world: World, who: str, told: int) -> None:
     found = world.must(who, "GET", "inventario", f"/api/products/availability/{world.product}")
     assert len({"sold", "initial"} & found.keys()) == told
 
 
 @pytest.mark.parametrize("pattern", ["orchestrated", "choreographed"])
-def test_owner_sees_nothing_that_services_have_told_each_other(world: World, pattern: str) -> None:
+def test_owner_sees_no_data_of_the_steps(world: World, pattern: str) -> None:
     service, below = COORDINATORS[pattern]
     path = f"{below}/{world.checkout(pattern)['saga_id']}"
     shown = world.must("owner", "GET", service, path)

@@ -128,7 +128,7 @@ def p99(url: str) -> float:
     return statistics.quantiles(took, n=100)[-1]
 
 
-def test_behind_the_edge_slow_bodies_stop_nobody(stack, edge):
+def test_behind_the_edge_slow_bodies_do_no_harm(stack, edge):
     """More than there are threads: each of them would block one."""
     direct = stack.urls["inventario"]
     quiet, beset = [], []
@@ -167,7 +167,7 @@ def test_slow_body_is_given_up(edge):
     assert 4 < time.monotonic() - began < 3 * SOON
 
 
-def test_one_address_has_so_many_connections(edge):
+def test_connections_of_one_address_are_limited(edge):
     """A further connection is refused at once, and another address is not affected."""
     port = int(edge.rpartition(":")[2])
     head = b"POST /api/products HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"

@@ -109,7 +109,7 @@ def test_binaries_that_its_user_cannot_read_are_copied_once(copied, place):
 
 
 @pytest.mark.usefixtures("needs_root")
-def test_copy_that_somebody_else_planted_is_not_used(copied, place):
+def test_copy_of_another_user_is_not_used(copied, place):
     (planted,) = place.iterdir() if copied() else ()
     os.chown(planted, 12345, 12345)
     assert planted not in copied().parents

@@ -39,7 +39,7 @@ class Shopper:
 
     def _buy(self, pattern: str) -> None:
         items = [{"product_id": self._product, "quantity": 1}]
-        # Each time somebody else, as a person may have but a few under way.
+        # Each time another person, as one person may have only a few sagas in flight.
         headers = self._asked.person(f"shopper-{len(self.sagas)}")
         cart = self._ask(headers, "POST", "/carts", {"items": items})
         body = {"cart_id": str(cart["id"]), "payment_method": "credit_card"}

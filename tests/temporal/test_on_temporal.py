@@ -113,7 +113,7 @@ def test_worker_that_can_not_begin_says_so_and_tries_again(stack, monkeypatch):
     assert not running.is_alive()
 
 
-def test_saga_and_decision_that_are_told_twice_count_once(shop, stack, waits):
+def test_saga_and_decision_that_are_sent_twice_count_once(shop, stack, waits):
     order, payment = waits
     begin_again = "UPDATE saga_temporal_saga SET begun_at = NULL WHERE saga_id = %s RETURNING 1"
     assert shop.rows("saga_temporal", begin_again, [order])

@@ -1,4 +1,4 @@
-"""Each rule holds for a protocol that is right, and finds the one that is wrong."""
+"""Each rule holds for a right protocol, and finds a wrong one."""
 
 import pytest
 from msgspec.structs import replace
@@ -267,7 +267,7 @@ BROKEN = {
         "agency waits for maybe, and no service publishes it",
     ),
 }
-"""What is wrong: the protocol, the rules that must find it (and no other), what they must say."""
+"""By what is wrong: the protocol, the rules that must find it (and no other), their message."""
 
 
 @pytest.mark.parametrize("protocol", [trip(), orchestrated()], ids=lambda one: one.name)
@@ -352,6 +352,6 @@ def test_rules_of_the_paths_wait_until_the_wiring_holds():
     assert "unchecked" in checked.as_text()
 
 
-def test_breach_says_what_to_do():
+def test_breach_has_a_remedy():
     text = checking.check(protocols=[trip(but=RING)]).as_text()
     assert "to fix: break the cycle" in text

@@ -1,4 +1,4 @@
-"""The protocols of the catalogue are read from what is registered, so a change there is noticed."""
+"""The protocols of the catalogue are read from the registrations, so a change there is noticed."""
 
 import json
 
@@ -23,7 +23,9 @@ every_saga = pytest.mark.parametrize("saga", SAGAS.values(), ids=SAGAS)
 @pytest.fixture
 def rewire(monkeypatch):
     def rewire(service, *, without, plus=()):
-        """The service does not react to this event of the checkout, but as is said beside."""
+        """The service does not react to the event `without` of the checkout, and has the reactions
+        `plus`.
+        """
         config = apps.get_app_config(service)
         rest = [one for one in config.reactions() if (one.saga, one.on) != ("checkout", without)]
         monkeypatch.setattr(config, "reactions", lambda: [*rest, *plus])
@@ -82,7 +84,7 @@ def test_route_that_is_gone_is_noticed(monkeypatch):
     assert breach.rule == "answered"
 
 
-def test_request_that_nobody_answers_is_noticed(rewire):
+def test_request_without_an_answer_is_noticed(rewire):
     rewire("pagos", without="payment.refund")
     heard, replies = breaches("orchestrated_messaging")
     assert (heard.rule, heard.where) == ("answered", "payment.refund")
@@ -99,8 +101,8 @@ def test_reply_that_the_orchestrator_does_not_hear_is_noticed(rewire):
     )
 
 
-def test_operation_that_is_gone_is_told_and_ends_no_check(monkeypatch):
-    """As where a page misspells it: the service's worker would not start."""
+def test_missing_operation_is_reported_and_ends_no_check(monkeypatch):
+    """As if a definition misspelt it: the service's worker would not start."""
     monkeypatch.delattr(inventario.operations, "commit")
     importlib_error = LookupError("a page wants do inventario.commit")
 
@@ -132,7 +134,7 @@ def test_command_tells_programs_what_was_proven(capsys):
     assert "same" in told["protocols"][-1]["proven"]
 
 
-def test_command_checks_a_saga_of_somebody_elses(capsys):
+def test_command_checks_a_saga_of_another_business(capsys):
     assert _run("check", "--protocols", "tests.unit.checker.trip.protocols") == 0
     assert "orchestrated trip: 5 steps" in capsys.readouterr().out
 
@@ -144,7 +146,7 @@ def test_command_checks_a_saga_of_somebody_elses(capsys):
         (["--saga", "trip"], "--saga: there are booking, checkout"),
     ],
 )
-def test_command_says_where_there_is_nothing_to_check(arguments, said):
+def test_command_reports_that_there_is_nothing_to_check(arguments, said):
     with pytest.raises(CommandError, match=said) as ended:
         call_command("sagas", "check", *arguments)
     assert ended.value.returncode == 2

@@ -1,4 +1,4 @@
-"""A saga that is not the shop's, described as its owner would: a trip with flight and hotel."""
+"""A saga of another business, described as its owner would: a trip with flight and hotel."""
 
 from checker.protocol.description import (
     Call,
@@ -12,7 +12,7 @@ from contracts.saga import Direction, Saga, Step, StepClass
 
 
 def step(name, service, step_class=StepClass.COMPENSABLE, **more) -> Step:
-    """One that can be undone, unless told otherwise."""
+    """A step that can be undone, unless it is retriable."""
     undone = "" if step_class is StepClass.RETRIABLE else f"{name}.off"
     refused = "" if step_class is StepClass.RETRIABLE else f"{name}.refused"
     fields = {"done": f"{name}.done", "refused": refused, "undone": undone, **more}
@@ -61,8 +61,8 @@ def saga(steps=STEPS) -> Saga:
 
 
 def trip(*, steps=STEPS, but=None, plus=(), **fields) -> Choreography:
-    """The trip, right unless told otherwise. `but`: what is heard -> the reaction instead (None:
-    none). `plus`: further reactions.
+    """The trip, which is right by default. `but`: event -> the reaction instead (None: none).
+    `plus`: further reactions.
     """
     changed = {reaction.on: reaction for reaction in REACTIONS} | (but or {})
     return Choreography(
@@ -106,5 +106,5 @@ def orchestrated(*, steps=STEPS, **fields) -> Orchestration:
 
 
 def protocols() -> list[Choreography | Orchestration]:
-    """For `manage.py sagas check --protocols`: both, which must do the same."""
+    """For `manage.py sagas check --protocols`: both patterns, which must have the same effects."""
     return [orchestrated(), trip()]
