@@ -1,4 +1,4 @@
-"""The long exploration runs beside all other tests, in the remaining CPU time; its test comes last."""
+"""The long exploration runs beside all other tests, in the remaining CPU time; its test is last."""
 
 import os
 import signal
