@@ -59,7 +59,7 @@ class Body:
 def shop_modules(root: Path = ROOT) -> dict[str, Path]:
     """The shop's files by dotted name."""
     found = {}
-    for path in sorted(one for package in SHOP for one in (root / package).rglob("*.py")):
+    for path in sorted(file for package in SHOP for file in (root / package).rglob("*.py")):
         name = path.relative_to(root).as_posix()
         if not LEFT_OUT.search(f"/{name.removesuffix('.py')}"):
             found[name.removesuffix(".py").replace("/", ".")] = path
@@ -145,8 +145,8 @@ def _read_all(module: str, tree: ast.Module) -> Iterator[Body]:
         owner = f"{module}.{path.rpartition('.')[0]}"
         own = {f"self.{key.rpartition('.')[2]}": key for key in _defined(tree, module, owner)}
         known = names._replace(functions=names.functions | own)
-        for one in node.body:
-            _read(one, known, body, in_transaction=node.name in executed)
+        for statement in node.body:
+            _read(statement, known, body, in_transaction=node.name in executed)
         yield body
 
 
@@ -166,17 +166,17 @@ def _executed(tree: ast.Module) -> set[str]:
     functions of decisions, and the additions of a door.
     """
     added = {
-        ast.unparse(one.value).removeprefix("self.")
-        for one in ast.walk(tree)
-        if isinstance(one, ast.keyword) and one.arg in ("in_same_transaction", "decide")
+        ast.unparse(keyword.value).removeprefix("self.")
+        for keyword in ast.walk(tree)
+        if isinstance(keyword, ast.keyword) and keyword.arg in ("in_same_transaction", "decide")
     }
     return added | {node.name for _, node in _functions(tree, "") if _is_operation(node)}
 
 
 def _is_operation(node: ast.FunctionDef) -> bool:
     return any(
-        isinstance(one, ast.Call) and ast.unparse(one.func) in ("does", "undoes")
-        for one in node.decorator_list
+        isinstance(decorator, ast.Call) and ast.unparse(decorator.func) in ("does", "undoes")
+        for decorator in node.decorator_list
     )
 
 
@@ -194,8 +194,8 @@ def _names(module: str, tree: ast.Module) -> _Names:
     for node in ast.walk(tree):
         if not isinstance(node, ast.ImportFrom) or not node.module:
             continue
-        for one in node.names:
-            alias, imported = one.asname or one.name, f"{node.module}.{one.name}"
+        for item in node.names:
+            alias, imported = item.asname or item.name, f"{node.module}.{item.name}"
             if imported in modules:
                 there = parsed(modules[imported])
                 defined = _defined(there, imported, imported)
@@ -230,7 +230,7 @@ def _text(node: ast.AST) -> str:
         return "x"
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else ""
-    return "".join(_text(one) for one in ast.iter_child_nodes(node))
+    return "".join(_text(child) for child in ast.iter_child_nodes(node))
 
 
 def _read(node: ast.AST, names: _Names, body: Body, *, in_transaction: bool) -> None:

@@ -104,20 +104,31 @@ def _defaults() -> dict[str, str]:
         for node in ast.walk(parsed(path)):
             if not (isinstance(node, ast.Call) and ast.unparse(node.func) == "os.environ.get"):
                 continue
-            values = [one.value for one in node.args if isinstance(one, ast.Constant)]
+            values = [
+                argument.value for argument in node.args if isinstance(argument, ast.Constant)
+            ]
             if len(values) == 2 and values[1]:
                 found[str(values[0])] = str(values[1])
     for name, meaning in meanings().items():
         if said := re.search(r"\(default: (\S+)\)", meaning):
             found[name] = said[1]
-    ports = {one.url_variable: f"http://127.0.0.1:{one.port}" for one in ALL if one.url_variable}
+    ports = {
+        service.url_variable: f"http://127.0.0.1:{service.port}"
+        for service in ALL
+        if service.url_variable
+    }
     return found | ports
 
 
 def settings_page() -> str:
     rows = (
-        (f"`{one.name}`", f"`{one.default}`" if one.default else "", one.unit, one.meaning)
-        for one in settings()
+        (
+            f"`{setting.name}`",
+            f"`{setting.default}`" if setting.default else "",
+            setting.unit,
+            setting.meaning,
+        )
+        for setting in settings()
     )
     return _table(("variable", "default", "unit", "meaning"), rows)
 
@@ -214,7 +225,7 @@ def _command(parser: ArgumentParser) -> str:
 def _subcommands(parser: ArgumentParser) -> Iterator[str]:
     for action in parser._actions:
         if isinstance(action, _SubParsersAction):
-            told = {one.dest: one.help or "" for one in action._choices_actions}
+            told = {choice.dest: choice.help or "" for choice in action._choices_actions}
             for name, below in action.choices.items():
                 title = f"### {parser.prog.split()[-1]} {name}"
                 about = "" if below.description else f"{told.get(name, '')}\n\n"

@@ -38,18 +38,20 @@ ONLY_DEFINED = "shipment"
 @pytest.mark.parametrize("service", PARTICIPANTS)
 def test_service_reacts_and_answers_as_the_definitions_say(service: str) -> None:
     registered = _reactions(service)
-    reacting = [one for one in registered if isinstance(one, EventHandler)]
-    answering = [one for one in registered if isinstance(one, CommandHandler)]
-    assert [one.row for one in reacting] == list(projection.of_service(service))
-    assert [one.row for one in answering] == list(projection.asked_of(service))
-    others = [one for one in registered if one not in [*reacting, *answering]]
+    reacting = [reaction for reaction in registered if isinstance(reaction, EventHandler)]
+    answering = [reaction for reaction in registered if isinstance(reaction, CommandHandler)]
+    assert [reaction.row for reaction in reacting] == list(projection.of_service(service))
+    assert [reaction.row for reaction in answering] == list(projection.asked_of(service))
+    others = [reaction for reaction in registered if reaction not in [*reacting, *answering]]
     sagas = [name for name, saga in SAGAS.items() if service in projection.services_of(saga)]
     appeals = [(saga, kind) for saga in sagas for kind in (RedriveHandler, SkipHandler)]
-    assert [(one.saga, type(one)) for one in others] == appeals, "and nothing beside them"
-    for one in reacting:
-        _check_operation(one, one.row.step.operation, one.row.direction)
-    for one in answering:
-        _check_operation(one, one.row.step.operation, one.row.direction)
+    assert [(reaction.saga, type(reaction)) for reaction in others] == appeals, (
+        "and nothing beside them"
+    )
+    for reaction in reacting:
+        _check_operation(reaction, reaction.row.step.operation, reaction.row.direction)
+    for reaction in answering:
+        _check_operation(reaction, reaction.row.step.operation, reaction.row.direction)
 
 
 @pytest.mark.parametrize("service", COORDINATORS)
@@ -84,7 +86,7 @@ def test_events_that_a_canvas_names_are_those_of_its_sagas(service: str) -> None
     }
     named = {one: _events(text) for one, text in _canvas(service).items() if one in NAMED}
     assert {one: sorted(events) for one, events in named.items()} == {
-        one: sorted(real[one]) for one in named
+        heading: sorted(real[heading]) for heading in named
     }
 
 
@@ -92,7 +94,7 @@ def test_events_that_a_canvas_names_are_those_of_its_sagas(service: str) -> None
 def test_events_that_a_coordinators_canvas_names_are_of_some_saga(service: str) -> None:
     known = {event for saga in SAGAS for event in projection.events(saga)}
     known |= {projection.STEP_PARKED}
-    named = {event for one in NAMED for event in _events(_canvas(service).get(one, ""))}
+    named = {event for heading in NAMED for event in _events(_canvas(service).get(heading, ""))}
     assert named <= known
 
 
@@ -137,7 +139,7 @@ def _code(path: Path) -> str:
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            kept = [one for one in node.body if not _is_text(one)]
+            kept = [statement for statement in node.body if not _is_text(statement)]
             node.body = kept or [ast.Pass()]
     return ast.unparse(tree)
 
@@ -146,8 +148,8 @@ def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _check_operation(one: EventHandler | CommandHandler, name: str, direction: object) -> None:
-    found = one.operation
+def _check_operation(reaction: EventHandler | CommandHandler, name: str, direction: object) -> None:
+    found = reaction.operation
     assert (f"{found.service}.{found.action}", found.direction) == (name, direction)
 
 

@@ -116,7 +116,7 @@ def test_named_tests_exist(document: Path) -> None:
 @every_document
 def test_imports_that_are_shown_exist(document: Path) -> None:
     shown = list(blocks(document.read_text()))
-    added = set(re.findall(r"^\+class (\w+)", "".join(one.text for one in shown), re.MULTILINE))
+    added = set(re.findall(r"^\+class (\w+)", "".join(block.text for block in shown), re.MULTILINE))
     missing = [
         f"{module}.{name}"
         for block in shown
@@ -197,7 +197,7 @@ def _imports(code: str) -> Iterator[tuple[str, str]]:
     with contextlib.suppress(SyntaxError):
         for node in ast.walk(ast.parse(code)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in PACKAGES:
-                yield from ((node.module or "", one.name) for one in node.names)
+                yield from ((node.module or "", alias.name) for alias in node.names)
 
 
 def _can_import(module: str, name: str) -> bool:

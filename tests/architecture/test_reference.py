@@ -14,7 +14,7 @@ def test_generated_page_is_current(name: str) -> None:
 
 
 def test_every_variable_of_the_code_is_described() -> None:
-    silent = [one.name for one in reference.settings() if not one.meaning]
+    silent = [setting.name for setting in reference.settings() if not setting.meaning]
     assert not silent, "not in .env.example, or without a word about it"
 
 

@@ -98,4 +98,6 @@ def _sleeps(path: Path) -> Iterator[int]:
         node = waiting.pop()
         if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "sleep":
             yield node.lineno
-        waiting += [one for one in ast.iter_child_nodes(node) if not isinstance(one, ast.While)]
+        waiting += [
+            child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.While)
+        ]

@@ -40,7 +40,7 @@ def repository_files() -> tuple[Path, ...]:
     except (FileNotFoundError, subprocess.CalledProcessError):
         pytest.skip("git can't list the files here: not a clone, or no git")
     found = (ROOT / name for name in listed.stdout.decode().split("\0") if name)
-    return tuple(one for one in found if one.is_file())
+    return tuple(path for path in found if path.is_file())
 
 
 @cache

@@ -377,7 +377,7 @@ def one_process_each() -> list[Case]:
     load: Counter[tuple[str, str]] = Counter()
     chosen: list[Case] = []
     for candidates in sorted(by_point.values(), key=len):
-        case = min(candidates, key=lambda one: load[one.pattern, one.process])
+        case = min(candidates, key=lambda case: load[case.pattern, case.process])
         load[case.pattern, case.process] += 1
         chosen.append(case)
     return chosen
@@ -389,15 +389,15 @@ def rounds(cases: Iterable[Case]) -> list[tuple[Case, ...]]:
     for case in cases:
         there = made.setdefault((case.saga, case.pattern, case.situation), [])
         _put(case, there)
-    return [tuple(one) for there in made.values() for one in there]
+    return [tuple(round_) for there in made.values() for round_ in there]
 
 
 def _put(case: Case, there: list[list[Case]]) -> None:
     deaths = MOST_DEATHS if case.process.endswith(".worker") else MOST_DEATHS_OF_WEB
     most = deaths.get(case.situation, 1)
-    for one in there:
-        if sum(other.process == case.process for other in one) < most:
-            one.append(case)
+    for round_ in there:
+        if sum(other.process == case.process for other in round_) < most:
+            round_.append(case)
             return
     there.append([case])
 

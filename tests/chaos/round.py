@@ -154,7 +154,7 @@ class Round:
     def buy_all(self, *wanted: Callable[[], str]) -> list[str]:
         """All at once."""
         with ThreadPoolExecutor(len(wanted)) as threads:
-            return [one.result() for one in [threads.submit(call) for call in wanted]]
+            return [future.result() for future in [threads.submit(call) for call in wanted]]
 
     def certainly(
         self, method: str, service: str, path: str, body: Any = None, **headers: str

@@ -270,7 +270,7 @@ BROKEN = {
 """By what is wrong: the protocol, the rules that must find it (and no other), their message."""
 
 
-@pytest.mark.parametrize("protocol", [trip(), orchestrated()], ids=lambda one: one.name)
+@pytest.mark.parametrize("protocol", [trip(), orchestrated()], ids=lambda protocol: protocol.name)
 def test_right_protocol_breaks_no_rule(protocol):
     report = checking.check(protocols=[protocol])
     assert report.is_clean, report.as_text()

@@ -27,7 +27,11 @@ def rewire(monkeypatch):
         `plus`.
         """
         config = apps.get_app_config(service)
-        rest = [one for one in config.reactions() if (one.saga, one.on) != ("checkout", without)]
+        rest = [
+            reaction
+            for reaction in config.reactions()
+            if (reaction.saga, reaction.on) != ("checkout", without)
+        ]
         monkeypatch.setattr(config, "reactions", lambda: [*rest, *plus])
 
     return rewire
@@ -41,7 +45,7 @@ def breaches(pattern):
 def test_no_saga_breaks_a_rule(saga):
     report = checking.check(protocols=wired.protocols(saga=saga))
     assert report.is_clean, report.as_text()
-    assert all("same" in {rule.name for rule in one.proven} for one in report.checked[2:])
+    assert all("same" in {rule.name for rule in checked.proven} for checked in report.checked[2:])
 
 
 @every_saga
@@ -166,7 +170,7 @@ def test_command_ends_with_an_error_after_a_breach(rewire, capsys):
 
 
 def test_catalogue_is_all_of_it():
-    assert {one.saga.name for one in catalogue()} == set(SAGAS)
+    assert {protocol.saga.name for protocol in catalogue()} == set(SAGAS)
     assert len(catalogue()) == len(SAGAS) * (1 + len(PATTERNS))
 
 

@@ -69,7 +69,7 @@ def trip(*, steps=STEPS, but=None, plus=(), **fields) -> Choreography:
         **{
             "name": "trip",
             "saga": saga(steps),
-            "reactions": [one for one in changed.values() if one] + list(plus),
+            "reactions": [reaction for reaction in changed.values() if reaction] + list(plus),
             "asked": dict.fromkeys(["trip.asked", "stop.asked", "back.asked"], "website"),
             "start": "trip.asked",
             "abort": "stop.asked",
@@ -83,10 +83,10 @@ def trip(*, steps=STEPS, but=None, plus=(), **fields) -> Choreography:
 def orchestrated(*, steps=STEPS, **fields) -> Orchestration:
     """The same trip with an orchestrator, over messages: each call is named by its path."""
     calls = [
-        Call(path_of(one, direction), one.service, direction, one.name)
-        for one in steps
+        Call(path_of(made, direction), made.service, direction, made.name)
+        for made in steps
         for direction in Direction
-        if one.can(direction) and (one.name, direction) != ("ask", Direction.DO)
+        if made.can(direction) and (made.name, direction) != ("ask", Direction.DO)
     ]
     answers = [
         DescribedReaction(call.message, call.service, call.direction, call.step, "done", "refused")

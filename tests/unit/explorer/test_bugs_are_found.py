@@ -141,7 +141,7 @@ def own_sagas_left(patch: Patch) -> None:
 
     def others(self, *, runner_id, in_flight, but):
         found = due(self, runner_id=runner_id, in_flight=in_flight, but=but)
-        return [one for one in found if self.sagas[one].runner_id != runner_id]
+        return [saga_id for saga_id in found if self.sagas[saga_id].runner_id != runner_id]
 
     patch(SagaLog, "due", others)
 

@@ -96,9 +96,13 @@ FUNCTIONS = [(getattr(module, name), stand_in) for module, name, stand_in in fun
 
 
 @pytest.mark.parametrize(
-    ("real", "stand_in"), FUNCTIONS, ids=lambda one: f"{one.__module__}.{one.__name__}"
+    ("real", "stand_in"),
+    FUNCTIONS,
+    ids=lambda function: f"{function.__module__}.{function.__name__}",
 )
 def test_replacement_has_the_signature_of_the_real_function(real, stand_in):
     wanted, found = inspect.signature(real).parameters, inspect.signature(stand_in).parameters
     assert list(found) == list(wanted)
-    assert [one.kind for one in found.values()] == [one.kind for one in wanted.values()]
+    assert [parameter.kind for parameter in found.values()] == [
+        parameter.kind for parameter in wanted.values()
+    ]
