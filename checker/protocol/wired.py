@@ -54,19 +54,22 @@ def protocols(*, saga: Saga) -> list[Protocol]:
 
 def definition(*, saga: Saga) -> DescribedSaga:
     """The definition, and what the services have registered for it."""
-    found = _workers()
+    workers = _workers()
     taking = projection.services_of(saga)
+    declared = [row for service in taking for row in _declared(service)]
     return DescribedSaga(
         name=f"{saga.name}, its definition",
         saga=saga,
-        operations={key: kind for service in taking for key, kind in _operations(service)},
-        deciding={name for service in taking for name in _deciding(service)},
+        operations={
+            (name, direction): operation.command for name, direction, operation in declared
+        },
+        deciding={name for name, _, operation in declared if operation.decide},
         inboxes={service for service in taking if _view(service, "/decisions") is not None},
         commands=COMMANDS,
         services=services.BY_NAME,
         databases=set(settings.DATABASES),
-        workers={consumer.service for consumer in found.consumers},
-        broken=found.broken,
+        workers={consumer.service for consumer in workers.consumers},
+        broken=workers.broken,
         patterns=patterns.PATTERNS,
         has_door=_view(saga.owner, saga.door) is not None,
     )
@@ -151,20 +154,12 @@ def _workers() -> Workers:
     return found
 
 
-def _operations(service: str) -> Iterator[tuple[tuple[str, Direction], Any]]:
+def _declared(service: str) -> Iterator[tuple[str, Direction, Operation]]:
+    """The operations that a service declares: name (`inventario.reserve`), direction, operation."""
     if find_spec(service) and find_spec(f"{service}.operations"):
-        for (action, direction), operation in all_in(
-            import_module(f"{service}.operations")
-        ).items():
-            yield (f"{service}.{action}", direction), operation.command
-
-
-def _deciding(service: str) -> Iterator[str]:
-    """The operations that may return `Waiting`, and then take a decision."""
-    if find_spec(service) and find_spec(f"{service}.operations"):
-        for (action, _), operation in all_in(import_module(f"{service}.operations")).items():
-            if operation.decide:
-                yield f"{service}.{action}"
+        found = all_in(import_module(f"{service}.operations"))
+        for (action, direction), operation in found.items():
+            yield f"{service}.{action}", direction, operation
 
 
 def _reactions(
