@@ -33,7 +33,9 @@ def look_at_all(client, service: str, *, at_least: Collection[str]) -> None:
 
 
 def act(client, model, action: str, *keys: str, reason: str = "") -> str:
-    """The page that answers an action on these rows. `reason`: for one that asks again."""
+    """The response page of an action on these rows. `reason`: for an action that asks for
+    confirmation.
+    """
     chosen = {"action": action, "_selected_action": list(keys)}
     chosen |= {"reason": reason} if reason else {}
     with as_dashboard(model._meta.app_label):

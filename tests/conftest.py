@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Shared by all tests."""
 
 import json
 import os
@@ -68,7 +68,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Before the time that a test may take begins: around what measures that."""
+    """Before the time limit of the test begins: waits for the other lanes."""
     if _is_alone(item):
         lanes.wait_for_quiet()
     return (yield)
@@ -79,7 +79,7 @@ def _is_alone(item: pytest.Item) -> bool:
 
 
 def pytest_configure() -> None:
-    settings.AUTH = "demo"  # those that are about who may what ask for a token
+    settings.AUTH = "demo"  # tests of permissions set it to required
     os.environ.setdefault("DUETO_AUTH", "demo")  # the same, of processes that tests start
     settings.PERSON_RATE = settings.MOST_UNDER_WAY = settings.MOST_RESERVED = 0
     _read_static_files_once()
@@ -87,7 +87,7 @@ def pytest_configure() -> None:
     # The live server's threads outlive a test; their connections must not.
     for database in settings.DATABASES.values():
         database["CONN_MAX_AGE"] = 0
-    # A shop that somebody runs beside the tests has other prices: nobody asks it for them.
+    # A shop that runs beside the tests has other prices: it is not asked for them.
     settings.SERVICE_URLS["inventario"] = "http://127.0.0.1:9"
 
 
@@ -106,8 +106,8 @@ def _read_static_files_once() -> None:
 
 @pytest.fixture(autouse=True)
 def _documented(monkeypatch, request):
-    """What really travels is documented: each answer of a door, each message of an outbox. Where a
-    test damages rows, or writes any messages (`"messages"`), it is marked `undocumented`.
+    """All that is sent is documented: each answer of a door, each message of an outbox. A test that
+    damages rows, or writes arbitrary messages (`"messages"`), is marked `undocumented`.
     """
     found: list[str] = []
     served, add = RequestContext.__call__, outbox.add
@@ -141,7 +141,7 @@ def _no_late_wakeups(_django_db_marker):
 
 @pytest.fixture(autouse=True)
 def _no_old_marks(_django_db_marker):
-    """What a test has found out about its database is no matter of those who clear it up."""
+    """Forgets after a test that its database failed or took no writes, for the cleanup."""
     yield
     stale_connections._failed_at = stale_connections._read_only_at = float("-inf")
 
@@ -170,7 +170,7 @@ class CardNetwork(desk.Network):
 
 @pytest.fixture(autouse=True)
 def card_network(monkeypatch):
-    """Whatever pagos does within a test asks the card network within it."""
+    """pagos calls this card network, within the test."""
     card_network = CardNetwork()
     monkeypatch.setattr(desk, "network", lambda: card_network)
     monkeypatch.setattr(desk.AT_ONCE, "_silent_until", 0.0)
@@ -187,10 +187,10 @@ def admin_client(client, django_user_model):
 
 @pytest.fixture
 def operator(client, monkeypatch):
-    """Whose commands ask this process, whichever service they mean."""
+    """Commands call this process, for every service."""
 
     def call(service, method, path, *, body=None, query=None):
-        # In a process of all services these are below each one's name.
+        # In a process of all services these paths are below each service's name.
         own = f"/{service}{path}" if path.startswith("/messages") else path
         url = f"{own}?{urlencode(query)}" if query else own
         send = {"data": json.dumps(body), "content_type": "application/json"} if body else {}
@@ -216,7 +216,7 @@ def shop(stack):
 
 @pytest.fixture(scope="session")
 def triggers(tmp_path_factory):
-    """What kills a process of the unusual shop."""
+    """Arms the failpoints of the unusual shop's processes."""
     return Triggers(tmp_path_factory.mktemp("points"))
 
 

@@ -1,5 +1,5 @@
-"""What really travels, held to the documents: every answer of a door in this process to its OpenAPI
-document, every message that is written into an outbox to the AsyncAPI document.
+"""All that is sent, compared with the documents: every answer of a door in this process with its
+OpenAPI document, every message in an outbox with the AsyncAPI document.
 """
 
 import json
@@ -38,7 +38,7 @@ def shape_of(path: str) -> str:
 
 
 class Document:
-    """A document of ours, and the validators of its parts. `seen`: those that were asked for."""
+    """One of our documents, and the validators of its parts. `seen`: the parts that were used."""
 
     def __init__(self, found: dict[str, Any]) -> None:
         self.seen: set[tuple[str, ...]] = set()
@@ -48,7 +48,7 @@ class Document:
         self._validators: dict[tuple[str, ...], Draft202012Validator] = {}
 
     def errors(self, where: tuple[str, ...], schema: Any, value: Any) -> list[str]:
-        """What of the value does not fit the schema, which is that of `where`."""
+        """The errors of the value by the schema, whose place is `where`."""
         self.seen.add(where)
         if where not in self._validators:
             self._validators[where] = Draft202012Validator(
@@ -61,30 +61,30 @@ class Document:
 
 
 def _said(error: Any) -> str:
-    """The error, and where any of several would do, what each of them lacks."""
+    """The error, and for alternatives the errors of each."""
     return "; ".join([error.message, *(inner.message for inner in error.context or ())])
 
 
 def urls_of(service: str) -> list[Any]:
-    """What a service serves, as config.urls puts it together in its own process."""
+    """The paths of a service, as config.urls puts them together in its own process."""
     return [*urls_of_kind(service), *own_urls(service), *shared_urls(service)]
 
 
 def urls_of_kind(service: str) -> list[Any]:
-    """Of these, what all have that accept sagas, or have decisions."""
+    """Of these, the paths of all services that accept sagas, or have decisions."""
     found: list[Any] = apps.get_app_config(service).urls() if service in WITH_WORKER else []
     return found
 
 
 def own_urls(service: str) -> list[Any]:
-    """Of these, what it alone has."""
+    """Of these, the paths that only it has."""
     own = "accounts" if service == "dashboard" else service  # whose other paths are pages
     found: list[Any] = import_module(f"{own}.urls").urlpatterns
     return found
 
 
 def shared_urls(service: str) -> list[Any]:
-    """Of these, what all have."""
+    """Of these, the paths of all services."""
     found = [url("", health.about), url("metrics", metrics), *docs.urlpatterns, *health.urlpatterns]
     if service in WITH_WORKER:
         found += [*failed.urls(service=service), *closing.urls(service=service)]
@@ -93,13 +93,13 @@ def shared_urls(service: str) -> list[Any]:
 
 @cache
 def of_service(service: str) -> Document:
-    """What it documents of itself."""
+    """The document of a service."""
     return _shaped(openapi.document(service=service, urls=urls_of(service)))
 
 
 @cache
 def http(urlconf: str) -> Document:
-    """Of what this URL configuration serves."""
+    """The document of this URL configuration."""
     urls = get_resolver(urlconf).url_patterns
     return _shaped(openapi.document(service=settings.SERVICE, urls=urls))
 
@@ -116,7 +116,7 @@ def messages() -> Document:
 
 
 def check_answer(request: HttpRequest, response: HttpResponse) -> list[str]:
-    """What of the answer its door has not declared. What is no door's is not looked at."""
+    """The parts of an answer that its door has not declared. Paths without a door are skipped."""
     method = "GET" if request.method == "HEAD" else request.method or ""
     if method not in METHODS or request.path_info.startswith(openapi.NO_DOORS):
         return []
@@ -141,7 +141,7 @@ def check_answer(request: HttpRequest, response: HttpResponse) -> list[str]:
 
 
 def check_call(service: str, method: str, path: str, answer: "Answer") -> list[str]:
-    """The same of a service that runs somewhere: as it is asked, path and query."""
+    """The same for a service that runs elsewhere: `path` with its query."""
     document = of_service(service)
     if answer.status == 404 and b"no_such_path" in (answer.content or b""):
         return []
@@ -152,7 +152,7 @@ def check_call(service: str, method: str, path: str, answer: "Answer") -> list[s
 
 
 class Answer(NamedTuple):
-    """`content`: None where there is nothing to look at."""
+    """`content`: None if it is not to be checked."""
 
     status: int
     content_type: str
@@ -188,8 +188,8 @@ AS_MANY = 20
 
 
 def check_outboxes(rows: Callable[[str, str], list[tuple[Any, ...]]]) -> list[str]:
-    """What is not documented of the messages that services have sent, in any process. `rows`: those
-    of a statement, in a service's database.
+    """The errors in the messages that services have sent, in any process. `rows`: returns the rows
+    of a statement in a service's database.
     """
     sent = [
         (service, str(body))
@@ -211,7 +211,7 @@ def check_outboxes(rows: Callable[[str, str], list[tuple[Any, ...]]]) -> list[st
 
 
 def check_message(service: str, event: Event) -> list[str]:
-    """What of a message is not documented; of a saga that is not the shop's nothing is said."""
+    """The errors in a message; messages of sagas that are not the shop's are skipped."""
     if event.saga not in SAGAS or event.route not in messages().found["components"]["messages"]:
         return [] if event.saga not in SAGAS else [f"{event.route} is not documented"]
     document = messages()

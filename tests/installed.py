@@ -1,4 +1,4 @@
-"""What tests need of the machine."""
+"""The tests' requirements of the machine."""
 
 import os
 import shutil

@@ -1,18 +1,18 @@
-"""`python -m tests.lanes`: the tests, in lanes that run beside each other.
+"""`python -m tests.lanes`: the tests, in parallel lanes.
 
-Most tests wait: for a database, a broker, a process that starts. Those that share the databases
-given run one after the other, beside them others that share those of other servers, and in two
-lanes those that start a stack of their own. Those that only compute need no server and no clock,
-so they run at the lowest priority, in the time that the others leave. The first lane is seen as it
-goes; what the others say comes at the end.
+Most tests wait: for a database, a broker, a process that starts. Tests that share the given
+databases run one after the other; beside them run lanes with other servers, and two lanes of tests
+that start their own stack. Tests that only compute need no server and no clock, so they run at the
+lowest priority, in the remaining CPU time. The output of the first lane is shown as it runs; that
+of the others at the end.
 
 `python -m tests.lanes prove` runs the long proofs in the same way: the crash points, the tutorials
-and a comparison; what starts stacks of its own, and what breaks a whole one (BROKEN); random
-requests, seeded bugs, a soak and growth, which share the databases given; the pattern `temporal`,
-which is there for who asks; and the schedules, which only compute. There are no more
-lanes than keep two cores busy: a stack that waits takes a tenth of one. What measures how the shop
-stands a rush (ALONE) comes last, and waits for the other lanes to end: it has the machine to
-itself. Both together are all tests. With other arguments it is plain pytest.
+and a comparison; tests that start stacks of their own, and tests that break a whole one (BROKEN);
+random requests, seeded bugs, a soak and growth, which share the given databases; the optional
+pattern `temporal`; and the schedules, which only compute. There are only as many lanes as keep two
+cores busy: a waiting stack uses a tenth of one. Tests that measure the shop under overload (ALONE)
+come last, and wait for the other lanes to end. Both commands together run all tests. With other
+arguments it is plain pytest.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from contracts.patterns import TEMPORAL_VARIABLE
 from stack.children import bound_to_parent
 
 OWN_STACK = ("tests/dashboard", "tests/sagas", "tests/checkout")
-"""They share a stack: to start one takes a minute of CPU, to keep it a tenth of a core."""
+"""They share a stack: its start takes a minute of CPU, keeping it a tenth of a core."""
 OWN_STACK_TOO = ("tests/integration/test_monolith.py", "tests/security/test_matrix.py")
 SHARING_TOO = (
     *("tests/broker", "tests/kit", "tests/integration/test_damaged_rows.py"),
@@ -51,14 +51,14 @@ COMPARISON = "tests/integration/loadtests/test_compare.py"
 CRASH_POINTS = "tests/chaos"
 TUTORIALS = "tests/tutorials"
 MANY_STACKS = "tests/stack"
-"""Each starts one of its own."""
+"""Each test starts a stack of its own."""
 BROKEN = (
     *("tests/sagas/test_rush.py", "tests/checkout/test_crashes.py"),
     *("tests/checkout/test_servers_away.py", "tests/checkout/test_lights.py"),
     *("tests/checkout/test_compensating_at_odd_moments.py", "tests/checkout/test_parked.py"),
     *("tests/checkout/test_distributed_load.py", "tests/checkout/test_interrupted_load.py"),
 )
-"""What is started, killed, stopped and loaded again and again: proofs, too."""
+"""Tests that start, kill, stop and load a stack again and again: also proofs."""
 LONG_SHARING = (
     *("tests/fuzz", "tests/seeded", "tests/integration/explorer", "tests/integration/soak"),
     *("tests/growth", "tests/integration/messaging/test_several_relays.py"),
@@ -81,14 +81,15 @@ ONLY_FULL = "|".join(
         "integration/loadtests/test_compare.*another_owner",
     )
 )
-"""Of node ids: what only `make prove FULL=1` runs, as something like it is proved without, or as it
-measures what a busy machine hides."""
+"""Of node ids: run only by `make prove FULL=1`, as a similar test runs without it, or as they
+measure something that a busy machine hides.
+"""
 PYTEST = (sys.executable, "-m", "pytest")
 ON_TEMPORAL = (
     *("tests/temporal", "tests/sagas/test_endings.py", "tests/checkout/test_crashes.py"),
     *(CRASH_POINTS, "-k", "temporal"),
 )
-"""What is true of every pattern, and of this one alone, where it is asked for."""
+"""The tests of every pattern, and those of this pattern only, if it is enabled."""
 OTHER_SERVERS = (
     *("env", "-u", "DATABASE_URL", "-u", "RABBITMQ_URL"),
     *(sys.executable, "-m", "stack.backing", "--"),
@@ -118,7 +119,7 @@ def _command(lane: Sequence[str]) -> list[str]:
 
 
 def lanes(*, is_proof: bool) -> list[list[str]]:
-    """What pytest is given for each lane; the last one may wait for the others to end."""
+    """The arguments of pytest for each lane; the last one may wait for the others to end."""
     if is_proof:
         return [
             [CRASH_POINTS, TUTORIALS, COMPARISON],
@@ -146,10 +147,10 @@ def _without(*paths: str) -> list[str]:
 
 
 def beside(first: Sequence[str], *others: Sequence[str]) -> int:
-    """Runs the commands at once; the output of each other one follows that of the first.
+    """Runs the commands at once; the output of the others follows that of the first.
 
-    Returns the first status that is not 0, in their order. However this process ends, all end
-    with it. The last one, and only that, may `wait_for_quiet`.
+    Returns the first status that is not 0, in their order. All commands end with this process. Only
+    the last one may `wait_for_quiet`.
     """
     with contextlib.ExitStack() as cleanup:
         busy = cleanup.enter_context(tempfile.NamedTemporaryFile())
@@ -172,7 +173,7 @@ def beside(first: Sequence[str], *others: Sequence[str]) -> int:
 
 
 def wait_for_quiet() -> None:
-    """Returns when no lane runs beside this process; at once where it is of none."""
+    """Returns when no lane runs beside this process; at once outside of a lane."""
     if name := os.environ.get(BUSY):
         with open(name, "rb") as busy:
             fcntl.flock(busy, fcntl.LOCK_SH)

@@ -1,4 +1,4 @@
-"""Sagas that only a test knows, put into the catalogue while it runs."""
+"""Sagas that only a test defines, put into the catalogue while it runs."""
 
 import gc
 import sys
@@ -11,12 +11,11 @@ from contracts.saga import Saga
 
 @contextmanager
 def with_pages(*pages: Saga) -> Iterator[None]:
-    """Within the block the catalogue has these pages too, or in place of those of the same name.
-
-    Everybody sees them who looks there, whatever was imported before. What was made before (a
-    coordinator's REACTIONS) stays as it was: a test makes its own.
+    """Within the block the catalogue also has these sagas, which replace those of the same name,
+    for all modules, whatever was imported before. Objects made before (a coordinator's REACTIONS)
+    stay unchanged: a test makes its own.
     """
-    (catalogue,) = gc.get_referents(SAGAS)  # the one dictionary that everybody's SAGAS shows
+    (catalogue,) = gc.get_referents(SAGAS)  # the dictionary behind all references to SAGAS
     before = dict(catalogue)
     catalogue.update((page.name, page) for page in pages)
     _forget_projections()
@@ -29,7 +28,7 @@ def with_pages(*pages: Saga) -> Iterator[None]:
 
 
 def _forget_projections() -> None:
-    """What modules that read the catalogue have kept of it."""
+    """The caches of modules that read the catalogue."""
     for module in list(sys.modules.values()):
         if vars(module).get("SAGAS") is SAGAS:
             for kept in list(vars(module).values()):

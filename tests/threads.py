@@ -1,4 +1,4 @@
-"""Calls made at the same moment, and what waits for whom in the database."""
+"""Calls made at the same moment, and waits for locks in the database."""
 
 import threading
 import time
@@ -9,7 +9,9 @@ from django.db import connections
 
 
 def at_once(calls: Sequence[Callable[[], Any]], *, service: str) -> list[Any]:
-    """What each call gave, in order, all started together; an exception is given as its value."""
+    """The result of each call, in order, all started together; an exception is returned as its
+    value.
+    """
     start = threading.Barrier(len(calls))
 
     def together(call: Callable[[], Any]) -> Callable[[], Any]:
@@ -30,7 +32,7 @@ class InThread:
         self._thread.start()
 
     def ended_with(self) -> Any:
-        """Waits for its end; what it gave, or the exception that it raised."""
+        """Waits for its end; its result, or its exception."""
         self._thread.join(30)
         assert not self._thread.is_alive(), "still running after 30 seconds"
         return self._result
@@ -39,7 +41,7 @@ class InThread:
         return self._thread.is_alive()
 
     def result(self) -> Any:
-        """Waits for its end; what it gave. Raises what it raised."""
+        """Waits for its end; its result. Raises its exception."""
         if isinstance(self.ended_with(), Exception):
             raise self._result
         return self._result
@@ -66,7 +68,7 @@ class Hurried(threading.Event):
 
 
 def wait_until_blocked(*, service: str, count: int) -> None:
-    """Returns once so many of the service's connections wait for a lock."""
+    """Returns once that many of the service's connections wait for a lock."""
     deadline = time.monotonic() + 10
     while True:
         with connections[service].cursor() as cursor:

@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 
 class Span(NamedTuple):
-    """A span, as it came. `parent`: empty where it has none."""
+    """A span. `parent`: empty if there is none."""
 
     id: str
     trace_id: str
@@ -41,7 +41,7 @@ class Receiver:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """What it is asked is what the tests look at."""
+                """The tests look at the requests it gets."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -60,7 +60,7 @@ class Receiver:
             self._spans.setdefault(span.trace_id, []).append(span)
 
     def trace(self, trace_id: str) -> list[Span]:
-        """What has come of it so far."""
+        """The spans received so far."""
         return list(self._spans.get(trace_id, []))
 
     def count(self) -> int:
@@ -96,7 +96,7 @@ def traceparent(*, is_sampled: bool = True) -> tuple[str, str]:
 
 
 def shown(spans: list[Span]) -> str:
-    """As a tree, for who reads why a test failed."""
+    """As a tree, for the message of a failed test."""
     known = {span.id for span in spans}
 
     def lines(parent: str | None, depth: int) -> Iterator[str]:

@@ -1,18 +1,18 @@
 """The explorer: thousands of schedules of faults, each replayable from one printed line.
 
-    manage.py sagas explore                     100,000 different ones, in memory
-    manage.py sagas explore --replay 'LINE'     the story of one, step by step
+    manage.py sagas explore                     100,000 different schedules, in memory
+    manage.py sagas explore --replay 'LINE'     one schedule, step by step
 
-An environment offers what can happen now, what happens undisturbed first; a chooser picks. To
-explore a saga of your own, write an environment (`scheduling.Environment`) and name what makes
-yours:
+An environment offers the possible next events, the undisturbed one first; a chooser picks one. To
+explore a saga of your own, write an environment (`scheduling.Environment`) and name the function
+that makes it:
 
     manage.py sagas explore --environments my.package.environments
 
-`scheduling`   a schedule: the deviations from what happens undisturbed; plays one, and makes one
-               that breaks something short; what an environment is
-`exploring`    all schedules with few deviations, then random ones beyond, in several processes
-`store`        to build an environment with: tables in memory, with transactions and locks
-`injection`    the same: time, and crashes and pauses at named points
-`sagas`        the environments of the sagas of the catalogue
+`scheduling`   schedules as deviations from the undisturbed run; playing and shrinking them; the
+               protocol of an environment
+`exploring`    all schedules with few deviations, then random ones, in several processes
+`store`        for building an environment: tables in memory, with transactions and locks
+`injection`    the same: time, and crashes and pauses at failpoints
+`sagas`        the environments of the catalogue's sagas
 """

@@ -1,4 +1,4 @@
-"""`manage.py sagas explore`: what it may be asked, and what it prints."""
+"""`manage.py sagas explore`: its options, and its output."""
 
 import logging
 import os
@@ -37,20 +37,20 @@ TELL_SECONDS = 5.0
 
 def add_explore(parser: CommandParser) -> None:
     """The options of `explore`."""
-    parser.add_argument("--pattern", choices=PATTERNS, help="only this one (default: all)")
-    parser.add_argument("--saga", choices=SAGAS, help="only this one (default: all)")
+    parser.add_argument("--pattern", choices=PATTERNS, help="only this pattern (default: all)")
+    parser.add_argument("--saga", choices=SAGAS, help="only this saga (default: all)")
     parser.add_argument(
         "--schedules",
         type=int,
         default=100_000,
-        help="how many different ones, in all (default: %(default)d)",
+        help="how many different schedules, in all (default: %(default)d)",
     )
-    parser.add_argument("--seed", type=int, default=1, help="the same seed plays the same ones")
+    parser.add_argument("--seed", type=int, default=1, help="of the random schedules")
     parser.add_argument(
         "--faults",
         type=int,
         default=MOST_DEVIATIONS,
-        help="play all with up to so many deviations, as far as they fit; the rest is random",
+        help="play all schedules with up to this many deviations that fit; the rest is random",
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument(
@@ -58,17 +58,17 @@ def add_explore(parser: CommandParser) -> None:
         action="store_true",
         help="with the real SQL, on test databases made for it: 10 schedules a second",
     )
-    parser.add_argument("--replay", metavar="LINE", help="tell the story of one schedule")
+    parser.add_argument("--replay", metavar="LINE", help="print one schedule step by step")
     parser.add_argument(
         "--environments",
         default=ENVIRONMENTS,
-        help="what makes the environments, as a dotted name: yours, say",
+        help="the function that makes the environments, as a dotted name",
     )
 
 
 def explore(*, options: Mapping[str, Any], write: Write) -> int:
-    """Explores, or replays one schedule; 1 where something was broken, 2 for a wrong line, or where
-    a page names a service that is not there.
+    """Explores, or replays one schedule. Returns 1 for a breach, 2 for a wrong line or for a
+    definition that names an unknown service.
     """
     if unknown := _unregistered(options["environments"]):
         write(f"can't be explored: {unknown}: see manage.py sagas check")
@@ -94,7 +94,7 @@ def explore(*, options: Mapping[str, Any], write: Write) -> int:
 
 
 def _unregistered(environments: str) -> str:
-    """The services that the catalogue's pages name and that are not registered, in words."""
+    """Names the services in the catalogue's definitions that are not registered, or is empty."""
     named = {step.service for saga in SAGAS.values() for step in saga.steps}
     unknown = ", ".join(sorted(named - BY_NAME.keys()))
     return (
@@ -109,7 +109,7 @@ def _names(pattern: str | None, saga: str | None) -> str:
 
 
 def _on_postgres(work: Work, tell: Callable[[Sequence[Explored]], None]) -> Explored:
-    """In this one process: the databases are emptied for each schedule."""
+    """Explores in this process only, as the databases are emptied for each schedule."""
     before = setup_databases(verbosity=0, interactive=False)
     logging.disable(logging.CRITICAL)
     try:
@@ -121,8 +121,8 @@ def _on_postgres(work: Work, tell: Callable[[Sequence[Explored]], None]) -> Expl
 
 
 def _replay(line: str, environments: str, write: Write) -> int:
-    """Tells the story of a schedule, step by step; 1 where something is broken at its end, 2 where
-    the line names no environment, is no schedule, or asks for what is not there to be chosen.
+    """Prints a schedule step by step. Returns 1 for a breach at its end, 2 if the line names no
+    environment, is no schedule, or contains a choice that does not exist.
     """
     name, _, text = line.strip().partition(" ")
     logging.disable(logging.CRITICAL)
@@ -131,7 +131,7 @@ def _replay(line: str, environments: str, write: Write) -> int:
             given = read(text)
             if name not in made:
                 raise ValueError(f"there is no environment {name!r}; there are {', '.join(made)}")
-            write(f"{name}: each step, how things stand after it, and [faults] in brackets")
+            write(f"{name}: each step, the state after it, and [faults] in brackets")
             played = Player(environment=made[name], chooser=GivenChoices(given), tell=write).play()
     except ValueError as error:
         write(str(error))
@@ -147,7 +147,7 @@ def _replay(line: str, environments: str, write: Write) -> int:
 
 
 def _not_taken(given: Deviations, played: Played) -> Iterator[str]:
-    """What the line asks for that was not there to be chosen."""
+    """The choices of the line that did not exist."""
     for step, option in sorted(given.items()):
         if option and step >= played.steps:
             yield f"step {step} was never reached: there were {played.steps}"
@@ -156,14 +156,14 @@ def _not_taken(given: Deviations, played: Played) -> Iterator[str]:
 
 
 def summary(*, explored: Explored, seconds: float) -> list[str]:
-    """What was explored, for people; the last line replays the failure, if there is one."""
+    """The result in lines; the last line replays the failure, if there is one."""
     count = len(explored.keys)
     lines = [
         f"{count} different schedules ({explored.played} played, {explored.steps} steps)"
         f" in {seconds:.1f} s: {explored.played / max(seconds, 0.001):.0f}/s",
         "Schedules with each kind of fault:",
         *(f"  {kind:<40} {n:>8}" for kind, n in sorted(explored.kinds.items())),
-        "Every schedule up to so many deviations from the undisturbed one:",
+        "Every schedule up to this many deviations from the undisturbed one:",
         *(
             f"  {environment:<40} {level:>8}"
             for environment, level in sorted(explored.levels.items())
@@ -177,7 +177,7 @@ def summary(*, explored: Explored, seconds: float) -> list[str]:
 
 
 def replay_line(failure: FailingSchedule) -> str:
-    """The one line that tells the story of a failure again."""
+    """The command that replays a failure."""
     schedule = f"{failure.environment} {written(failure.deviations)}".strip()
     return f"manage.py sagas explore --replay '{schedule}'"
 

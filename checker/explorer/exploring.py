@@ -1,11 +1,10 @@
-"""Explores environments: first all schedules with few deviations, then random ones beyond, from a
-seed.
+"""Explores environments: first all schedules with few deviations, then random ones from a seed.
 
 Systematically: the undisturbed schedule, then all with one deviation, with two, ... as long as the
-whole next level fits into what is asked for. The rest are random, and only those that were not
-played before are counted.
+whole next level fits into the requested number. The rest are random; a repeated schedule is not
+counted.
 
-On several cores: a process each, with a share of the work, and a seed for all.
+On several cores there is one process each, with a share of the work, and one seed for all.
 """
 
 import gc
@@ -35,16 +34,16 @@ from checker.explorer.scheduling import (
 )
 
 MOST_DEVIATIONS = 2
-"""Levels beyond are far too many to be played systematically."""
+"""Deeper levels have too many schedules to play them all."""
 TELL_SECONDS = 1.0
 SAMPLED = 0.8
-"""The share of what is left for the level that does not fit."""
+"""The share of the remaining schedules for the level that does not fit."""
 MOST_ATTEMPTS = 3
-"""Random schedules a wanted one; a small environment has no more that are different."""
+"""Random attempts for each wanted schedule: a small environment may have no more."""
 
 
 class Share(NamedTuple):
-    """Which part of the work is done here: the `index`-th of `of`."""
+    """The part of the work that is done here: the `index`-th of `of`."""
 
     index: int = 0
     of: int = 1
@@ -54,7 +53,7 @@ ALL = Share()
 
 
 class FailingSchedule(msgspec.Struct, frozen=True, kw_only=True):
-    """A schedule that breaks something, made short."""
+    """A schedule that breaks an invariant, shrunk."""
 
     environment: str
     deviations: dict[int, int]
@@ -62,8 +61,9 @@ class FailingSchedule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explored(msgspec.Struct, kw_only=True):
-    """What was played here. `keys`: of each different schedule. `levels`: environment to the number
-    of deviations up to which every schedule was played. `kinds`: schedules with that kind of fault.
+    """What was played here. `keys`: of each different schedule. `levels`: by environment, the
+    number of deviations up to which every schedule was played. `kinds`: the number of schedules
+    with that kind of fault.
     """
 
     keys: set[int] = msgspec.field(default_factory=set)
@@ -75,14 +75,14 @@ class Explored(msgspec.Struct, kw_only=True):
 
 
 class _Broken(Exception):
-    """A schedule has failed, and that is enough."""
+    """A schedule has failed: ends the exploration."""
 
 
 class Explorer:
-    """Explores the environments one after the other, and ends at the first failure.
+    """Explores the environments one after the other, up to the first failure.
 
-    `schedules`: how many different ones in all environments and shares. `tell`: called once a
-    second.
+    `schedules`: the number of different schedules in all environments and shares. `tell`: called
+    once a second.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Explorer:
         self.explored = Explored()
 
     def explore(self) -> Explored:
-        """Plays them; the result is the same for the same seed and shares."""
+        """The result is the same for the same seed and shares."""
         with suppress(_Broken):
             for number in range(len(self._environments)):
                 wanted = self._schedules * (number + 1) // len(self._environments) // self._share.of
@@ -122,7 +122,7 @@ class Explorer:
             self._play(number, Chance(f"{self._seed} {name} {attempt}"))
 
     def _systematically(self, number: int, wanted: int) -> None:
-        """Level by level: a schedule's share plays all that deviate further, too."""
+        """Level by level: the share that plays a schedule also plays those that extend it."""
         name = self._environments[number].name
         level = [self._play(number, GivenChoices({}), counts=self._deviations > 0)]
         self.explored.levels[name] = 0
@@ -132,7 +132,7 @@ class Explorer:
                 children = children[self._share.index :: self._share.of]
             room = wanted - len(self.explored.keys)
             if len(children) > room:
-                # No two alike, and room is left for wilder ones.
+                # No two alike, and some room is left for random ones.
                 chance = random.Random(f"{self._seed} {name} {self._share.index}")  # noqa: S311 -- repeatable, not secret
                 for deviations in chance.sample(children, int(room * SAMPLED)):
                     self._play(number, GivenChoices(deviations))
@@ -196,9 +196,8 @@ class WorkerDied(Exception):
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """What to explore. `environments`: the dotted name of a function that gives, as a context
-    manager, the environments by name; `names`: which of those are wanted, `*` for any part of a
-    name.
+    """What to explore. `environments`: the dotted name of a context manager that makes the
+    environments by name; `names`: a pattern of the wanted names, with `*` for any part.
     """
 
     environments: str
@@ -213,7 +212,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         tell: Callable[[Explored], None],
         share: Share = ALL,
     ) -> Explorer:
-        """What does a share of it, in those of these environments that are wanted."""
+        """The explorer of a share of the work, in the wanted environments."""
         return Explorer(
             environments={
                 name: environment
@@ -233,7 +232,7 @@ def explore_in_processes(
 ) -> Explored:
     """Explores in `workers` processes; ends at the first failure that any of them finds.
 
-    `tell`: called about once a second how far each is. Raises WorkerDied.
+    `tell`: called about once a second with the progress of each. Raises WorkerDied.
     """
     context = multiprocessing.get_context("spawn")
     pipes: list[Connection] = []
@@ -271,7 +270,7 @@ def _gathered(pipes: list[Connection], tell: Callable[[Sequence[Explored]], None
 
 def _work(pipe: Connection, work: Work, share: Share) -> None:
     django.setup()
-    logging.disable(logging.CRITICAL)  # faults are what it is about: they are told by the story
+    logging.disable(logging.CRITICAL)  # faults are injected on purpose
     gc.freeze()
     gc.set_threshold(50_000)  # a schedule leaves little behind: 5 % faster
 

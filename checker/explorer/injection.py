@@ -1,7 +1,7 @@
-"""Time that passes only when it is told to, and fault injection: where a process dies or stops.
+"""A clock that is moved by hand, and fault injection: where a process dies or stops.
 
-The places where one crashes, or is suspended while others go on, are the named points of the code
-(`participant.failpoints`), and those of the tables in memory.
+The places at which a process crashes, or is suspended while others go on, are the failpoints of the
+code (`participant.failpoints`), and those of the tables in memory.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,8 +15,8 @@ _TICK = timedelta(microseconds=1)
 
 
 class Clock:
-    """Stands in for `datetime` (now) and `time` (monotonic): the same schedule meets the same
-    times. Each look is a microsecond later.
+    """Replaces `datetime` (now) and `time` (monotonic): a schedule always has the same times. Each
+    `now` is a microsecond later than the one before.
     """
 
     def __init__(self) -> None:
@@ -38,13 +38,13 @@ class Clock:
         return (self.now() - BEGINNING).total_seconds()
 
     def passes(self, seconds: float) -> None:
-        """So much time goes by."""
+        """Moves the clock forward."""
         self.seconds += seconds
         self._now += timedelta(seconds=seconds)
 
 
 class NoChance:
-    """Stands in for `random` where chance only spreads load over time."""
+    """Replaces `random` where it only spreads load over time."""
 
     def random(self) -> float:
         return 0.5
@@ -54,11 +54,11 @@ class NoChance:
 
 
 class Crashed(BaseException):
-    """The process died here. No handler may catch it, as none could."""
+    """The process died here. A BaseException, so that no handler catches it."""
 
 
 class FaultInjection:
-    """One injection at a time. `suspended`: suspends the transaction that is open, if one is."""
+    """One injection at a time. `suspended`: suspends the open transaction, if there is one."""
 
     def __init__(self, suspended: Callable[[], AbstractContextManager[None]]) -> None:
         self._suspended = suspended
@@ -73,7 +73,7 @@ class FaultInjection:
 
     @contextmanager
     def crashing(self, *, at: str) -> Iterator[None]:
-        """Within the block, the process that comes there next dies."""
+        """Within the block, the next process that reaches `at` dies."""
         self._crash_at = at
         try:
             yield
@@ -82,7 +82,7 @@ class FaultInjection:
 
     @contextmanager
     def pausing(self, *, at: str, who: str) -> Iterator[None]:
-        """Within the block, the process that comes there next is suspended."""
+        """Within the block, the next process that reaches `at` is suspended."""
         self._pause_at, self._who = at, who
         try:
             yield
@@ -90,7 +90,7 @@ class FaultInjection:
             self.clear()
 
     def reached(self, place: str, of: object = None) -> None:
-        """A process has come there (in place of `participant.failpoints.reach`). Raises Crashed."""
+        """Replaces `participant.failpoints.reach`. Raises Crashed."""
         if place == self._crash_at:
             self.clear()
             raise Crashed(place)

@@ -1,10 +1,10 @@
-"""A schedule: the list of choices among what could happen; and how it is played.
+"""A schedule is a list of choices between possible events; this module plays and shrinks them.
 
-At each step the environment offers its options; the first is what happens where nothing goes wrong.
-A schedule is written as its deviations from that: `3:5 8:1`, at step 3 the option 5, at step 8 the
-option 1. So the undisturbed run is the empty schedule, a short line is a simple story, and "all
-schedules with at most two deviations" is a bound that can be enumerated (compare delay-bounded
-scheduling: Emmi, Qadeer and Rakamaric, POPL 2011).
+At each step the environment offers its options; the first is the undisturbed one. A schedule is
+written as its deviations from that: `3:5 8:1` takes option 5 at step 3 and option 1 at step 8. So
+the undisturbed run is the empty schedule, a short line is a simple case, and "all schedules with at
+most two deviations" is a bound that can be enumerated (compare delay-bounded scheduling: Emmi,
+Qadeer and Rakamaric, POPL 2011).
 """
 
 import random
@@ -15,27 +15,27 @@ Deviations = Mapping[int, int]
 """Step to option; other steps take option 0."""
 
 RATES = (0.15, 0.25, 0.35, 0.5)
-"""How often chance deviates; each schedule draws one of these, so that some are smooth for long."""
+"""The rate of random deviations; each schedule draws one, so that some have long smooth parts."""
 MOST_STEPS = 500
-"""A schedule that is longer goes round in circles: every fault there is is bounded."""
+"""A longer schedule is an endless loop, as the number of faults is limited."""
 PROGRESS = ""
 """The kind of an option that is no fault."""
 MOST_TRIES = 2_000
-"""To make a schedule short."""
+"""For shrinking a schedule."""
 
 
 class Chooser(Protocol):
-    """Decides what happens."""
+    """Picks an option at each step."""
 
     def deviates(self, *, step: int) -> bool:
-        """Whether something else than option 0 may happen at this step. Asked once a step."""
+        """Whether to choose another option than 0 at this step. Called once a step."""
 
     def choose(self, *, step: int, count: int) -> int:
-        """One of `count` options (at least 1), where it deviates."""
+        """The index of one of `count` options (at least 1), if it deviates."""
 
 
 class GivenChoices:
-    """Follows written deviations; one that names an option that is not there is left out."""
+    """Follows written deviations; a deviation to an option that does not exist is ignored."""
 
     def __init__(self, deviations: Deviations) -> None:
         self._deviations = deviations
@@ -68,7 +68,7 @@ def written(deviations: Deviations) -> str:
 
 
 def read(text: str) -> dict[int, int]:
-    """The deviations in a text. Raises ValueError where it is not of that form."""
+    """The inverse of `written`. Raises ValueError."""
     deviations = {}
     for part in text.split():
         step, colon, option = part.partition(":")
@@ -79,9 +79,9 @@ def read(text: str) -> dict[int, int]:
 
 
 class Option(NamedTuple):
-    """Something that can happen now, to each of `variants`: as many options as there are of them.
+    """An event that can happen now, to each of `variants`, which count as separate options.
 
-    `text`: a format for the variant, made only to be read. `happen`: called with the variant.
+    `text`: a format with the variant, for readers. `happen`: called with the variant.
     """
 
     kind: str
@@ -91,33 +91,33 @@ class Option(NamedTuple):
 
 
 class Environment(Protocol):
-    """What is explored. The same choices must lead to the same options, always."""
+    """A system to explore. The same choices must always lead to the same options."""
 
     @property
     def name(self) -> str:
-        """How a schedule names it, in one word."""
+        """One word, for a written schedule."""
 
     def begin(self, player: "Player") -> None:
-        """Back to the beginning."""
+        """Resets the system."""
 
     def options(self) -> Iterator[Option]:
-        """What can happen now: what happens undisturbed first, then other progress, then faults.
+        """The possible next events: the undisturbed one first, then other progress, then faults.
 
-        Asked for one by one, as far as needed. Nothing: it is over.
+        Consumed one by one, as far as needed. No option: the run is over.
         """
 
     def breaches(self) -> Sequence[str]:
-        """What is broken that must hold at any moment."""
+        """The breaches of what must hold at any moment."""
 
     def breaches_at_the_end(self) -> Sequence[str]:
-        """What is broken once it is over."""
+        """The breaches of what must hold when the run is over."""
 
     def describe(self) -> str:
-        """Where things stand, in a line for the reader of a story."""
+        """The state, in a line."""
 
 
 class Played(NamedTuple):
-    """A schedule that was played. `counts`: of the options, one a step, if they were counted."""
+    """A schedule that was played. `counts`: the number of options at each step, if counted."""
 
     steps: int
     deviations: dict[int, int]
@@ -127,7 +127,7 @@ class Played(NamedTuple):
 
 
 class Player:
-    """Plays one schedule. `tell`: called with every step, for a story."""
+    """Plays one schedule. `tell`: called with a text for every step."""
 
     def __init__(
         self,
@@ -160,9 +160,8 @@ class Player:
         return Played(self._step, self._deviations, self._counts, self._kinds, broken)
 
     def meanwhile(self, *, who: str) -> None:
-        """While `who` is suspended in the middle of a step: others go on, until they let it.
-
-        Where nothing else can go on, it is `who`'s turn.
+        """While `who` is suspended in the middle of a step, plays other options, until the choice
+        is to resume `who`, or nothing else can happen.
         """
         resume = Option(PROGRESS, "{0} goes on", self._resume, [who])
         is_resumed, self._has_resumed = self._has_resumed, False
@@ -171,7 +170,7 @@ class Player:
         self._has_resumed = is_resumed
 
     def _take(self, options: Iterator[Option]) -> bool:
-        """Has one of them happen; whether there was one. The others are only made if need be."""
+        """Plays one option; False if there is none. Makes no more options than needed."""
         option = next(options, None)
         if option is None:
             return False
@@ -189,7 +188,7 @@ class Player:
 
     def _happen(self, option: Option, variant: Any) -> None:
         step = self._step
-        self._step += 1  # before it happens: in the middle of it others may take steps
+        self._step += 1  # before it happens: other steps may be taken in the middle of it
         if option.kind:
             self._kinds.append(option.kind)
         if self._tell:
@@ -209,7 +208,7 @@ class Player:
 
 
 def _with(resume: Option, options: Iterator[Option]) -> Iterator[Option]:
-    """After all other progress."""
+    """The options, with `resume` after all other progress."""
     is_placed = False
     for option in options:
         if option.kind and not is_placed:
@@ -225,14 +224,12 @@ def _picked(options: Sequence[Option], index: int) -> tuple[Option, Any]:
         if index < len(option.variants):
             return option, option.variants[index]
         index -= len(option.variants)
-    raise AssertionError("the chooser chose an option that there is not")
+    raise AssertionError("the chooser chose an option that does not exist")
 
 
 def shrink(*, environment: Environment, deviations: Deviations) -> Played:
-    """A schedule that breaks something, made shorter as long as it still does: first deviations
-    are left out, then each is made smaller.
-
-    Which breach it ends in may change on the way: any is one too many.
+    """Shrinks a failing schedule as long as it still fails: first deviations are removed, then each
+    is made smaller. It may end with another breach than at first.
     """
     search = _Search(environment)
     best = search.play(deviations)
@@ -253,7 +250,7 @@ class _Search:
         return Player(environment=self._environment, chooser=GivenChoices(deviations)).play()
 
     def left_out(self, best: Played) -> Played:
-        """Without large parts first, then without single deviations."""
+        """Removes large parts first, then single deviations."""
         size = max(1, len(best.deviations) // 2)
         while size and self.tries_left > 0:
             kept = sorted(best.deviations.items())
@@ -263,7 +260,7 @@ class _Search:
         return best
 
     def lowered(self, best: Played) -> Played:
-        """An option further up is the simpler one; a step earlier the shorter story."""
+        """Tries smaller options: they are simpler."""
         for step, option in sorted(best.deviations.items()):
             if step in best.deviations:
                 lower = [{**best.deviations, step: smaller} for smaller in range(1, option)]

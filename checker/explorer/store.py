@@ -1,7 +1,8 @@
-"""Tables in memory with what the shop asks of PostgreSQL: transactions, row locks, unique keys.
+"""Tables in memory with the features of PostgreSQL that the shop uses: transactions, row locks,
+unique keys.
 
 A transaction runs from its beginning to its end, unless it is `suspended`: then its writes are
-out of sight, as at READ COMMITTED, and a transaction that touches a row it holds would have to
+invisible, as at READ COMMITTED, and another transaction that touches a row it holds would have to
 wait. Rows are immutable; a write replaces the row and remembers the old one, for the rollback.
 """
 
@@ -13,24 +14,24 @@ _MISSING = object()
 
 
 class WouldWait(BaseException):
-    """The row is held by a transaction that is still open. No fault, so nothing may catch it."""
+    """The row is held by an open transaction. A BaseException, so that no handler catches it."""
 
 
 class Table(dict[Any, Any]):
-    """Rows by key. Hashed by identity, so that a row anywhere is (table, key)."""
+    """Rows by key. Hashed by identity, so that (table, key) identifies a row."""
 
     __hash__ = object.__hash__  # type: ignore[assignment]
 
 
 class _Open:
-    """A transaction that is open: what it has overwritten, and which rows it only holds."""
+    """An open transaction: the rows it has overwritten, and the rows it only holds."""
 
     def __init__(self) -> None:
         self.overwritten: list[tuple[Table, Hashable, Any]] = []
         self.held: set[tuple[Table, Hashable]] = set()
 
     def swap(self) -> None:
-        """Puts the old rows in place and keeps the new ones instead; again: the other way."""
+        """Exchanges the new rows with the old ones; a second call exchanges them back."""
         self.overwritten.reverse()
         for place, (table, key, kept) in enumerate(self.overwritten):
             self.overwritten[place] = (table, key, table.get(key, _MISSING))
@@ -47,25 +48,25 @@ class MemoryStore:
         self._ids = 0
 
     def table(self, name: str) -> Table:
-        """The table of that name, for good: emptied by `clear`, never replaced."""
+        """The table of that name: `clear` empties it, but never replaces it."""
         return self.tables.setdefault(name, Table())
 
     def clear(self) -> None:
-        """Empties all tables; forgets what is open."""
+        """Empties all tables; forgets open transactions."""
         for table in self.tables.values():
             table.clear()
         self._open, self._suspended, self._ids = None, [], 0
 
     def next_id(self) -> int:
-        """Like a sequence: never given back."""
+        """Like a sequence: not rolled back."""
         self._ids += 1
         return self._ids
 
     @contextmanager
     def atomic(self, *, using: str) -> Iterator[None]:
-        """In place of django.db.transaction.atomic; not to be nested."""
+        """Replaces django.db.transaction.atomic; not to be nested."""
         if self._open is not None:
-            raise AssertionError("a transaction is open already; no door of the shop nests them")
+            raise AssertionError("a transaction is open already; the shop never nests them")
         self._open = mine = _Open()
         try:
             yield
@@ -84,7 +85,7 @@ class MemoryStore:
         table[key] = row
 
     def insert_if_free(self, table: Table, key: Hashable, row: Any) -> bool:
-        """As ON CONFLICT DO NOTHING: whether the row was added."""
+        """ON CONFLICT DO NOTHING: whether the row was added."""
         if self._suspended:
             self._wait_for(table, key)
         if key in table:
@@ -93,25 +94,25 @@ class MemoryStore:
         return True
 
     def delete(self, table: Table, key: Hashable) -> None:
-        """Takes the row out, if it is there."""
+        """Deletes the row, if it exists."""
         if key in table:
             self.write(table, key, None)
             del table[key]
 
     def lock(self, table: Table, key: Hashable) -> None:
-        """As FOR NO KEY UPDATE."""
+        """FOR NO KEY UPDATE."""
         if self._suspended:
             self._wait_for(table, key)
         if self._open is not None:
             self._open.held.add((table, key))
 
     def is_held(self, table: Table, key: Hashable) -> bool:
-        """Whether a suspended transaction holds the row: SKIP LOCKED leaves it out."""
+        """Whether a suspended transaction holds the row, so that SKIP LOCKED skips it."""
         return any((table, key) in transaction.held for transaction in self._suspended)
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
-        """Within the block the open transaction is suspended: others go on beside it."""
+        """Within the block the open transaction is suspended, and others may run."""
         mine = self._open
         if mine is None:
             yield

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any, NamedTuple
 
-from checker.protocol import orchestrating, page, paths, walking, wiring
+from checker.protocol import definition, orchestrating, paths, walking, wiring
 from checker.protocol.description import Choreography, DescribedSaga, Orchestration, Protocol, Rule
 from checker.protocol.journeys import Walked
 from checker.protocol.paths import Walk
 
 MOST_SHOWN = 5
-"""Breaches of one rule; the rest is counted. One wrong row is seen from many paths."""
+"""Breaches shown of one rule; the rest are counted. One wrong row is found on many paths."""
 
 
 class Violation(NamedTuple):
-    """A rule that does not hold: where, how, and what to do."""
+    """A rule that does not hold: where, how, and the remedy."""
 
     rule: str
     where: str
@@ -25,9 +25,9 @@ class Violation(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What was found of one protocol. `unchecked`: rules that wait until the breaches are mended.
+    """The result for one protocol. `unchecked`: rules not checked because of the breaches.
 
-    `counts`: what the proof rests on, by what is counted.
+    `counts`: the size of the proof: steps, events, states walked.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Checked:
     counts: Mapping[str, int]
 
     def as_text(self, *, is_short: bool = False) -> str:
-        """`is_short`: what holds by its name alone."""
+        """`is_short`: rules that hold are shown by their names alone."""
         lines = [f"{self.name}: " + ", ".join(f"{n} {what}" for what, n in self.counts.items())]
         if is_short and self.proven:
             lines += _wrapped("  holds     " + ", ".join(rule.name for rule in self.proven))
@@ -66,7 +66,7 @@ class Checked:
                 yield f"{'':25}where: {violation.where}"
             if len(found) > MOST_SHOWN:
                 yield f"{'':25}and {len(found) - MOST_SHOWN} more of this rule"
-            yield f"{'':25}to mend: {found[0].mend}."
+            yield f"{'':25}to fix: {found[0].mend}."
 
 
 def _wrapped(line: str) -> list[str]:
@@ -75,7 +75,7 @@ def _wrapped(line: str) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class ProtocolReport:
-    """What was found of all of them."""
+    """The results for all protocols."""
 
     checked: Sequence[Checked]
 
@@ -88,7 +88,7 @@ class ProtocolReport:
         return not self.breaches
 
     def as_text(self, *, is_short: bool = False) -> str:
-        """For people. `is_short`: each rule that holds by its name alone."""
+        """`is_short`: rules that hold are shown by their names alone."""
         proven = sum(len(protocol.proven) for protocol in self.checked)
         total = f"Everything holds: {proven} rules proven."
         if not self.is_clean:
@@ -105,10 +105,10 @@ class ProtocolReport:
 
 
 def check(*, protocols: Sequence[Protocol]) -> ProtocolReport:
-    """All rules on each; those of the same saga must also equal the first that is walked.
+    """All rules on each protocol; protocols of one saga must also equal the first that is walked.
 
-    A later group of rules is looked at only once the earlier ones hold: what is wired wrongly
-    would only be reported again from every path. So does a saga wait for its page.
+    A group of rules is checked only if the groups before it hold, and a saga only if its definition
+    does: wrong wiring would only be reported again from every path.
     """
     checked: list[Checked] = []
     first: dict[str, tuple[str, Walked]] = {}
@@ -178,7 +178,7 @@ def _try(rules: Sequence[Rule], evidence: object) -> tuple[list[Rule], list[Viol
 
 
 def _rules(protocol: Protocol) -> Sequence[Rule]:
-    return page.RULES if isinstance(protocol, DescribedSaga) else wiring.rules_for(protocol)
+    return definition.RULES if isinstance(protocol, DescribedSaga) else wiring.rules_for(protocol)
 
 
 def _walk(protocol: Choreography | Orchestration) -> Walked:

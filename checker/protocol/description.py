@@ -1,7 +1,4 @@
-"""A protocol as plain data: events, their publishers and consumers; and what a rule is.
-
-Nothing here runs.
-"""
+"""A protocol as plain data: events, their publishers and consumers; and the type of a rule."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,10 +18,10 @@ class Ending(StrEnum):
 
 
 class DescribedReaction(NamedTuple):
-    """On the event `on`, `service` does (undoes, blocks) `step`, and emits what came of it.
+    """On the event `on`, `service` does (undoes, blocks) `step`, and emits an event.
 
-    `emits`: it is done, or undone; `emits_on_refusal`: it is refused, or blocked. An empty name:
-    nothing is emitted. Where an orchestrator calls, `on` is the call, and replies are emitted.
+    `emits`: once it is done, or undone; `emits_on_refusal`: if it is refused, or blocked. An empty
+    name: nothing is emitted. In an orchestration `on` is the call, and replies are emitted.
     """
 
     on: str
@@ -39,7 +36,7 @@ class DescribedReaction(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """Published about a saga, not in it, as that a service has given up. Nothing follows of it."""
+    """An event about a saga that is no part of it, such as "a service has given up"."""
 
     published_by: tuple[str, ...]
     received_by: tuple[str, ...]
@@ -49,12 +46,12 @@ class Notice(NamedTuple):
 class Choreography:
     """There is no orchestrator: each service reacts to the events of the others.
 
-    `asked`: what is published from outside the chain, and by whom: the start, and what people or a
-    watchdog may ask for. `start`, `abort`, `giving_back`: which of these; the last two may be "".
-    `declared`: all names of events that there are, if there is such a list.
-    `watched`: the events that the watcher writes down; None: there is no watcher.
-    `notices`: what is published about a saga, by its name.
-    `cycles`: the sets of events that may go round in a circle, on purpose.
+    `asked`: the events from outside the chain, with their publishers: the start, and requests of
+    people or a watchdog. `start`, `abort`, `giving_back`: which of these; the last two may be "".
+    `declared`: the names of all events, if there is such a list.
+    `watched`: the events that the watcher records; None: there is no watcher.
+    `notices`: by event name.
+    `cycles`: sets of events that may form a cycle, on purpose.
     """
 
     name: str
@@ -72,7 +69,7 @@ class Choreography:
 
 
 class Call(NamedTuple):
-    """What the orchestrator sends for a step in one direction: a path over HTTP, or a message."""
+    """The orchestrator's request for a step in one direction: a path over HTTP, or a message."""
 
     message: str
     service: str
@@ -82,11 +79,10 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Orchestration:
-    """One orchestrator calls the services, step by step, and takes the answer.
+    """One orchestrator calls the services, step by step.
 
-    `reactions`: what is really done on each call. `replies`: the messages that the orchestrator
-    consumes; None: a reply comes back on the call itself, and can't go astray. `notices`: what is
-    published about a saga beside them, by its name.
+    `reactions`: what the services do on each call. `replies`: the messages that the orchestrator
+    consumes; None: replies come back on the call itself. `notices`: by event name.
     """
 
     name: str
@@ -100,14 +96,13 @@ class Orchestration:
 
 @dataclass(frozen=True, kw_only=True)
 class DescribedSaga:
-    """A saga's page, and what there is to do it with.
+    """A saga's definition, and what the services have registered for it.
 
-    `operations`: what each declared one takes, by its name (`inventario.reserve`) and direction;
-    `commands`: what the contracts say that it takes. `deciding`: those that take decisions;
-    `inboxes`: the services where decisions can be given. `workers`: the services whose worker
-    consumes messages; `broken`: those whose worker can't be made, and why.
-    `databases`, `services`, `patterns`: what is registered. `has_door`: whether the saga's door
-    leads somewhere at its owner.
+    `operations`: the command type that each declared operation takes, by its name
+    (`inventario.reserve`) and direction; `commands`: the type that the catalogue names for it.
+    `deciding`: operations that take decisions; `inboxes`: services with a path for decisions.
+    `workers`: services whose worker consumes messages; `broken`: services whose worker can't be
+    made, with the reason. `has_door`: whether the saga's path exists at its owner.
     """
 
     name: str
@@ -128,13 +123,13 @@ Protocol = Choreography | Orchestration | DescribedSaga
 
 
 def pivot_of(saga: Saga) -> Step | None:
-    """The step after which the saga only goes forward, if it has one."""
+    """The step after which the saga only goes forward, if there is one."""
     pivots = [step for step in saga.steps if step.step_class is StepClass.PIVOT]
     return pivots[0] if pivots else None
 
 
 def may_be_refused(step: Step) -> bool:
-    """A retriable step must succeed in the end; any other may answer no."""
+    """A retriable step must succeed in the end; any other may be refused."""
     return step.step_class is not StepClass.RETRIABLE
 
 
@@ -146,9 +141,9 @@ class Found(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """`promise`: what holds when `find` finds nothing. `mend`: what to do when it does.
+    """`promise`: what holds if `find` finds nothing. `mend`: what to do otherwise.
 
-    `find` takes what the rules of its group look at: a protocol, or its journeys.
+    `find` takes the evidence of its group of rules: a protocol, or its journeys.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""The journeys of a saga: what took effect, in order, and how it ended, in every scenario.
+"""The journeys of a saga in every scenario: its effects, in order, and its end.
 
-And what the barrier promises on each, as a pure model: `participant.barrier` without a database.
-A test holds the model to the real one, answer by answer.
+Also a pure model of the barrier: `participant.barrier` without a database. A test compares the
+model with the real barrier, answer by answer.
 """
 
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -19,7 +19,7 @@ class Act(NamedTuple):
 
 
 class Journey(NamedTuple):
-    """One way through. `ends`: the endings, in order; `way`: what was consumed, or called."""
+    """One way through. `ends`: the endings, in order; `way`: the events consumed, or the calls."""
 
     acts: tuple[Act, ...]
     ends: tuple[Ending, ...]
@@ -40,10 +40,10 @@ class Journey(NamedTuple):
 
 
 class Course(NamedTuple):
-    """What happens to it. `refused`: the step that answers no, if any.
+    """What happens to the saga. `refused`: the step that is refused, if any.
 
-    `is_turned_back`: at any moment a user, or its deadline, wants it undone; an orchestrator may
-    also give up a step that is in doubt. `is_returned`: the same, once it has completed.
+    `is_turned_back`: at any moment a user, or the deadline, requests that it be undone; an
+    orchestrator may also give up a step in doubt. `is_returned`: the same, after its completion.
     """
 
     refused: str = ""
@@ -60,14 +60,14 @@ Journeys = Mapping[Course, Sequence[Journey]]
 
 
 class Walked(NamedTuple):
-    """Every journey in every scenario. `states`: how many there were in all."""
+    """Every journey in every scenario. `states`: the number of states in all."""
 
     journeys: Journeys
     states: int
 
 
 def scenarios(*, saga: Saga, can_turn_back: bool, can_return: bool) -> Iterable[Course]:
-    """Every one that there is for these steps: a refusal at each that can be, or at none."""
+    """All scenarios for these steps: a refusal at each step that can be refused, or none."""
     steps = ["", *(step.name for step in saga.steps[1:] if may_be_refused(step))]
     for refused in steps:
         yield Course(refused)
@@ -78,8 +78,8 @@ def scenarios(*, saga: Saga, can_turn_back: bool, can_return: bool) -> Iterable[
 
 
 class BarrierEntryModel(NamedTuple):
-    """A step in one direction (DO or UNDO) that was answered, and whether with done; or that waits
-    for its decider.
+    """A step in one direction (DO or UNDO): whether it was answered with done, or waits for its
+    decider.
     """
 
     direction: Direction
@@ -92,7 +92,7 @@ Book = Set[BarrierEntryModel]
 
 
 class BarrierAnswer(NamedTuple):
-    """`is_fresh`: answered now, not before. `takes_effect`: something is there now, or is gone."""
+    """`is_fresh`: answered now, not before. `takes_effect`: an effect was made, or undone."""
 
     book: Book
     is_done: bool
@@ -117,8 +117,8 @@ def waits(book: Book, step: str) -> bool:
 def execute(
     *, book: Book, direction: Direction, step: str, is_refused: bool = False, asks: bool = False
 ) -> BarrierAnswer:
-    """What is answered, and the book after it. `is_refused`: what a fresh action would decide;
-    `asks`: it leaves that to its decider.
+    """The answer, and the book after it. `is_refused`: the decision of a fresh action; `asks`: it
+    leaves the decision to its decider.
     """
     if direction is not Direction.DO:
         book = _withdrawn(book, step, direction)
@@ -149,7 +149,7 @@ def _undo(book: Book, step: str) -> BarrierAnswer:
 
 
 def decide(*, book: Book, step: str, is_refused: bool) -> BarrierAnswer:
-    """What becomes of a step that waits: a yes; or a no, or its time is over."""
+    """Ends the wait of a step: with a yes; or with a no, or by its deadline."""
     left = book - {_asking(step)}
     return execute(book=left, direction=Direction.DO, step=step, is_refused=is_refused)
 
@@ -159,8 +159,8 @@ def _asking(step: str) -> BarrierEntryModel:
 
 
 def _withdrawn(book: Book, step: str, direction: Direction) -> Book:
-    """What is undone, or blocked, is decided no more: it is refused, and by a block that is
-    answered now.
+    """A waiting step that is undone counts as refused; for one that is blocked, the block's answer
+    is the refusal.
     """
     if not waits(book, step):
         return book

@@ -1,8 +1,8 @@
-"""Every journey of an orchestrated saga: the real engine, against every answer of the services.
+"""Every journey of an orchestrated saga: the real engine, with every answer of the services.
 
-A orchestrator turns a saga back before a call (a stop, the deadline), or gives up a step that is in
-doubt: its effect may be there or not, and both are tried. What is parked is tried again once. One
-of which a step waits for a person rests; it is asked again once that is decided, or turned back.
+The orchestrator turns a saga back before a call (a stop, the deadline), or gives up a step that is
+in doubt: its effect may exist or not, and both are tried. A parked saga is retried once. A saga
+with a step that waits for a person stops until the decision, or until it is turned back.
 """
 
 from collections.abc import Iterator
@@ -32,12 +32,12 @@ from coordination.engine import CallResult, Fault, Progress, Transition
 
 MOST_CALLS = 200
 SOME_TIME = datetime(2100, 1, 1, tzinfo=UTC)
-"""Until what waits here is overdue: nothing looks at the clock."""
+"""The deadline of waiting steps: no clock is read here."""
 _ENDINGS = {SagaStatus.COMPLETED: Ending.COMPLETED}
 
 
 class CallState(NamedTuple):
-    """`may_turn`, `may_return`: whether it still can be turned back, and given back at the end."""
+    """`may_turn`, `may_return`: whether it can still be turned back, and returned at the end."""
 
     progress: Progress
     status: SagaStatus
@@ -78,7 +78,7 @@ def _first(protocol: Orchestration, scenario: Course) -> CallState:
 
 
 def _explore(first: CallState, refused: str) -> Iterator[CallState]:
-    """All that can be come to; without merging: the way is a part of each."""
+    """All reachable states, not merged, as each has its own way."""
     waiting = [first]
     while waiting:
         state = waiting.pop()
@@ -107,7 +107,7 @@ def _next(state: CallState, refused: str) -> Iterator[CallState]:
 
 
 def _turned_back(state: CallState, refused: str) -> Iterator[CallState]:
-    """Stopped before the call; or the call is given up, its effect not there, or there."""
+    """Stopped before the call; or the call is given up, without its effect, or with it."""
     transition = engine.interrupt(
         progress=state.progress, code=refusals.STOPPED, detail="turned back"
     )
@@ -118,7 +118,7 @@ def _turned_back(state: CallState, refused: str) -> Iterator[CallState]:
 
 
 def _given_up(state: CallState) -> CallState:
-    """No answer, as often as the engine asks."""
+    """No answer, however often the engine retries."""
     due = (state.progress.position, state.progress.direction)
     for _ in range(engine.TRIES):
         state = _moved(state, _after(state, Fault("no answer")))
@@ -134,7 +134,7 @@ def _called(state: CallState, refused: str) -> CallState:
 
 
 def _effect(state: CallState, refused: str) -> tuple[CallState, CallResult]:
-    """What the service does on the call that is due, and what it answers."""
+    """The service's effect and answer on the call that is due."""
     step, direction = state.progress.step.name, state.progress.direction
     known = stored(state.book, Direction.DO, step)
     answer = execute(
@@ -155,7 +155,7 @@ def _effect(state: CallState, refused: str) -> tuple[CallState, CallResult]:
 
 
 def _decided(state: CallState, refused: str) -> CallState:
-    """At its service, while the saga rests here."""
+    """The decision at the step's service, while the saga waits here."""
     step = state.progress.step
     answer = decide(book=state.book, step=step.name, is_refused=step.name == refused)
     word = "no, or too late" if step.name == refused else "yes"

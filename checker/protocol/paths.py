@@ -1,7 +1,5 @@
-"""Rules on the journeys of a saga, whichever pattern runs it.
-
-Each takes what was walked; on refusals and a sale that goes through, on being turned back or
-given back, and on two patterns beside each other.
+"""Rules on the journeys of a saga, in any pattern: on refusals and completion, on being turned back
+or returned, and on the differences between two patterns.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +11,7 @@ from contracts.saga import Direction, Saga
 
 
 class Walk(NamedTuple):
-    """A protocol's saga and its journeys; `other`: those of the pattern that it must equal."""
+    """A saga and its journeys in one pattern; `other`: journeys of the pattern it must equal."""
 
     saga: Saga
     journeys: Journeys
@@ -21,7 +19,7 @@ class Walk(NamedTuple):
     other_name: str = ""
 
     def plain(self) -> Iterator[tuple[Course, Journey]]:
-        """Those that are neither turned back nor given back."""
+        """The journeys that are neither turned back nor returned."""
         for scenario, journeys in self.journeys.items():
             if not scenario.is_turned_back and not scenario.is_returned:
                 yield from ((scenario, journey) for journey in journeys)
@@ -70,7 +68,7 @@ def _both_ways(walk: Walk) -> Iterator[Found]:
 
 
 def _late(scenario: Course, journey: Journey) -> Iterator[Found]:
-    """What is done once undoing has begun."""
+    """Steps that are done after undoing has begun."""
     directions = [act.direction for act in journey.acts]
     undoing = directions.index(Direction.UNDO) if Direction.UNDO in directions else len(directions)
     for act in journey.acts[undoing:]:
@@ -82,7 +80,7 @@ def _repeated(walk: Walk) -> Iterator[Found]:
     for scenario, journey in walk.plain():
         for what in dict.fromkeys(taken for taken in journey.way if journey.way.count(taken) > 1):
             times = journey.way.count(what)
-            yield _on_way(scenario, journey, f"{what}: {times} times, with no fault")
+            yield _on_way(scenario, journey, f"{what}: {times} times, without a fault")
 
 
 def _half_turned(walk: Walk) -> Iterator[Found]:
@@ -92,7 +90,7 @@ def _half_turned(walk: Walk) -> Iterator[Found]:
         is_whole = journey.done == every and not journey.undone
         if not is_undone and not is_whole:
             left = [name for name in journey.done if name not in journey.undone]
-            what = f"{_row(left)} stays of it" if left else "undos are out of order"
+            what = f"{_row(left)} is not undone" if left else "undos are out of order"
             yield _on_way(scenario, journey, what)
         else:
             wanted = Ending.UNDONE if is_undone else Ending.COMPLETED
@@ -101,12 +99,12 @@ def _half_turned(walk: Walk) -> Iterator[Found]:
 
 
 def _unstoppable(walk: Walk) -> Iterator[Found]:
-    """Turning back must be able to win, and to lose."""
+    """Turned back early enough the saga is undone, and too late it completes."""
     scenario = Course(is_turned_back=True)
     turned = [journey for journey in walk.journeys.get(scenario, ()) if journey.ends]
     for ending in Ending:
         if turned and not any(journey.ends == (ending,) for journey in turned):
-            yield Found(str(scenario), f"however early or late, it never ends {ending}.")
+            yield Found(str(scenario), f"turned back at any moment, it never ends {ending}.")
 
 
 def _kept(walk: Walk) -> Iterator[Found]:
@@ -136,9 +134,9 @@ def _ending(scenario: Course, journey: Journey, wanted: tuple[Ending, ...]) -> I
     if journey.ends == wanted:
         return
     if len(journey.ends) < len(wanted):
-        yield _on_way(scenario, journey, "it stands still for ever")
+        yield _on_way(scenario, journey, "it never ends")
     else:
-        what = f"it ends {_row(journey.ends)} where it should end {_row(wanted)}"
+        what = f"it ends {_row(journey.ends)}, and should end {_row(wanted)}"
         yield _on_way(scenario, journey, what)
 
 
@@ -159,59 +157,59 @@ def _acts(acts: tuple[Act, ...]) -> str:
 ALONE = (
     Rule(
         "forward",
-        "with nothing refused, it does the steps of the list, in their order",
-        "let each step's reaction consume what the step before it publishes",
+        "with no refusal, it does the steps of the list, in their order",
+        "make each step's reaction consume the event of the step before it",
         _off_the_list,
     ),
     Rule(
         "ends",
-        "every path ends, once, and as it should",
-        "let a service react to the last event of the way, or publish the end there, once",
+        "every path ends, once, and with the right status",
+        "add a reaction to the last event of the way, or publish the end there, once",
         _endless,
     ),
     Rule(
         "undone",
-        "from every refusal the undo of each earlier step is reached",
-        "let the chain of undos pass by the step that is left",
+        "every refusal leads to the undo of each earlier step",
+        "include the missing step in the chain of undos",
         _left_behind,
     ),
     Rule(
         "reverse",
         "undos come in reverse order",
-        "let each undo react to the event that the step after it is undone",
+        "make each undo react to the event that the step after it is undone",
         _disordered,
     ),
     Rule(
         "one way",
-        "nothing is done once undoing has begun, and nothing is undone after the pivot",
-        "let undos follow from refusals only, and let the pivot be the last that may refuse",
+        "no step is done after undoing has begun, and none is undone after the pivot",
+        "make undos follow from refusals only, and the pivot the last step that may be refused",
         _both_ways,
     ),
     Rule(
         "once",
-        "with no fault, nothing is asked for twice: a refusal is an answer",
-        "treat a refusal as final, and let one service react to each event",
+        "without a fault, nothing is requested twice: a refusal is an answer",
+        "treat a refusal as final, and have one service react to each event",
         _repeated,
     ),
 )
 ASKED = (
     Rule(
         "turned back",
-        "turned back at any moment, it ends whole or with nothing left, and either can win",
-        "let what is asked block the pivot, and let every undo follow from the pivot's refusal",
+        "turned back at any moment, it ends complete or fully undone, and both are possible",
+        "make the abort block the pivot, and every undo follow from the pivot's refusal",
         lambda walk: [*_half_turned(walk), *_unstoppable(walk)],
     ),
     Rule(
         "given back",
-        "given back after its end, every step that can be undone is, in reverse order",
-        "let what is asked undo the pivot, and let the other undos follow from that",
+        "returned after its end, every step that can be undone is undone, in reverse order",
+        "make the return undo the pivot, and the other undos follow from that",
         _kept,
     ),
 )
 SAME = (
     Rule(
         "same",
-        "in every scenario the patterns do and undo the same, in the same order, and end alike",
+        "in every scenario the patterns have the same effects in the same order, and end alike",
         "correct the table that is wrong: the reactions, or the list of steps",
         _different,
     ),

@@ -1,8 +1,8 @@
 """Two pictures of a saga, as Mermaid and as text for a terminal.
 
-A flowchart: who does what, and on which outcome who goes on. An automaton of two states, `ok` and
-`error`: each of its rows is a transfer function. In this state, on this event, a service does
-(undoes, blocks) its step; what it publishes then leads to a state, or ends the saga.
+A flowchart: each service's steps, and the next step for each outcome. An automaton of two states,
+`ok` and `error`, whose rows are transfer functions: in this state, on this event, a service does
+(undoes, blocks) its step; the event that it then publishes leads to a state, or ends the saga.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ _VERBS = {Direction.DO: "does", Direction.UNDO: "undoes", Direction.BLOCK: "bloc
 
 
 class Branch(NamedTuple):
-    """What may come of it, and the names of the boxes that go on then. `is_good`: not refused."""
+    """An outcome, and the names of the boxes that follow. `is_good`: not refused."""
 
     text: str
     to: tuple[str, ...]
@@ -36,7 +36,7 @@ class Branch(NamedTuple):
 
 
 class Box(NamedTuple):
-    """A service does something. `who`: its name; an ending has none, and no outcomes."""
+    """An action of the service `who`; an ending has no service and no outcomes."""
 
     name: str
     who: str
@@ -46,7 +46,7 @@ class Box(NamedTuple):
 
 @singledispatch
 def boxes_of(protocol: object) -> Sequence[Box]:
-    """The flowchart of a choreography, or of an orchestration: its boxes, as they come up."""
+    """The boxes of the flowchart of a choreography, or of an orchestration."""
     raise TypeError(f"no protocol: {protocol!r}")
 
 
@@ -67,7 +67,7 @@ def _asks(protocol: Choreography, event: str) -> str:
 
 
 def _reacting(protocol: Choreography, reaction: DescribedReaction) -> Box:
-    """All reactions that do the same thing publish the same events, whatever they react to."""
+    """One box for all reactions that do the same: they publish the same events."""
     outcomes = [_event(protocol, reaction.emits)] if reaction.emits else []
     if reaction.emits_on_refusal:
         outcomes.append(_event(protocol, reaction.emits_on_refusal)._replace(is_good=False))
@@ -93,7 +93,7 @@ def _end(ending: Ending) -> Box:
 
 @boxes_of.register
 def _orchestrated(protocol: Orchestration) -> Sequence[Box]:
-    """From what the engine answers to each outcome of each call."""
+    """From the engine's transition for each outcome of each call."""
     first = Progress(steps=tuple(protocol.saga.steps), position=1)
     boxes = [Box("start", protocol.orchestrator, "start", (Branch("started", (_call(first),)),))]
     waiting, seen = [first], {_call(first)}
@@ -111,7 +111,7 @@ def _orchestrated(protocol: Orchestration) -> Sequence[Box]:
 
 
 def _moves(progress: Progress) -> Iterator[tuple[str, Transition, bool]]:
-    """What may come of the call, and what follows; what only parks it is left out."""
+    """The outcomes of the call, and the transitions; one that only parks the saga is left out."""
     words = {Direction.BLOCK: ("it had happened", "blocked")}
     done, refused = words.get(progress.direction, ("done", "refused"))
     yield done, _after(progress, Done({})), True
@@ -140,7 +140,7 @@ def _next(transition: Transition) -> str:
 
 
 def flowchart_as_mermaid(protocol: Choreography | Orchestration) -> str:
-    """Ready for a ```mermaid block; what is refused is dashed."""
+    """Ready for a ```mermaid block; refusals are dashed."""
     boxes = boxes_of(protocol)
     ids = {box.name: f"n{number}" for number, box in enumerate(boxes)}
     lines = ["flowchart TD"]
@@ -157,7 +157,7 @@ def flowchart_as_mermaid(protocol: Choreography | Orchestration) -> str:
 
 
 def flowchart_as_text(protocol: Choreography | Orchestration) -> str:
-    """Who does what, and below it, for each outcome, who goes on then."""
+    """Each box, and below it its outcomes with the boxes that follow."""
     boxes = boxes_of(protocol)
     titles = {box.name: f"{box.who}: {box.what}" if box.who else box.what for box in boxes}
     lines = []
@@ -180,8 +180,8 @@ class Transfer(NamedTuple):
 
 
 def transfers(*, saga: Saga) -> Iterator[Transfer]:
-    """All of them. A return leads an ended saga from ok to error; a block that comes too late
-    changes nothing, and is left out.
+    """A return leads an ended saga from ok to error; a block that comes too late changes nothing,
+    and is left out.
     """
     end, undone = saga.steps[-1].done, saga.steps[0].undone
     for row in projection.reactions(saga.name):
@@ -198,7 +198,7 @@ def transfers(*, saga: Saga) -> Iterator[Transfer]:
 
 
 def automaton_as_text(saga: Saga) -> str:
-    """Both states, with what happens in each and which event leads out of it."""
+    """Both states, with the reactions in each and the events that lead out of it."""
     found = list(transfers(saga=saga))
     lines = [f"{saga.name}: starts in ok (POST {saga.door} publishes {saga.steps[0].done})"]
     for state in (OK, ERROR):

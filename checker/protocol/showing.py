@@ -1,4 +1,4 @@
-"""A saga for a reader: all that follows from its page, in tables that fit a terminal."""
+"""Everything that is derived from a saga's definition, in tables that fit a terminal."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -16,13 +16,12 @@ Row = Sequence[str]
 
 
 def as_text(*, saga: Saga) -> str:
-    """Its steps, who reacts to what, what is called and asked, and what travels."""
+    """Steps, events, each service's reactions, calls and requests, and the data that is sent."""
     parts = [
         textwrap.fill(
             f"{saga.name}: {saga.owner} accepts it at POST {saga.door}, about a {saga.subject};"
-            f" {saga.pattern} unless asked otherwise; undone where it has not passed its pivot"
-            f" after {saga.seconds:g} s. Asked for its end by {saga.abort}, for a return by"
-            f" {saga.give_back}.",
+            f" {saga.pattern} by default; undone if it has not passed its pivot after"
+            f" {saga.seconds:g} s. {saga.abort} aborts it, {saga.give_back} returns it.",
             WIDTH,
         ),
         _table("Steps", *_shown_steps(saga)),
@@ -35,13 +34,13 @@ def as_text(*, saga: Saga) -> str:
             ("does", "at", "path", "request"),
             _calls(saga),
         ),
-        _table("What travels", ("field", "type", "for"), _data(saga)),
+        _table("Data that is sent", ("field", "type", "for"), _data(saga)),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def _shown_steps(saga: Saga) -> tuple[Row, list[Row]]:
-    """Who decides, where a decision is needed."""
+    """With a column for decisions, if a step needs one."""
     header, rows = ("step", "operation", "class", "seconds", "needs", "decided"), list(_steps(saga))
     if any(step.decided_by for step in saga.steps):
         return header, rows
@@ -55,7 +54,7 @@ def _decided(step: Step) -> str:
 
 
 def duration(seconds: float) -> str:
-    """As a reader would say it: `15 min`, `24 h`."""
+    """In the largest unit that divides it: `15 min`, `24 h`."""
     for name, size in (("h", 3600.0), ("min", 60.0)):
         if seconds >= size and not seconds % size:
             return f"{seconds / size:g} {name}"
@@ -96,7 +95,7 @@ def _calls(saga: Saga) -> Iterator[Row]:
 
 
 def _data(saga: Saga) -> Iterator[Row]:
-    """`subject` travels always; a result from the step that answers it."""
+    """`subject` is always sent; a result once its step has returned it."""
     users: dict[str, list[str]] = {}
     types = {
         field.name: field.type for field in msgspec.structs.fields(projection.data_type(saga.name))
@@ -112,7 +111,7 @@ def _data(saga: Saga) -> Iterator[Row]:
 
 
 def type_name(kind: Any) -> str:
-    """A field's type, as a reader would say it: `list of Item(product_id, quantity)`."""
+    """A field's type in words: `list of Item(product_id, quantity)`."""
     if get_origin(kind) is Annotated:
         return type_name(get_args(kind)[0])
     if get_origin(kind) is list:
@@ -131,7 +130,7 @@ def _table(title: str, header: Row, rows: Sequence[Row] | Iterator[Row], empty: 
 
 
 def _widths(cells: Sequence[Row]) -> list[int]:
-    """As wide as the text, or, where that is too much, the widest ones narrower."""
+    """The width of the text; if the sum exceeds WIDTH, the widest columns are narrowed."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     while sum(widths) + _GAP * (len(widths) - 1) > WIDTH:
         widths[widths.index(max(widths))] -= 1

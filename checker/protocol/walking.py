@@ -1,8 +1,8 @@
 """Every journey of a choreographed saga: each order in which messages in flight can be consumed.
 
-A message that a service consumes is in flight until then; an abort may come at any moment.
-Each service answers through the barrier: a key that is known publishes nothing again. A step that
-waits for a person is decided at any moment after it has asked, unless it is withdrawn before.
+A message is in flight until its consumer takes it; an abort may come at any moment. Each service
+answers through the barrier: a known key publishes nothing again. A step that waits for a person is
+decided at any moment after its request, unless it is withdrawn before.
 """
 
 from collections import deque
@@ -27,7 +27,7 @@ from contracts.saga import Direction
 
 
 class WalkState(NamedTuple):
-    """`flying`: the messages not consumed yet, each with the reaction (its index) that will."""
+    """`flying`: each message in flight, with the index of the reaction that will consume it."""
 
     flying: tuple[tuple[str, int], ...]
     book: Book
@@ -38,7 +38,7 @@ class WalkState(NamedTuple):
 
 
 Came = dict[WalkState, tuple[WalkState, str] | None]
-"""How each state was come to first: from which, on what (nothing: it was asked for)."""
+"""How each state was first reached: from which state, on which message (empty: a request)."""
 
 
 def walk(protocol: Choreography) -> Walked:
@@ -72,7 +72,7 @@ def _explore(protocol: Choreography, scenario: Course) -> Came:
 
 
 def _first(protocol: Choreography, scenario: Course) -> WalkState:
-    """The acceptance has happened, and the first message is on its way."""
+    """The saga is accepted, and the first message is in flight."""
     accepted = protocol.saga.steps[0].name
     state = WalkState(
         flying=(),
@@ -86,9 +86,10 @@ def _first(protocol: Choreography, scenario: Course) -> WalkState:
 
 
 def _next(protocol: Choreography, state: WalkState, refused: str) -> list[tuple[str, WalkState]]:
-    """What can happen now: one of those in flight is consumed, or something is asked for.
+    """All next states: a message in flight is consumed, a step is decided, or an abort or a return
+    is requested.
 
-    An abort may be asked for even after the end: the user may not have heard of it yet.
+    An abort may be requested even after the end, which the user may not know yet.
     """
     then = [_consume(protocol, state, place, refused) for place in range(len(state.flying))]
     then += [
@@ -122,14 +123,14 @@ def _consume(
 
 
 def _is_asked(protocol: Choreography, reaction: DescribedReaction) -> bool:
-    """Whether a person decides it; a reaction may name a step that there is not."""
+    """Whether a person decides the step; a reaction may name a step that does not exist."""
     return any(step.name == reaction.step and step.decided_by for step in protocol.saga.steps)
 
 
 def _decided(
     protocol: Choreography, state: WalkState, reaction: DescribedReaction, *, is_refused: bool
 ) -> tuple[str, WalkState]:
-    """Published in the transaction of the decision, as if the request came now."""
+    """The event is published in the transaction of the decision, as if the request came now."""
     answer = decide(book=state.book, step=reaction.step, is_refused=is_refused)
     who = protocol.saga.step(reaction.step).decided_by
     word = "no, or too late" if is_refused else "yes"
@@ -140,7 +141,7 @@ def _decided(
 def _answered(
     protocol: Choreography, state: WalkState, reaction: DescribedReaction, answer: BarrierAnswer
 ) -> WalkState:
-    """What waits publishes nothing."""
+    """A step that waits publishes nothing."""
     then = state._replace(book=answer.book)
     if answer.takes_effect:
         then = then._replace(acts=(*state.acts, Act(reaction.direction, reaction.step)))
@@ -150,7 +151,7 @@ def _answered(
 
 
 def _published(protocol: Choreography, state: WalkState, message: str) -> WalkState:
-    """It is in flight to every consumer."""
+    """The message is in flight to every consumer."""
     taken = [
         (message, n) for n, reaction in enumerate(protocol.reactions) if reaction.on == message
     ]

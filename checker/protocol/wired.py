@@ -1,7 +1,7 @@
-"""The sagas' own protocols, read from what is really registered: pages, operations, consumers,
-routes.
+"""The protocols of the catalogue's sagas, read from the registered definitions, operations,
+consumers and routes.
 
-Nothing is copied here: change a page, an operation or a route, and what is checked changes with it.
+Nothing is copied here: a changed definition, operation or route is checked as it is.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -36,44 +36,47 @@ from participant.operations import Operation, all_in
 
 
 class Workers(NamedTuple):
-    """What `manage.py worker` runs, in every service; `broken`: what can't be made, and why."""
+    """The consumers of every service's worker; `broken`: workers that can't be made, and why."""
 
     consumers: list[Consumer]
     broken: dict[str, str]
 
 
 def catalogue() -> list[Protocol]:
-    """The protocols of all sagas that there are."""
+    """The protocols of all sagas of the catalogue."""
     return [protocol for saga in SAGAS.values() for protocol in protocols(saga=saga)]
 
 
 def protocols(*, saga: Saga) -> list[Protocol]:
-    """A saga's page, and the saga in each pattern; the first of those is what the others equal."""
-    return [page(saga=saga), *(make(saga=saga) for make in PROTOCOLS.values())]
+    """A saga's definition, and the saga in each pattern; all patterns must equal the first."""
+    return [definition(saga=saga), *(make(saga=saga) for make in PROTOCOLS.values())]
 
 
-def page(*, saga: Saga) -> DescribedSaga:
-    """The page, and what there is to do it with."""
-    found = _workers()
+def definition(*, saga: Saga) -> DescribedSaga:
+    """The definition, and what the services have registered for it."""
+    workers = _workers()
     taking = projection.services_of(saga)
+    declared = [row for service in taking for row in _declared(service)]
     return DescribedSaga(
-        name=f"{saga.name}, its page",
+        name=f"{saga.name}, its definition",
         saga=saga,
-        operations={key: kind for service in taking for key, kind in _operations(service)},
-        deciding={name for service in taking for name in _deciding(service)},
+        operations={
+            (name, direction): operation.command for name, direction, operation in declared
+        },
+        deciding={name for name, _, operation in declared if operation.decide},
         inboxes={service for service in taking if _view(service, "/decisions") is not None},
         commands=COMMANDS,
         services=services.BY_NAME,
         databases=set(settings.DATABASES),
-        workers={consumer.service for consumer in found.consumers},
-        broken=found.broken,
+        workers={consumer.service for consumer in workers.consumers},
+        broken=workers.broken,
         patterns=patterns.PATTERNS,
         has_door=_view(saga.owner, saga.door) is not None,
     )
 
 
 def choreographed(*, saga: Saga) -> Choreography:
-    """What the workers' consumers react to, and what is asked from outside."""
+    """The reactions of the workers' consumers, and the events from outside."""
     consumers = _workers().consumers
     coordinator = patterns.PATTERNS[patterns.CHOREOGRAPHED].coordinator
     first, last = saga.steps[0], saga.steps[-1]
@@ -97,7 +100,7 @@ def choreographed(*, saga: Saga) -> Choreography:
 
 
 def orchestrated(*, saga: Saga) -> Orchestration:
-    """What the page has the orchestrator call, and what the services' routes do then."""
+    """The orchestrator's calls, and the operations behind the services' routes."""
     calls = [
         Call(_call(saga, call), call.step.service, call.direction, call.step.name)
         for call in projection.calls(saga.name)
@@ -112,7 +115,7 @@ def orchestrated(*, saga: Saga) -> Orchestration:
 
 
 def orchestrated_messaging(*, saga: Saga) -> Orchestration:
-    """What the page has the orchestrator ask for, who answers, and what it then consumes."""
+    """The orchestrator's requests, the services' handlers, and the replies that it consumes."""
     consumers = _workers().consumers
     orchestrator = patterns.PATTERNS[patterns.ORCHESTRATED_MESSAGING].coordinator
     return Orchestration(
@@ -138,7 +141,7 @@ PROTOCOLS: dict[str, Callable[..., Choreography | Orchestration]] = {
 
 
 def _workers() -> Workers:
-    """Nothing connects until it runs."""
+    """The workers' consumers, not running: nothing connects to a broker."""
     broker, found = connect("memory://"), Workers([], {})
     for config in apps.get_app_configs():
         if hasattr(config, "worker_components"):
@@ -151,20 +154,12 @@ def _workers() -> Workers:
     return found
 
 
-def _operations(service: str) -> Iterator[tuple[tuple[str, Direction], Any]]:
+def _declared(service: str) -> Iterator[tuple[str, Direction, Operation]]:
+    """The operations that a service declares: name (`inventario.reserve`), direction, operation."""
     if find_spec(service) and find_spec(f"{service}.operations"):
-        for (action, direction), operation in all_in(
-            import_module(f"{service}.operations")
-        ).items():
-            yield (f"{service}.{action}", direction), operation.command
-
-
-def _deciding(service: str) -> Iterator[str]:
-    """The operations that take decisions on what they have answered with `Waiting`."""
-    if find_spec(service) and find_spec(f"{service}.operations"):
-        for (action, _), operation in all_in(import_module(f"{service}.operations")).items():
-            if operation.decide:
-                yield f"{service}.{action}"
+        found = all_in(import_module(f"{service}.operations"))
+        for (action, direction), operation in found.items():
+            yield f"{service}.{action}", direction, operation
 
 
 def _reactions(
@@ -179,7 +174,7 @@ def _reactions(
 def _reaction(
     service: str, step: Step, handler: EventHandler | CommandHandler
 ) -> DescribedReaction:
-    """A reply is called the same whether it was done or refused."""
+    """A reply has the same name whether the step was done or refused."""
     emits = (
         (handler.emits, handler.emits) if isinstance(handler, CommandHandler) else handler.row[4:]
     )
@@ -189,13 +184,13 @@ def _reaction(
 
 
 def _done(operation: Operation, step: Step) -> str:
-    """The step that the operation does; where it is not this step's: the operation itself."""
+    """The step's name if the operation is the step's; otherwise the operation's name."""
     name = operation.full_name
     return step.name if name == step.operation else name
 
 
 def _consumed_by(service: str, consumers: Sequence[Consumer], saga: Saga) -> set[str]:
-    """What a coordinator consumes of a saga."""
+    """The events of a saga that a coordinator consumes."""
     return {
         event
         for consumer in consumers
@@ -206,8 +201,8 @@ def _consumed_by(service: str, consumers: Sequence[Consumer], saga: Saga) -> set
 
 
 def _notices(consumers: Sequence[Consumer], saga: Saga, coordinator: str) -> dict[str, Notice]:
-    """Every service that does a step publishes where a message is dead-lettered; one of which a
-    step waits publishes that.
+    """Each service of the saga publishes that a message is dead-lettered; a service with a waiting
+    step also publishes the wait.
     """
     keys = [(consumer.service, key) for consumer in consumers for key in consumer.reactions]
     published_by = {
@@ -225,7 +220,7 @@ def _notices(consumers: Sequence[Consumer], saga: Saga, coordinator: str) -> dic
 
 
 def _call(saga: Saga, call: projection.StepCall) -> str:
-    """Its path; where several steps are the same operation's, with whose it is."""
+    """The path of the call, with the step's name if several steps share the operation."""
     path = projection.path_of(call.step, call.direction)
     is_shared = [step.operation for step in saga.steps].count(call.step.operation) > 1
     return f"{path} {call.step.name}" if is_shared else path
@@ -241,7 +236,7 @@ def _routed(saga: Saga, call: Call) -> Iterator[DescribedReaction]:
 
 
 def _view(service: str, path: str) -> Any:
-    """What answers a path at a service; None if nothing does."""
+    """The view that answers a path at a service, or None."""
     try:
         return _resolver(service).resolve(path).func
     except (Resolver404, ModuleNotFoundError):
@@ -250,7 +245,7 @@ def _view(service: str, path: str) -> Any:
 
 @cache
 def _resolver(service: str) -> URLResolver:
-    """Of all its doors. Raises ModuleNotFoundError."""
+    """Resolves all paths of a service. Raises ModuleNotFoundError."""
     own = import_module(f"{service}.urls").urlpatterns
     config = apps.get_app_config(service)
     urls = [*(config.urls() if hasattr(config, "urls") else ()), *own]

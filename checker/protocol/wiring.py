@@ -1,4 +1,4 @@
-"""Rules on who publishes and consumes what, and on the list of steps; nothing is walked yet."""
+"""Rules on publishers and consumers, and on the list of steps, before any journey is walked."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ _ORDER = [StepClass.COMPENSABLE, StepClass.PIVOT, StepClass.RETRIABLE]
 def _misshapen(protocol: Protocol) -> Iterator[Found]:
     steps = protocol.saga.steps
     if [step.step_class for step in steps].count(StepClass.PIVOT) > 1:
-        yield Found(protocol.saga.name, "it has two pivots: either could be the last to say no.")
+        yield Found(protocol.saga.name, "it has two pivots: either could be the last to refuse.")
     for before, after in pairwise(steps):
         if _ORDER.index(before.step_class) > _ORDER.index(after.step_class):
             what = f"{after.name} ({after.step_class}) comes after {before.name}"
@@ -46,7 +46,7 @@ SHAPE = Rule(
 
 
 def publishers(protocol: Choreography) -> Mapping[str, Sequence[str]]:
-    """Who publishes each event: the services, and users from outside."""
+    """The publishers of each event: services, and users from outside."""
     published: dict[str, list[str]] = defaultdict(list)
     for event, who in protocol.asked.items():
         published[event].append(who)
@@ -59,7 +59,7 @@ def publishers(protocol: Choreography) -> Mapping[str, Sequence[str]]:
 
 
 def consumers(protocol: Choreography) -> Mapping[str, Sequence[DescribedReaction]]:
-    """Who does something on each event; the watcher does nothing, and is not among them."""
+    """The reactions to each event; the watcher only observes, and is not among them."""
     received: dict[str, list[DescribedReaction]] = defaultdict(list)
     for reaction in protocol.reactions:
         received[reaction.on].append(reaction)
@@ -93,28 +93,29 @@ def _unreceived(protocol: Choreography) -> Iterator[Found]:
                 event, f"{_who(who)} publishes {event}, and no service reacts to it{watched}."
             )
         if event in received and event in protocol.ends:
-            yield Found(event, f"{event} is declared as an end, and {received[event][0]} goes on.")
+            what = f"{event} is declared as an end, and {received[event][0]} goes on"
+            yield Found(event, f"{what}.")
 
 
 def _unanswered(protocol: Choreography) -> Iterator[Found]:
     steps = {step.name: step for step in protocol.saga.steps}
     for reaction in protocol.reactions:
         if reaction.direction is not Direction.BLOCK and not reaction.emits:
-            yield Found(str(reaction), f"{reaction} publishes nothing once that is done.")
+            yield Found(str(reaction), f"{reaction} publishes nothing once it is done.")
         can_refuse = reaction.direction is Direction.BLOCK
         if reaction.direction is Direction.DO and reaction.step in steps:
             can_refuse = may_be_refused(steps[reaction.step])
         if can_refuse and not reaction.emits_on_refusal:
-            yield Found(str(reaction), f"{reaction} may be refused, and publishes nothing then.")
+            yield Found(str(reaction), f"{reaction} may be refused, and then publishes nothing.")
         if reaction.emits_on_refusal and not can_refuse:
             yield Found(
                 str(reaction),
-                f"{reaction} can't be refused, and yet has {reaction.emits_on_refusal}.",
+                f"{reaction} can't be refused, but emits {reaction.emits_on_refusal} then.",
             )
 
 
 def _ambiguous(protocol: Choreography) -> Iterator[Found]:
-    told: dict[str, set[str]] = defaultdict(set)
+    meanings_of: dict[str, set[str]] = defaultdict(set)
     for reaction in protocol.reactions:
         step = (
             reaction.step
@@ -122,15 +123,15 @@ def _ambiguous(protocol: Choreography) -> Iterator[Found]:
             else f"undoing {reaction.step}"
         )
         if reaction.emits:
-            told[reaction.emits].add(f"{step} is done")
+            meanings_of[reaction.emits].add(f"{step} is done")
         if reaction.emits_on_refusal:
-            told[reaction.emits_on_refusal].add(f"{step} is refused")
+            meanings_of[reaction.emits_on_refusal].add(f"{step} is refused")
     for event, who in protocol.asked.items():
-        told[event].add(f"{who} asks")
-    for event, meanings in sorted(told.items()):
+        meanings_of[event].add(f"{who} asks")
+    for event, meanings in sorted(meanings_of.items()):
         if len(meanings) > 1:
             both = " or that ".join(sorted(meanings))
-            yield Found(event, f"{event} may mean that {both}: a consumer can't know.")
+            yield Found(event, f"{event} may mean that {both}: a consumer can't know which.")
 
 
 def _rivals(protocol: Choreography) -> Iterator[Found]:
@@ -145,7 +146,7 @@ def _rivals(protocol: Choreography) -> Iterator[Found]:
 
 
 def _other_deciders(protocol: Choreography) -> Iterator[Found]:
-    """The pivot's barrier decides between an abort and the sale; nothing else may."""
+    """Only the pivot's barrier may decide between an abort and the sale."""
     pivot = pivot_of(protocol.saga)
     for reaction in consumers(protocol).get(protocol.abort, ()):
         if pivot is None or (reaction.direction, reaction.step) != (Direction.BLOCK, pivot.name):
@@ -159,7 +160,7 @@ def _other_deciders(protocol: Choreography) -> Iterator[Found]:
 
 
 def _circular(protocol: Choreography) -> Iterator[Found]:
-    """The first that is found; a declared one does not count."""
+    """The first cycle that is found, apart from the declared ones."""
     leads = {
         event: [
             after
@@ -175,7 +176,7 @@ def _circular(protocol: Choreography) -> Iterator[Found]:
         ring: list[str] = error.args[1][:0:-1]
         start = ring.index(min(ring))
         path = " > ".join([*ring[start:], *ring[: start + 1]])
-        yield Found(ring[start], f"it goes round in a circle: {path}.")
+        yield Found(ring[start], f"a cycle: {path}.")
 
 
 def _unwatched(protocol: Choreography) -> Iterator[Found]:
@@ -187,7 +188,7 @@ def _unwatched(protocol: Choreography) -> Iterator[Found]:
 
 
 def _unowned(protocol: Choreography) -> Iterator[Found]:
-    """Reactions of a service to what is another's, or of no service."""
+    """Reactions that do another service's step, or a step that does not exist."""
     owners = {step.name: step.service for step in protocol.saga.steps}
     for reaction in protocol.reactions:
         owner = owners.get(reaction.step)
@@ -206,55 +207,55 @@ PUBLISHED = (
     Rule(
         "published",
         "every event that is consumed, or declared, is published by a service",
-        "let the service that knows of it publish it, or take the event out of the tables",
+        "make the right service publish the event, or remove it from the tables",
         _unpublished,
     ),
     Rule(
         "received",
-        "every event that is published is consumed by a service that goes on with it, or is an end",
-        "add a reaction to it in the service whose turn it is, or declare it as an end",
+        "every event that is published leads to a reaction of a service, or is an end",
+        "add a reaction in the service whose turn it is, or declare the event as an end",
         _unreceived,
     ),
     Rule(
         "owner",
-        "every step is done, undone and blocked by the one service that owns it",
+        "every step is done, undone and blocked by the service that owns it",
         "move the reaction to the service that has the step's tables",
         _unowned,
     ),
     Rule(
         "answered",
         "every outcome of a step has an event",
-        "give the reaction the event for this outcome (`emits`, `emits_on_refusal`)",
+        "name the event for this outcome in the reaction (`emits`, `emits_on_refusal`)",
         _unanswered,
     ),
     Rule(
         "meaning",
-        "every event means one thing",
-        "give each outcome an event of its own",
+        "every event has one meaning",
+        "give each outcome a separate event",
         _ambiguous,
     ),
     Rule(
         "decider",
-        "no event lets two carry the saga on, and the pivot's barrier alone decides an abort",
+        "no event makes two services continue, and only the pivot's barrier decides an abort",
         "let one service decide, and the other consume its event",
         lambda protocol: [*_rivals(protocol), *_other_deciders(protocol)],
     ),
     Rule(
         "cycle",
-        "nothing goes round in a circle, but what is declared to",
-        "break the circle, or declare it (`cycles`)",
+        "there is no cycle that is not declared",
+        "break the cycle, or declare it (`cycles`)",
         _circular,
     ),
 )
 WATCHED = Rule(
     "watched",
-    "every event is seen by the watcher, which can redrive a saga only from what it saw",
-    "let the watcher's reactions name the event",
+    "the watcher consumes every event, as it can redrive a saga only from what it saw",
+    "add the event to the watcher's reactions",
     _unwatched,
 )
 
 
-# Of an orchestrated one
+# Of an orchestrated saga
 
 
 def _uncalled(protocol: Orchestration) -> Iterator[Found]:
@@ -276,7 +277,8 @@ def _unanswered_call(protocol: Orchestration) -> Iterator[Found]:
         if not who:
             yield Found(call.message, f"{call.message}: no handler at {call.service} answers it.")
         if len(who) > 1:
-            yield Found(call.message, f"{call.message}: {len(who)} at {call.service} answer it.")
+            what = f"{call.message}: {len(who)} handlers at {call.service} answer it"
+            yield Found(call.message, f"{what}.")
         for reaction in protocol.reactions:
             if reaction.on == call.message and reaction.service != call.service:
                 what = f"{call.message}: {reaction.service} answers it too"
@@ -337,34 +339,32 @@ CALLED = (
     Rule(
         "called",
         "every step, undo and block has a call",
-        "give the step its path, or its message",
+        "add the path, or the message, of the step",
         _uncalled,
     ),
     Rule(
         "answered",
-        "every call is answered by exactly one at its service",
-        "route the call to the operation that is to answer it, and to no other",
+        "every call is answered by exactly one handler at its service",
+        "route the call to its operation, and to no other",
         _unanswered_call,
     ),
     Rule(
         "owner",
-        "every call reaches the step that it is for, at the service that owns it",
+        "every call reaches its step, at the service that owns it",
         "correct the path (or the message) in the list of steps, or the route at the service",
         _misdirected,
     ),
 )
 REPLIES = Rule(
     "replies",
-    "the orchestrator consumes every reply and notice, and each that it waits for is published",
-    "let the orchestrator consume it, or the service publish it",
+    "the orchestrator consumes every reply and notice, and all that it waits for are published",
+    "make the orchestrator consume it, or the service publish it",
     _astray,
 )
 
 
 def rules_for(protocol: Choreography | Orchestration) -> Sequence[Rule]:
-    """Where there is no watcher, there is nothing to be seen; where replies come back on the call
-    itself none can go astray.
-    """
+    """Without a watcher `watched` does not apply, nor does `replies` if they come back on calls."""
     if isinstance(protocol, Choreography):
         return PUBLISHED if protocol.watched is None else (*PUBLISHED, WATCHED)
     return CALLED if protocol.replies is None else (*CALLED, REPLIES)

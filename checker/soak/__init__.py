@@ -1,10 +1,10 @@
 """Load on the real stack while its processes, its database and its broker are killed.
 
-Offers: `manage.py soak`. A saga in each pattern gets a fresh stack, load at a fixed rate, faults
-from a seed, and at the end a time to drain, the audit, and a look at what shoppers were told.
+Offers: `manage.py soak`. In each pattern a saga gets a fresh stack, load at a fixed rate, faults
+from a seed, and at the end a time to drain, the audit, and a check of the answers to shoppers.
 
-`shoppers`   ask for each saga at its time, until it is accepted; people decide
-`watching`   what is seen from outside: progress, memory, and what shoppers were told
-`rounds`     one pattern's soak, broken by `loadtests.faults`
-`results`    what came of it, how long each recovery took, and the report (pure)
+`shoppers`   request each saga at its time, until it is accepted; people decide
+`watching`   progress and memory, seen from outside; the check of the answers
+`rounds`     one pattern's soak, with the faults of `loadtests.faults`
+`results`    the outcome, the recovery from each fault, and the report (pure)
 """

@@ -1,11 +1,10 @@
-"""What was asked of a soak, and what one pattern's round of it came to: plain values, and told for
-people and for programs.
+"""The settings of a soak, and the results of each pattern's round: plain values, as text and JSON.
 
-How long the shop took to recover from a fault follows from when its sagas began and ended.
-A saga is late when it ends more than LATE_SECONDS after it was meant to start. The shop has
-recovered from a fault at the first moment, from the fault's end on, at which no more late sagas
-are under way than were late already when the fault began, and for QUIET_SECONDS no further one
-begins. So while faults overlap, the later one's lateness counts for both.
+The recovery from a fault is computed from the times of the sagas. A saga is late when it ends more
+than LATE_SECONDS after its intended start. The shop has recovered at the first moment, from the
+fault's end on, at which no more late sagas are in flight than were late when the fault began, and
+no further late one begins for QUIET_SECONDS. So while faults overlap, the later one's lateness
+counts for both.
 """
 
 import math
@@ -28,14 +27,14 @@ SHOWN = 20
 
 
 class Lasted(NamedTuple):
-    """A saga from when it was meant to start to its end; infinite where it has none."""
+    """A saga from its intended start to its end; infinite if it has not ended."""
 
     started_at: float
     ended_at: float
 
 
 class Lateness:
-    """How many late sagas were under way at each moment."""
+    """The number of late sagas in flight at each moment."""
 
     def __init__(self, *, sagas: Iterable[Lasted]) -> None:
         late = [saga for saga in sagas if saga.ended_at - saga.started_at > LATE_SECONDS]
@@ -52,12 +51,14 @@ class Lateness:
         return float("inf")
 
     def _under_way(self, at: float, *, begun_by: float) -> int:
-        """How many end after `at`, of those begun by then. Whatever ended by `at` is among those
-        begun by `at - LATE_SECONDS`, so a difference of counts is exact from there on."""
+        """The number of late sagas that had begun by then and end after `at`. A late saga that
+        ended by `at` began before `at - LATE_SECONDS`, so from there on the difference of counts is
+        exact.
+        """
         return bisect_right(self._starts, begun_by) - bisect_right(self._ends, at)
 
 
-def middle_and_longest(seconds: Sequence[float]) -> tuple[float, float]:
+def median_and_longest(seconds: Sequence[float]) -> tuple[float, float]:
     """The median (the upper one of two) and the longest. Raises IndexError for none."""
     ordered = sorted(seconds)
     return ordered[len(ordered) // 2], ordered[-1]
@@ -81,8 +82,9 @@ class SoakSettings:
 class Round:
     """One pattern's. `where`: the servers in words; `consumed`, `repeated`: messages; `drained_in`:
     seconds from the end of load and faults until every saga had ended, infinite if not in time;
-    `decided`: what people did of the decisions that they saw, and how often;
-    `ended_by_themselves`: what the stack said of processes that no fault had killed."""
+    `decided`: the number of each kind of decision; `ended_by_themselves`: the stack's reports of
+    processes that ended without a fault.
+    """
 
     pattern: str
     where: str
@@ -100,12 +102,12 @@ class Round:
 
     @property
     def statuses(self) -> Counter[str]:
-        """How many sagas ended how."""
+        """The number of sagas by status."""
         return Counter(saga.status for saga in self.accepted)
 
     @property
     def lasted(self) -> list[Lasted]:
-        """Every saga that was asked for, from when it was meant to start to its end."""
+        """Every saga that was requested, from its intended start to its end."""
         ends = {saga.key: saga.ended_at for saga in self.accepted}
         return [
             Lasted(request.intended_at, ends.get(request.wanted.key) or float("inf"))
@@ -124,7 +126,7 @@ class Round:
 
 
 def as_text(*, settings: SoakSettings, rounds: Sequence[Round]) -> str:
-    """Everything on one screen, the line that repeats it last."""
+    """The report; its last line repeats the soak."""
     parts = [_round(settings, round_) for round_ in rounds]
     return "\n\n".join([*parts, f"repeat it: {repeating(settings=settings)}"])
 
@@ -140,7 +142,7 @@ def repeating(*, settings: SoakSettings) -> str:
 
 
 def as_json(*, settings: SoakSettings, rounds: Sequence[Round]) -> dict[str, Any]:
-    """All figures; `recovered_in` and `seconds` in seconds, null where it never came."""
+    """All figures; `recovered_in` and `drained_in` in seconds, null for never."""
     return {
         "repeat": repeating(settings=settings),
         "saga": settings.saga.name,
@@ -194,12 +196,12 @@ def _round(settings: SoakSettings, round_: Round) -> str:
     lines = [
         f"{settings.saga.name}, {round_.pattern}: {settings.seconds:.0f} s at {settings.rate:g}/s"
         f"{stopped}, on {round_.where}",
-        f"  sagas       {len(round_.asked)} asked for, {len(round_.accepted)} accepted;"
+        f"  sagas       {len(round_.asked)} requested, {len(round_.accepted)} accepted;"
         f" {_repeated_requests(round_)} requests repeated",
         f"  ended       {_listed(round_.statuses)}",
         f"  drained     {_seconds(round_.drained_in)} after the last fault",
         f"  longest     accepted after {_seconds(longest['acceptance'])}, ended"
-        f" {_seconds(longest['end'])} after it was meant to start",
+        f" {_seconds(longest['end'])} after the intended start",
         f"  duplicates  {round_.repeated} of {round_.consumed} messages published again",
         *([f"  people      {_listed(round_.decided)}"] if round_.decided else []),
         *_faults(round_),
@@ -211,11 +213,11 @@ def _round(settings: SoakSettings, round_: Round) -> str:
 
 
 def _faults(round_: Round) -> list[str]:
-    """A line a kind: how many, and how long after its end the shop had recovered."""
-    lines = ["  faults      made  recovered in (middle, longest)"]
+    """A line for each kind: the number of faults, and the times to recovery."""
+    lines = ["  faults      made  recovered in (median, longest)"]
     for kind, found in sorted(round_.recoveries().items()):
-        middle, longest = middle_and_longest(found)
-        lines.append(f"    {kind.value:8} {len(found):6}  {_seconds(middle)}, {_seconds(longest)}")
+        median, longest = median_and_longest(found)
+        lines.append(f"    {kind.value:8} {len(found):6}  {_seconds(median)}, {_seconds(longest)}")
     missed = [f"    {made.fault}: {made.note}" for made in round_.made if not made.is_made]
     return [*lines, *missed]
 
@@ -230,7 +232,7 @@ def _memory(round_: Round) -> list[str]:
 
 def _verdict(round_: Round) -> list[str]:
     if not round_.breaches:
-        return ["  right: nothing lost, nothing doubled, all ended; the audit is clean"]
+        return ["  right: nothing lost, nothing duplicated, all ended; the audit is clean"]
     shown = [f"  WRONG: {what}" for what in round_.breaches[:SHOWN]]
     more = len(round_.breaches) - len(shown)
     return [*shown, *([f"  WRONG: and {more} more"] if more else [])]

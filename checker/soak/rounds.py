@@ -32,7 +32,7 @@ from stack.local import LocalStack
 
 DUPLICATE_SHARE = 0.02
 WAITING = 3
-"""Every third shopper waits to be told how it ended."""
+"""Every third shopper waits for the outcome."""
 MIX = Mix(declined=0.1, scarce=0.05)
 DRAIN_SECONDS = 60.0
 READY_SECONDS = 60.0
@@ -46,9 +46,9 @@ Say = Callable[[str], None]
 
 
 def soak(*, pattern: str, settings: SoakSettings, say: Say) -> Round:
-    """Everything, on a stack of its own, of which only the logs of a wrong one are kept.
+    """Runs a round on a separate stack, whose logs are kept if there is a breach.
 
-    Ctrl-C ends load and faults early; drain, audit and checks follow all the same.
+    Ctrl-C ends load and faults early; drain, audit and checks still follow.
     Raises StackError, NotSupplied; KeyboardInterrupt before the load has started.
     """
     services = (*needed_by(settings.saga), *COORDINATORS)
@@ -92,7 +92,7 @@ def soak(*, pattern: str, settings: SoakSettings, say: Say) -> Round:
 
 
 def _note_crash(line: str, services: Sequence[str], crashes: list[str]) -> None:
-    """Keeps what the stack says of a service's process that ended without being killed."""
+    """Keeps the stack's report of a service's process that ended without being killed."""
     process, _, rest = line.partition(" ")
     known = plan.processes_among(services=services)
     if process in known and rest.startswith("ended with exit code"):
@@ -160,7 +160,7 @@ class _Soaking:
         )
 
     def _wanted(self) -> list[PlannedRequest]:
-        """The sagas to come, with what they need there already. Raises NotSupplied."""
+        """The requests to come; their carts and stock are made already. Raises NotSupplied."""
         seed = random.Random(f"{self._settings.seed} {self._pattern}").randrange(2**31)  # noqa: S311 -- to repeat, no secret
         window = Window(
             number=1,
@@ -195,7 +195,7 @@ class _Soaking:
         ]
 
     def _load(self) -> None:
-        """Load and faults at once, until their time is over or Ctrl-C is pressed."""
+        """Runs load and faults together, until their time is over or Ctrl-C is pressed."""
         self._watch.start()
         self._echo.start()
         self._people.start()
@@ -204,7 +204,7 @@ class _Soaking:
             self._injector.start(faults=self._faults)
             self._tell_progress(until=time.monotonic() + self._settings.seconds)
         except KeyboardInterrupt:
-            self._say("stopped early; what has begun is brought to its end")
+            self._say("stopped early; sagas in flight are brought to their end")
             self._is_interrupted = True
         self._shoppers.close_the_doors()
         self._injector.finish()
@@ -220,13 +220,13 @@ class _Soaking:
         seen, last = self._watch.progress, self._injector.last
         ago = f"; {last.fault} {time.time() - last.ended_at:.0f} s ago" if last else ""
         return (
-            f"{self._pattern}: {left:.0f} s left; {len(self._shoppers.asked)} asked,"
+            f"{self._pattern}: {left:.0f} s left; {len(self._shoppers.asked)} requested,"
             f" {seen.accepted} accepted, {seen.ended} ended"
             f" (the oldest open one: {seen.oldest:.1f} s){ago}"
         )
 
     def _drain(self) -> float:
-        """Waits until every saga is accepted and has ended; when that was, infinite if not."""
+        """Waits until every saga is accepted and has ended; returns the time, infinite if never."""
         deadline = time.monotonic() + DRAIN_SECONDS
         told_at = time.monotonic()
         while (now := time.monotonic()) < deadline:
@@ -270,7 +270,7 @@ class _Soaking:
 
 
 def _of_audit(audit: Audit) -> list[str]:
-    """Its breaches, a sentence each; whatever it said where it could not be made."""
+    """Its breaches, a sentence each; or its output, if it could not be made."""
     if audit.is_clean:
         return []
     try:

@@ -1,9 +1,9 @@
-"""The load: each saga is asked for at its time, and again under its key until it is accepted; and
-people decide what steps wait for: yes, no, or they let it pass.
+"""The load: each saga is requested at its time, and again under its key until it is accepted; and
+people decide steps that wait: with yes, with no, or not at all.
 
-Open loop: when a saga is meant to start depends on nothing that the shop does. What somebody
-decides follows from the saga's id; again and again, as long as it stays open, so a verdict whose
-answer was lost is given once more.
+Open loop: the intended start of a saga does not depend on the shop. A decision follows from the
+saga's id, and is given again as long as the step is open, so that a verdict whose answer was lost
+is repeated.
 """
 
 import heapq
@@ -23,7 +23,7 @@ from contracts.saga import CUSTOMER, Saga
 
 BEGUN, ENDED = (201, 202), 200
 FAULTS = range(500, 600)
-"""Answers after which a shopper asks again; also after none at all."""
+"""Statuses after which a shopper repeats the request; also after no answer."""
 THREADS = 48
 CONNECT_SECONDS, ANSWER_SECONDS, WAIT_SECONDS = 2.0, 5.0, 3
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
@@ -31,8 +31,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRequest:
-    """A saga to ask for, `at` seconds after the start. `is_repeated`: also once accepted.
-    `waits`: its shopper prefers to be told how it ended.
+    """A saga to request, `at` seconds after the start. `is_repeated`: once more after it was
+    accepted. `waits`: the shopper waits for the outcome.
     """
 
     at: float
@@ -45,8 +45,9 @@ class PlannedRequest:
 
 @dataclass(kw_only=True)
 class SagaRequest:
-    """What became of it. Times are seconds since 1970, `accepted_at` 0 while it isn't;
-    `answers`: every different answer that was final (one, if all is well)."""
+    """A planned request that was sent. Times are seconds since 1970, `accepted_at` is 0 until then;
+    `answers`: every different final answer (one, if all is well).
+    """
 
     wanted: PlannedRequest
     intended_at: float
@@ -56,12 +57,12 @@ class SagaRequest:
 
 
 class Shoppers:
-    """Asks between `start` and `finish`, on threads of its own."""
+    """Sends requests between `start` and `finish`, on its own threads."""
 
     def __init__(self, *, url: str, wanted: Sequence[PlannedRequest]) -> None:
-        """`url`: its owner's door."""
+        """`url`: where the owner accepts the saga."""
         self.asked: list[SagaRequest] = []
-        """Those whose time has come."""
+        """The requests whose time has come."""
         self._url = url
         self._http = urllib3.PoolManager(
             maxsize=THREADS,
@@ -80,20 +81,20 @@ class Shoppers:
 
     @property
     def waiting(self) -> int:
-        """How many have come and are not accepted yet."""
+        """The number of sent requests that are not accepted yet."""
         return sum(not request.answers for request in list(self.asked))
 
     def start(self) -> None:
-        """Their times count from now."""
+        """The planned times count from now."""
         for thread in self._threads:
             thread.start()
 
     def close_the_doors(self) -> None:
-        """No further one comes; those who wait go on asking."""
+        """No new request is sent; unanswered ones are still repeated."""
         self._closing.set()
 
     def finish(self) -> None:
-        """None asks any more."""
+        """No request is sent any more."""
         self.close_the_doors()
         with self._changed:
             self._is_finished = True
@@ -124,7 +125,7 @@ class Shoppers:
                 self._push(time.monotonic() + again, number, asked)
 
     def _take(self) -> tuple[int, SagaRequest] | None:
-        """The next one that is due; None once all is finished."""
+        """The next request that is due; None once all is finished."""
         with self._changed:
             while not self._is_finished:
                 left = self._due[0][0] - time.monotonic() if self._due else None
@@ -134,7 +135,7 @@ class Shoppers:
         return None
 
     def _ask(self, asked: SagaRequest) -> float | None:
-        """Asks once; the seconds until it asks again, or None where it needn't."""
+        """Sends a request once; returns the seconds until it is sent again, or None."""
         asked.attempts += 1
         answer = self._post(asked.wanted)
         if answer is None:
@@ -148,7 +149,7 @@ class Shoppers:
         return 0.0 if is_first and asked.wanted.is_repeated else None
 
     def _post(self, wanted: PlannedRequest) -> str | None:
-        """The saga's id, or an answer that should not be; None where it is in doubt."""
+        """The saga's id, or a wrong answer in words; None if the request is in doubt."""
         headers = {"Content-Type": "application/json", "Idempotency-Key": wanted.key}
         if wanted.token:
             headers["Authorization"] = f"Bearer {wanted.token}"
@@ -168,12 +169,12 @@ class Shoppers:
 YES, NO, PASS = "yes", "no", "let pass"
 SHARES = {YES: 0.7, NO: 0.15, PASS: 0.15}
 DECIDE_SECONDS = 4.0
-"""Those that are let pass are overdue after so long, in a soak."""
+"""A decision that is not made is overdue after this time, in a soak."""
 LOOK_SECONDS = 0.2
 MOST = 200
-"""Decisions of a service in one look."""
+"""Decisions read from a service at once."""
 _KNOWN = (200, 409)
-"""It was taken; or another verdict, or its time, was first."""
+"""The verdict was taken; or another verdict, or the deadline, came first."""
 
 
 def patience(*, saga: Saga) -> dict[str, str]:
@@ -185,12 +186,12 @@ def patience(*, saga: Saga) -> dict[str, str]:
 
 
 class People:
-    """Decide between `start` and `finish`, on a thread of their own."""
+    """Decide between `start` and `finish`, on their own thread."""
 
     def __init__(self, *, saga: Saga, urls: Mapping[str, str], passes: Passes) -> None:
-        """`passes`: with what they show who they are."""
+        """`passes`: their tokens."""
         self.given: dict[tuple[str, str], str] = {}
-        """What was done of each decision that was seen, by saga and step."""
+        """The verdict on each decision, or PASS, by saga and step."""
         self._inboxes = sorted({urls[step.service] for step in saga.steps if step.decided_by})
         self._http = urllib3.PoolManager(retries=False, timeout=5.0)
         self._passes = passes
@@ -212,7 +213,7 @@ class People:
                     self._decide(decision)
 
     def _open(self, url: str) -> list[dict[str, Any]]:
-        """The open decisions there, the newest first; none where there is no answer."""
+        """The open decisions there, the newest first; none if there is no answer."""
         try:
             answer = self._http.request(
                 "GET", f"{url}/decisions?status=open&page_size={MOST}", headers=self._who()
@@ -246,7 +247,7 @@ class People:
             self.given[key] = word
 
     def _who(self, asked: Mapping[str, Any] | None = None) -> dict[str, str]:
-        """Who runs the shop; of what is a customer's to decide, that customer."""
+        """The token of an operator, or of the customer for a customer's decision."""
         if asked and asked["decided_by"] == CUSTOMER:
             return self._passes.person(asked["command"]["user_id"], SHOP)
         return self._passes.person("soak", OPS_READ, OPS_ACT)

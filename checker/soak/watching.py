@@ -1,7 +1,7 @@
-"""What is seen of a soak from outside: how far the sagas are, memory, and what shoppers were told.
+"""A soak seen from outside: the progress of the sagas, memory, and the answers to shoppers.
 
-The last is what a soak alone knows, held against what the owner's table has; everything else about
-the sagas is the audit's.
+The answers, which only the soak knows, are compared with the owner's table; everything else about
+the sagas is checked by the audit.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from loadtests.measuring.outcomes import OwnerProgress, progress_of
 from loadtests.shop import accepted_table
 
 Read = Callable[[str, str], list[tuple[Any, ...]]]
-"""Gives the rows of a statement in a service's database: `read(service, statement)`."""
+"""Returns the rows of a statement in a service's database: `read(service, statement)`."""
 Answers = Mapping[str, Sequence[str]]
 """By idempotency key: each different final answer that the shopper got."""
 
@@ -30,7 +30,7 @@ _LOOKS_A_WEIGHING = 5
 
 @dataclass(kw_only=True)
 class MemoryUse:
-    """Megabytes of a process with those below it: at the beginning, at most, at the end."""
+    """Megabytes of a process and its children: at the beginning, at most, at the end."""
 
     begin: float
     most: float
@@ -38,15 +38,15 @@ class MemoryUse:
 
 
 class Watch:
-    """Looks every second, on a thread of its own, between `start` and `finish`.
+    """Looks every second, on its own thread, between `start` and `finish`.
 
-    While the database is down or paused, `progress` is what was seen last.
+    While the database is down or paused, `progress` is that of the last look.
     """
 
     def __init__(
         self, *, read: Read, saga: Saga, processes: Callable[[], Mapping[str, int]]
     ) -> None:
-        """`saga`: whose owner's table is looked at."""
+        """`saga`: its owner's table is read."""
         self.progress = OwnerProgress(accepted=0, ended=0, oldest=0.0)
         self.memory: dict[str, MemoryUse] = {}
         self._read, self._processes = read, processes
@@ -63,12 +63,12 @@ class Watch:
         self._thread.join()
 
     def look(self) -> OwnerProgress:
-        """As it is now. Raises psycopg.Error."""
+        """The progress now. Raises psycopg.Error."""
         self.progress = progress_of(owner=self._owner, read=self._read)
         return self.progress
 
     def weigh(self) -> None:
-        """Notes the memory of every process that runs now."""
+        """Records the memory of every running process."""
         for name, pid in self._processes().items():
             with contextlib.suppress(psutil.Error):  # it was killed meanwhile
                 now = megabytes(pid=pid)
@@ -78,7 +78,7 @@ class Watch:
     def _run(self) -> None:
         looks = 0
         while not self._stop.wait(LOOK_SECONDS):
-            with contextlib.suppress(psycopg.Error):  # the database is away: one of the faults
+            with contextlib.suppress(psycopg.Error):  # the database is down: one of the faults
                 self.look()
             looks += 1
             if looks % _LOOKS_A_WEIGHING == 0:
@@ -86,9 +86,9 @@ class Watch:
 
 
 def megabytes(*, pid: int) -> float:
-    """Of a process and those below it; what they share is counted once (PSS, see proc(5)).
+    """Of a process and its children; shared memory is counted once (PSS, see proc(5)).
 
-    Raises psutil.NoSuchProcess where it has ended.
+    Raises psutil.NoSuchProcess if it has ended.
     """
     root = psutil.Process(pid)
     total = root.memory_full_info().pss
@@ -99,7 +99,7 @@ def megabytes(*, pid: int) -> float:
 
 
 class WatchedSaga(NamedTuple):
-    """A saga, as its owner has it. Times in seconds since 1970."""
+    """A saga's row at its owner. Times in seconds since 1970."""
 
     saga_id: str
     key: str
@@ -109,7 +109,7 @@ class WatchedSaga(NamedTuple):
 
 
 def read_accepted(*, read: Read, saga: Saga) -> list[WatchedSaga]:
-    """All of them, as they are now."""
+    """All accepted sagas of that name."""
     keys = apps.get_model(saga.owner, "IdempotencyKey")._meta.db_table
     statement = f"""
         SELECT saga_id,
@@ -123,7 +123,7 @@ def read_accepted(*, read: Read, saga: Saga) -> list[WatchedSaga]:
 
 
 def reader(*, databases: Mapping[str, str]) -> Read:
-    """Reads each statement on a connection of its own. What it gives raises psycopg.Error."""
+    """Reads each statement on a new connection. The result raises psycopg.Error."""
 
     def read(service: str, statement: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(databases[service], connect_timeout=5) as connection:
@@ -133,21 +133,21 @@ def reader(*, databases: Mapping[str, str]) -> Read:
 
 
 def breaches(*, accepted: Sequence[WatchedSaga], answers: Answers) -> Iterator[str]:
-    """What is wrong with what shoppers were told, a sentence each: each was told of one saga, and
-    finds it under the key; and no saga is there that was not asked for.
+    """Breaches, a sentence each: a shopper got no answer, several, or a wrong one; or there is a
+    saga that was not requested.
 
-    That a key has one saga is the audit's to say.
+    That a key has only one saga is checked by the audit.
     """
     keys = {saga.saga_id: saga.key for saga in accepted}
-    for key, told in answers.items():
-        if not told:
-            yield f"what was asked for under key {key} was never accepted"
-        elif len(told) > 1:
-            yield f"the shopper under key {key} was given several answers: {', '.join(told)}"
-        elif told[0] not in keys:
-            yield f"the shopper under key {key} was answered {told[0]}, which no table has"
-        elif keys[told[0]] != key:
-            yield f"saga {told[0]} was told under key {key}, and is kept under {keys[told[0]]}"
+    for key, found in answers.items():
+        if not found:
+            yield f"the request under key {key} was never accepted"
+        elif len(found) > 1:
+            yield f"the shopper under key {key} got several answers: {', '.join(found)}"
+        elif found[0] not in keys:
+            yield f"the shopper under key {key} was answered {found[0]}, which no table has"
+        elif keys[found[0]] != key:
+            yield f"saga {found[0]} was returned under key {key}, and stored under {keys[found[0]]}"
     for key, count in Counter(keys.values()).items():
         if key not in answers:
             yield f"{count} sagas are under key {key!r}, which no shopper used"

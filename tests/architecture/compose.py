@@ -20,18 +20,18 @@ _PLACEHOLDER = re.compile(r"\$\{(?P<name>\w+)(?::(?P<kind>[-?])(?P<rest>[^}]*))?
 
 @cache
 def read(path: Path = FILE) -> dict[str, Any]:
-    """The file with its anchors resolved, placeholders as they stand."""
+    """The file with its anchors resolved, and its placeholders unchanged."""
     found: dict[str, Any] = YAML(typ="safe").load(path)
     return found
 
 
 def services() -> dict[str, dict[str, Any]]:
-    """By name, as they stand."""
+    """By name, with placeholders unchanged."""
     return dict(read()["services"])
 
 
 def resolved(text: str, *, environment: Mapping[str, str]) -> str:
-    """With its placeholders filled in. Raises KeyError for a required one that is not given."""
+    """With its placeholders filled in. Raises KeyError for a missing required variable."""
 
     def fill(match: re.Match[str]) -> str:
         given = environment.get(match["name"], "")
@@ -67,6 +67,6 @@ def placeholders() -> dict[str, set[str]]:
 
 
 def example(path: Path = EXAMPLE) -> dict[str, str]:
-    """The variables of .env.example, or of such a file, and their values."""
+    """The variables of .env.example, or of a similar file, and their values."""
     lines = [line for line in path.read_text().splitlines() if re.match(r"\w+=", line)]
     return {name: value for name, _, value in (line.partition("=") for line in lines)}

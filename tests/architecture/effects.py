@@ -1,12 +1,11 @@
-"""What outlasts a process (commits, publishes, acks, calls), read from the code, and the points
-around it.
+"""Lasting effects (commits, publishes, acks, calls), read from the code, and the failpoints around
+them.
 
-The rule: in a function that has points, points and effects alternate, and it begins and ends with
-a point; a call of another function that has points is no substitute for one. A function with
-effects and without points passes them on to those that call it, so in the end each effect lies
-between two points. A statement inside `with transaction.atomic(...)` is no effect; the end of the
-block is. A reply that follows a commit has that commit's point before it, and after a reply
-nothing is done any more.
+The rule: in a function with points, points and effects alternate, and it begins and ends with a
+point; a call of another function with points does not replace one. A function with effects and
+without points passes them on to its callers, so in the end each effect lies between two points. A
+statement inside `with transaction.atomic(...)` is no effect; the end of the block is. A reply that
+follows a commit has the commit's point before it, and nothing is done after a reply.
 """
 
 import ast
@@ -21,7 +20,7 @@ from tests.architecture.tree import OPTIONAL, ROOT, SERVICES, parsed
 
 SHOP = ("participant", "messaging", "httpapi", "coordination", *SERVICES, *OPTIONAL)
 LEFT_OUT = re.compile(r"/(admin|models|apps|migrations|management|brokers)\b")
-"""Tables, the admin (a person sees what became of it), commands by hand, the broker's adapters."""
+"""Tables, the admin (whose users see the result), commands by hand, the broker's adapters."""
 
 LEAVES_THE_PROCESS = {"publish", "ack", "give_back", "urlopen", "request"}
 """Methods of brokers, subscriptions and HTTP pools."""
@@ -33,7 +32,7 @@ _SAVES_A_QUERY = {"update", "delete"}
 
 
 class Mark(NamedTuple):
-    """Something in a function that matters here, where it stands."""
+    """A point or an effect in a function, with its place."""
 
     line: int
     column: int
@@ -60,7 +59,7 @@ class Body:
 def shop_modules(root: Path = ROOT) -> dict[str, Path]:
     """The shop's files by dotted name."""
     found = {}
-    for path in sorted(one for package in SHOP for one in (root / package).rglob("*.py")):
+    for path in sorted(file for package in SHOP for file in (root / package).rglob("*.py")):
         name = path.relative_to(root).as_posix()
         if not LEFT_OUT.search(f"/{name.removesuffix('.py')}"):
             found[name.removesuffix(".py").replace("/", ".")] = path
@@ -68,9 +67,8 @@ def shop_modules(root: Path = ROOT) -> dict[str, Path]:
 
 
 def uncovered(modules: dict[str, Path], *, excused: Collection[str]) -> dict[str, str]:
-    """By function (`module.Class.function`): what is wrong with its effects.
-
-    `excused`: functions whose effects need no points.
+    """By function (`module.Class.function`): the errors in its effects. `excused`: functions whose
+    effects need no points.
     """
     bodies = {body.key: body for name, path in modules.items() for body in _bodies(name, path)}
     leaking = _leaking({key: body for key, body in bodies.items() if key not in excused})
@@ -147,8 +145,8 @@ def _read_all(module: str, tree: ast.Module) -> Iterator[Body]:
         owner = f"{module}.{path.rpartition('.')[0]}"
         own = {f"self.{key.rpartition('.')[2]}": key for key in _defined(tree, module, owner)}
         known = names._replace(functions=names.functions | own)
-        for one in node.body:
-            _read(one, known, body, in_transaction=node.name in executed)
+        for statement in node.body:
+            _read(statement, known, body, in_transaction=node.name in executed)
         yield body
 
 
@@ -164,26 +162,26 @@ def _functions(node: ast.AST, path: str) -> Iterator[tuple[str, ast.FunctionDef]
 
 
 def _executed(tree: ast.Module) -> set[str]:
-    """What runs in the transaction of `execute` or of a decision, and nowhere else: operations,
-    what follows from a verdict, and what a door adds.
+    """Code that runs only in the transaction of `execute` or of a decision: operations, the
+    functions of decisions, and the additions of a door.
     """
     added = {
-        ast.unparse(one.value).removeprefix("self.")
-        for one in ast.walk(tree)
-        if isinstance(one, ast.keyword) and one.arg in ("in_same_transaction", "decide")
+        ast.unparse(keyword.value).removeprefix("self.")
+        for keyword in ast.walk(tree)
+        if isinstance(keyword, ast.keyword) and keyword.arg in ("in_same_transaction", "decide")
     }
     return added | {node.name for _, node in _functions(tree, "") if _is_operation(node)}
 
 
 def _is_operation(node: ast.FunctionDef) -> bool:
     return any(
-        isinstance(one, ast.Call) and ast.unparse(one.func) in ("does", "undoes")
-        for one in node.decorator_list
+        isinstance(decorator, ast.Call) and ast.unparse(decorator.func) in ("does", "undoes")
+        for decorator in node.decorator_list
     )
 
 
 class _Names(NamedTuple):
-    """What names mean in a module: functions of the shop, and constants with SQL that writes."""
+    """The meaning of names in a module: functions of the shop, and constants with writing SQL."""
 
     functions: dict[str, str]
     writing: set[str]
@@ -196,8 +194,8 @@ def _names(module: str, tree: ast.Module) -> _Names:
     for node in ast.walk(tree):
         if not isinstance(node, ast.ImportFrom) or not node.module:
             continue
-        for one in node.names:
-            alias, imported = one.asname or one.name, f"{node.module}.{one.name}"
+        for item in node.names:
+            alias, imported = item.asname or item.name, f"{node.module}.{item.name}"
             if imported in modules:
                 there = parsed(modules[imported])
                 defined = _defined(there, imported, imported)
@@ -211,7 +209,7 @@ def _names(module: str, tree: ast.Module) -> _Names:
 
 
 def _defined(tree: ast.Module, module: str, owner: str = "") -> set[str]:
-    """The keys of what is defined right inside the owner, a class or the module itself."""
+    """The keys of the definitions directly inside the owner, a class or the module itself."""
     keys = {f"{module}.{path}" for path, _ in _functions(tree, "")}
     return {key for key in keys if key.rpartition(".")[0] == (owner or module)}
 
@@ -227,12 +225,12 @@ def _writing_constants(tree: ast.Module) -> set[str]:
 
 
 def _text(node: ast.AST) -> str:
-    """All that stands in the strings of an expression, with `x` for what is put in."""
+    """The text of all strings of an expression, with `x` for interpolated values."""
     if isinstance(node, ast.FormattedValue):
         return "x"
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else ""
-    return "".join(_text(one) for one in ast.iter_child_nodes(node))
+    return "".join(_text(child) for child in ast.iter_child_nodes(node))
 
 
 def _read(node: ast.AST, names: _Names, body: Body, *, in_transaction: bool) -> None:

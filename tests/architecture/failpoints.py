@@ -28,7 +28,7 @@ def all_points() -> list[Point]:
 
 
 def doubled() -> list[str]:
-    """Names that stand in the code more than once."""
+    """Names that occur in the code more than once."""
     return [
         name for name, count in Counter(point.name for point in all_points()).items() if count > 1
     ]
@@ -44,7 +44,7 @@ def table() -> str:
 
 
 def documented() -> str:
-    """The table as it stands there."""
+    """The table of the document."""
     return _FIRST_ROW + DOCUMENT.read_text().partition(_FIRST_ROW)[2]
 
 

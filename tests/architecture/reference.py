@@ -57,7 +57,7 @@ def settings() -> list[Setting]:
 
 
 def variables() -> set[str]:
-    """What stands in the code as a name of one, and those that follow from the register."""
+    """Names of variables in the code, and those that follow from the register of services."""
     found = {
         node.value
         for path in (*modules(), ROOT / "manage.py")
@@ -71,11 +71,11 @@ def variables() -> set[str]:
 
 
 _INTERNAL = {"DUETO_ARRIVALS_FD"}
-"""Set by one process of ours for another."""
+"""Set by one of our processes for another."""
 
 
 def meanings() -> dict[str, str]:
-    """What .env.example says of each variable, in its order."""
+    """The description of each variable in .env.example, in its order."""
     told: dict[str, str] = {}
     comment: list[str] = []
     waiting: list[str] = []
@@ -97,33 +97,46 @@ def meanings() -> dict[str, str]:
 
 
 def _defaults() -> dict[str, str]:
-    """What the code takes where a variable is not set, else what .env.example shows."""
+    """The code's default for a variable, or the value in .env.example."""
     example = (ROOT / ".env.example").read_text()
     found = dict(re.findall(r"^([A-Z_]+)=(.+)$", example, flags=re.MULTILINE))
     for path in modules():
         for node in ast.walk(parsed(path)):
             if not (isinstance(node, ast.Call) and ast.unparse(node.func) == "os.environ.get"):
                 continue
-            values = [one.value for one in node.args if isinstance(one, ast.Constant)]
+            values = [
+                argument.value for argument in node.args if isinstance(argument, ast.Constant)
+            ]
             if len(values) == 2 and values[1]:
                 found[str(values[0])] = str(values[1])
     for name, meaning in meanings().items():
         if said := re.search(r"\(default: (\S+)\)", meaning):
             found[name] = said[1]
-    ports = {one.url_variable: f"http://127.0.0.1:{one.port}" for one in ALL if one.url_variable}
+    ports = {
+        service.url_variable: f"http://127.0.0.1:{service.port}"
+        for service in ALL
+        if service.url_variable
+    }
     return found | ports
 
 
 def settings_page() -> str:
     rows = (
-        (f"`{one.name}`", f"`{one.default}`" if one.default else "", one.unit, one.meaning)
-        for one in settings()
+        (
+            f"`{setting.name}`",
+            f"`{setting.default}`" if setting.default else "",
+            setting.unit,
+            setting.meaning,
+        )
+        for setting in settings()
     )
     return _table(("variable", "default", "unit", "meaning"), rows)
 
 
 def api_page() -> str:
-    """A table a service, and what all of them have: from their OpenAPI documents."""
+    """A table per service, and one of the paths that all services have: from their OpenAPI
+    documents.
+    """
     documented = import_module("tests.documented")  # it needs Django set up
     openapi = import_module("httpapi.openapi")
     found = {
@@ -198,7 +211,7 @@ def _targets() -> list[tuple[str, str]]:
 
 
 def _command(parser: ArgumentParser) -> str:
-    """What it does, its options, and those of its subcommands."""
+    """The command's description, its options, and those of its subcommands."""
     own = [
         action
         for action in parser._actions
@@ -212,7 +225,7 @@ def _command(parser: ArgumentParser) -> str:
 def _subcommands(parser: ArgumentParser) -> Iterator[str]:
     for action in parser._actions:
         if isinstance(action, _SubParsersAction):
-            told = {one.dest: one.help or "" for one in action._choices_actions}
+            told = {choice.dest: choice.help or "" for choice in action._choices_actions}
             for name, below in action.choices.items():
                 title = f"### {parser.prog.split()[-1]} {name}"
                 about = "" if below.description else f"{told.get(name, '')}\n\n"
@@ -255,7 +268,7 @@ def _table(head: tuple[str, ...], rows: Iterable[Iterable[str]]) -> str:
 
 
 def who_page() -> str:
-    """For whom each door is that is not everybody's."""
+    """The callers of each door that needs a token."""
     parts = []
     for service in ALL:
         urls = _urls_of(service.name) if service.has_tables else []
@@ -277,7 +290,7 @@ def _welcome(declared: Declared) -> tuple[str, str]:
 
 
 def capacity_page() -> str:
-    """What `manage.py capacity` computes."""
+    """The output of `manage.py capacity`."""
     model = import_module("loadtests.choosing.model")
     capacity, sizing = (import_module(f"loadtests.choosing.{it}") for it in ("capacity", "sizing"))
     fitted = model.Model(survey=model.source(named=model.SHIPPED).survey)
@@ -309,7 +322,7 @@ PAGES = {
 
 
 def expected(name: str) -> tuple[Path, str]:
-    """A page as it should be: its own introduction, and what follows from the code."""
+    """The expected page: its introduction, and the generated part."""
     path = (FOLDER / f"{name}.md").resolve()
     return path, path.read_text().partition(MARK)[0] + MARK + "\n" + PAGES[name]()
 

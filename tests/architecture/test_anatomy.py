@@ -1,5 +1,5 @@
-"""It is where one looks for it: the same file names in every participant, no drawer for leftovers,
-nothing too long to be read in one go.
+"""Code is where one expects it: the same file names in every participant, no catch-all modules, no
+file too long to read in one go.
 """
 
 import ast
@@ -23,7 +23,7 @@ ANATOMY = {
     *("serializers", "store", "urls", "views"),
 }
 DRAWERS = {"base", "common", "helper", "helpers", "manager", "misc", "shared", "util", "utils"}
-"""Names that say nothing: what lies there can't be found, and everything gets put there."""
+"""Names without meaning: such a module can't be found, and collects everything."""
 
 SPEAK_FOR_THEMSELVES = ("apps.py", "urls.py")
 """Django's own tables: their name is their purpose."""
@@ -31,7 +31,7 @@ SPEAK_FOR_THEMSELVES = ("apps.py", "urls.py")
 NINE_IN_TEN = 0.9
 SHORT_FUNCTION, SHORT_MODULE = 30, 320
 LONGEST_MODULE = 520
-"""All SQL of the orchestrator's hot path, in one place."""
+"""All SQL of the orchestrator's hot path is in one place."""
 
 
 @pytest.mark.parametrize("participant", PARTICIPANTS)
@@ -45,7 +45,7 @@ def test_no_module_is_a_drawer_for_leftovers() -> None:
     assert not [str(path) for path in ours if DRAWERS & {*path.parts, path.stem.lower()}]
 
 
-def test_every_module_says_what_it_is_for() -> None:
+def test_every_module_has_a_docstring() -> None:
     silent = [
         name_of(path)
         for path in modules()
@@ -71,7 +71,7 @@ def test_nine_modules_in_ten_are_short(record_property) -> None:
 
 
 def _check_short(lengths: dict[str, int], limit: int) -> str:
-    """What was measured; fails when fewer than nine in ten are below the limit."""
+    """Fails if fewer than nine in ten are below the limit."""
     share = sum(length < limit for length in lengths.values()) / len(lengths)
     median = sorted(lengths.values())[len(lengths) // 2]
     measured = f"{len(lengths)}, median {median} lines, {share:.1%} under {limit}"

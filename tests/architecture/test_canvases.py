@@ -1,5 +1,5 @@
-"""What is registered is what the sagas' pages ask for, and the canvas at the top of each service
-says what is really so.
+"""The services register what the sagas' definitions require, and the canvas at the top of each
+service is true.
 """
 
 import ast
@@ -27,34 +27,36 @@ HEADINGS = (
     "Publishes",
 )
 NAMED = ("Reacts to", "Answers", "Publishes")
-"""Those that name events."""
+"""The headings whose lines name events."""
 
-PAGES = ("catalogue/", "loadtests/audit/sagas.py")
-"""Where a saga is told of, beside documents and tests."""
-ONE_PAGE = "shipment"
-"""A saga of services that were there: nobody else knows of it."""
+DEFINITIONS = ("catalogue/", "loadtests/audit/sagas.py")
+"""Where a saga may be named, beside documents and tests."""
+ONLY_DEFINED = "shipment"
+"""A saga of existing services: no other code names it."""
 
 
 @pytest.mark.parametrize("service", PARTICIPANTS)
-def test_service_reacts_and_answers_as_the_pages_say(service: str) -> None:
+def test_service_reacts_and_answers_as_the_definitions_say(service: str) -> None:
     registered = _reactions(service)
-    reacting = [one for one in registered if isinstance(one, EventHandler)]
-    answering = [one for one in registered if isinstance(one, CommandHandler)]
-    assert [one.row for one in reacting] == list(projection.of_service(service))
-    assert [one.row for one in answering] == list(projection.asked_of(service))
-    others = [one for one in registered if one not in [*reacting, *answering]]
-    sagas = [name for name, page in SAGAS.items() if service in projection.services_of(page)]
+    reacting = [reaction for reaction in registered if isinstance(reaction, EventHandler)]
+    answering = [reaction for reaction in registered if isinstance(reaction, CommandHandler)]
+    assert [reaction.row for reaction in reacting] == list(projection.of_service(service))
+    assert [reaction.row for reaction in answering] == list(projection.asked_of(service))
+    others = [reaction for reaction in registered if reaction not in [*reacting, *answering]]
+    sagas = [name for name, saga in SAGAS.items() if service in projection.services_of(saga)]
     appeals = [(saga, kind) for saga in sagas for kind in (RedriveHandler, SkipHandler)]
-    assert [(one.saga, type(one)) for one in others] == appeals, "and nothing beside them"
-    for one in reacting:
-        _check_operation(one, one.row.step.operation, one.row.direction)
-    for one in answering:
-        _check_operation(one, one.row.step.operation, one.row.direction)
+    assert [(reaction.saga, type(reaction)) for reaction in others] == appeals, (
+        "and nothing beside them"
+    )
+    for reaction in reacting:
+        _check_operation(reaction, reaction.row.step.operation, reaction.row.direction)
+    for reaction in answering:
+        _check_operation(reaction, reaction.row.step.operation, reaction.row.direction)
 
 
 @pytest.mark.parametrize("service", COORDINATORS)
 def test_coordinator_reacts_to_no_event_of_a_participants_own(service: str) -> None:
-    """It has no step: nothing that it hears makes it do business."""
+    """It has no step: no event makes it do business."""
     assert not [
         reaction
         for reaction in _reactions(service)
@@ -73,7 +75,7 @@ def test_canvas_has_its_headings(service: str) -> None:
 
 
 @pytest.mark.parametrize("service", PARTICIPANTS)
-def test_events_that_a_canvas_names_are_all_that_its_sagas_ask_for(service: str) -> None:
+def test_events_that_a_canvas_names_are_those_of_its_sagas(service: str) -> None:
     rows = list(projection.of_service(service))
     said = {name for row in rows for name in (row.emits, row.emits_on_refusal) if name}
     said |= {saga.steps[0].done for saga in SAGAS.values() if saga.owner == service}
@@ -84,7 +86,7 @@ def test_events_that_a_canvas_names_are_all_that_its_sagas_ask_for(service: str)
     }
     named = {one: _events(text) for one, text in _canvas(service).items() if one in NAMED}
     assert {one: sorted(events) for one, events in named.items()} == {
-        one: sorted(real[one]) for one in named
+        heading: sorted(real[heading]) for heading in named
     }
 
 
@@ -92,32 +94,34 @@ def test_events_that_a_canvas_names_are_all_that_its_sagas_ask_for(service: str)
 def test_events_that_a_coordinators_canvas_names_are_of_some_saga(service: str) -> None:
     known = {event for saga in SAGAS for event in projection.events(saga)}
     known |= {projection.STEP_PARKED}
-    named = {event for one in NAMED for event in _events(_canvas(service).get(one, ""))}
+    named = {event for heading in NAMED for event in _events(_canvas(service).get(heading, ""))}
     assert named <= known
 
 
-def test_saga_of_services_that_exist_is_a_page_and_nothing_else() -> None:
-    """Its steps are of other sagas' operations, and its names stand in no code but its page, the
-    audit's rule for it, and its owner's door.
+def test_saga_of_existing_services_is_a_definition_and_nothing_else() -> None:
+    """Its steps use other sagas' operations; its name is in no code but its definition, its audit
+    rule, and its owner.
     """
-    saga = SAGAS[ONE_PAGE]
-    others = {step.operation for name in SAGAS if name != ONE_PAGE for step in SAGAS[name].steps}
+    saga = SAGAS[ONLY_DEFINED]
+    others = {
+        step.operation for name in SAGAS if name != ONLY_DEFINED for step in SAGAS[name].steps
+    }
     assert {step.operation for step in saga.steps} <= others
-    words = re.compile(rf"\b{ONE_PAGE}\b", re.IGNORECASE)
+    words = re.compile(rf"\b{ONLY_DEFINED}\b", re.IGNORECASE)
     knowing = {
         name_of(path)
         for path in modules()
         if words.search(_code(path))
-        if not name_of(path).startswith((*PAGES, f"{saga.owner}/"))
+        if not name_of(path).startswith((*DEFINITIONS, f"{saga.owner}/"))
     }
     assert not knowing
 
 
 @pytest.mark.parametrize("name", SAGAS)
 def test_no_code_of_the_shop_names_a_step_or_an_event_of_a_saga(name: str) -> None:
-    """Only its page does, and who takes part or measures it."""
+    """Only its definition, its participants and the load tests name them."""
     saga = SAGAS[name]
-    allowed = (*PAGES, *(f"{service}/" for service in projection.services_of(saga)))
+    allowed = (*DEFINITIONS, *(f"{service}/" for service in projection.services_of(saga)))
     names = {*(step.name for step in saga.steps), *projection.events(name)}
     words = re.compile("|".join(rf"[\"']{re.escape(name)}[\"']" for name in sorted(names)))
     shop = ("messaging", "participant", "httpapi", "coordination", *COORDINATORS, "stack", "config")
@@ -131,11 +135,11 @@ def test_no_code_of_the_shop_names_a_step_or_an_event_of_a_saga(name: str) -> No
 
 
 def _code(path: Path) -> str:
-    """What is executed: without comments and docstrings, which may well take it for an example."""
+    """The code without comments and docstrings, which may use the saga as an example."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            kept = [one for one in node.body if not _is_text(one)]
+            kept = [statement for statement in node.body if not _is_text(statement)]
             node.body = kept or [ast.Pass()]
     return ast.unparse(tree)
 
@@ -144,13 +148,13 @@ def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _check_operation(one: EventHandler | CommandHandler, name: str, direction: object) -> None:
-    found = one.operation
+def _check_operation(reaction: EventHandler | CommandHandler, name: str, direction: object) -> None:
+    found = reaction.operation
     assert (f"{found.service}.{found.action}", found.direction) == (name, direction)
 
 
 def _canvas(service: str) -> dict[str, str]:
-    """What stands behind each heading of a service's docstring."""
+    """The text of each heading of a service's docstring."""
     text = import_module(service).__doc__ or ""
     heading = rf"^({'|'.join(HEADINGS)})\s"
     pieces = re.split(heading, text, flags=re.MULTILINE)[1:]

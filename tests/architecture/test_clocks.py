@@ -27,8 +27,9 @@ ALLOWED = {
     "saga_orchestrator/messages.py": "occurred_at of a request: the speaker's word",
     "saga_temporal/worker.py": "since when Temporal has been away: for the lights",
 }
-"""Files that may ask the host what time it is, and what for. `time.monotonic` compares a process
-with itself and needs no leave."""
+"""Files that may read the host's clock, and their reasons. `time.monotonic` compares times of one
+process, and is always allowed.
+"""
 _CLOCKS = {
     ("datetime", "now"),
     ("datetime", "utcnow"),

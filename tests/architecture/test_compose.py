@@ -33,9 +33,9 @@ from tests.architecture.tree import ROOT
 ANYWHERE = "0.0.0.0"  # noqa: S104 -- inside a container, whose ports are published on loopback
 SERVERS, TASKS = {"edge", "db", "rabbitmq"}, {"migrate", "topology", "locust"}
 OBSERVERS = {"jaeger", "prometheus", "grafana"}
-WITH_WORKER = [one for one in ALL if one.has_worker]
+WITH_WORKER = [service for service in ALL if service.has_worker]
 GIVEN = {name: f"made-up-{name.lower()}" for name, value in compose.example().items() if not value}
-"""What a user sets: the variables that .env.example leaves empty."""
+"""The variables that .env.example leaves empty, for the user to set."""
 
 PUBLIC = {"DUETO_JWKS": "public/people.json", "DUETO_SERVICE_KEYS": "public/services.json"}
 """By variable, the files in the folder of keys that everybody reads."""
@@ -54,11 +54,13 @@ def _worker(service: Service) -> str:
 
 
 def _urls() -> dict[str, str]:
-    return {one.name: f"http://{_web(one)}:{one.port}" for one in ALL}
+    return {service.name: f"http://{_web(service)}:{service.port}" for service in ALL}
 
 
-PROCESSES = {_web(one): one for one in ALL} | {_worker(one): one for one in WITH_WORKER}
-"""The service of each container that runs one."""
+PROCESSES = {_web(service): service for service in ALL} | {
+    _worker(service): service for service in WITH_WORKER
+}
+"""The service of each container that runs a service."""
 
 
 def test_every_process_has_its_container_and_no_other_is_there() -> None:
@@ -85,7 +87,7 @@ def test_migrate_runs_what_the_local_stack_runs_first() -> None:
 @pytest.mark.parametrize("name", PROCESSES)
 def test_process_has_the_variables_of_the_local_stack(name: str) -> None:
     service, found = PROCESSES[name], compose.environment_of(name, given=GIVEN)
-    known = {one.database_variable + FILE for one in ALL}
+    known = {service.database_variable + FILE for service in ALL}
     own = known if alias_of(service) == "default" else {service.database_variable + FILE}
     assert found["DUETO_SERVICE"] == service.name
     assert found["DUETO_AUTH"] == "required"
@@ -95,7 +97,7 @@ def test_process_has_the_variables_of_the_local_stack(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", compose.services())
-def test_container_is_given_the_secrets_that_it_is_told_of_and_no_others(name: str) -> None:
+def test_container_gets_only_the_secrets_that_its_variables_name(name: str) -> None:
     given = set(_targets(name))
     told = {
         value
@@ -107,7 +109,7 @@ def test_container_is_given_the_secrets_that_it_is_told_of_and_no_others(name: s
 
 
 @pytest.mark.parametrize("service", ALL, ids=_web)
-def test_nobody_else_has_a_service_s_own_secrets(service: Service) -> None:
+def test_only_a_service_has_its_secrets(service: Service) -> None:
     own = {f"{service.name}_key"}
     if service.has_worker:
         own |= {f"{service.name}_rabbitmq_url"}
@@ -118,13 +120,16 @@ def test_nobody_else_has_a_service_s_own_secrets(service: Service) -> None:
 def _targets(name: str) -> dict[str, str]:
     """Where each secret of a container is in it, and which it is."""
     stated = compose.services()[name].get("secrets", [])
-    found = [one if isinstance(one, dict) else {"source": one} for one in stated]
-    return {one.get("target", f"/run/secrets/{one['source']}"): one["source"] for one in found}
+    found = [secret if isinstance(secret, dict) else {"source": secret} for secret in stated]
+    return {
+        secret.get("target", f"/run/secrets/{secret['source']}"): secret["source"]
+        for secret in found
+    }
 
 
 @pytest.mark.parametrize("name", ["carrito", "saga-orchestrator-worker", "dashboard", "tarjetas"])
 @pytest.mark.parametrize("without", ["", "DUETO_SERVICE_KEYS", "DUETO_PLAINTEXT_INSIDE"])
-def test_process_starts_with_what_its_container_is_told(
+def test_process_starts_with_the_variables_of_its_container(
     name: str, without: str, made: Path
 ) -> None:
     """And would not with less."""
@@ -158,7 +163,9 @@ def _file_of(secret: str, made: Path) -> str:
 
 
 def test_every_secret_is_made_and_no_other(made: Path) -> None:
-    wanted = {one["file"].partition("/secrets}/")[2] for one in compose.read()["secrets"].values()}
+    wanted = {
+        secret["file"].partition("/secrets}/")[2] for secret in compose.read()["secrets"].values()
+    }
     files = {str(path.relative_to(made)) for path in made.rglob("*") if path.is_file()}
     of_the_volume = {f"keys/{where}" for where in PUBLIC.values()}
     assert files == wanted | of_the_volume | {"keys/lock"}
@@ -166,7 +173,7 @@ def test_every_secret_is_made_and_no_other(made: Path) -> None:
 
 @pytest.mark.parametrize("name", PROCESSES)
 def test_who_is_out_is_heard_of_in_every_container(name: str, made: Path) -> None:
-    """The folder is a volume: of a single file a container keeps the one that was there first."""
+    """The folder is mounted: of a single file a container would keep the old one."""
     (volume,) = compose.services()[name]["volumes"]
     source, target, mode = compose.resolved(volume, environment={}).split(":")
     told = compose.environment_of(name, given=GIVEN)
@@ -205,7 +212,7 @@ def test_published_ports_are_those_that_answers_may_name() -> None:
     for prefix in ("", "1"):
         given = {"DUETO_PORT_PREFIX": prefix}
         told = compose.environment_of("carrito", given=given)["DUETO_PUBLISHED_PORTS"].split(",")
-        found = [one.split(":") for one in _published(given=given)["edge"]]
+        found = [port.split(":") for port in _published(given=given)["edge"]]
         assert set(told) == {out for _, out, inside in found if int(inside) not in BEHIND}
 
 
@@ -213,7 +220,7 @@ def test_folder_of_secrets_is_closed_and_each_is_different(made: Path) -> None:
     assert {stat.S_IMODE(path.stat().st_mode) for path in (made, made / "keys")} == {0o700}
     passwords = [
         urlsplit((made / f"{name}_database_url").read_text()).password
-        for name in ("superuser", *(one.name for one in ALL if one.has_tables))
+        for name in ("superuser", *(service.name for service in ALL if service.has_tables))
     ]
     assert len(set(passwords)) == len(passwords)
     assert all(len(password or "") >= 32 for password in passwords)
@@ -233,26 +240,26 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_migrate_is_told_of_every_database_and_who_makes_its_logins() -> None:
+def test_migrate_gets_every_database_url_and_the_superusers() -> None:
     found = compose.environment_of("migrate", given=GIVEN)
-    assert {one.database_variable + FILE for one in ALL} < set(found)
+    assert {service.database_variable + FILE for service in ALL} < set(found)
     superuser = {name for name in PROCESSES if "superuser_database_url" in _targets(name).values()}
     assert not superuser, "told to no process that goes on running"
 
 
 def test_databases_have_the_names_of_the_local_stack(made: Path) -> None:
-    for one in ALL:
-        name = f"{one.name}_database_url" if one.has_tables else "database_url"
-        for file in [name, f"admin_{name}"] if one.has_tables else [name]:
+    for service in ALL:
+        name = f"{service.name}_database_url" if service.has_tables else "database_url"
+        for file in [name, f"admin_{name}"] if service.has_tables else [name]:
             found = databases.parse(url=(made / file).read_text())
-            wanted = (one.database, "db", "5432")
+            wanted = (service.database, "db", "5432")
             assert (found["NAME"], found["HOST"], found["PORT"]) == wanted
 
 
 def test_every_database_is_created() -> None:
     script = compose.read()["configs"]["databases"]["content"].splitlines()
     image = compose.environment_of("db", given=GIVEN)
-    wanted = {one.database for one in ALL} - {image["POSTGRES_DB"]}
+    wanted = {service.database for service in ALL} - {image["POSTGRES_DB"]}
     assert set(script) == {f"CREATE DATABASE {name};" for name in wanted}
     assert image["POSTGRES_USER"] == postgres.USER
     assert image["POSTGRES_PASSWORD_FILE"] == "/run/secrets/postgres_password"
@@ -273,7 +280,7 @@ def test_postgresql_has_the_settings_of_the_local_one() -> None:
 
 @pytest.mark.parametrize("name", PROCESSES)
 def test_process_logs_in_at_the_broker_as_in_the_local_stack(name: str, made: Path) -> None:
-    (file,) = [one for one in _targets(name).values() if one.endswith("_rabbitmq_url")]
+    (file,) = [secret for secret in _targets(name).values() if secret.endswith("_rabbitmq_url")]
     url = urlsplit((made / file).read_text())
     assert url.username == PROCESSES[name].broker_login
     assert (url.hostname, url.port, url.path) == ("rabbitmq", 5672, "/%2F")
@@ -298,7 +305,11 @@ def test_topology_is_made_as_in_the_local_stack() -> None:
 
 def _published(*, given: Mapping[str, str]) -> dict[str, list[str]]:
     """By container, where it is reached on this machine, and where inside."""
-    found = {name: one["ports"] for name, one in compose.services().items() if one.get("ports")}
+    found = {
+        name: service["ports"]
+        for name, service in compose.services().items()
+        if service.get("ports")
+    }
     return {
         name: [compose.resolved(port, environment=given) for port in ports]
         for name, ports in found.items()
@@ -306,13 +317,17 @@ def _published(*, given: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 BEHIND = {8089: "locust:8089", 3010: "jaeger:16686", 3011: "grafana:3000", 9090: "prometheus:9090"}
-"""What is published beside the shop."""
+"""The ports that are published beside the shop's."""
 
 
 def _doors() -> dict[int, str]:
-    """By port, what the edge leads to."""
-    found = {one.port: f"{_web(one)}:{one.port}" for one in ALL}
-    return found | {one.also: f"{_web(one)}:{one.port}" for one in ALL if one.also} | BEHIND
+    """By port, the service that the edge passes requests to."""
+    found = {service.port: f"{_web(service)}:{service.port}" for service in ALL}
+    return (
+        found
+        | {service.also: f"{_web(service)}:{service.port}" for service in ALL if service.also}
+        | BEHIND
+    )
 
 
 @pytest.mark.parametrize("prefix", ["", "1"])
@@ -324,7 +339,7 @@ def test_edge_alone_is_published_and_on_this_machine(prefix: str) -> None:
 
 def test_what_asks_for_no_login_stays_on_this_machine() -> None:
     found = _published(given={"DUETO_PUBLISHED_ON": "0.0.0.0"})  # noqa: S104 -- that is asked for
-    here = {int(one.rpartition(":")[2]) for one in found["edge"] if one.startswith("127.0.0.1:")}
+    here = {int(port.rpartition(":")[2]) for port in found["edge"] if port.startswith("127.0.0.1:")}
     assert here == set(BEHIND)
 
 
@@ -350,12 +365,12 @@ def test_data_are_reached_by_the_services_alone() -> None:
     assert members.keys() == {"edge", "shop", "data"} == compose.read()["networks"].keys()
     assert members["data"] == {*PROCESSES, "db", "rabbitmq", "migrate", "topology"}
     assert not {"db", "rabbitmq"} & (members["edge"] | members["shop"])
-    assert not {_worker(one) for one in WITH_WORKER} & members["edge"]
+    assert not {_worker(service) for service in WITH_WORKER} & members["edge"]
 
 
 def test_file_to_try_it_with_opens_the_servers_to_this_machine_alone() -> None:
     (include,) = compose.read(compose.TO_TRY)["include"]
-    base, over = (compose.TO_TRY.with_name(one) for one in include["path"])
+    base, over = (compose.TO_TRY.with_name(name) for name in include["path"])
     assert base == compose.FILE
     opened = {
         name: [compose.resolved(port, environment={}) for port in one["ports"]]
@@ -395,7 +410,7 @@ def test_prometheus_scrapes_every_service() -> None:
     (job,) = compose.read(ROOT / "observe" / "prometheus.yml")["scrape_configs"]
     found = {tuple(it["targets"]): it["labels"]["service"] for it in job["static_configs"]}
     assert job["job_name"] == "dueto", "as the alerts call it"
-    assert found == {(f"{_web(one)}:{one.port}",): one.name for one in ALL}
+    assert found == {(f"{_web(service)}:{service.port}",): service.name for service in ALL}
 
 
 @pytest.mark.parametrize("name", sorted(OBSERVERS))

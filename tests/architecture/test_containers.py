@@ -1,5 +1,6 @@
-"""The container files are well-formed, start things in order, keep secrets out, and know when a
-process is well. No engine runs here, so what one would complain about is looked for by hand."""
+"""The container files are well-formed, start containers in order, keep secrets out, and have
+working health checks. No container engine runs here, so its checks are made by hand.
+"""
 
 import os
 import re
@@ -127,7 +128,7 @@ def test_what_compose_reads_is_the_same_here_and_there() -> None:
 
 
 def test_no_secret_is_a_variable() -> None:
-    """A variable is shown to whoever may look at a container; and .env is no place for one."""
+    """Variables are visible to all who can inspect a container; .env may have no secrets."""
     words = re.compile(r"PASS|SECRET_KEY|TOKEN|://[^/]*@")
     for name in compose.services():
         for variable, value in compose.environment_of(name, given=compose.example()).items():
@@ -158,7 +159,7 @@ def page() -> Iterator[tuple[str, dict[str, int]]]:
             self.end_headers()
 
         def log_message(self, *arguments: object) -> None:
-            """Says nothing."""
+            """Logs nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=[0.01])

@@ -21,7 +21,7 @@ DOCUMENTS = tuple(sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/
 FAILURES = ROOT / "docs" / "explanation" / "failures.md"
 WRITING = ROOT / "docs" / "how-to" / "writing-a-saga.md"
 MADE_LATER = {".env", ".venv", ".dueto", "reports", "out.json", "report.json", "report.html"}
-"""What the commands make: named in documents, not in the repository."""
+"""Files that the commands create: named in documents, not in the repository."""
 NO_TARGETS = {"cart"}
 """`make cart` is a row of Locust's table."""
 
@@ -116,7 +116,7 @@ def test_named_tests_exist(document: Path) -> None:
 @every_document
 def test_imports_that_are_shown_exist(document: Path) -> None:
     shown = list(blocks(document.read_text()))
-    added = set(re.findall(r"^\+class (\w+)", "".join(one.text for one in shown), re.MULTILINE))
+    added = set(re.findall(r"^\+class (\w+)", "".join(block.text for block in shown), re.MULTILINE))
     missing = [
         f"{module}.{name}"
         for block in shown
@@ -136,7 +136,7 @@ def test_edits_that_are_shown_can_be_made(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", [ROOT / "README.md", WRITING], ids=name_of)
-def test_page_that_is_shown_is_its_file_except_where_it_says_that_it_is_shortened(
+def test_definition_that_is_shown_is_its_file_apart_from_marked_omissions(
     document: Path,
 ) -> None:
     shown = _PAGE.findall(document.read_text())
@@ -175,7 +175,7 @@ def test_each_row_names_the_test_that_shows_it(document: Path) -> None:
         (test_named_tests_exist, "`tests/architecture/test_documents.py::test_magic`"),
         (test_each_row_names_the_test_that_shows_it, "| it dies | nothing | `magic` |"),
         (
-            test_page_that_is_shown_is_its_file_except_where_it_says_that_it_is_shortened,
+            test_definition_that_is_shown_is_its_file_apart_from_marked_omissions,
             "[catalogue/checkout.py](x):\n\n```python\nSAGA = Saga(\n    steps=(\n```",
         ),
     ],
@@ -188,16 +188,16 @@ def test_check_notices_what_is_not_there(check: Any, text: str, tmp_path: Path) 
 
 
 def _codes(document: Path) -> Iterator[str]:
-    """What stands between backticks."""
+    """The texts between backticks."""
     yield from _CODE.findall(document.read_text())
 
 
 def _imports(code: str) -> Iterator[tuple[str, str]]:
-    """Of ours: module and name. None of a piece that is no Python by itself."""
+    """Module and name of imports from our packages. None if the code is not valid Python."""
     with contextlib.suppress(SyntaxError):
         for node in ast.walk(ast.parse(code)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in PACKAGES:
-                yield from ((node.module or "", one.name) for one in node.names)
+                yield from ((node.module or "", alias.name) for alias in node.names)
 
 
 def _can_import(module: str, name: str) -> bool:

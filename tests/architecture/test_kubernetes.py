@@ -1,4 +1,4 @@
-"""The manifests of deploy/kubernetes are what the register says, fit the schemas of Kubernetes, and
+"""The manifests of deploy/kubernetes agree with the register, fit the schemas of Kubernetes, and
 run what docker-compose.yml runs. Built by kubectl; no cluster runs here.
 """
 
@@ -37,9 +37,9 @@ NGINX = str(replicas.PROGRAM)
 OVERLAYS = sorted(path.name for path in (FOLDER / "overlays").iterdir())
 STEPS = [(overlay, step) for overlay in OVERLAYS for step in ("before", "")]
 OF_OPERATORS = {"Cluster", "RabbitmqCluster"}
-"""Their schemas are in no package: those of their operators check them in the cluster alone."""
+"""Their schemas are in no package: only the operators in a cluster check them."""
 MADE_ELSEWHERE = {"edge-tls", "postgres-ca"}
-"""By who gives certificates, and by CloudNativePG."""
+"""Secrets that a certificate's issuer and CloudNativePG create."""
 MOUNTS = {"/run/keys/people.json": "people", "/run/keys/services.json": "services"}
 """Public keys are no secret in Kubernetes: where they are, and their name in compose."""
 PART, NAME = "app.kubernetes.io/part-of", "app.kubernetes.io/name"
@@ -50,7 +50,7 @@ Manifest = dict[str, Any]
 
 @cache
 def built(folder: Path) -> tuple[Manifest, ...]:
-    """What `kubectl apply -k` would send."""
+    """The output of `kubectl apply -k`, which would be sent."""
     done = subprocess.run(
         [KUBECTL, "kustomize", folder], capture_output=True, text=True, check=False
     )
@@ -110,7 +110,7 @@ def _validator(api_version: str, kind: str) -> Draft202012Validator:
 
 
 def _problems(manifest: Manifest) -> list[str]:
-    """What Kubernetes' schema, in its strict form, says of it."""
+    """The errors by Kubernetes' schema, in its strict form."""
     validator = _validator(manifest["apiVersion"], manifest["kind"])
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(manifest)]
 
@@ -142,7 +142,7 @@ def test_every_process_of_compose_is_there_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(compose.services()))
-def test_process_runs_and_is_told_what_it_is_in_compose(name: str) -> None:
+def test_process_has_the_command_and_variables_of_compose(name: str) -> None:
     if compose.services()[name]["image"] != "dueto:local":
         pytest.skip("no process of ours")
     found = _main(pods()[name])
@@ -164,7 +164,7 @@ def test_migrate_runs_what_it_runs_in_compose_without_samples() -> None:
     assert ours[2].split("; ") == there[2].replace(" --seed", "").splitlines()
 
 
-def test_all_are_told_what_they_are_told_in_compose() -> None:
+def test_all_have_the_variables_of_compose() -> None:
     (told,) = [
         it["data"] for it in overlay("production") if "ORCHESTRATOR_URL" in it.get("data", {})
     ]
@@ -260,8 +260,9 @@ def test_what_selects_pods_or_names_a_deployment_finds_it() -> None:
 
 
 def _may_call(caller: str, service: str, port: int) -> bool:
-    """Whether the policies let the pods of one workload (`facturas-worker`, `edge`) reach the web
-    process of a service: it has to be let out, and let in."""
+    """Whether the policies let the pods of one workload (`facturas-worker`, `edge`) connect to the
+    web process of a service: its egress and the service's ingress must allow it.
+    """
     policies = of_kind("NetworkPolicy", everything()).values()
     labels = {name: pod["metadata"]["labels"] for name, pod in pods().items()}
 
@@ -281,7 +282,7 @@ def _selected(peer: Manifest, labels: Manifest) -> bool:
     return "podSelector" in peer and _selects(peer["podSelector"], labels)
 
 
-def test_policies_let_through_who_asks_whom_by_the_register_and_nobody_else() -> None:
+def test_policies_let_only_the_registered_callers_through() -> None:
     web = {kubernetes.host_of(it): it for it in ALL}
     for caller in [*web, *(f"{kubernetes.host_of(it)}-worker" for it in ALL if it.has_worker)]:
         service = BY_NAME[caller.removesuffix("-worker").replace("-", "_")]
@@ -302,12 +303,12 @@ def _web(name: str) -> tuple[str, int]:
 
 
 def test_owner_reaches_all_who_take_part_in_its_sagas() -> None:
-    """It tells them when a saga is closed."""
+    """An owner calls the participants when a saga is closed."""
     assert [
-        (page.owner, service)
-        for page in SAGAS.values()
-        for service in services_of(page)
-        if service != page.owner and page.owner not in kubernetes.callers_of(BY_NAME[service])
+        (saga.owner, service)
+        for saga in SAGAS.values()
+        for service in services_of(saga)
+        if service != saga.owner and saga.owner not in kubernetes.callers_of(BY_NAME[service])
     ] == []
 
 

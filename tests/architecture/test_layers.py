@@ -64,7 +64,9 @@ def test_every_rule_notices_its_damage(copy: Path) -> None:
 
 
 def _lint(folder: Path) -> str:
-    """What import-linter says; in a process of its own, whose Python path begins with `folder`."""
+    """The output of import-linter, run in a separate process whose Python path begins with
+    `folder`.
+    """
     program = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run(
         [program, "--no-cache", "--config", ".importlinter"],

@@ -1,4 +1,4 @@
-"""Every wait has a limit that the document names, and ends before who waits for it gives up."""
+"""Every wait has a limit in the document, and ends before its caller gives up."""
 
 import importlib
 import re

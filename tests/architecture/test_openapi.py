@@ -1,5 +1,5 @@
-"""The documents of the API and of the messages are what the standards call such documents, and an
-example of each thing fits what is said of it.
+"""The documents of the API and of the messages conform to their standards, and each example fits
+its schema.
 """
 
 import copy
@@ -50,14 +50,14 @@ def test_service_documents_all_its_doors_as_openapi(service: str) -> None:
     assert len(set(ids)) == len(ids)
 
 
-def test_document_that_is_none_is_noticed() -> None:
+def test_invalid_document_is_noticed() -> None:
     found = document_of("tarjetas")
     found["paths"]["/charges/{key}"]["get"]["parameters"] = []
     assert [*OpenAPIV31SpecValidator(found).iter_errors()]
 
 
 def test_every_door_declares_itself() -> None:
-    """Also those that no service has alone: of a process of all of them."""
+    """Also the paths that no service has alone: of a process of all services."""
     together = [get_resolver().url_patterns, *map(documented.urls_of, WITH_DATABASE)]
     silent = [
         door for urls in together for door in declared_doors.silent_in(urls, but=openapi.NO_DOORS)
@@ -88,7 +88,7 @@ def test_door_that_declares_nothing_is_noticed() -> None:
 
 
 @pytest.mark.parametrize("service", WITH_DATABASE)
-def test_each_example_fits_what_is_said(service: str) -> None:
+def test_each_example_fits_its_schema(service: str) -> None:
     document = documented.of_service(service)
     wrong = []
     for name, operation in operations(document.found):
@@ -103,7 +103,7 @@ def test_each_example_fits_what_is_said(service: str) -> None:
 
 @pytest.mark.parametrize("service", WITH_DATABASE)
 def test_door_can_read_the_example_of_what_it_takes(service: str) -> None:
-    """Also what no schema says: that a total is the sum of its lines, say."""
+    """Also rules beyond a schema: for example, a total is the sum of its lines."""
     found = document_of(service)
     for door in declared_doors.all_in(documented.urls_of(service)):
         body = found["paths"][door.path][door.method.lower()].get("requestBody")
@@ -113,7 +113,7 @@ def test_door_can_read_the_example_of_what_it_takes(service: str) -> None:
             msgspec.convert(body["content"][JSON]["example"], kind)
 
 
-def test_each_example_of_a_message_fits_what_is_said() -> None:
+def test_each_example_of_a_message_fits_its_schema() -> None:
     document = documented.messages()
     wrong = []
     for name, message in document.found["components"]["messages"].items():
@@ -128,13 +128,13 @@ def test_messages_are_documented_as_asyncapi(official: Draft7Validator) -> None:
     assert [error.message for error in official.iter_errors(asyncapi.document())] == []
 
 
-def test_document_of_messages_that_is_none_is_noticed(official: Draft7Validator) -> None:
+def test_invalid_document_of_messages_is_noticed(official: Draft7Validator) -> None:
     found = copy.deepcopy(asyncapi.document())
     found["operations"]["pagos.sends.checkout.payment.processed"]["action"] = "shout"
     assert not official.is_valid(found)
 
 
-def test_each_step_of_the_sagas_says_what_it_tells() -> None:
+def test_each_step_of_the_sagas_declares_its_results() -> None:
     operations = {step.operation for saga in SAGAS.values() for step in saga.steps}
     assert operations == {name for name in ANSWERS if not name.endswith(".pad")}
 

@@ -1,4 +1,4 @@
-"""The reference says what the code says."""
+"""The reference agrees with the code."""
 
 import pytest
 
@@ -13,8 +13,8 @@ def test_generated_page_is_current(name: str) -> None:
     assert path.read_text() == text, message
 
 
-def test_every_variable_of_the_code_is_told_of() -> None:
-    silent = [one.name for one in reference.settings() if not one.meaning]
+def test_every_variable_of_the_code_is_described() -> None:
+    silent = [setting.name for setting in reference.settings() if not setting.meaning]
     assert not silent, "not in .env.example, or without a word about it"
 
 

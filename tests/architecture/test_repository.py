@@ -84,7 +84,7 @@ def test_every_ignored_rule_has_its_reason_beside_it() -> None:
 
 
 def _texts() -> Iterator[tuple[Path, str]]:
-    """The repository's text files but this one, which has to name what it looks for."""
+    """The repository's text files but this one, which has to contain the forbidden texts."""
     for path in repository_files():
         content = path.read_bytes()
         if b"\0" not in content and path != Path(__file__):
@@ -98,4 +98,6 @@ def _sleeps(path: Path) -> Iterator[int]:
         node = waiting.pop()
         if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "sleep":
             yield node.lineno
-        waiting += [one for one in ast.iter_child_nodes(node) if not isinstance(one, ast.While)]
+        waiting += [
+            child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.While)
+        ]

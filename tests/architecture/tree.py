@@ -13,9 +13,9 @@ from catalogue.services import WITH_DATABASE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SERVICES = WITH_DATABASE
-"""Participants, coordinators, and who is outside."""
+"""Participants, coordinators, and external services."""
 OPTIONAL = tuple({"saga_temporal"} - set(SERVICES))
-"""Those that are there for who asks; their code is held to the same rules."""
+"""Optional packages; their code follows the same rules."""
 PACKAGES = (
     *("config", "catalogue", "contracts", "participant", "messaging", "httpapi", "coordination"),
     *(*SERVICES, *OPTIONAL, "accounts", "dashboard", "loadtests", "stack", "checker"),
@@ -33,14 +33,14 @@ class Function(NamedTuple):
 
 @cache
 def repository_files() -> tuple[Path, ...]:
-    """What belongs to the repository: what git tracks, and what it would take with `git add`."""
+    """The repository's files: those that git tracks, and those that `git add` would add."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
         listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     except (FileNotFoundError, subprocess.CalledProcessError):
         pytest.skip("git can't list the files here: not a clone, or no git")
     found = (ROOT / name for name in listed.stdout.decode().split("\0") if name)
-    return tuple(one for one in found if one.is_file())
+    return tuple(path for path in found if path.is_file())
 
 
 @cache

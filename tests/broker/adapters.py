@@ -25,7 +25,7 @@ DISTANCE_SECONDS = 0.002
 
 
 class Adapter:
-    """One broker, and handles on it that share names nobody else uses."""
+    """One broker, and connections to it that share unique names."""
 
     def __init__(self, name: str, url: str) -> None:
         self.name, self.url = name, url
@@ -76,7 +76,7 @@ class Adapter:
 
 
 def rabbitmq_url() -> str:
-    """Skip where there is no RabbitMQ, but fail where there must be one."""
+    """Skip if there is no RabbitMQ, but fail if there must be one."""
     url = os.environ.get("RABBITMQ_URL", "")
     if url:
         return url
@@ -87,7 +87,7 @@ def rabbitmq_url() -> str:
 
 
 def rabbitmqctl(url: str, *command: str) -> str:
-    """Tell the node at `url`, a private one, which has its own variables; what it says."""
+    """Run a tool against the private node at `url`, with the node's own variables; its output."""
     port = urlsplit(url).port
     listening = [
         connection
@@ -123,5 +123,5 @@ def adapter(name: str) -> Iterator[Adapter]:
 
 
 def messages(count: int, *, kind: str = "thing.happened", first: int = 0) -> list[Message]:
-    """Make messages numbered from `first`; their ids say which."""
+    """Make messages numbered from `first`; the number is in their ids."""
     return [Message(f"m{n}", kind, b'{"n": %d}' % n) for n in range(first, first + count)]

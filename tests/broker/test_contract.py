@@ -49,7 +49,7 @@ def test_gives_each_bound_queue_its_own_copy(broker: Broker) -> None:
     assert broker.depths(["shop", "audit"]) == {"shop": 1, "audit": 2}
 
 
-def test_routes_facts_requests_and_replies_each_to_who_hears_them(broker: Broker) -> None:
+def test_routes_events_requests_and_replies_to_their_consumers(broker: Broker) -> None:
     kinds = [
         *("checkout.order.created", "checkout.order.create", "checkout.order.create.replied"),
         *("fulfilment.inventory.reserved", "checkout.inventory.reserved"),
@@ -64,7 +64,7 @@ def test_routes_facts_requests_and_replies_each_to_who_hears_them(broker: Broker
     assert broker.depths([f"of {kind}" for kind in kinds]) == {f"of {kind}": 1 for kind in kinds}
 
 
-def test_names_a_request_that_nobody_hears_unroutable(broker: Broker) -> None:
+def test_names_a_request_without_a_queue_unroutable(broker: Broker) -> None:
     with pytest.raises(Unroutable) as refused:
         broker.publish([Message("asked", "checkout.payment.process", b"{}"), *messages(1)])
     assert refused.value.ids == ("asked",)
@@ -170,7 +170,7 @@ def test_forgets_what_is_acknowledged(broker: Broker) -> None:
     assert nothing_comes(broker.subscribe(queue="shop", prefetch=10))
 
 
-def test_acknowledges_exactly_what_it_is_told(broker: Broker) -> None:
+def test_acknowledges_exactly_the_given_messages(broker: Broker) -> None:
     broker.publish(messages(10))
     subscription = broker.subscribe(queue="shop", prefetch=10)
     held = take(subscription, 10)
@@ -287,7 +287,7 @@ def test_leaves_no_thread_behind(any_adapter: Adapter) -> None:
 
 
 def test_publishes_while_another_thread_consumes(any_adapter: Adapter, broker: Broker) -> None:
-    """And passes thousands of messages, none lost and none doubled."""
+    """And passes thousands of messages, none lost and none duplicated."""
     subscription = broker.subscribe(queue="shop", prefetch=300)
     seen: list[str] = []
 
@@ -319,7 +319,7 @@ def test_unknown_scheme_is_refused_with_the_known_ones() -> None:
 @pytest.mark.parametrize(
     "url", ["amqp://guest:guest@127.0.0.1:1/", "postgresql://nobody@127.0.0.1:1/nothing"]
 )
-def test_says_at_the_first_call_that_nobody_is_there(url: str) -> None:
+def test_raises_at_the_first_call_without_a_broker(url: str) -> None:
     broker = connect(url)
     for call in (broker.ping, broker.describe, lambda: broker.publish(messages(1))):
         with pytest.raises(BrokerUnavailable, match="no connection to"):

@@ -21,7 +21,7 @@ def fresh() -> Iterator[None]:
 
 
 def run(options: str) -> tuple[list[str], list[HistoryEntry]]:
-    """Pass 200 messages through; give what came, in order, and the history."""
+    """Pass 200 messages through; return the messages received, in order, and the history."""
     forget("here")
     broker = connect(f"memory://here?{options}")
     assert isinstance(broker, MemoryBroker)
@@ -56,7 +56,7 @@ def test_duplicates_a_share() -> None:
     assert set(Counter(came).values()) == {1, 2}
 
 
-def test_drops_a_share_and_says_nothing() -> None:
+def test_drops_a_share_silently() -> None:
     came, history = run("seed=1&drop=0.1")
     dropped = {done.message_id for done in history if done.action == "dropped"}
     assert 5 < len(dropped) < 40

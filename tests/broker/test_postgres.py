@@ -88,7 +88,7 @@ def test_leaves_alone_what_a_slow_consumer_holds(
     assert nothing_comes(postgres.open().subscribe(queue="shop", prefetch=10))
 
 
-def test_says_so_when_the_connection_breaks_while_it_waits(
+def test_raises_when_the_connection_breaks_while_it_waits(
     broker: PostgresBroker, plain: psycopg.Connection[Any]
 ) -> None:
     subscription = broker.subscribe(queue="shop", prefetch=10)
@@ -157,7 +157,7 @@ def test_stores_in_tables_that_survive_a_crash(
     assert waits == plain.execute("SHOW synchronous_commit").fetchone()
 
 
-def test_goes_on_once_tables_are_made_again_that_somebody_dropped(
+def test_goes_on_once_dropped_tables_are_made_again(
     postgres: Adapter, broker: PostgresBroker, plain: psycopg.Connection[Any]
 ) -> None:
     plain.execute(f'DROP SCHEMA "{postgres.namespace}dueto_broker" CASCADE')
@@ -174,7 +174,7 @@ def test_makes_its_tables_once_when_many_start_together(postgres: Adapter) -> No
         list(starters.map(lambda broker: broker.declare(queue="shop", events=[]), opened))
 
 
-def test_says_that_it_takes_a_message_never_and_goes_on(
+def test_reports_that_it_never_takes_a_message_and_goes_on(
     broker: PostgresBroker, plain: psycopg.Connection[Any]
 ) -> None:
     plain.execute("ALTER TABLE message ADD CHECK (octet_length(body) < 100)")

@@ -34,7 +34,7 @@ def with_headers(table: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ODD_HEADERS)
-def test_reads_on_past_headers_that_nobody_can_read(kind: str) -> None:
+def test_reads_on_past_unreadable_headers(kind: str) -> None:
     _, frame = decode_frame(with_headers(ODD_HEADERS[kind]))
     assert isinstance(frame, Header)
     read = frame.properties

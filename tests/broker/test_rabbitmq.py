@@ -57,7 +57,7 @@ def plain(rabbitmq: Adapter) -> Iterator[Any]:
         yield connection.channel()
 
 
-def test_says_so_when_the_connection_breaks_while_it_waits(
+def test_raises_when_the_connection_breaks_while_it_waits(
     broker: RabbitMQBroker, proxy: Proxy
 ) -> None:
     subscription = broker.subscribe(queue="shop", prefetch=10)
@@ -76,7 +76,7 @@ def test_delivers_again_what_a_broken_connection_held(broker: RabbitMQBroker, pr
     take(subscription, 2)
     proxy.cut()
     with pytest.raises(BrokerUnavailable):
-        take(subscription, 2)  # the one that had been sent already, and then the truth
+        take(subscription, 2)  # a message that had been sent already, and then the error
     again = take(subscription, 3)
     assert sorted(ids(again)) == ["m0", "m1", "m2"]
 
@@ -94,7 +94,7 @@ def test_ignores_the_ack_of_a_broken_connection(broker: RabbitMQBroker, proxy: P
     assert sorted(ids(take(broker.subscribe(queue="shop", prefetch=10), 2))) == ["m0", "m1"]
 
 
-def test_says_so_when_confirms_never_come(broker: RabbitMQBroker, proxy: Proxy) -> None:
+def test_raises_when_confirms_never_come(broker: RabbitMQBroker, proxy: Proxy) -> None:
     broker.publish(messages(1))
     proxy.freeze()
     with ThreadPoolExecutor(1) as relay:
@@ -123,7 +123,7 @@ def test_gives_up_on_a_broker_that_confirms_nothing(
 
 @pytest.fixture
 def full_queue(rabbitmq: Adapter, broker: RabbitMQBroker, plain: Any) -> Iterator[str]:
-    """A second queue for `thing.happened`, which takes no more: it nacks, as one does that has lost
+    """A second queue for `thing.happened` that takes no more: it nacks, like a queue that has lost
     its leader.
     """
     name = f"{rabbitmq.namespace}full"
@@ -231,12 +231,12 @@ def test_connections_are_spread_over_the_hosts(
     brokers = [rabbitmq.open(by(rabbitmq, proxy.port, other_proxy.port)) for _ in range(20)]
     for broker in brokers:
         broker.ping()
-    # By chance one of them gets none once in half a million runs.
+    # By chance one consumer gets no message once in half a million runs.
     assert proxy.connections > 0
     assert other_proxy.connections > 0
 
 
-def test_host_that_takes_clients_and_says_nothing_costs_a_moment(
+def test_host_that_accepts_and_never_answers_costs_a_moment(
     rabbitmq: Adapter, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rabbitmq_link, "HOST_SECONDS", 0.1)
@@ -249,7 +249,7 @@ def test_host_that_takes_clients_and_says_nothing_costs_a_moment(
     assert proxy.connections == 1
 
 
-def test_names_each_host_that_lets_nobody_in(
+def test_names_each_host_that_refuses_connections(
     rabbitmq: Adapter, proxy: Proxy, other_proxy: Proxy
 ) -> None:
     proxy.refuse()
@@ -344,7 +344,7 @@ def test_ping_tells_of_a_blocked_broker(broker: RabbitMQBroker, proxy: Proxy) ->
         broker.ping()
 
 
-def test_goes_on_once_a_queue_is_made_again_that_somebody_deleted(
+def test_goes_on_once_a_deleted_queue_is_made_again(
     rabbitmq: Adapter, broker: RabbitMQBroker, plain: Any
 ) -> None:
     subscription = broker.subscribe(queue="shop", prefetch=10)
@@ -476,7 +476,7 @@ def small_messages(rabbitmq: Adapter) -> Iterator[int]:
     rabbitmqctl(rabbitmq.url, "eval", limit.format("set", ", 134217728"))
 
 
-def test_says_that_a_message_is_too_large_and_goes_on(
+def test_reports_that_a_message_is_too_large_and_goes_on(
     small_messages: int, rabbitmq: Adapter
 ) -> None:
     broker = rabbitmq.open()
@@ -508,7 +508,7 @@ def test_without_its_exchange_it_is_no_messages_fault(rabbitmq: Adapter) -> None
     assert not isinstance(refused.value, Rejected)
 
 
-def test_says_whose_queue_stands_under_its_name(rabbitmq: Adapter, plain: Any) -> None:
+def test_reports_a_queue_of_another_kind_under_its_name(rabbitmq: Adapter, plain: Any) -> None:
     queue = f"{rabbitmq.namespace}shop"
     plain.queue_declare(queue, durable=True)
     broker = rabbitmq.open()

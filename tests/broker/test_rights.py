@@ -1,4 +1,4 @@
-"""Each service has a login of its own at the broker, which may do what the sagas' pages say."""
+"""Each service has its own login at the broker, with the rights that the definitions require."""
 
 from __future__ import annotations
 
@@ -108,7 +108,9 @@ def logged_in(request: pytest.FixtureRequest) -> Open:
     return node.open
 
 
-def test_pagos_can_say_what_is_its_own_and_the_hearer_is_told_who_said_it(logged_in: Open) -> None:
+def test_pagos_can_publish_its_own_messages_and_the_consumer_gets_its_login(
+    logged_in: Open,
+) -> None:
     logged_in("pagos").publish([REFUNDED, REPLIED])
     queue = topology.queue_of(service="inventario")
     subscription = logged_in("inventario").subscribe(queue=queue, prefetch=10)
@@ -119,7 +121,7 @@ def test_pagos_can_say_what_is_its_own_and_the_hearer_is_told_who_said_it(logged
 
 
 @pytest.mark.parametrize("message", [RESERVED, ASKED], ids=["event", "request"])
-def test_pagos_cannot_say_inventory_reserved(logged_in: Open, message: Message) -> None:
+def test_pagos_cannot_publish_inventory_reserved(logged_in: Open, message: Message) -> None:
     with pytest.raises(Rejected, match=r"(?i)refused|may not publish"):
         logged_in("pagos").publish([message])
 
@@ -152,7 +154,7 @@ def test_login_of_a_service_may_configure_nothing(logged_in: Open) -> None:
     assert not logged_in("pagos").may_configure()
 
 
-def test_one_that_may_is_found_out(node: Node, roles: Open) -> None:
+def test_login_that_may_is_found_out(node: Node, roles: Open) -> None:
     """The control."""
     assert node.open(rights.TOPOLOGY).may_configure()
     assert roles("").may_configure()
@@ -202,7 +204,7 @@ def test_no_client_can_do_more_with_that_login(channel: Any, deed: Callable[[Any
     ],
     ids=["past the exchanges", "a request", "another's event", "in another's name"],
 )
-def test_no_client_can_say_more_with_that_login(
+def test_no_client_can_publish_more_with_that_login(
     channel: Any, exchange: str, key: str, login: str, reason: str
 ) -> None:
     channel.confirm_delivery()
@@ -210,7 +212,7 @@ def test_no_client_can_say_more_with_that_login(
         channel.basic_publish(exchange, key, b"{}", pika.BasicProperties(user_id=login))
 
 
-def test_broker_holds_the_rights_that_the_pages_tell(node: Node) -> None:
+def test_broker_has_the_rights_that_follow_from_the_definitions(node: Node) -> None:
     definitions = rights.definitions(passwords=PASSWORDS, vhost=node.vhost)
     listed = rabbitmqctl(node.url, "list_permissions", "-p", node.vhost, "--formatter", "json")
     topics = rabbitmqctl(
@@ -230,8 +232,8 @@ def _rows(listed: Any, *, without: str = "") -> set[tuple[tuple[str, str], ...]]
     }
 
 
-def test_whoever_says_everything_reaches_a_queue(node: Node) -> None:
-    """Of what the pages say nothing is unroutable, and nothing is refused to who may say it."""
+def test_every_message_of_a_publisher_reaches_a_queue(node: Node) -> None:
+    """Each event of the definitions can be routed, and its publisher may publish it."""
     for service in topology.services():
         broker = node.open(service)
         for keys in topology.says(service).values():

@@ -1,7 +1,7 @@
-"""Which process comes to which failpoint, in which saga, pattern and situation: the crash cases.
+"""The process, saga, pattern and situation for each failpoint: the crash cases.
 
-A point without a case fails `tests/architecture/test_failpoints.py`; a process that comes to a
-point without being killed there fails `test_crash_points.py`.
+A point without a case fails `tests/architecture/test_failpoints.py`; a process that reaches a point
+without being killed there fails `test_crash_points.py`.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ CHECKOUT, FULFILMENT, SHIPMENT, PURCHASE = "checkout", "fulfilment", "shipment",
 
 
 class Case(NamedTuple):
-    """A process at a point. `situation`: what is going on then (`situations`)."""
+    """A process at a point. `situation`: the events of the round (`situations`)."""
 
     saga: str
     pattern: str
@@ -46,7 +46,7 @@ PAYING = [
     *("desk.before_charge", "desk.charged"),
     *("decisions.before_commit", "decisions.after_commit"),
 ]
-"""Of whoever asks the card network: the process that has written the intent."""
+"""Points of the process that calls the card network: the one that has written the intent."""
 GIVING_BACK: Rows = {
     "pagos.worker": [
         *("desk.before_claim", "desk.before_refund", "desk.refunded", "desk.given_back")
@@ -86,19 +86,19 @@ def _also(rows: Rows, *points: str) -> Rows:
 
 
 def _bought(saga: str, kind: str) -> Rows:
-    """What is done, and what is undone of it where the card is declined."""
-    page = SAGAS[saga]
+    """The points of the steps that are done, and of the undos after a declined card."""
+    definition = SAGAS[saga]
     return _joined(
-        _in(kind, Direction.DO, page.steps[1:]),
+        _in(kind, Direction.DO, definition.steps[1:]),
         {f"pagos.{kind}": PAYING},
-        _in(kind, Direction.UNDO, page.steps[: page.position("process_payment")]),
+        _in(kind, Direction.UNDO, definition.steps[: definition.position("process_payment")]),
     )
 
 
 def _returned(saga: str, kind: str) -> Rows:
-    """What is undone then, and would not be where the card is declined."""
-    page = SAGAS[saga]
-    steps = page.steps[page.position("process_payment") :]
+    """The points of the undos of a return that a declined card does not reach."""
+    definition = SAGAS[saga]
+    steps = definition.steps[definition.position("process_payment") :]
     return _in(kind, Direction.UNDO, [step for step in steps if step.can(Direction.UNDO)])
 
 
@@ -133,7 +133,7 @@ Reached = dict[tuple[str, str, str], Rows]
 
 
 def _orchestrated(saga: str) -> Reached:
-    """Those of one saga; how it is accepted and handed over is its owner's alone."""
+    """The cases of one saga; only its owner's differ in acceptance and hand-over."""
     owner = SAGAS[saga].owner
     return {
         (saga, ORCHESTRATED, "bought"): _joined(
@@ -217,7 +217,7 @@ def _choreographed(saga: str) -> Reached:
 
 
 def _on_temporal() -> Reached:
-    """What is another's there is the same as where it is orchestrated."""
+    """The other services' points are the same as in the orchestrated pattern."""
     bought = {
         "saga_temporal.web": [
             *("temporal.before_start", "temporal.started", "coordinator.before_reply")
@@ -347,15 +347,17 @@ MOST_DEATHS = {
     "given_up": 2,
     "unknown_steps": 2,
 }
-"""How often one worker may die in one round of a situation, at one point after the other; else
-once, where a point would not be reached any more."""
+"""How often one worker may die in one round of a situation, at one point after the other; otherwise
+once, if a point would not be reached any more.
+"""
 MOST_DEATHS_OF_WEB = {"handed_over": len(HANDING_OVER), "watched_late": 3}
-"""Of a web process: the orchestrator gives a step up that has faulted five times, and is right
-then to undo what should have been sold."""
+"""Of a web process: after five faults the orchestrator gives a step up, and rightly undoes a saga
+that the round expects to complete.
+"""
 
 
 def all_cases() -> list[Case]:
-    """Each process at each point that it comes to."""
+    """Each process at each point that it reaches."""
     return [
         Case(*where, process, point)
         for where, rows in REACHED.items()
@@ -365,8 +367,8 @@ def all_cases() -> list[Case]:
 
 
 def one_process_each() -> list[Case]:
-    """One case for each point, shared out evenly among patterns and processes; where Temporal is
-    there, one for each point in that pattern, whose others have theirs elsewhere.
+    """One case for each point, shared out evenly among patterns and processes; with Temporal,
+    one for each point of that pattern, as the other patterns are killed in another run.
     """
     by_point: dict[str, list[Case]] = {}
     for case in all_cases():
@@ -375,27 +377,27 @@ def one_process_each() -> list[Case]:
     load: Counter[tuple[str, str]] = Counter()
     chosen: list[Case] = []
     for candidates in sorted(by_point.values(), key=len):
-        case = min(candidates, key=lambda one: load[one.pattern, one.process])
+        case = min(candidates, key=lambda case: load[case.pattern, case.process])
         load[case.pattern, case.process] += 1
         chosen.append(case)
     return chosen
 
 
 def rounds(cases: Iterable[Case]) -> list[tuple[Case, ...]]:
-    """Those that can be killed in one go, while one situation goes on."""
+    """The cases that can be killed in one go, during one situation."""
     made: dict[tuple[str, str, str], list[list[Case]]] = {}
     for case in cases:
         there = made.setdefault((case.saga, case.pattern, case.situation), [])
         _put(case, there)
-    return [tuple(one) for there in made.values() for one in there]
+    return [tuple(round_) for there in made.values() for round_ in there]
 
 
 def _put(case: Case, there: list[list[Case]]) -> None:
     deaths = MOST_DEATHS if case.process.endswith(".worker") else MOST_DEATHS_OF_WEB
     most = deaths.get(case.situation, 1)
-    for one in there:
-        if sum(other.process == case.process for other in one) < most:
-            one.append(case)
+    for round_ in there:
+        if sum(other.process == case.process for other in round_) < most:
+            round_.append(case)
             return
     there.append([case])
 

@@ -1,4 +1,4 @@
-"""A stack whose processes die when told to."""
+"""A stack whose processes die on command."""
 
 from urllib.parse import urlsplit
 
@@ -15,7 +15,7 @@ NEVER = "86400"
 
 
 class Proxies:
-    """The ways to RabbitMQ, one for each URL of it."""
+    """The proxies to RabbitMQ, one for each URL."""
 
     def __init__(self) -> None:
         self._made: dict[str, Proxy] = {}

@@ -1,4 +1,4 @@
-"""One round: sagas of one kind and pattern, what each must come to, and whether it did."""
+"""One round: sagas of one kind and pattern, their expected ends, and the check."""
 
 import uuid
 from collections.abc import Callable, Sequence
@@ -19,19 +19,20 @@ from tests.waiting import eventually
 T = TypeVar("T")
 AWAY = 503
 LATER = {500, 502, 503, 504}
-"""Answers that ask for another try."""
+"""Statuses after which to retry."""
 
 
 class Wanted(NamedTuple):
-    """One of a product, by a saga that has not begun."""
+    """The stock of one product, by a saga that has not begun."""
 
     wish: Wish
     product: str
 
 
 class RetryingShop(Shop):
-    """The shop while its database may be restarting: it looks again until the database is there,
-    and calls again where the answer says that nothing was done."""
+    """The shop while its database may be restarting: reads are repeated until the database is back,
+    and calls if the answer shows that nothing was done.
+    """
 
     def call(
         self, method: str, service: str, path: str, body: Any = None, **headers: str
@@ -47,7 +48,7 @@ class RetryingShop(Shop):
         return retry_while_away(lambda: look(alias, statement, values))
 
     def write(self, alias: str, statement: str, values: Sequence[Any] | None = None) -> None:
-        """Straight into a service's database: time that passes, a fault that comes and goes."""
+        """Writes directly to a service's database: passes time, makes or ends a fault."""
 
         def write() -> None:
             with psycopg.connect(self.stack.superuser_urls[alias]) as connection:
@@ -57,7 +58,7 @@ class RetryingShop(Shop):
 
 
 def retry_while_away(act: Callable[[], T]) -> T:
-    """What it gives, once the database takes connections."""
+    """The result, once the database accepts connections."""
     got: list[T] = []
 
     def attempt() -> bool:
@@ -72,7 +73,7 @@ def retry_while_away(act: Callable[[], T]) -> T:
 
 
 class Round:
-    """What a situation works with. Products and carts are made before anything is killed."""
+    """The tools of a situation. Products and carts are made before any process is killed."""
 
     def __init__(
         self, shop: RetryingShop, triggers: Triggers, pattern: str, saga: str = "checkout"
@@ -95,7 +96,7 @@ class Round:
     # Before.
 
     def wanted(self, count: int, *, quantity: int | None = None) -> list[Wanted]:
-        """Each one of the same new product; of which there is enough, or `quantity`."""
+        """Requests that all want the same new product, with enough stock, or `quantity`."""
         there_are = count if quantity is None else quantity
         product = self.shop.product(quantity=max(there_are, 1))
         wishes = self.shop.wishes(count, saga=self.saga, pattern=self.pattern, product=product)
@@ -125,7 +126,7 @@ class Round:
         return str(made["saga_id"])
 
     def buy_in_vain(self, wanted: Wanted, *, step: str, method: str = "credit_card") -> str:
-        """The same of one that is refused at this step."""
+        """The same for a saga that is refused at this step."""
         body = {**wanted.wish.body, "payment_method": method}
         refused = Wanted(Wish(self.saga, body), wanted.product)
         return self.buy(refused, ends=end_of_refused(saga=self.saga, step=step))
@@ -153,12 +154,12 @@ class Round:
     def buy_all(self, *wanted: Callable[[], str]) -> list[str]:
         """All at once."""
         with ThreadPoolExecutor(len(wanted)) as threads:
-            return [one.result() for one in [threads.submit(call) for call in wanted]]
+            return [future.result() for future in [threads.submit(call) for call in wanted]]
 
     def certainly(
         self, method: str, service: str, path: str, body: Any = None, **headers: str
     ) -> tuple[int, Any]:
-        """The first answer that is none of LATER: a shopper who tries until it works."""
+        """The first answer that is not in LATER: from a shopper who retries until it works."""
 
         def attempt() -> tuple[int, Any] | None:
             try:
@@ -171,7 +172,7 @@ class Round:
         return tuple(eventually(attempt, seconds=180, what=what))  # type: ignore[return-value]
 
     def compensate(self, saga_id: str, *, ends: str = "compensated") -> None:
-        """Asks for it, until it is answered; a second time it may be on its way already."""
+        """Requests it until it is answered; at the second time it may be in flight already."""
         path = STATE_PATHS[self.pattern][1].format(saga_id)
 
         def ask() -> tuple[int, Any] | None:
@@ -186,7 +187,7 @@ class Round:
 
     @property
     def door(self) -> str:
-        """Where its coordinator takes such sagas from anybody."""
+        """If its coordinator accepts such sagas from any caller."""
         return PATTERNS[self.pattern].state.format(saga_id=self.saga)
 
     @property
@@ -205,7 +206,7 @@ class Round:
         self.shop.all_ended(sagas, saga=self.saga)
 
     def check(self) -> None:
-        """Everything that these sagas touched comes to be as it must."""
+        """Everything that these sagas touched ends as it must."""
         sagas = list(self.expected)
         self._wait_for_expected(self.owner, self.owned_in, sagas)
         self._wait_for_expected(self.coordinator, f"{self.coordinator}_saga", sagas)

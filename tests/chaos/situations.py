@@ -1,6 +1,7 @@
-"""What is going on while processes die. Each: what is made before, `yield`, what happens then.
+"""The events while processes die.
 
-With "the clock is moved" a row's time is changed, where waiting for it would take minutes.
+Each situation prepares, yields, and then acts. "The clock is moved" means that a row's time is
+changed, where waiting would take minutes.
 """
 
 import threading
@@ -50,7 +51,7 @@ def doors(this: Round) -> Iterator[None]:
 
 
 def handed_over(this: Round) -> Iterator[None]:
-    """By the process that accepts, one after the other; what it has no time for, by the worker."""
+    """By the process that accepts, one after the other; the rest by the worker."""
     every = this.wanted(len(HANDING_OVER))
     yield
     for wanted in every:
@@ -58,7 +59,7 @@ def handed_over(this: Round) -> Iterator[None]:
 
 
 def handed_over_late(this: Round) -> Iterator[None]:
-    """The orchestrator was away when it was accepted, and who accepted it has died since."""
+    """The orchestrator was down at the acceptance, and the accepting process has died since."""
     (wanted,) = this.wanted(1)
     with _not_handed_over(this):
         this.buy(wanted)
@@ -67,7 +68,7 @@ def handed_over_late(this: Round) -> Iterator[None]:
 
 
 def watched_late(this: Round) -> Iterator[None]:
-    """Choreographed, its events have not come to its coordinator, so its owner makes it known."""
+    """Choreographed, its events have not reached its coordinator, so its owner hands it over."""
     (wanted,) = this.wanted(1)
     this.shop.stack.stop_process("saga_choreography.worker")
     yield
@@ -80,7 +81,7 @@ def watched_late(this: Round) -> Iterator[None]:
 
 
 def returned(this: Round) -> Iterator[None]:
-    """A completed one is given back."""
+    """A completed saga is returned."""
     (wanted,) = this.wanted(1)
     saga = this.buy(wanted)
     this.wait_until_ended(saga)
@@ -147,7 +148,7 @@ def expired(this: Round) -> Iterator[None]:
 
 
 def damaged(this: Round) -> Iterator[None]:
-    """Two whose rows nobody can read: one is mended and retried, one is discarded."""
+    """Two unreadable rows: one is fixed and retried, one is discarded."""
     first, second = this.wanted(2)
     where = f"{this.owned_in} WHERE saga_id = %s"
     change = f"UPDATE {this.owned_in} SET context = %s::jsonb WHERE saga_id = %s"
@@ -177,7 +178,7 @@ def damaged(this: Round) -> Iterator[None]:
 
 
 def unreadable(this: Round) -> Iterator[None]:
-    """Somebody publishes what is no event."""
+    """A program publishes a message that is no event."""
     (wanted,) = this.wanted(1)
     yield
     broken = Message(str(uuid.uuid4()), route("checkout", "checkout.initiated"), b"{}")
@@ -204,7 +205,7 @@ def faulting(this: Round) -> Iterator[None]:
 
 
 def charged_by_hand(this: Round) -> Iterator[None]:
-    """A client of no saga asks the card network until it answers: once for each charge."""
+    """A client without a saga calls the card network until it answers: once for each charge."""
     keys = sorted(str(uuid.uuid4()) for _ in range(4))
     wanted = {"amount": "12.50", "payment_method": "credit_card"}
     yield
@@ -263,7 +264,7 @@ def given_up(this: Round) -> Iterator[None]:
 
 
 def unknown_steps(this: Round) -> Iterator[None]:
-    """A saga that this version of the code can't read; then one that can comes."""
+    """A saga that this version of the code can't read; then a readable one."""
     (wanted,) = this.wanted(1)
     this.shop.stack.stop_process("saga_orchestrator.worker")
     yield
@@ -284,7 +285,7 @@ def unknown_steps(this: Round) -> Iterator[None]:
 
 
 def stopped(this: Round) -> Iterator[None]:
-    """A stop is asked for while a reply is on its way, and the runner is busy."""
+    """An abort is requested while a reply is in flight, and the runner is busy."""
     runner = ("saga_orchestrator.worker", "runner.before_claim")
     (wanted,) = this.wanted(1)
     yield
@@ -348,8 +349,8 @@ def restart_database(this: Round) -> None:
 
 @contextmanager
 def _not_handed_over(this: Round) -> Iterator[None]:
-    """What is accepted within the block is left to the worker: the orchestrator does not answer,
-    and stays away; the process that accepts dies, with what it would try again.
+    """Sagas accepted within the block are left to the worker: the orchestrator stays down, and the
+    accepting process dies with its retries.
     """
     this.shop.stack.stop_process("saga_orchestrator.web")
     yield
@@ -358,7 +359,7 @@ def _not_handed_over(this: Round) -> Iterator[None]:
 
 @contextmanager
 def _charge_held(this: Round) -> Iterator[Callable[[], None]]:
-    """The payment is not committed within the block. Gives what waits until it would be."""
+    """The payment is not committed within the block. Yields the wait until it would be."""
     process = f"pagos.{this.steps_run_in}"
     point = "executing.before_commit of do pagos.charge"
     this.triggers.hold(process, point)

@@ -1,9 +1,9 @@
-"""A process is killed at every point that it comes to, in every pattern: all ends right.
+"""A process is killed at every point that it reaches, in every pattern: all ends right.
 
 Each point costs one process its life, in rounds of several, and the patterns share the points that
-more than one of them comes to. With `--full` every process that comes to a point dies there, in
-every pattern, and also the broker's connections are cut, and the database restarts, while the
-process is held there.
+more than one of them reaches. With `--full` every process that reaches a point dies there, in every
+pattern, and also the broker's connections are cut, and the database restarts, while the process is
+held there.
 """
 
 from collections.abc import Callable
@@ -47,14 +47,14 @@ def _together(cases: list[Case], fault: str) -> list[tuple[Case, ...]]:
 
 
 class Rounds:
-    """Runs a round when the first of its cases is asked for, and remembers what became of it."""
+    """Runs a round when its first case is requested, and remembers the result."""
 
     def __init__(self, run: Callable[[tuple[Case, ...], str], None]) -> None:
         self._run = run
         self._errors: dict[tuple[tuple[Case, ...], str], Exception | None] = {}
 
     def outcome(self, together: tuple[Case, ...], fault: str) -> None:
-        """Raises what went wrong in the round."""
+        """Raises the round's failure, if any."""
         if (together, fault) not in self._errors:
             try:
                 self._run(together, fault)
@@ -99,7 +99,7 @@ def run_rounds(shop, stack, triggers, proxies):
 
 
 def _strike(triggers: Triggers, case: Case, strike: Callable[[], None]) -> None:
-    """Once the process is at the point. A point that it never comes to is a failure."""
+    """Once the process is at the point. A point that it never reaches is a failure."""
     try:
         triggers.wait(case.process, case.point)
         strike()

@@ -47,8 +47,8 @@ class FurtherRunner:
 def others(stack) -> Iterator[list[FurtherRunner]]:
     running = [FurtherRunner(stack) for _ in range(RUNNERS - 1)]
     yield running
-    for one in running:
-        one.kill()
+    for runner in running:
+        runner.kill()
 
 
 @pytest.mark.timeout(600)
@@ -70,7 +70,7 @@ def _take_over(this: Round, others: list[FurtherRunner]) -> float:
     saga = this.buy(wanted)
     this.triggers.wait(*HELD)
     runner, pid = _runner_of(this, saga)
-    held_by = next((one for one in others if one.process.pid == pid), None)
+    held_by = next((other for other in others if other.process.pid == pid), None)
     if held_by:
         held_by.kill()
     else:

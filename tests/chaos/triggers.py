@@ -15,11 +15,11 @@ class Triggers:
         self.folder = folder
 
     def kill(self, process: str, point: str) -> None:
-        """The process is to die when it comes there; the one that replaces it is not."""
+        """The next process that reaches it dies; its replacement does not."""
         self._give(process, point, KILL)
 
     def hold(self, process: str, point: str) -> None:
-        """The first thread of the process that comes there is to wait there."""
+        """The first thread of the process that reaches it waits there."""
         self._give(process, point, HOLD)
 
     def release(self, process: str, point: str) -> None:
@@ -27,7 +27,7 @@ class Triggers:
         self._taken(process, f"{point} released").touch()
 
     def is_taken(self, process: str, point: str) -> bool:
-        """Whether the process has come there since it was armed."""
+        """Whether the process has reached it since it was armed."""
         return self._taken(process, point).exists()
 
     def wait(self, process: str, point: str, *, seconds: float = 180) -> None:
@@ -39,7 +39,7 @@ class Triggers:
         )
 
     def withdraw(self, process: str, point: str) -> None:
-        """Disarms a failpoint that no process has come to."""
+        """Disarms a failpoint that no process has reached."""
         (self.folder / "armed" / process / point).unlink(missing_ok=True)
 
     def seen(self) -> set[tuple[str, str]]:

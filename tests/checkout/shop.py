@@ -32,20 +32,20 @@ OWNED_IN = {
     "pedidos": "pedidos_order",
     "reservas": "reservas_booking",
 }
-"""The table of what each owner has accepted."""
+"""Each owner's table of accepted sagas."""
 PRICE = Decimal("12.50")
 
 
 class Wish(NamedTuple):
-    """A saga that somebody asks for: the body for its owner's door."""
+    """A saga to request: the body for its owner's path."""
 
     saga: str
     body: dict[str, Any]
 
 
 class Shop:
-    """Calls the running stack, and holds what it answers to the documents, unless it has doors that
-    are no shop's.
+    """Calls the running stack, and checks each answer against the documents, unless the stack has
+    paths that are not the shop's.
     """
 
     def __init__(self, stack: LocalStack, *, is_documented: bool = True) -> None:
@@ -127,7 +127,9 @@ class Shop:
         method: str = "credit_card",
         destination: dict[str, str] | None = None,
     ) -> list[Wish]:
-        """So many of a saga, each for some of a product; at carrito, of a cart filled with it."""
+        """That many requests of a saga, each for some units of a product; at carrito, with a filled
+        cart.
+        """
         if SAGAS[saga].owner == "carrito":
             carts = self.carts(count, product=product, quantity=quantity)
             return [Wish(saga, body_of(cart, pattern, method) | {"saga": saga}) for cart in carts]
@@ -145,8 +147,8 @@ class Shop:
 
     def begin(self, wish: Wish, **headers: str) -> tuple[int, Any]:
         """Status and body of its owner's answer."""
-        page = SAGAS[wish.saga]
-        return self.call("POST", page.owner, page.door, wish.body, **headers)
+        definition = SAGAS[wish.saga]
+        return self.call("POST", definition.owner, definition.door, wish.body, **headers)
 
     def begin_all(self, wishes: Sequence[Wish], *, at_once: int = 32) -> list[str]:
         """Starts all, repeating each (under its key) until it is accepted; the sagas' ids."""
@@ -154,7 +156,7 @@ class Shop:
             return list(threads.map(self._begin_for_certain, wishes))
 
     def accepted(self, saga_id: str, *, saga: str) -> dict[str, Any]:
-        """As its owner knows it."""
+        """The saga at its owner."""
         owner = SAGAS[saga].owner
         status, body = self.call("GET", owner, f"/{owner}/accepted/{saga_id}")
         assert status == 200, body
@@ -202,7 +204,7 @@ class Shop:
         return dict(body)
 
     def state_when(self, saga_id: str, pattern: str, *statuses: str) -> dict[str, Any]:
-        """The coordinator's answer once the saga stands like this."""
+        """The coordinator's answer once the saga has this status."""
 
         def look() -> dict[str, Any] | None:
             found = self.state(saga_id, pattern)
@@ -211,7 +213,7 @@ class Shop:
         return dict(eventually(look, what=f"{pattern} {saga_id} is {statuses}"))
 
     def compensate(self, saga_id: str, pattern: str, **asked: str) -> tuple[int, Any]:
-        """Status and body of what its coordinator answers, once it has heard of the saga."""
+        """Status and body of the coordinator's answer, once it knows the saga."""
         service, path = STATE_PATHS[pattern]
 
         def ask() -> tuple[int, Any] | None:
@@ -235,13 +237,13 @@ class Shop:
         return (body["status"], body["amount"]) if status == 200 else ("none", "0.00")
 
     def delivery(self, saga_id: str) -> dict[str, Any] | None:
-        """Of an order, as envios shows it; None: there is none."""
+        """The delivery of an order, as envios shows it; None if there is none."""
         status, body = self.call("GET", "envios", f"/deliveries?order_id={saga_id}")
         assert status == 200, body
         return body["results"][0] if body["results"] else None
 
     def courier(self, *, capacity: int) -> dict[str, str]:
-        """Where a new courier, and nobody else, takes so many deliveries at once."""
+        """An area in which a new courier, and no other, takes that many deliveries at once."""
         province = f"Province {uuid.uuid4()}"
         body = {"name": "Eva", "province": province, "capacity": capacity}
         status, made = self.call("POST", "envios", "/couriers", body)
@@ -289,5 +291,7 @@ def body_of(cart: str, pattern: str, method: str = "credit_card") -> dict[str, A
 
 
 def end_of_refused(*, saga: str, step: str) -> str:
-    """How one ends that is refused at this step: whether anything was there to be undone."""
+    """The status of a saga that is refused at this step: it depends on whether any step had to be
+    undone.
+    """
     return "compensated" if SAGAS[saga].position(step) > 1 else "failed"

@@ -23,7 +23,7 @@ def reprice(shop, product, price):
     assert status == 200, body
 
 
-def test_fall_is_passed_on_told_and_charged(shop, cart, product, pattern):
+def test_fall_is_passed_on_shown_and_charged(shop, cart, product, pattern):
     reprice(shop, product, "10.00")
     status, body = shop.check_out(cart, pattern, Prefer="wait=10")
     assert (status, body["total_amount"]) == (200, "20.00")

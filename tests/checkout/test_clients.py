@@ -1,6 +1,4 @@
-"""The documents as a stranger uses them: a client that a stock generator makes of what the running
-carrito serves buys a cart.
-"""
+"""The documents as a stranger uses them: a generated client buys a cart from carrito."""
 
 import importlib
 import os
@@ -20,7 +18,7 @@ NAME = "client_of_carrito"
 def client(shop, tmp_path, monkeypatch):
     """The generated package, once it is imported, and a client of it."""
     config = tmp_path / "config.yml"
-    config.write_text("post_hooks: []\n")  # nobody reads it: it need not be formatted
+    config.write_text("post_hooks: []\n")  # it is not read, so it need not be formatted
     generate = [sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none"]
     generate += ["--url", f"{shop.stack.urls['carrito']}/openapi.json"]
     generate += ["--config", str(config), "--output-path", str(tmp_path / NAME)]
@@ -52,7 +50,7 @@ def test_generated_client_buys_a_cart(shop, client):
 
 @pytest.mark.parametrize("service", WITH_DATABASE)
 def test_service_serves_its_documents(shop, service):
-    """The same that tests hold its answers to, which make them from the URL configuration."""
+    """The same document to which the tests compare answers, made from the URL configuration."""
     status, served = shop.call("GET", service, "/openapi.json")
     made = openapi.document(service=service, urls=documented.urls_of(service))
     assert (status, served["info"]["title"]) == (200, service)

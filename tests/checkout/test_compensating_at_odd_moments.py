@@ -1,4 +1,4 @@
-"""Whoever is answered 202 finds the saga undone, at whatever moment she has asked.
+"""A user whose abort is answered with 202 gets the saga undone, whatever the moment.
 
 More of it: DUETO_ODD_SAGAS=200 DUETO_ODD_ROUNDS=10.
 """
@@ -26,7 +26,7 @@ REFUSALS = {"not_started", "past_pivot", "already_undone"}
 
 
 class Asked(NamedTuple):
-    """A saga, and the answers to those who asked at once for it to be undone."""
+    """A saga, and the answers to those who requested its undoing."""
 
     saga_id: str
     answers: list[tuple[int, str]]
@@ -60,10 +60,10 @@ def test_each_202_is_kept_and_no_saga_stands(shop, pattern, number):
 def buy_and_regret(
     shop: Shop, pattern: str, cart: str, seconds: float, persons: ThreadPoolExecutor
 ) -> Asked:
-    """Checks out; so many seconds later six persons ask at once that it be undone."""
+    """Checks out; that many seconds later six people at once request that it be undone."""
 
     def begun() -> Any:
-        """Where a server was away before this, each thread of a process hears of it once."""
+        """If a server was down before this, each thread of a process fails once."""
         status, body = shop.check_out(cart, pattern)
         assert status in (202, 503), body
         return body if status == 202 else None
@@ -83,14 +83,14 @@ def buy_and_regret(
 def after(
     seconds: float, begin: Callable[[], list[Future[tuple[int, str]]]]
 ) -> list[Future[tuple[int, str]]]:
-    """What begins so much later: the moment is what is tried here."""
+    """Starts after the delay: the moment is what is tested."""
     begun: Future[list[Future[tuple[int, str]]]] = Future()
     threading.Timer(seconds, lambda: begun.set_result(begin())).start()
     return begun.result(timeout=seconds + 60)
 
 
 def ends_of(shop: Shop, pattern: str, asked: list[Asked]) -> dict[str, str] | None:
-    """How each ended; None while one is on its way, or on its way back."""
+    """The end of each saga; None while it is in flight, or being undone."""
     ends = {}
     for saga in asked:
         end, known = shop.status(saga.saga_id)["status"], shop.state(saga.saga_id, pattern)

@@ -51,7 +51,7 @@ KILLED = {
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("pattern", [name for name in KILLED if name in PATTERNS])
 def test_killed_under_load_loses_nothing(shop, stack, pattern):
-    """One process after the other, each when so many more checkouts have begun."""
+    """Kills one process after the other, each when that many more checkouts have begun."""
     a_kill = OF_TEMPORAL if pattern == TEMPORAL else CHECKOUTS_A_KILL
     checkouts = a_kill * (len(KILLED[pattern]) + 1)
     product = shop.product(quantity=checkouts)
@@ -82,7 +82,7 @@ def started(shop, carts):
 
 
 def test_web_process_that_is_asked_to_stop_does_so(shop, stack):
-    """Also where connections come and go at that moment, and is not killed for it later."""
+    """Also while connections open and close, and it is not killed for it later."""
     is_over = threading.Event()
 
     def ask(url):

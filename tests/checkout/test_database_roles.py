@@ -1,4 +1,4 @@
-"""What somebody can do who has nothing but one service's own database URL."""
+"""The rights of an attacker who has only one service's own database URL."""
 
 from pathlib import Path
 
@@ -110,7 +110,7 @@ def test_what_was_asked_for_stays_while_its_end_is_written(shop, service, writte
         run(url, f"UPDATE {fixed} WHERE false")
 
 
-def test_no_process_is_told_the_superuser(shop):
+def test_no_process_gets_the_superusers_url(shop):
     secrets = {url.split(":", 2)[2].split("@")[0] for url in shop.stack.superuser_urls.values()}
     (secret,) = secrets
     for name, pid in shop.stack.processes.items():
@@ -120,7 +120,7 @@ def test_no_process_is_told_the_superuser(shop):
     assert secret not in "".join(shop.stack.audit_environment.values())
 
 
-def test_a_process_is_told_of_its_own_database_alone(shop):
+def test_process_gets_only_its_own_database_url(shop):
     for service in SERVICES:
         for name in processes_of(service):
             told = environment_of(shop.stack.processes[name])

@@ -1,4 +1,4 @@
-"""A checkout of eight steps ends as one of five does: its three extra ones change nothing."""
+"""A checkout of eight steps ends like one of five: its three extra steps change nothing."""
 
 import pytest
 

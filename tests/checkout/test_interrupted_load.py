@@ -1,4 +1,4 @@
-"""A window of load that is interrupted is over, and what came of it has ended, before the audit."""
+"""A window of load that is interrupted ends, and all its sagas have ended, before the audit."""
 
 import os
 import signal

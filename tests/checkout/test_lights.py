@@ -1,4 +1,6 @@
-"""Whatever is stopped, the lights alone name it, and are green again after it."""
+"""Whatever process or server is stopped, the health checks name only it, and are green again
+afterwards.
+"""
 
 import os
 import signal
@@ -11,7 +13,7 @@ from stack import record, status
 from tests.waiting import eventually
 
 STOPPED = ("pagos.web", "saga_choreography.worker", "dashboard.web", "rabbitmq", "postgres")
-"""One of each kind."""
+"""One process of each kind."""
 STALLS = {
     "orchestrated": ("pagos.web", "orchestrated sagas are in flight"),
     "choreographed": ("pagos.worker", "choreographed sagas are in flight"),
@@ -31,7 +33,7 @@ def lights(stack):
 
 @pytest.fixture
 def stopped(stack):
-    """Stops a process; all that were stopped go on in the end."""
+    """Stops a process; all stopped processes continue in the end."""
     names = []
 
     def stop(name):
@@ -66,7 +68,7 @@ def test_process_that_is_stopped_is_named_and_all_is_green_after_it(stack, light
 
 @pytest.mark.timeout(180)
 def test_worker_is_named_by_its_service_too(stack, shop, stopped):
-    """Also where nobody can look at its process: in a container, on another host."""
+    """Also without access to the worker's process: in a container, on another host."""
     pid = stack.processes["inventario.worker"]
     stopped("inventario.worker")
 

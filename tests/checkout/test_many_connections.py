@@ -1,4 +1,4 @@
-"""Shoppers who keep their connections, and do nothing with them."""
+"""Shoppers who keep their connections open without using them."""
 
 import contextlib
 import http.client
@@ -24,7 +24,7 @@ def _files() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_files")
-def test_idle_connections_keep_nobody_out(stack):
+def test_idle_connections_block_no_other(stack):
     door = urlsplit(stack.urls["carrito"])
     with contextlib.ExitStack() as kept:
         for _ in range(KEPT):

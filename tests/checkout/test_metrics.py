@@ -1,4 +1,4 @@
-"""What /metrics says of a running shop is what its shoppers did, in every pattern."""
+"""The /metrics of a running shop agree with what its shoppers did, in every pattern."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def told(shop):
 
 
 def test_what_shoppers_did_is_told(shop, told, pattern):
-    """Three buy, one has a card that is declined."""
+    """Three buy, and one has a declined card."""
 
     def figures():
         ended = "dueto_saga_duration_seconds_count"

@@ -1,4 +1,4 @@
-"""What a checkout has beside what every saga has (tests/sagas): its cart and its order."""
+"""The rows of a checkout beyond those of every saga (tests/sagas): its cart and its order."""
 
 
 def test_accepted_checkout_answers_202_with_its_saga(shop, pattern):

@@ -1,6 +1,7 @@
-"""An undo that keeps failing: few tries, ever rarer; then it waits for a person, who is told where.
+"""An undo that keeps failing: a few tries with increasing delays, then it is parked for an
+operator.
 
-The fault is a real one: pagos's database refuses every refund. All patterns at once, in real time.
+The fault is real: pagos's database refuses every refund. All patterns at once, in real time.
 """
 
 import itertools
@@ -108,7 +109,7 @@ def test_parked_saga_names_its_step_and_error(shop, stuck, pattern):
     state = shop.state(stuck.sagas[pattern], pattern)
     assert state["parked"]["step"] == state["current_step"] == "process_payment"
     errors = {step["step_name"]: step["error"] for step in state["steps"]}
-    # A call hears of a fault only its status; a service says by message what kind it was.
+    # A call returns only the status of a fault; a message also has its kind.
     expected = "500" if pattern == "orchestrated" else "the database refuses it (P0001)"
     assert expected in state["parked"]["reason"]
     assert expected in errors["process_payment"]

@@ -1,4 +1,4 @@
-"""Where an address goes that a saga was accepted with: into its owner's own table, and nowhere."""
+"""The address of an accepted saga is in its owner's own table, and nowhere else."""
 
 import uuid
 
@@ -16,8 +16,8 @@ from tests.sagas.test_endings import ended
 KEEPERS = {"carrito": "carrito_address", "pedidos": "pedidos_address"}
 ASKED = [
     (saga, pattern, method)
-    for saga, page in SAGAS.items()
-    if page.owner in KEEPERS and saga != "purchase"
+    for saga, definition in SAGAS.items()
+    if definition.owner in KEEPERS and saga != "purchase"
     for pattern in PATTERNS
     for method in ("credit_card", "card_declined")
 ]
@@ -100,7 +100,7 @@ def test_the_order_shows_its_address_still(shop):
 
 
 @pytest.mark.parametrize("service", KEEPERS)
-def test_nobody_else_may_read_it(shop, service):
+def test_only_its_owner_may_read_it(shop, service):
     reads = f"SELECT FROM {KEEPERS[service]}"
     stack = shop.stack
     with psycopg.connect(stack.database_urls[service]) as link:

@@ -1,4 +1,4 @@
-"""What is wrong is said, with what to mend; nothing of it is kept."""
+"""A wrong request is refused with a reason and a remedy, and nothing of it is stored."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -48,7 +48,7 @@ def test_problem_is_problem_json(shop, pattern):
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
-def test_body_that_is_no_json_is_told(shop):
+def test_body_that_is_no_json_is_refused(shop):
     answer = shop._http.request(
         "POST",
         shop.stack.urls["carrito"] + "/checkout/saga",
@@ -72,7 +72,7 @@ def test_other_method_is_refused(shop):
     assert shop.call("GET", "carrito", "/checkout/saga")[0] == 405
 
 
-def test_path_that_is_none_is_told(shop):
+def test_unknown_path_is_a_404_that_names_it(shop):
     status, body = shop.call("POST", "carrito", "/checkout/saga/", {})
     assert (status, body["code"]) == (404, "no_such_path")
     assert body["detail"] == "No such path: /checkout/saga/. Paths have no trailing slash."
@@ -115,7 +115,7 @@ def test_fifty_at_once_with_one_key_are_one_saga(shop, cart, pattern):
             threads.map(lambda _: shop.check_out(cart, pattern, Idempotency_Key=key), range(50))
         )
     assert {status for status, _ in answers} == {202}
-    # The first is told how it begins, the others how it stands; what was accepted is the same.
+    # The first answer has the saga's beginning, the others its state; the saga is the same.
     fields = ("saga_id", "cart_id", "total_amount", "saga_pattern", "status_url")
     ((saga_id, *_),) = {tuple(body[name] for name in fields) for _, body in answers}
     found = "SELECT saga_id FROM carrito_checkout WHERE cart_id = %s"

@@ -1,4 +1,4 @@
-"""What a server makes of a body on its way: a real one, over a socket of ours."""
+"""The server's handling of a body: with a real server, over a socket of ours."""
 
 import json
 import socket
@@ -45,12 +45,12 @@ def test_chunked_body_is_read(shop, item):
         b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ],
 )
-def test_chunks_that_are_none_change_nothing(shop, item, body):
+def test_invalid_chunks_change_nothing(shop, item, body):
     status, told = ask(shop, b"PATCH " + item + b" HTTP/1.1", body)
     assert (status, told.get("code", "incomplete_body")) == (400, "incomplete_body")
 
 
-def test_body_that_is_far_too_long_is_told_so_and_not_cut_off(shop):
+def test_body_that_is_far_too_long_is_refused_and_not_cut_off(shop):
     body = b"[" + b" " * (20 * 1024 * 1024)
     length = b"Content-Length: %d\r\n\r\n" % len(body)
     assert ask(shop, b"POST /carts HTTP/1.1", length + body)[0] == 413

@@ -22,7 +22,7 @@ MOST_GROWTH = 30 * 1024 * 1024
 
 
 def rabbitmqctl(shop: Shop, *command: str) -> None:
-    """Tells the stack's private node, which shares nothing with others but in its own variables."""
+    """Runs a tool against the stack's private node, with the node's own variables."""
     node = psutil.Process(shop.stack.processes["rabbitmq"]).environ()
     kept = ("PATH", "LANG", "HOME", "RABBITMQ_NODENAME", "RABBITMQ_CONF_ENV_FILE", "ERL_EPMD_PORT")
     environment = {name: node[name] for name in kept}
@@ -46,7 +46,7 @@ def memory_alarm(shop: Shop) -> Iterator[None]:
 
 
 def broker_is(shop: Shop, state: str) -> None:
-    """As the service that starts the chain says in /health."""
+    """As shown in /health of the service that starts the chain."""
 
     def told() -> bool:
         return shop.call("GET", "carrito", "/health")[1]["broker"]["status"] == state

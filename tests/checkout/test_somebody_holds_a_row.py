@@ -1,4 +1,4 @@
-"""A transaction that somebody forgot in psql, with a row locked: what does not need it goes on."""
+"""A forgotten transaction in psql holds a locked row: everything that does not need it goes on."""
 
 import time
 
@@ -40,7 +40,7 @@ def test_other_carts_are_filled_and_bought_while_one_is_locked(shop, pattern):
 
 @pytest.mark.parametrize("table", ["pagos_payment", "inventario_reservation"])
 def test_locked_table_costs_no_saga(shop, pattern, table):
-    """As a migration locks it, or somebody who looks into it too closely."""
+    """As by a migration, or an explicit LOCK TABLE."""
     service = table.partition("_")[0]
     product = shop.product(quantity=EACH)
     carts = shop.carts(EACH, product=product)

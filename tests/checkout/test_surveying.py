@@ -1,4 +1,4 @@
-"""A small survey on the real shop: its cells say what was offered, and what that took."""
+"""A small survey of the real shop: its cells have the offered load, and the measurements."""
 
 import pytest
 

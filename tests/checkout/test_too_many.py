@@ -1,6 +1,4 @@
-"""Far more come than the shop can do: it goes on at its pace, refuses the rest at once, and ends
-all that it has accepted.
-"""
+"""Overload: the shop keeps its pace, refuses the rest at once, and ends all accepted sagas."""
 
 import random
 from itertools import count
@@ -23,14 +21,15 @@ BURST = 300.0
 TOO_MANY = 4.0
 """As many as the shop did a second in the burst before."""
 LEAST_SHARE = 0.2
-"""Of that pace, while they come: far less than a quiet machine shows, and more than what was left
-to the orchestrated pattern before there was any admission (0.05)."""
+"""The share of that pace under overload: far below a quiet machine's, and above that of the
+orchestrated pattern without admission (0.05).
+"""
 numbers = count(1)
 
 
 @pytest.fixture(scope="module", params=[ORCHESTRATED, CHOREOGRAPHED])
 def rush(request, stack, tmp_path_factory):
-    """Completed/s in a burst, and the samples of a window in which many times as many come."""
+    """Completed/s in a burst, and the samples of a window with many times that load."""
     folder = tmp_path_factory.mktemp("rush")
     name = f"rush{next(numbers)}"
     with runner_on(stack=stack, name=name, folder=folder, say=print) as runner:
@@ -67,7 +66,7 @@ def test_the_rest_is_refused_at_once(rush):
 
 
 def test_it_is_over_when_they_have_gone(rush, shop):
-    """Nobody is refused any more."""
+    """No request is refused any more."""
     cart = shop.cart(product=shop.product(quantity=1))
     status, begun = shop.check_out(cart, ORCHESTRATED)
     assert status == 202, begun

@@ -1,4 +1,4 @@
-"""One trace a saga, in every pattern: all that was done for it, below its shopper's request."""
+"""One trace per saga, in every pattern: all its spans, below its shopper's request."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,7 +18,7 @@ def shop(unusual_shop):
 
 @pytest.fixture
 def traced(receiver):
-    """The spans of a trace, once it is one tree that has all that are wanted."""
+    """The spans of a trace, once it is one tree with all the wanted ones."""
 
     def look(trace_id, wanted):
         def whole():
@@ -35,13 +35,13 @@ def traced(receiver):
 
 
 def steps_of(saga, *, undone_from=None):
-    """What the services do, as spans are called: forward, and back from the step that refused."""
-    page = SAGAS[saga].steps
-    last = len(page) if undone_from is None else page.index(SAGAS[saga].step(undone_from)) + 1
-    forward = {f"do {step.operation}" for step in page[:last]}
+    """The names of the services' spans: forward, and back from the step that refused."""
+    steps = SAGAS[saga].steps
+    last = len(steps) if undone_from is None else steps.index(SAGAS[saga].step(undone_from)) + 1
+    forward = {f"do {step.operation}" for step in steps[:last]}
     if undone_from is None:
         return forward
-    return forward | {f"undo {step.operation}" for step in page[: last - 1]}
+    return forward | {f"undo {step.operation}" for step in steps[: last - 1]}
 
 
 def roots(spans):
@@ -51,7 +51,7 @@ def roots(spans):
 
 
 def check_tree(spans, *, trace_id):
-    """One tree: below the shopper's own span one request, and below that all else."""
+    """One tree: below the shopper's own span one request, and below that everything else."""
     known = {span.id: span for span in spans}
     assert len(known) == len(spans)
     assert {span.trace_id for span in spans} == {trace_id}
@@ -104,7 +104,7 @@ def test_undos_of_a_saga_that_fails(shop, traced, pattern):
 
 
 def test_decision_goes_on_in_the_sagas_trace(shop, traced, pattern):
-    """A payment waits for the card network; what ends the wait goes on in that trace."""
+    """A payment waits for the card network; the decision continues that trace."""
     trace_id, header = traceparent()
     cart = shop.cart(product=shop.product(quantity=1))
     saga_id = shop.check_out(cart, pattern, traceparent=header)[1]["saga_id"]
@@ -130,7 +130,7 @@ def test_those_of_one_transaction_have_links_to_each_other(shop, traced, receive
         traced(trace_id, {"do carrito.confirm_order"})
 
     def linked():
-        """Each with the one that it names, which another process may send later."""
+        """Each span with its parent, which another process may send later."""
         spans = [span for trace_id, _ in made for span in receiver.trace(trace_id)]
         by_id = {span.id: span for span in spans}
         pairs = [(span, by_id.get(span.links[0])) for span in spans if span.links]

@@ -1,4 +1,4 @@
-"""Shoppers who wait for the end of their checkout hold up nobody, and nobody cuts them off."""
+"""Shoppers who wait for the end of their checkout block no other request, and are not cut off."""
 
 import http.client
 import json
@@ -66,7 +66,7 @@ def shoppers(
 
 @contextmanager
 def asked_for_its_health(shop: Shop, path: str) -> Iterator[list[tuple[int, float]]]:
-    """What each web process that shoppers wait in answers meanwhile, and after how long."""
+    """The answers of each web process meanwhile, and their delays."""
     answers: list[tuple[int, float]] = []
     is_over = threading.Event()
 
@@ -88,7 +88,7 @@ def asked_for_its_health(shop: Shop, path: str) -> Iterator[list[tuple[int, floa
 
 @contextmanager
 def nothing_ends(shop: Shop, pattern: str) -> Iterator[Callable[[], None]]:
-    """What is accepted meanwhile goes no further, until what this gives is called."""
+    """Sagas accepted within the block go no further, until the yielded function is called."""
     moved_by = "inventario.worker" if pattern == CHOREOGRAPHED else "saga_orchestrator.worker"
     shop.stack.kill(moved_by, signal.SIGSTOP)
     try:
@@ -103,7 +103,7 @@ def accepted(shop: Shop, carts: Sequence[str]) -> bool:
 
 
 @pytest.mark.parametrize("door", ["carrito", "coordinator"])
-def test_sixty_who_wait_are_told_the_end_and_no_process_is_deaf(shop, pattern, door):
+def test_sixty_who_wait_get_the_outcome_and_no_process_is_blocked(shop, pattern, door):
     if (door, pattern) == ("coordinator", "orchestrated_messaging"):
         pytest.skip("a coordinator's door starts its first pattern")
     carts = shop.carts(SHOPPERS, product=shop.product(quantity=SHOPPERS))
@@ -118,7 +118,7 @@ def test_sixty_who_wait_are_told_the_end_and_no_process_is_deaf(shop, pattern, d
 
 
 @pytest.mark.parametrize("door", ["carrito", "coordinator"])
-def test_more_than_may_wait_are_answered_at_once_and_others_are_served(shop, door):
+def test_further_waiting_requests_are_answered_at_once_and_others_are_served(shop, door):
     carts = shop.carts(MOST_WAITING + ONE_TOO_MANY, product=shop.product(quantity=1000))
     with (
         nothing_ends(shop, ORCHESTRATED) as go_on,
@@ -137,7 +137,7 @@ def test_more_than_may_wait_are_answered_at_once_and_others_are_served(shop, doo
     assert shop.all_ended([answer.saga for answer in answers]) == {"completed": len(carts)}
 
 
-def test_two_who_wait_for_one_saga_are_both_told(shop, pattern):
+def test_two_who_wait_for_one_saga_both_get_its_outcome(shop, pattern):
     cart = shop.cart(product=shop.product(quantity=1))
     with nothing_ends(shop, pattern) as go_on, ThreadPoolExecutor(3) as threads:
 
@@ -152,7 +152,7 @@ def test_two_who_wait_for_one_saga_are_both_told(shop, pattern):
 
 
 @pytest.mark.parametrize("service", WAITING_PROCESSES)
-def test_process_that_is_asked_to_stop_answers_those_who_wait_and_is_out(shop, service):
+def test_process_that_is_stopped_answers_waiting_requests_and_exits(shop, service):
     pattern = CHOREOGRAPHED if service == "saga_choreography" else ORCHESTRATED
     door = "carrito" if service == "carrito" else "coordinator"
     carts = shop.carts(SHOPPERS, product=shop.product(quantity=SHOPPERS))

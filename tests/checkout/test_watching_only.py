@@ -1,4 +1,4 @@
-"""A choreography has no orchestrator: whoever watches may be away from before it begins."""
+"""A choreography has no orchestrator: its watcher may be down from before a saga begins."""
 
 from contracts.patterns import CHOREOGRAPHED, PATTERNS
 
@@ -6,7 +6,7 @@ CHECKOUTS = 20
 WATCHING = PATTERNS[CHOREOGRAPHED].coordinator
 
 
-def test_checkouts_begin_and_end_with_nobody_watching_who_learns_of_them_later(shop, stack):
+def test_checkouts_begin_and_end_without_a_watcher_which_learns_of_them_later(shop, stack):
     sold, declined = shop.product(quantity=CHECKOUTS), shop.product(quantity=1)
     carts, cart = shop.carts(CHECKOUTS, product=sold), shop.cart(product=declined)
     for kind in ("web", "worker"):

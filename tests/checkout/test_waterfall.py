@@ -43,7 +43,7 @@ def usual(shop, timeline) -> dict[str, Waterfall]:
 
 @pytest.fixture(scope="module")
 def slow(shop, timeline, usual) -> dict[str, Waterfall]:
-    """The same while charging takes longer, for a reason that no service knows of."""
+    """The same while charging takes longer, for a reason unknown to the services."""
     with charging_slowly(shop):
         return {pattern: measured(shop, timeline, pattern) for pattern in PATTERNS}
 

@@ -1,5 +1,5 @@
-"""The dashboard in a real browser, on a running stack: each page, a race, what an operator does, a
-stream that comes back, and a phone.
+"""The dashboard in a real browser, on a running stack: each page, a race, an operator's actions, a
+stream that reconnects, and a phone.
 """
 
 import re
@@ -17,7 +17,7 @@ from tests.waiting import eventually
 sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright is installed")
 PASSWORD = "made up for this run"
 WAIT = 60_000
-"""Milliseconds until what must happen has happened."""
+"""Milliseconds until an expected change."""
 PAGES = ["/", "/dashboard/sagas", "/dashboard/race", "/dashboard/reports"]
 ADMIN_PAGES = [
     *("/admin/", "/admin/saga_orchestrator/saga/", "/admin/saga_choreography/saga/"),
@@ -45,7 +45,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def login(browser, stack):
-    """Who is logged in, for every page of the module."""
+    """The login for every page of the module."""
     stack.run(*services.ADMIN_COMMAND, DUETO_ADMIN_PASSWORD=PASSWORD)
     context = browser.new_context()
     page = context.new_page()
@@ -59,7 +59,7 @@ def login(browser, stack):
 
 
 class Tab:
-    """A page of the dashboard, and what its console has said."""
+    """A page of the dashboard, and the messages in its console."""
 
     def __init__(self, browser, stack, login, **options) -> None:
         self._url = stack.urls["dashboard"]
@@ -102,7 +102,7 @@ def test_pages_open_on_a_phone_in_the_dark_without_an_error(browser, stack, logi
 
 
 def test_pages_of_the_admin_keep_to_the_strict_policy(tab, shop: Shop):
-    """What a page may not load or run is said in the browser's console."""
+    """The browser's console reports everything that a page may not load or run."""
     cart = shop.cart(product=shop.product(quantity=1))
     saga_id = shop.check_out(cart, "orchestrated")[1]["saga_id"]
     shop.ended(saga_id)
@@ -144,7 +144,7 @@ def test_last_unit_is_sold_once(tab):
 
 
 def test_operator_returns_a_saga_and_is_on_record(tab, shop: Shop):
-    """By keyboard alone: the form is opened, filled in and sent."""
+    """With the keyboard alone: the form is opened, filled in and sent."""
     cart = shop.cart(product=shop.product(quantity=1))
     saga_id = shop.check_out(cart, "orchestrated")[1]["saga_id"]
     shop.ended(saga_id)
@@ -186,7 +186,7 @@ def test_pause_keeps_the_page_as_it_is(tab):
     assert tab.said == []
 
 
-def test_page_polls_where_no_stream_is_to_be_had(tab):
+def test_page_polls_without_a_stream(tab):
     tab.page.route(re.compile("stream=1"), lambda route: route.fulfill(status=503, body="full"))
     tab.page.goto("/")
     sync_api.expect(tab.page.locator("[data-live-state]")).to_have_text(
@@ -203,7 +203,7 @@ class Streams:
         self._open: list[tuple[HTTPConnection, HTTPResponse]] = []
 
     def open(self, count: int) -> list[bytes]:
-        """So many more; the first line that each sends."""
+        """Opens that many more; the first line of each."""
         lines = []
         for _ in range(count):
             connection = HTTPConnection(self._host, timeout=30)
@@ -219,7 +219,7 @@ class Streams:
 
 
 def test_stream_that_was_left_gives_its_place_back(stack, login):
-    """Whoever closes a tab, or loses the network, is noticed by what is sent next."""
+    """A closed tab, or a lost network, is noticed at the next send."""
     streams = Streams(stack, login)
     assert b"event: full\n" in streams.open(live.MOST_STREAMS + 1)
     streams.leave()

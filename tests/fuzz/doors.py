@@ -1,4 +1,4 @@
-"""Every door that there is, from the URL configuration: a new one is tried by itself."""
+"""All doors, from the URL configuration: a new one is included automatically."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ class Door(NamedTuple):
 
     @property
     def methods(self) -> list[str]:
-        """Those that it has, but for what every view has."""
+        """Its methods, except those that every view has."""
         own = [method for method in METHODS[:5] if hasattr(self.view, method.lower())]
         return own or ["GET"]
 
@@ -43,7 +43,7 @@ class Door(NamedTuple):
 
 
 OF_ONE_SERVICE = {str(urlpattern.pattern) for urlpattern in health.urlpatterns} - {"health/live"}
-"""They tell how the service of this process is, and here all of them are in one."""
+"""They report on the service of this process, and here all services are in one."""
 
 
 def all_doors() -> list[Door]:

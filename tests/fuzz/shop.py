@@ -1,4 +1,4 @@
-"""A shop that is fuzzed: what it knows to be valid, what it sends, and what must never be."""
+"""A shop to fuzz: its valid requests, the requests to send, and what must never happen."""
 
 import json
 import time
@@ -31,9 +31,9 @@ from tests.seeded.scenarios import every_end
 from tests.seeded.shop import ADDRESS, SERVICES, Shop
 
 MOST_SECONDS = 10.0
-"""Of a request, on a busy machine: something goes on without end."""
+"""Of a request, on a busy machine: beyond it there is an endless loop."""
 BY_HAND = "hand-"
-"""Sagas whose steps are called from outside have such ids; the others are left to the shop."""
+"""Sagas whose steps are called from outside have such ids; the others are the shop's own."""
 JSON = "application/json"
 TYPES = [*[JSON] * 40, "application/json; charset=utf-8", "text/plain", "", "multipart/form-data"]
 TYPES += ["application/json; charset=utf-16", "application/x-www-form-urlencoded", "application/"]
@@ -41,7 +41,9 @@ QUERIES = ["page", "page_size", "ids", "status", "limit", "after", "search", "ca
 
 
 class FuzzedShop:
-    """`random` decides everything. `failures`: what must not have been, with what led to it."""
+    """`random` decides everything. `failures`: the wrong answers, with the requests that led to
+    them.
+    """
 
     def __init__(self, monkeypatch: Any, random: Random) -> None:
         self.random = random
@@ -63,7 +65,7 @@ class FuzzedShop:
     # What is there.
 
     def look_again(self) -> None:
-        """Learns the ids that there are; sagas that are the shop's own are told apart."""
+        """Learns the existing ids, and which sagas are the shop's own."""
         self.own = _latest(Checkout.objects.order_by("-accepted_at"))
         hands = [f"{BY_HAND}{number}" for number in range(5)]
         self.ids: dict[str, list[Any]] = {
@@ -78,7 +80,7 @@ class FuzzedShop:
         self.known = [*others, *(one for some in self.ids.values() for one in some)]
 
     def _watch(self, monkeypatch: Any) -> None:
-        """Remembers what is sent while the shop runs by itself: it is valid."""
+        """Records the requests and messages of the shop itself, which are valid."""
         network, publish = self.shop.network, self.shop.broker.publish
         call = network.call
 
@@ -107,7 +109,7 @@ class FuzzedShop:
     # Requests.
 
     def request(self) -> None:
-        """One request at some door; what must not be is among the failures then."""
+        """Sends a request to some door, and records a failure if there is one."""
         door = self.random.choice(self.doors)
         method = self.random.choice(door.methods if self.random.random() < 0.95 else METHODS)
         ids = {**self.ids, "": [*self.known, *[text for text in values.TEXTS if text]]}
@@ -220,7 +222,7 @@ class FuzzedShop:
                 self.failures.append(f"can't be read back ({found.status_code}): {told}")
 
     def _resume(self) -> None:
-        for owner in {page.owner for page in SAGAS.values()}:
+        for owner in {saga.owner for saga in SAGAS.values()}:
             paused = apps.get_model(owner, "Pause")._default_manager.filter(resumed_at=None)
             paused.update(resumed_at=Now())
         pausing._seen.clear()
@@ -228,7 +230,7 @@ class FuzzedShop:
     # Messages.
 
     def message(self) -> None:
-        """One message, or a few at once, at some consumer, which must not fall over."""
+        """Sends a message, or a few at once, to some consumer, which must not crash."""
         service = self.random.choice(sorted(SERVICES))
         consumer = self.shop.workers[service]._consumer
         sent = [self._message(service) for _ in range(self.random.choice([1, 1, 2, 5]))]
@@ -254,11 +256,11 @@ class FuzzedShop:
         )
 
     def _routes(self, service: str) -> list[str]:
-        """What the service hears."""
+        """The events that the service consumes."""
         return [events.route(*key) for key in self.shop.workers[service]._consumer.reactions]
 
     def _by_hand(self, message: Message) -> Any:
-        """The message, of a saga of nobody; its ids are new ones."""
+        """The message with new ids, and an unknown saga."""
         hand = f"{BY_HAND}{self.random.randrange(10**6)}"
         event = json.loads(message.body)
         text = message.body.decode().replace(event["saga_id"], hand)
@@ -267,7 +269,7 @@ class FuzzedShop:
     # After.
 
     def settle(self) -> None:
-        """Lets the shop do what was asked for; a process that falls over is a failure."""
+        """Lets the shop finish its work; a process that crashes is a failure."""
         try:
             self.shop.settle_to_the_last_try()
         except Exception as error:  # noqa: BLE001 -- as above
@@ -275,7 +277,7 @@ class FuzzedShop:
         self.look_again()
 
     def read_back(self) -> None:
-        """All that is stored can be read."""
+        """Everything that is stored can be read."""
         paths = [f"/carts/{pk}" for pk in Cart.objects.values_list("pk", flat=True)]
         paths += [f"/orders/{pk}" for pk in Order.objects.values_list("pk", flat=True)]
         paths += [
@@ -290,10 +292,10 @@ class FuzzedShop:
                 self.failures.append(f"can't be read back ({status}): {path}")
 
     def breaches(self) -> list[str]:
-        """What the audit finds of the shop's own sagas, and of its sums."""
+        """The audit's findings for the shop's own sagas, and its sums."""
         own = {"", *Checkout.objects.values_list("pk", flat=True)}
-        known = [step.name for page in SAGAS.values() for step in page.steps]
-        for service in PARTICIPANTS:  # the audit stops at steps that no page has
+        known = [step.name for saga in SAGAS.values() for step in saga.steps]
+        for service in PARTICIPANTS:  # the audit stops at steps that no saga has
             statement = (
                 f"DELETE FROM {service}_barrierentry"
                 " WHERE saga <> '' AND (saga_id <> ALL(%s) OR step <> ALL(%s))"
@@ -305,7 +307,7 @@ class FuzzedShop:
 
 
 def _documented(door: Door) -> list[Any]:
-    """What the document says that the door takes: an example for each of its methods."""
+    """An example request for each of the door's methods, from its document."""
     paths = documented.http(settings.ROOT_URLCONF).found["paths"]
     operations = paths.get(documented.shape_of(f"/{door.path}"), {}).values()
     bodies = [said["requestBody"] for said in operations if "requestBody" in said]

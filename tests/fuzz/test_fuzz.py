@@ -1,5 +1,5 @@
-"""Whatever comes in, no door answers with a server error, no consumer falls over, and all that was
-stored can be read back.
+"""Under random requests and messages, no door answers with a server error, no consumer crashes, and
+all that was stored can be read back.
 """
 
 import logging
@@ -37,15 +37,16 @@ SETTLE_EVERY = 250
 SAY_EVERY = 2_000
 MOST_TOLD = 20
 FROM_DOCUMENT = 5
-"""Requests an operation, at the least, that are as it says, and as many that are not."""
+"""Requests per operation, at least, that fit its document, and as many that do not."""
 HELD_TO = [
     not_a_server_error,
     checks.status_code_conformance,
     checks.content_type_conformance,
     checks.response_schema_conformance,
 ]
-"""Not that what is wrong is refused: a null in a query comes as the text `null`, which is right,
-and a door by hand passes over the `step` and `saga` that it is told, however long."""
+"""That a wrong request is refused is not checked: a null in a query is sent as the text `null`,
+which is valid, and a path for calls by hand ignores the `step` and `saga` of the body.
+"""
 
 
 @pytest.fixture
@@ -149,7 +150,7 @@ def test_consumer_that_falls_over_is_found(fuzzed, monkeypatch):
 
 
 def test_row_that_cannot_be_read_back_is_found(fuzzed, monkeypatch):
-    """The control: what was stored and makes its page err is among the failures."""
+    """The control: a stored value that breaks its page is among the failures."""
     monkeypatch.setattr("carrito.serializers.cart", lambda one: 1 // 0)
     fuzzed.read_back()
     assert fuzzed.failures[0].startswith("can't be read back (500): /carts/")

@@ -1,4 +1,4 @@
-"""Random values, and valid ones that are spoilt in one place or more."""
+"""Random values, and valid values that are damaged in one place or more."""
 
 import json
 from random import Random
@@ -22,18 +22,18 @@ RAW = [
     *('"\\u0000"', "[" * 2_000, "[" * 900 + "]" * 900, '{"a":' * 900 + "1" + "}" * 900, "01", "+1"),
     *('{"a": 1, "a": 2}', "\ufeff{}", '"\x01"', "tru", "{'a': 1}"),
 ]
-"""What no encoder would make, in the place of a value."""
+"""Texts that no encoder would make, to replace a value."""
 
 
 MOST_REPEATED = 1_100
 
 
 class Raw(str):
-    """JSON (or none) to be put in as it is."""
+    """JSON (or invalid text) to be inserted unchanged."""
 
 
 def scalar(random: Random, known: list[Any]) -> Any:
-    """Any value without parts; half of them from what is known to be there."""
+    """Any scalar; half of them are known values."""
     pick = random.random()
     if pick < 0.4 and known:
         return random.choice(known)
@@ -56,7 +56,7 @@ def value(random: Random, known: list[Any], names: list[str], depth: int = 3) ->
 
 
 def spoilt(random: Random, valid: Any, known: list[Any], names: list[str]) -> Any:
-    """A copy that differs from the valid one in one place, or in a few."""
+    """A copy that differs from the valid value in one place, or in a few."""
     changed = json.loads(json.dumps(valid))
     for _ in range(random.choice([0, 0, 0, 1, 1, 1, 2, 3])):
         changed = _spoil(random, changed, known, names)

@@ -1,8 +1,8 @@
 """Growth: a saga, a list and a sweep read no more rows among many finished sagas than among none.
 
-Rows as PostgreSQL counts them, which no busy machine changes; the times are told. The finished
-sagas are copies of two that were run: `--sagas 1000000` makes as many, over a month, and `-s` shows
-the table. Then the older half of them is cleaned away.
+Rows are counted by PostgreSQL, independent of the machine's load; times are only printed. The
+finished sagas are copies of two that were run: `--sagas 1000000` makes that many, over a month, and
+`-s` shows the table. Then the older half of them is deleted.
 """
 
 import re
@@ -111,9 +111,7 @@ def test_nothing_reads_more_of_many_finished_sagas(pytestconfig, admin_client, m
 
 
 def scaled(sagas: int, monkeypatch: pytest.MonkeyPatch) -> float:
-    """Where there are few, less is read at once: else nobody could tell a limit from none. By how
-    much.
-    """
+    """With few rows, less is read at once: otherwise a limit could not be told from no limit."""
     share = min(1.0, sagas / 50_000)
     for module, name in (
         (sql, "MOST_COUNTED"),
@@ -134,7 +132,7 @@ def most(name: str, before: Cost, share: float) -> float:
 
 
 def template(shop: Shop, pattern: str) -> str:
-    """A completed checkout with all that it leaves in every table; its id."""
+    """A completed checkout with all its rows in every table; its id."""
     saga_id = str(uuid.uuid4())
     shop.completed(saga_id, pattern=pattern)
     cart, old = str(uuid.uuid4()), f"cart of {saga_id}"
@@ -171,10 +169,10 @@ PLACE = {"orchestrated": "orchestrator", "choreographed": "choreography"}
 
 
 def remembered(saga_id: str, pattern: str) -> None:
-    """What a coordinator notes of it; and what was sent of it, where events set its steps off."""
-    now, page = timezone.now(), SAGAS["checkout"]
+    """Writes the rows that a coordinator keeps of the saga; choreographed, also its sent events."""
+    now, saga = timezone.now(), SAGAS["checkout"]
     if pattern == "orchestrated":
-        steps = [to_builtins(step) for step in page.steps]
+        steps = [to_builtins(step) for step in saga.steps]
         definition = orchestrator.Definition.objects.create(
             digest="x", name="checkout", steps=steps
         )
@@ -188,12 +186,12 @@ def remembered(saga_id: str, pattern: str) -> None:
                 started_at=now,
                 finished_at=now,
             )
-            for position, step in enumerate(page.steps)
+            for position, step in enumerate(saga.steps)
             if position
         )
         return
     choreography.Saga.objects.filter(pk=saga_id).update(phase=2)
-    for step in page.steps:
+    for step in saga.steps:
         choreography.SagaEvent.objects.create(
             saga_id=saga_id,
             event_type=step.done,
@@ -220,8 +218,8 @@ NAMED = {"carrito_cart": "id", "carrito_cartitem": "cart_id"}
 
 
 def copy(saga_id: str, count: int, pattern: str) -> None:
-    """Makes so many of it, which ended one after the other in the last 30 days: the same rows, with
-    the numbers and the random beginnings of their ids replaced.
+    """Makes that many copies, which ended one after the other in the last 30 days: the same rows,
+    with new numbers and new random beginnings of their ids.
     """
     cart = Checkout.objects.get(pk=saga_id).cart_id
     first = 1 if pattern == "orchestrated" else 2
@@ -295,7 +293,7 @@ def analyze() -> None:
 
 
 def hot_calls(shop: Shop) -> Calls:
-    """What every saga needs, and what looks at the tables every second."""
+    """The operations of every saga, and the polls of every second."""
     runner, _ = store.renew(runner_id=None, host="here", pid=1)
     context = shop.context(Checkout.objects.first().pk)
     patterns = ROUTES[0].patterns
@@ -344,7 +342,7 @@ def run_to_its_end(runner: int, context: Context) -> None:
 
 
 def list_calls(person: Client, saga_id: str) -> tuple[Calls, Calls]:
-    """What people look at, and what they look at in the admin."""
+    """The lists of the API, and the pages of the admin."""
     lists = [
         "/saga/transactions",
         "/saga/transactions?status=parked",
@@ -440,7 +438,7 @@ def audited(sagas: int) -> None:
 
 
 def cleaned(sagas: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The older half is closed; what was sent is deleted."""
+    """Closes the older half, and deletes sent events."""
     monkeypatch.setattr(settings, "KEEP_SECONDS", 15 * 24 * 3600.0)
     monkeypatch.setattr(Closing, "_clients", Doors())
     counts, seconds, longest = emptied(Closing(owner=OWNER))
@@ -457,7 +455,7 @@ def cleaned(sagas: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def emptied(chore: retention.Chore) -> tuple[Counter[str], float, float]:
-    """What it has deleted in all, in how many seconds; and its longest batch, in milliseconds."""
+    """The number of deleted rows, the seconds it took, and its longest batch, in milliseconds."""
     counts: Counter[str] = Counter()
     seconds = longest = 0.0
     is_more = True

@@ -1,6 +1,6 @@
-"""The kit, lifted: its wheel, in an environment without this clone, runs another business's saga.
+"""The kit: its wheel, in an environment without this clone, runs another business's saga.
 
-`trip/` is that business, whole: three services of their own, one page, and the settings.
+`trip/` is that business, complete: three services, one saga, and the settings.
 """
 
 import os
@@ -51,7 +51,7 @@ class Running(NamedTuple):
         return found
 
     def booked(self, service: str, trip: dict[str, Any]) -> list[bool]:
-        """Of each booking of the trip there: whether it still stands."""
+        """For each booking of the trip there: whether it is still valid."""
         with psycopg.connect(self.database) as connection:
             statement = f"SELECT NOT is_cancelled FROM {service}_booking WHERE saga_id = %s"
             return [row[0] for row in connection.execute(statement, [trip["saga_id"]])]
@@ -59,7 +59,7 @@ class Running(NamedTuple):
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of an environment with nothing in it but the kit's wheel, beside what it depends on."""
+    """The Python of an environment with only the kit's wheel and its dependencies."""
     folder = tmp_path_factory.mktemp("kit")
     uv = [sys.executable, "-m", "uv", "--offline", "--quiet"]
     run([*uv, "build", "--wheel", "--out-dir", folder, ROOT])
@@ -156,7 +156,7 @@ def test_trip_that_is_refused_is_undone(running: Running, pattern: str) -> None:
 
 
 def run(command: list[Any], folder: Path = ROOT, environment: dict[str, str] | None = None) -> str:
-    """What the command says. Fails with what it says where it fails."""
+    """The command's output. Fails with the output if the command fails."""
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS
     )
@@ -166,7 +166,7 @@ def run(command: list[Any], folder: Path = ROOT, environment: dict[str, str] | N
 
 @contextmanager
 def database_of_its_own() -> Iterator[str]:
-    """The URL of a new one, on the server of all tests."""
+    """The URL of a new database, on the server of all tests."""
     server = database_url("default")
     name = f"dueto_kit_{os.getpid()}"
     with psycopg.connect(server, autocommit=True) as connection:

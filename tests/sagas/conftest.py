@@ -1,6 +1,7 @@
-"""What belongs to every saga that sells something: written once, and run for each in every pattern.
+"""The behaviour of every saga that sells something: written once, and run for each in every
+pattern.
 
-A page that is added is among them if it does what they are about.
+A saga that is added to the catalogue is among them if it has the steps that they need.
 """
 
 import pytest
@@ -12,8 +13,8 @@ from tests import documented
 
 SELLING = [
     name
-    for name, page in SAGAS.items()
-    if {"reserve_inventory", "process_payment"} <= {step.name for step in page.steps}
+    for name, saga in SAGAS.items()
+    if {"reserve_inventory", "process_payment"} <= {step.name for step in saga.steps}
 ]
 DELIVERING = [name for name in SELLING if "envios" in projection.services_of(SAGAS[name])]
 
@@ -31,14 +32,14 @@ def saga(request):
 
 @pytest.fixture(params=DELIVERING)
 def delivered(request):
-    """The name of one that delivers what it sells."""
+    """The name of a saga that delivers what it sells."""
     return request.param
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _ends_with_a_clean_audit(shop):
-    """Whatever a module did to the shop, nothing is lost, doubled or left hanging afterwards; and
-    what its services have told each other is documented.
+    """After each module, nothing is lost, duplicated or left hanging; and all messages of its
+    services are documented.
     """
     yield
     shop.audit()

@@ -1,6 +1,6 @@
-"""A slot, booked: approved or not, paid or not, stopped and given back; in every pattern the same.
+"""A booked slot: approved or not, paid or not, stopped and returned; the same in every pattern.
 
-Beside the usual stack, whose managers have a day, one of its own where they have a second.
+Beside the usual stack, whose managers have a day, another stack gives them a second.
 """
 
 import uuid
@@ -35,7 +35,7 @@ class Lobby:
         self._made("pagos", "/credits", user_id=self.user, amount=credits)
 
     def ask(self, *, hour: int = 0, **changed: Any) -> tuple[int, Any]:
-        """Status and body of what is answered to who wants the slot for an hour."""
+        """Status and body of the answer to a booking of the slot for an hour."""
         starts_at = TEN + hour * HOUR
         wanted = {
             "user_id": self.user,
@@ -57,7 +57,7 @@ class Lobby:
         self.say(booking_id, "approve", by="eva")
 
     def say(self, booking_id: str, word: str, **body: str) -> None:
-        """The manager's word, as soon as the manager was asked."""
+        """The manager's decision, as soon as the step waits for it."""
 
         def said() -> bool:
             path = f"/bookings/{booking_id}/{word}"
@@ -79,7 +79,7 @@ class Lobby:
         eventually(paid, what=f"the bill of {booking_id} is paid")
 
     def waits_for(self, booking_id: str, who: str) -> None:
-        """Returns once its coordinator says so."""
+        """Returns once its coordinator has that status."""
 
         def waits() -> bool:
             waiting = self.shop.state(booking_id, self.pattern).get("waiting")
@@ -88,7 +88,7 @@ class Lobby:
         eventually(waits, what=f"{booking_id} waits for the {who}")
 
     def seen(self, booking_id: str) -> dict[str, Any]:
-        """The booking, and what is there of it in every service."""
+        """The booking, and its rows in every service."""
         _, booking = self.shop.call("GET", "reservas", f"/bookings/{booking_id}")
         _, bills = self.shop.call("GET", "facturas", f"/bills?booking_id={booking_id}")
         _, papers = self.shop.call("GET", "facturas", f"/invoices?booking_id={booking_id}")
@@ -101,14 +101,14 @@ class Lobby:
         }
 
     def require_free_slot(self) -> None:
-        """Somebody else can have it for the same hour; it is left free."""
+        """Another user can book it for the same hour; it is left free."""
         self.say(self.book(), "reject", by="eva")
 
     def balance(self) -> str:
         return str(self.shop.call("GET", "pagos", f"/credits/{self.user}")[1]["balance"])
 
     def is_whole(self, bookings: list[str], *, of: str) -> bool:
-        """Whether each is reserved and paid, or nothing is kept of it, of so many credits."""
+        """Whether each is reserved and paid, or nothing of it remains, with that many credits."""
         seen = [self.seen(booking) for booking in bookings]
         kept = sum(one["booking"] == "reserved" for one in seen)
         ends = {(one["booking"], *one["bill"], len(one["papers"])) for one in seen}
@@ -116,7 +116,7 @@ class Lobby:
         return ends <= whole and Decimal(self.balance()) == Decimal(of) - kept * Decimal(PRICE)
 
     def told(self, booking_id: str, steps: dict[str, str]) -> dict[str, Any]:
-        """What its coordinator says, once its steps stand so."""
+        """The coordinator's answer, once its steps have these statuses."""
         return told(self.shop, SAGA, booking_id, self.pattern, steps)
 
     def reserved(self) -> str:
@@ -287,7 +287,7 @@ def test_same_hour_twice_at_once_is_one_booking(lobby):
 
 
 @pytest.mark.parametrize("who", ["manager", "customer"])
-def test_nobody_who_decides_in_time_is_a_refusal(unusual_shop, pattern, who):
+def test_no_decision_in_time_is_a_refusal(unusual_shop, pattern, who):
     lobby = Lobby(unusual_shop, pattern)
     booking_id = lobby.book(auto_approve=who == "customer")
     at, code = {

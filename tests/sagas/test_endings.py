@@ -1,4 +1,4 @@
-"""How a saga ends, and what is there then: of every saga, the same in every pattern."""
+"""The end of a saga, and the rows it leaves: of every saga, the same in every pattern."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ BOUGHT = 2
 
 
 def begun(shop: Shop, saga: str, pattern: str, product: str, **wanted: Any) -> str:
-    """The id of one that was accepted."""
+    """The id of an accepted saga."""
     (wish,) = shop.wishes(1, saga=saga, pattern=pattern, product=product, **wanted)
     status, body = shop.begin(wish)
     assert status == 202, body
@@ -26,7 +26,7 @@ def begun(shop: Shop, saga: str, pattern: str, product: str, **wanted: Any) -> s
 
 
 def ended(shop: Shop, saga: str, saga_id: str) -> dict[str, Any]:
-    """As its owner knows it then."""
+    """The saga at its owner, once it has that status."""
 
     def look() -> dict[str, Any] | None:
         found = shop.accepted(saga_id, saga=saga)
@@ -36,15 +36,15 @@ def ended(shop: Shop, saga: str, saga_id: str) -> dict[str, Any]:
 
 
 def completed(saga: str) -> dict[str, str]:
-    """How each step stands in the end."""
+    """The status of each step in the end."""
     return {step.name: "completed" for step in SAGAS[saga].steps}
 
 
 def steps_of_refused(saga: str, refused: str) -> dict[str, str]:
-    """How each step stands in the end."""
-    page = SAGAS[saga]
-    at = page.position(refused)
-    names = [step.name for step in page.steps]
+    """The status of each step in the end."""
+    definition = SAGAS[saga]
+    at = definition.position(refused)
+    names = [step.name for step in definition.steps]
     stands = dict.fromkeys(names[:at], "compensated") | {refused: "failed"}
     return stands | dict.fromkeys(names[at + 1 :], "skipped")
 
@@ -52,7 +52,7 @@ def steps_of_refused(saga: str, refused: str) -> dict[str, str]:
 def told(
     shop: Shop, saga: str, saga_id: str, pattern: str, steps: dict[str, str]
 ) -> dict[str, Any]:
-    """What its coordinator says once it has heard of all of it: its steps stand like this."""
+    """The coordinator's answer once it has received all events: its steps have these statuses."""
 
     def look() -> dict[str, Any] | None:
         state = shop.state(saga_id, pattern)
@@ -78,9 +78,9 @@ def require_refused(
 
 
 def undone_in_order(shop: Shop, saga: str, saga_id: str, refused: str) -> None:
-    """What its user can see: first every undo, in reverse; only then that it has failed."""
-    page = SAGAS[saga]
-    undone = [step.undone for step in reversed(page.steps[: page.position(refused)])]
+    """Its user sees first every undo, in reverse, and only then that it has failed."""
+    definition = SAGAS[saga]
+    undone = [step.undone for step in reversed(definition.steps[: definition.position(refused)])]
     _, order = shop.call("GET", "pedidos", f"/orders/{saga_id}")
     history = [one["event"] for one in order["history"]]
     assert history[-len(undone) :] == undone
@@ -167,7 +167,7 @@ def test_without_a_free_courier_money_and_stock_come_back_before_it_is_told(
     undone_in_order(shop, delivered, saga_id, at)
 
 
-def test_order_to_where_nobody_goes_is_refused(shop, delivered, pattern):
+def test_order_to_an_area_without_couriers_is_refused(shop, delivered, pattern):
     product = shop.product(quantity=UNITS)
     nowhere = {"province": "Isla del Tesoro"}
     saga_id = begun(shop, delivered, pattern, product, destination=nowhere)
@@ -178,13 +178,13 @@ def test_order_to_where_nobody_goes_is_refused(shop, delivered, pattern):
 
 @contextmanager
 def nobody_pays(shop: Shop) -> Iterator[None]:
-    """No charge is made within the block; it goes on after it."""
+    """No charge is made within the block; the saga continues after it."""
     with psycopg.connect(shop.stack.superuser_urls["pagos"]) as psql:
         psql.execute("LOCK TABLE pagos_payment IN ACCESS EXCLUSIVE MODE")
         yield
 
 
-def test_saga_that_somebody_stops_is_undone(shop, saga, pattern):
+def test_saga_that_is_stopped_is_undone(shop, saga, pattern):
     product = shop.product(quantity=UNITS)
     with nobody_pays(shop):
         saga_id = begun(shop, saga, pattern, product)

@@ -1,4 +1,4 @@
-"""What customers of a purchase type, in their order, and what becomes of it: in every pattern."""
+"""The customer's commands of a purchase, in their order, and the results: in every pattern."""
 
 import threading
 import uuid
@@ -36,7 +36,7 @@ def placed(shop: Shop, pattern: str, area: dict[str, str], **more: Any) -> str:
 
 
 def courier(shop: Shop, *, capacity: int = 1) -> dict[str, str]:
-    """The province and city in which a new courier, and nobody else, delivers."""
+    """The province and city of a new courier, who is the only one there."""
     area = {"province": f"Province {uuid.uuid4()}", "city": "Plaza"}
     body = {"name": "Eva", "phone_number": "+53 5", "capacity": capacity, **area}
     status, made = shop.call("POST", "envios", "/couriers", body)
@@ -87,7 +87,7 @@ def places_taken(shop: Shop, area: dict[str, str]) -> int:
 
 
 def cancelled(shop: Shop, order_id: str, pattern: str, *, step: str, code: str) -> dict[str, Any]:
-    """The order, which ended because of this, once its coordinator has heard of it, too."""
+    """The order, which ended for this reason, once its coordinator knows it, too."""
     state = told(shop, SAGA, order_id, pattern, steps_of_refused(SAGA, step))
     assert (state["status"], state["failure"]["code"]) == ("compensated", code)
     shown = order(shop, order_id)
@@ -154,8 +154,8 @@ def test_same_verdict_again_has_the_first_answer_and_the_other_is_a_conflict(sho
     assert (status, other["code"]) == (409, "already_decided")
 
 
-def test_payment_that_nobody_confirms_in_time_is_overdue(shop, pattern):
-    """Its time is over at once: DUETO_DECIDE_SECONDS would say so of all of them."""
+def test_payment_without_a_confirmation_in_time_is_overdue(shop, pattern):
+    """Its time is over at once: DUETO_DECIDE_SECONDS would apply to all of them."""
     order_id, payment_id = waiting(shop, pattern, courier(shop))
     shop.rows(
         "pagos",
@@ -186,7 +186,7 @@ def test_delivery_that_is_not_assigned_gives_the_money_back(shop, pattern):
     assert [one["event"] for one in shown["history"]][-len(undone) :] == undone
 
 
-def test_city_that_nobody_serves_is_told(shop, pattern):
+def test_city_without_a_courier_is_refused(shop, pattern):
     area = courier(shop) | {"city": "Regla"}
     order_id = placed(shop, pattern, area, auto_confirm=True)
     cancelled(shop, order_id, pattern, step="schedule_delivery", code="area_not_served")
@@ -235,7 +235,7 @@ def test_one_of_confirm_and_cancel_at_once_wins(shop, pattern):
 
 
 def _race(shop: Shop, pattern: str, area: dict[str, str]) -> tuple[str, str]:
-    """The order, and which of the two won; the other was told of it."""
+    """The order, and the verdict that won; the other was refused."""
     order_id, payment_id = waiting(shop, pattern, area)
     together = threading.Barrier(2)
 

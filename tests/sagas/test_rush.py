@@ -1,4 +1,4 @@
-"""Many want what there are few of, while a process dies: exactly what there is is sold.
+"""Many orders for few units, while a process dies: exactly the stock is sold.
 
 More of it: DUETO_RUSH=1000,100,10, the orders, units and couriers' places.
 """
@@ -23,7 +23,7 @@ VICTIMS = {
     "choreographed": ("inventario.worker", "{owner}.worker"),
     "orchestrated_messaging": ("saga_orchestrator.worker", "inventario.worker"),
 }
-"""Who dies once a third, and once two thirds, of the orders are accepted."""
+"""The process that dies once a third, and once two thirds, of the orders are accepted."""
 
 
 def accepted(shop: Shop, owner: str, since: int) -> int:
@@ -32,7 +32,7 @@ def accepted(shop: Shop, owner: str, since: int) -> int:
 
 
 @pytest.mark.timeout(120 + ORDERS)
-def test_exactly_what_there_is_is_sold_whoever_dies(shop, stack, saga, pattern):
+def test_exactly_the_stock_is_sold_whatever_process_dies(shop, stack, saga, pattern):
     owner = SAGAS[saga].owner
     area, product = shop.courier(capacity=PLACES), shop.product(quantity=UNITS)
     wishes = shop.wishes(ORDERS, saga=saga, pattern=pattern, product=product, destination=area)

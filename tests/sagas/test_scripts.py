@@ -1,4 +1,6 @@
-"""What users of two other systems type, in their order; only the addresses are this stack's."""
+"""The commands that users of two other systems type, in their order; only the addresses are this
+stack's.
+"""
 
 import json
 import re
@@ -137,7 +139,7 @@ Typed = Callable[[str], list[Any]]
 
 @pytest.fixture
 def typed(stack) -> Typed:
-    """Types a script; the JSON that it prints, one after the other."""
+    """Runs a script; the JSON that it prints, one after the other."""
     for program in ("curl", "jq"):
         need(program, package=program)
 

@@ -14,7 +14,7 @@ from httpapi.keys import ALL, PEOPLE, SERVICE, USER
 
 
 class Issuer:
-    """Makes tokens, good ones and bad ones."""
+    """Makes valid and invalid tokens."""
 
     def __init__(self, folder: Path) -> None:
         self.holders = Holders(folder)
@@ -39,7 +39,7 @@ def issuer(tmp_path: Path) -> Issuer:
 
 @pytest.fixture
 def required(issuer: Issuer, settings: Any) -> Iterator[Issuer]:
-    """This process asks who comes; it is carrito, with the doors of all."""
+    """This process has authentication on; it is carrito, with the doors of all services."""
     import_module(settings.ROOT_URLCONF)  # which looks whose process this is, once
     folder = issuer.holders.folder
     settings.AUTH, settings.SERVICE, settings.PERSON_RATE = "required", "carrito", 0

@@ -1,4 +1,4 @@
-"""What it costs to ask who comes, beside the same request where nobody is asked."""
+"""The cost of authentication, compared with the same request without it."""
 
 import time
 from collections.abc import Callable
@@ -57,8 +57,8 @@ def nobody_is_asked(request: HttpRequest, declared: Any, shown: Any) -> None:
 
 
 def costs(token: str, view: Any) -> tuple[float, float]:
-    """Seconds of the same request where nobody is asked, and with a token that is checked: the
-    least of several rounds, one beside the other.
+    """Seconds of the same request without authentication, and with a token that is checked: the
+    least of several rounds, measured in turn.
     """
     factory = RequestFactory(SERVER_NAME="localhost")
     without, asked = [], []
@@ -84,7 +84,7 @@ def costs(token: str, view: Any) -> tuple[float, float]:
     ],
     ids=["step", "view"],
 )
-def test_asking_who_comes_costs_next_to_nothing(
+def test_authentication_costs_next_to_nothing(
     required: Issuer, view: Any, is_step: bool, ratio: float, microseconds: float
 ) -> None:
     to = {"to": "carrito"}

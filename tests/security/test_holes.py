@@ -1,6 +1,6 @@
-"""Each hole that was found once, and what closes it; with the guard away the damage shows again.
+"""Each vulnerability that was found once, and its fix; without the fix the damage shows again.
 
-What needs a whole saga of every kind is in tests/integration/audit/test_wrong_amounts.py.
+Those that need a whole saga of every kind are in tests/integration/audit/test_wrong_amounts.py.
 """
 
 import json
@@ -58,15 +58,15 @@ def post(client):
 
 @pytest.fixture
 def underpaid(shop, pattern, post):
-    """The id of a checkout of 10.00 that was accepted, and whose charge somebody has made before
-    it, of 0.01.
+    """The id of an accepted checkout of 10.00, for which another caller has already made a charge
+    of 0.01.
     """
     saga_id = shop.check_out(pattern)
     whose = {"saga_id": saga_id, "saga": "checkout", "step": "process_payment"}
     money = {"subject": "c", "amount": "0.01", "payment_method": "credit_card"}
     assert post("/steps/pagos.charge", {**whose, **money}).status_code == 200
     shop.settle()
-    shop.look()  # a choreographed one stands still until it is looked after
+    shop.look()  # a choreographed saga is stuck until the watchdog looks
     return saga_id
 
 
@@ -116,7 +116,7 @@ FROZEN = {
 
 @pytest.fixture(params=[ORCHESTRATED, CHOREOGRAPHED])
 def hand_over(request, post):
-    """Hands one saga over whose data are these, to either coordinator; its outcome."""
+    """Hands a saga with this data over, to either coordinator; its outcome."""
 
     def call(**data):
         alike = {"saga": "checkout", "saga_id": "s", "pattern": request.param, "subject": "c"}
@@ -134,12 +134,12 @@ def test_nan_is_refused_and_the_audit_runs(shop, hand_over, total):
 
 
 def test_what_is_money_is_taken(hand_over):
-    """The control: it is refused for its amount alone."""
+    """The control: it is refused only for its amount."""
     assert hand_over()["outcome"] == "done"
 
 
 def test_what_an_amount_is_is_looked_at(hand_over, monkeypatch):
-    """The control: what closes the hole is this look."""
+    """The control: this check closes the hole."""
     projection.data_type.cache_clear()
     monkeypatch.setattr(projection, "_check_money", lambda data: None)
     try:
@@ -176,7 +176,7 @@ def test_every_id_that_people_send_has_the_characters_of_one():
 
 
 @pytest.mark.parametrize("cart_id", ["a b", "a\n", "a'", "\u202ea"])
-def test_id_of_other_characters_is_refused_and_says_of_which(post, cart_id):
+def test_id_of_other_characters_is_refused_with_the_allowed_ones(post, cart_id):
     answered = post("/checkout/saga", {"cart_id": cart_id, "payment_method": "paypal"})
     assert answered.status_code == 400
     (error,) = answered.json()["errors"]
@@ -193,7 +193,7 @@ def test_address_of_odd_fields_is_refused(post):
         )
 
 
-def test_nobody_reserves_the_whole_stock(shop, pattern, settings):
+def test_one_person_can_not_reserve_the_whole_stock(shop, pattern, settings):
     settings.MOST_RESERVED = 3
     hot = shop.stock(units=9)
     held = Reserve(saga_id="s", subject="c", user_id="ana", items=[Item(str(hot.pk), 2)])
@@ -216,7 +216,7 @@ def test_error_sends_little_back(client):
         assert len(detail) < 300
 
 
-def test_health_says_nothing_in_the_words_of_the_database(caplog, monkeypatch):
+def test_health_shows_no_message_of_the_database(caplog, monkeypatch):
     class Refused(OperationalError):
         sqlstate = "28P01"
 

@@ -1,4 +1,4 @@
-"""Who asks: which tokens are good, and what comes in without one."""
+"""Authentication: the valid tokens, and the requests that need none."""
 
 import time
 from typing import Any
@@ -185,7 +185,7 @@ def test_revoked_person_is_out_in_some_seconds(required: Issuer, monkeypatch: An
 def test_token_of_a_key_that_is_gone_is_out_in_some_seconds(
     required: Issuer, monkeypatch: Any
 ) -> None:
-    """Also one that was seen before: whoever has stolen a key is out with it."""
+    """Also a token that was seen before: after the theft of a key its tokens are refused."""
     stolen = required.user("ana")
     assert refusal(request(stolen)) == 200
     required.holders.renew([PEOPLE], after=0)
@@ -208,7 +208,7 @@ def test_control_token_that_was_seen_outlives_its_key(required: Issuer, monkeypa
 
 
 @pytest.mark.parametrize("kind", keys.LONGEST)
-def test_nobody_is_believed_for_long(required: Issuer, kind: str) -> None:
+def test_no_token_is_valid_for_long(required: Issuer, kind: str) -> None:
     most = keys.LONGEST[kind]
     signed = {
         keys.USER: lambda seconds: required.user(seconds=seconds),
@@ -222,7 +222,7 @@ def test_nobody_is_believed_for_long(required: Issuer, kind: str) -> None:
 
 
 class TestDemo:
-    """Without a token: from this machine alone, and by nobody's web page."""
+    """Without a token: from this machine only, and from no web page of another origin."""
 
     @pytest.fixture(autouse=True)
     def demo(self, required: Issuer, settings: Any) -> None:
@@ -275,8 +275,8 @@ def test_view_that_declares_nothing_is_closed(required: Issuer) -> None:
     assert refused.status_code == 403
 
 
-def test_body_is_looked_at_only_once_somebody_shows_a_token(required: Issuer) -> None:
-    """And before that is verified: who sends too much costs no verifying."""
+def test_body_is_read_only_with_a_token(required: Issuer) -> None:
+    """Before the token is verified: too many requests cost no verification."""
     long = {UNUSABLE: json.too_long(limit=64), "data": b"{}", "content_type": "application/json"}
     before = authentication.verified
     assert Client().post("/carts", **long).status_code == 401
@@ -285,7 +285,7 @@ def test_body_is_looked_at_only_once_somebody_shows_a_token(required: Issuer) ->
 
 
 class TestRotation:
-    """New keys are published, then used; old ones go when their tokens have."""
+    """New keys are published, then used; old ones are removed when their tokens have expired."""
 
     def test_new_key_signs_once_it_has_begun(self, required: Issuer) -> None:
         old = required.user()

@@ -1,10 +1,10 @@
-"""Who may what, at every door: matrix.csv, tried cell by cell at a shop that asks who comes.
+"""The permissions at every door: matrix.csv, tried cell by cell at a shop with authentication on.
 
-A row is a door and a case; a cell the status that somebody is answered: nobody (without a token),
-the owner of what the case is about, another shopper, a merchant, an operator, a service (the one
-that `as` names, otherwise one that has no business there), an admin. First all that is refused is
-tried, twice, and nothing that is stored may have changed by that; then what is allowed, each on
-something of its own. `why`: where one might wonder.
+A row is a door and a case; a cell the status for a kind of caller: nobody (without a token), the
+owner of the case's object, another shopper, a merchant, an operator, a service (the one that `as`
+names, otherwise one that may not call the door), an admin. First all refused requests are tried,
+twice, and nothing stored may have changed; then the allowed ones, each on an object of its own.
+`why`: a reason, where it is not obvious.
 """
 
 import csv
@@ -30,7 +30,7 @@ from tests.security.world import CARD, COORDINATORS, World
 
 CELLS = ("anonymous", "owner", "other", "merchant", "operator", "service_token", "admin")
 STRANGERS = ("tarjetas", "envios")
-"""Of services the one, or where that is asked the other, that has no business at a door."""
+"""The service that may not call a door; at the doors of the first, the second."""
 ASKED = tuple(service.name for service in ALL if service.name != "dashboard")
 """People sit before the dashboard, with sessions: its rows are tried apart."""
 
@@ -67,7 +67,7 @@ def _rows() -> list[Row]:
 
 
 PAGES = ("dashboard", "admin")
-"""Of rows: whose people come with a session (tests/security/test_people.py tries them)."""
+"""Rows whose callers have a session (tests/security/test_people.py tries them)."""
 ROWS = [row for row in _rows() if row.service not in PAGES]
 ROWS_OF_PAGES = [row for row in _rows() if row.service in PAGES]
 DOORS = [(name, door) for name in ASKED for door in declared_doors.all_in(documented.urls_of(name))]
@@ -94,7 +94,7 @@ def _places(row: Row) -> list[tuple[str, str]]:
 
 
 class Trial(NamedTuple):
-    """What a case is tried with: the parameters of its path, and the body."""
+    """The request of a case: the parameters of its path, and the body."""
 
     of: Mapping[str, str] = {}
     body: Any = None
@@ -260,7 +260,9 @@ for _service, _below in (COORDINATORS["orchestrated"], COORDINATORS["choreograph
 
 
 def trial_of(row: Row, service: str, path: str, made: dict[str, Trial], world: World) -> Trial:
-    """What the row is tried with at this door. `made`: what may be shared, as it is only read."""
+    """The request of the row at this door. `made`: objects that may be shared, as they are only
+    read.
+    """
     for key in (row.key, row.key[:3], row.key[1:], row.key[1:3]):
         if key in _TRIALS:
             return _TRIALS[key](world)
@@ -285,13 +287,13 @@ _OWNED = {
     "pedidos": ("purchase", "shipment"),
     "reservas": ("booking", "booking"),
 }
-"""By owner: what the world makes there, and a saga of it that is paused."""
+"""By owner: its objects in the world, and a saga of it that is paused."""
 _OF_ITS_OWNER = ("/checkouts/", "/orders/{saga_id}", "/bookings/{saga_id}", "/*/accepted/")
 
 
 def _pause(row: Row, service: str, path: str, world: World) -> Trial:
-    """Paused for who resumes it, and for who pauses it not; in a pattern that nobody else asks
-    for here.
+    """Paused for the test of resuming, and for the test of pausing; in a pattern that no other test
+    uses here.
     """
     if row.method == "GET":
         return Trial()
@@ -331,7 +333,7 @@ class Cell(NamedTuple):
     trial: Trial
 
     def asked(self, world: World) -> str:
-        """What was answered where it should be something else; empty: as it should be."""
+        """The wrong answers; empty if all are right."""
         who = {"anonymous": "", "service_token": self._service()}.get(self.who, self.who)
         where = self.path.format(**self.trial.of) + self.trial.query
         given = world.call(who, self.row.method, self.service, where, self.trial.body)
@@ -381,7 +383,7 @@ def test_matrix(world: World) -> None:
 
 
 def _bad_tokens(world: World) -> dict[str, str]:
-    """As tests/security/test_identity.py knows more of them: none may come in anywhere."""
+    """tests/security/test_identity.py has more of these tokens: none may be accepted anywhere."""
     people = {"iss": PEOPLE, "aud": keys.ALL, "sub": "ana", "scope": "shop ops:read ops:act"}
     now = int(time.time())
     good = {**people, "iat": now, "exp": now + 60}
@@ -420,7 +422,7 @@ def test_no_door_lets_a_bad_token_in(world: World) -> None:
 
 
 def test_no_door_lets_a_stranger_among_the_services_in(world: World) -> None:
-    """Nor one that shows a token that it has for another service."""
+    """Nor a service with a token for another callee."""
     let_in = []
     for service, door in DOORS:
         if door.declared.is_public:
@@ -474,15 +476,13 @@ def test_list_of_what_is_another_s_is_empty(world: World) -> None:
 @pytest.mark.parametrize(
     ("who", "told"), [("", 0), ("owner", 0), ("pagos", 0), ("operator", 2), ("merchant", 2)]
 )
-def test_how_well_a_product_sells_is_for_who_runs_the_shop(
-    world: World, who: str, told: int
-) -> None:
+def test_sales_of_a_product_are_shown_only_to_operators(world: World, who: str, told: int) -> None:
     found = world.must(who, "GET", "inventario", f"/api/products/availability/{world.product}")
     assert len({"sold", "initial"} & found.keys()) == told
 
 
 @pytest.mark.parametrize("pattern", ["orchestrated", "choreographed"])
-def test_owner_sees_nothing_that_services_have_told_each_other(world: World, pattern: str) -> None:
+def test_owner_sees_no_data_of_the_steps(world: World, pattern: str) -> None:
     service, below = COORDINATORS[pattern]
     path = f"{below}/{world.checkout(pattern)['saga_id']}"
     shown = world.must("owner", "GET", service, path)

@@ -1,4 +1,4 @@
-"""Who may log in, what they get, and what each group may: tokens, groups, the admin's doors."""
+"""Logins, their tokens, and the rights of each group: tokens, groups, the admin's pages."""
 
 import re
 from datetime import timedelta
@@ -37,7 +37,7 @@ OF_THE_API = {"/token", "/token/refresh", "/.well-known/jwks.json"}
 
 @pytest.fixture
 def accounts(required: Issuer, settings: Any) -> Issuer:
-    """This process knows the people, too."""
+    """This process has the people, too."""
     settings.ACCOUNTS_KEY = str(required.holders.folder / f"{PEOPLE}.json")
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     tokens.forget()
@@ -166,7 +166,7 @@ class TestToken:
             assert given.status_code == 503
             assert given.json()["code"] == "no_key"
 
-    def test_address_behind_a_proxy_is_what_that_says(self, settings: Any) -> None:
+    def test_address_behind_a_proxy_is_taken_from_its_header(self, settings: Any) -> None:
         asked = request(HTTP_X_FORWARDED_FOR="192.0.2.7")
         assert logins.address_of(asked) == "127.0.0.1", "nobody is believed who was not named"
         settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -231,7 +231,7 @@ ACTIONS = {"retry", "skip", "undo", "discard", "resume", "approve", "reject"}
 
 
 def actions_of(one: Any) -> set[str]:
-    """All that the admin offers this person to do to the shop's records."""
+    """All actions and buttons that the admin offers this person for the shop's records."""
     asked = request()
     asked.user = one
     return {
@@ -251,7 +251,7 @@ class TestGroups:
         assert granted.exclude(codename__startswith="view_").count() == 0
         assert granted.exclude(content_type__app_label__in=WITH_DATABASE).count() == 0
 
-    def test_operator_acts_and_touches_nobodys_login(self) -> None:
+    def test_operator_acts_and_changes_no_login(self) -> None:
         operator = person("olga", "operator", is_staff=True)
         assert actions_of(operator) == ACTIONS
         pauses = admin.site._registry[_model("carrito", "Pause")]
@@ -336,10 +336,10 @@ FOR_STAFF = {
     *("/admin/", "/admin/autocomplete/", "/admin/r/1/1/"),
     *("/admin/password_change/", "/admin/password_change/done/", "/admin/nowhere"),
 }
-"""What each person in the admin may, whatever their rights: it shows nothing of the shop."""
+"""The pages of the admin that are open to every staff user: they show nothing of the shop."""
 
 
-def test_every_page_asks_who_is_there(client: Client) -> None:
+def test_every_page_needs_a_login(client: Client) -> None:
     assert len(admin_urls()) > 100
     for path in set(admin_urls()) - FOR_ALL:
         given = client.get(path)
@@ -347,7 +347,7 @@ def test_every_page_asks_who_is_there(client: Client) -> None:
         assert given.headers["Location"].startswith("/admin/login/"), path
 
 
-def test_every_page_asks_for_a_permission(client: Client) -> None:
+def test_every_page_needs_a_permission(client: Client) -> None:
     client.force_login(person("eve", is_staff=True))
     for path in set(admin_urls()) - FOR_ALL - FOR_STAFF:
         given = client.get(path)
@@ -387,7 +387,7 @@ SENT: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("row", ROWS_OF_PAGES, ids=lambda row: f"{row.method} {row.path}")
-def test_page_is_for_whom_the_matrix_says(
+def test_page_is_open_as_the_matrix_says(
     accounts: Issuer, monkeypatch: pytest.MonkeyPatch, row: Row
 ) -> None:
     monkeypatch.setattr(authentication, "_own_names", lambda: ["dashboard"])
@@ -464,7 +464,7 @@ def test_admins_login_is_shut_after_five_wrong_tries(client: Client, settings: A
     assert "15 minutes" in client.post("/admin/login/", fields).content.decode()
 
 
-def test_dashboard_asks_in_the_name_of_who_is_logged_in(accounts: Issuer) -> None:
+def test_dashboard_acts_in_the_name_of_its_user(accounts: Issuer) -> None:
     olga = person("olga", "operator", is_staff=True)
     header = tokens.headers_of(olga)["Authorization"].removeprefix("Bearer ")
     found = claims(header)

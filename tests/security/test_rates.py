@@ -1,4 +1,4 @@
-"""How much one person may ask for: requests, and sagas under way."""
+"""The limits of one person: requests, and sagas in flight."""
 
 import uuid
 from typing import Any
@@ -25,7 +25,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[float]:
 
 
 def let_in(person: str, times: int) -> int:
-    """How many of so many requests."""
+    """The number of accepted requests, of that many."""
     return sum(is_let_in(person) for _ in range(times))
 
 
@@ -52,7 +52,7 @@ def test_person_may_go_on_at_the_rate(clock: list[float]) -> None:
     assert let_in("ana", 100) == BURST
 
 
-def test_nobody_pays_for_another(clock: list[float]) -> None:
+def test_one_person_uses_up_no_other_persons_limit(clock: list[float]) -> None:
     let_in("ana", 100)
     assert let_in("ben", 1) == 1
 
@@ -79,7 +79,7 @@ def test_people_are_counted_and_services_are_not(
 
 @pytest.mark.django_db(databases=["carrito"], transaction=True)
 class TestUnderWay:
-    """Checkouts of one user that have not ended."""
+    """The checkouts of one user that have not ended."""
 
     @pytest.fixture(autouse=True)
     def limit(self, required: Issuer, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +102,7 @@ class TestUnderWay:
         assert Cart.objects.filter(status="active").count() == 1
         assert self.check_out(required, "ben").status_code == 202
 
-    def test_one_that_has_ended_makes_room(self, required: Issuer) -> None:
+    def test_ended_saga_makes_room(self, required: Issuer) -> None:
         begun = [self.check_out(required, "ana").json()["saga_id"] for _ in range(MOST)]
         Checkout.objects.filter(pk=begun[0]).update(status="failed", ended_at="2026-01-01T00:00Z")
         assert self.check_out(required, "ana").status_code == 202

@@ -1,4 +1,4 @@
-"""The trail: as many rows as deeds, each with who, why, by which door and with which token."""
+"""The trail: one row per action, each with who, why, by which way and with which token."""
 
 from decimal import Decimal
 from typing import Any
@@ -122,7 +122,7 @@ def test_parked_and_unsent_messages_are_dealt_with_on_record(required: Issuer) -
     }
 
 
-def test_nobody_acts_under_another_name(required: Issuer) -> None:
+def test_action_under_another_name_is_refused(required: Issuer) -> None:
     token, one = required.user("olga", scope=OPERATOR), parked()
     body = {"requested_by": "admin", "reason": "x"}
     assert ask(token, "post", f"/inventario/messages/parked/{one.pk}/retry", body) == 403

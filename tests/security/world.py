@@ -1,4 +1,4 @@
-"""A shop that asks who comes, everybody who may come, and what each has there."""
+"""A shop with authentication on, all kinds of callers, and the objects of each."""
 
 import itertools
 import json
@@ -31,9 +31,9 @@ MOVING = (
     *("watch_at", "updated_at", "next_attempt_at", "runner_id", "redriven_at", "redrives"),
     *("ask_at", "times_asked", "version", "sent_at", "attempts", "handed_over_at"),
 )
-"""Columns that change while nobody asks anything."""
+"""Columns that change without a request."""
 PARKED = 4
-"""A pattern: for an operator and an admin, who retry and who skip."""
+"""A pattern for operator and admin, to retry and to skip."""
 CLOSE_THE_LEDGER = """
     CREATE FUNCTION refuse_refund() RETURNS trigger LANGUAGE plpgsql
         AS $$ BEGIN RAISE EXCEPTION 'the ledger is closed'; END $$;
@@ -51,7 +51,7 @@ class Given(NamedTuple):
 
 
 class World:
-    """Makes things of ana's. `token`: of whom a call is, or none."""
+    """Makes ana's objects. `token`: of a call, or none."""
 
     def __init__(self, stack: LocalStack) -> None:
         self.stack = stack
@@ -64,7 +64,7 @@ class World:
         }
 
     def token(self, who: str, *, to: str = "") -> str:
-        """Of a person, or of a service for the one that it calls."""
+        """The token of a person, or of a service for its callee."""
         if who in self._tokens:
             return self._tokens[who]
         return self.holders.signer(who).sign(kind=SERVICE, aud=to, seconds=60)
@@ -101,7 +101,7 @@ class World:
 
     @cached_property
     def area(self) -> dict[str, str]:
-        """Where a courier delivers, who has time."""
+        """An area with a courier who is free."""
         area = {"province": f"Province {uuid.uuid4()}", "city": "Plaza"}
         self.must(
             "operator", "POST", "envios", "/couriers", {**area, "name": "Eva", "capacity": 99}
@@ -113,7 +113,7 @@ class World:
         return str(self.must("owner", "POST", "carrito", "/carts", body)["id"])
 
     def checkout(self, pattern: str = "orchestrated") -> dict[str, str]:
-        """One that is completed: the ids of its cart, order and payment."""
+        """A completed checkout: the ids of its cart, order and payment."""
         cart = self.cart()
         body = {"cart_id": cart, "saga_pattern": pattern, **CARD}
         begun = self.must("owner", "POST", "carrito", "/checkout/saga", body, Prefer="wait=30")
@@ -132,7 +132,7 @@ class World:
         }
 
     def purchase(self, pattern: str = "orchestrated") -> dict[str, str]:
-        """One that waits for its customer."""
+        """A purchase that waits for its customer."""
         body = {
             "order_items": [{"product_id": "chair", "quantity": 1, "unit_price": "4.50"}],
             "total_amount": "4.50",
@@ -160,7 +160,7 @@ class World:
         return {"delivery_id": delivery["id"]}
 
     def wanted_slot(self) -> dict[str, str]:
-        """What somebody sends who books a slot of their own."""
+        """The request of a person who books a slot of their own."""
         made = {"name": f"Room {next(self._hours)}", "price_per_hour": "40.00"}
         slot = self.must("merchant", "POST", "reservas", "/slots", made)["id"]
         begins = datetime.now(UTC) + timedelta(days=2)
@@ -168,7 +168,7 @@ class World:
         return {"slot_id": slot, "starts_at": begins.isoformat(), "ends_at": ends.isoformat()}
 
     def booking(self) -> dict[str, str]:
-        """One whose manager is asked."""
+        """A booking that waits for its manager."""
         booked = self.must("owner", "POST", "reservas", "/bookings", self.wanted_slot())
         booking_id = booked["booking_id"]
         path = "/decisions?saga=booking&page_size=100"
@@ -273,7 +273,9 @@ class World:
             return connection.execute(statement).fetchall()  # type: ignore[arg-type]
 
     def stored(self) -> dict[str, str | None]:
-        """A fingerprint of each table of the services, but for what changes by itself."""
+        """A fingerprint of each table of the services, without the columns that change by
+        themselves.
+        """
         found = {}
         for alias in self.stack.database_urls:
             if alias == "default":

@@ -1,4 +1,4 @@
-"""Classic bugs, each put into the real code by one small patch, and what must find it."""
+"""Classic bugs, each put into the real code by a small patch, and the checker that must find it."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,9 +13,9 @@ from tests.seeded import races, scenarios
 
 
 class Bug(NamedTuple):
-    """`put_in`: patches the code. `scenario`: what is run then; None: the protocol check needs
-    nothing to run. `found_as`: how the finding begins: a rule, or a group of the audit; of the
-    explorer, what it tells. `explored`: the pattern that the explorer plays instead.
+    """`put_in`: patches the code. `scenario`: is run then; None: the protocol check runs nothing.
+    `found_as`: the beginning of the finding: a rule, a group of the audit, or the explorer's text.
+    `explored`: the pattern that the explorer plays instead.
     """
 
     what: str
@@ -256,7 +256,7 @@ EXPLORED = {
             "a wait is forgotten by a crash",
             decisions.asked_after_the_commit,
             None,
-            "not all has ended, however long one waits",
+            "a saga never ends",
             ORCHESTRATED,
         ),
         Bug(

@@ -18,7 +18,7 @@ def withdrawal_leaves_it_open(patch) -> None:
 
 
 def verdict_counts_again(patch) -> None:
-    """Nobody looks whether the step still waits."""
+    """Nothing checks whether the step still waits."""
 
     def lock(self, *, operation, keys):
         rows = self._table(operation)
@@ -37,7 +37,7 @@ def verdict_counts_again(patch) -> None:
 
 
 def sweep_waits_for_no_lock(patch) -> None:
-    """What is overdue is ended by what was read, whoever is about to decide it."""
+    """An overdue step is ended by an earlier read, even if it is being decided."""
     decide, wait_for = Overdue._decide, MemoryStore._wait_for
     sweeping = []
 
@@ -57,7 +57,7 @@ def sweep_waits_for_no_lock(patch) -> None:
 
 
 def asked_after_the_commit(patch) -> None:
-    """The step waits, and what it asks is written in a transaction of its own."""
+    """The step waits, and its decision is written in a separate transaction."""
     pursued = executing._pursued
     kept = []
 
@@ -85,6 +85,6 @@ def asked_after_the_commit(patch) -> None:
 
 
 def another_key_each_time(patch) -> None:
-    """The card network is asked again under a key that it does not know."""
+    """The card network is called again with another key."""
     tries = count()
     patch.setattr(CardDesk, "_key_of", lambda self, key: f"{key} {next(tries)}")

@@ -1,4 +1,4 @@
-"""Bugs in how facts get from one service to the next, and in watching them."""
+"""Bugs on the way of events from one service to the next, and in watching them."""
 
 from datetime import UTC, datetime
 
@@ -27,7 +27,7 @@ def ack_before_commit(patch) -> None:
 
 
 def publish_before_commit(patch) -> None:
-    """Past the outbox: others act on what may never be."""
+    """Past the outbox: others act on an event whose transaction may be rolled back."""
 
     encode = events.encode
 
@@ -50,7 +50,7 @@ def marked_before_confirmed(patch) -> None:
 
 
 def relay_by_last_id(patch) -> None:
-    """The relay asks for what comes after the last id that it has seen."""
+    """The relay reads only the rows after the last id that it has seen."""
     last: dict[str, int] = {}
     unsent = outbox.unsent
 
@@ -83,7 +83,7 @@ def event_id_at_random(patch) -> None:
 
 
 def redrive_not_answered(patch) -> None:
-    """Whoever knows the fact stays silent, as on a plain duplicate."""
+    """A service that knows the event does not answer a redrive, as for a plain duplicate."""
     handle = EventHandler.handle
     patch.setattr(
         EventHandler,
@@ -97,7 +97,7 @@ def redrive_never_sent(patch) -> None:
 
 
 def status_goes_back(patch) -> None:
-    """Any fact sets the phase that it tells of, however late it comes."""
+    """Any event sets its phase, however late it arrives."""
     patch.setattr(
         store, "lock_phases", lambda *, saga_ids: dict.fromkeys(saga_ids, Locked(SagaPhase(0)))
     )

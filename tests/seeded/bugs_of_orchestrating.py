@@ -67,7 +67,7 @@ def saga_not_written(patch) -> None:
 
 
 def moves_not_written(patch) -> None:
-    """The runner goes on from what it remembers."""
+    """The runner continues from its memory."""
 
     def remembered(*, transitions, **rest):
         now = time.time()
@@ -90,8 +90,8 @@ def no_fence(patch) -> None:
 
 
 def any_reply_counts(patch) -> None:
-    """Also one that answers what is not due any more. Who compares what was paid with what is due
-    would notice: nobody does, here.
+    """Also a reply that the saga no longer waits for. Comparing the amount paid with the amount due
+    would find it: nothing does so here.
     """
     add, decide = carrito.store.add_orders, carrito.decide_order
 

@@ -1,4 +1,4 @@
-"""Bugs in what a service does once, or not at all: barrier, stock, money, carts."""
+"""Bugs in steps that must take effect once, or not at all: barrier, stock, money, carts."""
 
 import re
 from dataclasses import asdict
@@ -34,7 +34,7 @@ def no_barrier(patch) -> None:
 
 
 def barrier_after_the_effect(patch) -> None:
-    """In a transaction of its own: whoever dies between the two does it again."""
+    """In a separate transaction: a process that dies between the two repeats the effect."""
     _drop("pagos", "pagos_payment", "payment_once_a_step")
 
     def late(*, operation, commands, in_same_transaction=None, cause=None):
@@ -87,7 +87,7 @@ def oversell_unchecked(patch) -> None:
 
 
 def stock_not_locked(patch) -> None:
-    """What is available is read, and may be another's before it is taken."""
+    """The available stock is read, and another saga may take it before it is written."""
     _drop("inventario", "inventario_product", "product_stock_not_negative")
     _without_locks(patch)
 
@@ -169,7 +169,7 @@ def _doing(operation, run):
 
 
 def _drop(service: str, table: str, constraint: str) -> None:
-    """The second guard is off as well; it comes back with the end of the test's transaction."""
+    """The second guard is removed as well; the end of the test's transaction restores it."""
     with connections[service].cursor() as cursor:
         cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}")
 

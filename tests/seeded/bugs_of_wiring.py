@@ -1,4 +1,4 @@
-"""Bugs in who says what to whom: changed tables, and nothing else."""
+"""Bugs in the tables of events and reactions."""
 
 from dataclasses import replace
 from importlib import import_module
@@ -29,7 +29,7 @@ def refusal_unheard(patch) -> None:
 
 
 def abort_without_the_pivot(patch) -> None:
-    """Whoever is before it undoes its step at once."""
+    """The step before it is undone at once."""
     _rewire(patch, "inventario", {CHECKOUT.abort: None})
     _undoes_on(patch, "carrito", CHECKOUT.abort, "create_order")
 
@@ -39,7 +39,7 @@ def watcher_deaf(patch) -> None:
 
 
 def undo_passed_over(patch) -> None:
-    """No order, so the stock goes back at once: nobody gives the money back."""
+    """Without an order the stock is released at once: the money is not refunded."""
     _rewire(patch, "pagos", {"order.create.failed": None})
     _undoes_on(patch, "inventario", "order.create.failed", "reserve_inventory")
 
@@ -57,7 +57,7 @@ def _undoes_on(patch, service: str, event: str, step: str) -> None:
 
 
 def _rewire(patch, service: str, on: dict[str, str | None]) -> None:
-    """The service's reactions hear other events (None: the reaction is taken out)."""
+    """The service reacts to other events (None: the reaction is removed)."""
     config, changed = apps.get_app_config(service), []
     for reaction in config.reactions():
         to = on.get(reaction.on, reaction.on) if reaction.saga == CHECKOUT.name else reaction.on

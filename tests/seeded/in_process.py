@@ -1,4 +1,4 @@
-"""The orchestrator in one thread, and HTTP without a network: everything else is the real thing."""
+"""The orchestrator in one thread, and HTTP without a network: everything else is real."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +21,7 @@ HAND_OVER = PATTERNS[ORCHESTRATED].hand_over
 
 
 class Killed(BaseException):
-    """The process that is here has been killed: nobody can catch that."""
+    """The process was killed: no handler may catch this."""
 
 
 class Network:
@@ -95,7 +95,7 @@ class Orchestrator:
         self.open_again()
 
     def open_again(self) -> None:
-        """A new runner; the one before is dead, and has been silent for long enough."""
+        """A new runner; the one before is dead, and its lease has expired."""
         with connections[store.ALIAS].cursor() as cursor:
             cursor.execute("UPDATE saga_orchestrator_runner SET seen_at = now() - interval '1 h'")
         self.runner_id, _ = store.renew(runner_id=None, host="here", pid=1)
@@ -105,7 +105,7 @@ class Orchestrator:
         )
 
     def claim(self, *, early: bool = False) -> list[ClaimedSaga]:
-        """What is due; `early`: as if every pause were over."""
+        """Due sagas; `early`: as if every pause were over."""
         if early:
             with connections[store.ALIAS].cursor() as cursor:
                 cursor.execute(
@@ -118,7 +118,7 @@ class Orchestrator:
         return sagas
 
     def work(self, *, early: bool = False) -> int:
-        """Moves on all that is due, until it has ended, waits or is parked."""
+        """Moves all due sagas on, until each has ended, waits or is parked."""
         sagas = self.claim(early=early)
         by_message = [saga for saga in sagas if messages.goes_by_message(saga=saga)]
         self.executor.execute(sagas=[saga for saga in sagas if saga not in by_message])

@@ -1,4 +1,4 @@
-"""What happens to the shop when two work at the same moment, each in a transaction of its own.
+"""Two at work at the same moment, each in its own transaction.
 
 One is held just before it commits, until the other has ended, or waits for its lock.
 """
@@ -15,7 +15,7 @@ SERVICE = "inventario"
 
 
 def two_for_the_last_unit(shop: Shop) -> None:
-    """Both are heard at once, by two workers."""
+    """Two workers consume both at once."""
     product = shop.stock(units=1)
     for _ in range(2):
         shop.check_out("choreographed", cart=shop.cart(product))
@@ -23,14 +23,14 @@ def two_for_the_last_unit(shop: Shop) -> None:
 
 
 def a_late_commit(shop: Shop) -> None:
-    """The first to write its event commits last; the relay comes in between."""
+    """The first to write its event commits last; the relay runs in between."""
     for _ in range(2):
         shop.check_out("choreographed")
     _both_heard_at_once(shop)
 
 
 def an_expiry_during_the_sale(shop: Shop) -> None:
-    """The sweep comes by while the reservation is being sold."""
+    """The sweep runs while the reservation is being sold."""
     shop.check_out("choreographed")
     beside: list[InThread] = []
 
@@ -45,7 +45,7 @@ def an_expiry_during_the_sale(shop: Shop) -> None:
 
 
 def _both_heard_at_once(shop: Shop) -> None:
-    """inventario hears of two sagas in two workers; the second one's relay runs at once."""
+    """inventario consumes events of two sagas in two workers; the second's relay runs at once."""
     beside: list[InThread] = []
 
     def hear_the_other() -> None:

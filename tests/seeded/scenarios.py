@@ -1,6 +1,6 @@
-"""What happens to the shop while it is watched: each ends well, unless there is a bug.
+"""The scenarios of the shop: each ends well, unless there is a bug.
 
-A scenario takes the shop, and lets it run; what the audit finds then is its result.
+A scenario gets the shop, and runs it; its result is the audit's findings.
 """
 
 from contracts.patterns import ORCHESTRATED, PATTERNS
@@ -22,13 +22,13 @@ def every_end(shop: Shop) -> None:
 
 
 def an_orchestrated_sale(shop: Shop) -> None:
-    """Nothing goes wrong."""
+    """No fault."""
     shop.check_out("orchestrated")
     shop.settle()
 
 
 def the_last_unit(shop: Shop) -> None:
-    """Two carts want the one unit that is there."""
+    """Two carts want the only unit."""
     product = shop.stock(units=1)
     for _ in range(2):
         shop.check_out("choreographed", cart=shop.cart(product))
@@ -59,14 +59,14 @@ def killed_before_commit(shop: Shop) -> None:
 
 
 def killed_in_a_charge(shop: Shop) -> None:
-    """pagos dies before it has committed a charge, and hears of it again."""
+    """pagos dies before it has committed a charge, and gets the message again."""
     shop.check_out("choreographed")
     shop.at("executing.before_commit of do pagos.charge", _die)
     shop.settle()
 
 
 def killed_before_ack(shop: Shop) -> None:
-    """pagos dies after it has committed a charge, and hears of it again."""
+    """pagos dies after it has committed a charge, and gets the message again."""
     shop.check_out("choreographed")
     shop.at("executing.after_commit of do pagos.charge", _die)
     shop.settle()
@@ -80,7 +80,7 @@ def the_broker_away(shop: Shop) -> None:
 
 
 def a_message_lost(shop: Shop) -> None:
-    """A fact is lost on its way to the next service and to the watcher, who redrives."""
+    """An event is lost on its way to the next service and to the watcher, which redrives."""
     _known_to_the_watcher(shop)
     shop.settle(without=("pagos", "saga_choreography"))
     for service in ("pagos", "saga_choreography"):
@@ -90,7 +90,7 @@ def a_message_lost(shop: Shop) -> None:
 
 
 def an_abort_that_overtakes(shop: Shop) -> None:
-    """An abort comes through while the first event is still on its way."""
+    """An abort arrives while the first event is still in flight."""
     saga_id = _known_to_the_watcher(shop)
     arrive = shop.workers["inventario"].take_away()
     shop.undo(saga_id, "choreographed")
@@ -100,7 +100,7 @@ def an_abort_that_overtakes(shop: Shop) -> None:
 
 
 def a_late_fact(shop: Shop) -> None:
-    """The watcher hears of the refusal after it has heard of the end."""
+    """The watcher receives the refusal after the end."""
     _known_to_the_watcher(shop, payment_method="card_declined")
     shop.settle(without=("saga_choreography",))
     reserved = shop.workers["saga_choreography"].take_away()
@@ -120,7 +120,7 @@ def a_reservation_that_expires(shop: Shop) -> None:
 
 
 def a_return(shop: Shop) -> None:
-    """What was sold is given back."""
+    """A completed sale is returned."""
     for pattern in PATTERNS:
         saga_id = shop.check_out(pattern)
         shop.settle()
@@ -144,7 +144,7 @@ def a_poison_message(shop: Shop) -> None:
 
 
 def the_coordinator_away(shop: Shop) -> None:
-    """The first hand-over does not come through."""
+    """The first hand-over fails."""
     shop.check_out("orchestrated")
     shop.network.before = True
     shop.network.breaks[HAND_OVER] = 1
@@ -171,7 +171,9 @@ def a_reply_consumed_twice(shop: Shop) -> None:
 
 
 def a_worker_that_wakes_up(shop: Shop) -> None:
-    """It was taken for dead; its saga has ended elsewhere, and it goes on where it had stopped."""
+    """A runner that was taken for dead continues where it had stopped; its saga has ended
+    elsewhere.
+    """
     shop.check_out("orchestrated")
     shop.hand_over()
     asleep = shop.orchestrator.executor

@@ -1,5 +1,7 @@
 """The checkout in one thread, in each pattern: real services, tables, consumers, relays and
-executor, on PostgreSQL and the memory broker. What happens when is the scenario's to say.
+executor, on PostgreSQL and the memory broker.
+
+The scenario decides the order of events.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -32,11 +34,11 @@ SERVICES = ("inventario", "pagos", "carrito", "saga_choreography", "saga_orchest
 ADDRESS = {"street": "Calle Mayor 1", "city": "Madrid", "country": "ES", "postal_code": "28013"}
 BROKER = "memory://seeded"
 MOST_ROUNDS = 40
-"""Twice what the longest scenario takes; what still moves then will never come to rest."""
+"""Twice the steps of the longest scenario; beyond it there is an endless loop."""
 
 
 class Shop:
-    """Nothing moves unless it is told to."""
+    """Moved only by hand."""
 
     def __init__(self, monkeypatch) -> None:
         monkeypatch.setattr(consuming, "IDLE_SECONDS", 0)
@@ -82,8 +84,8 @@ class Shop:
         quantity: int = 1,
         key: str = "",
     ) -> str:
-        """Over the shop's own door; the saga's id, empty where it was refused. Each has a key of
-        its own unless one is given, so that ids are the same in every run.
+        """Through the shop's own path; the saga's id, or empty for a refusal. Each request has a
+        new key unless one is given, so that ids are the same in every run.
         """
         self._checkouts += 1
         headers = {"Idempotency-Key": key or f"checkout {self._checkouts}"}
@@ -107,7 +109,7 @@ class Shop:
             handover.hand_over_once()
 
     def settle(self, *, without: Collection[str] = ()) -> None:
-        """Lets everything happen until nothing is left. `without`: consumers that stand still."""
+        """Runs everything until nothing is left. `without`: consumers that are stopped."""
         for _ in range(MOST_ROUNDS):
             moved = sum(self._in_process(handover.hand_over_once) for handover in self._handovers)
             moved += sum(self._in_process(worker.relay) for worker in self.workers.values())
@@ -126,12 +128,12 @@ class Shop:
             self.settle()
 
     def look(self) -> None:
-        """The watchdog looks, and what it does settles."""
+        """The watchdog looks, and its messages are handled."""
         look(now=store.now())
         self.settle()
 
     def undo(self, saga_id: str, pattern: str) -> None:
-        """Somebody asks for it to be undone: an abort, or a return."""
+        """A user requests that it be undone: an abort, or a return."""
         if pattern.startswith("orchestrated"):
             orchestrator.compensate(saga_id=saga_id, requested_by="eva")
             return
@@ -139,7 +141,7 @@ class Shop:
             choreography.compensate(saga_id=saga_id, requested_by="eva", reason="", now=store.now())
 
     def one_at_a_time(self) -> None:
-        """Consumers take one message, and leave the next to another worker."""
+        """Each consumer takes one message, and leaves the next to another worker."""
         self._monkeypatch.setattr(consuming, "BATCH", 1)
 
     def break_broker(self, *, times: int) -> None:
@@ -155,11 +157,11 @@ class Shop:
         self.broker.publish = broken
 
     def work_off(self, executor: Executor) -> None:
-        """This executor, of another runner, does what it has in flight."""
+        """This executor, of another runner, works on the sagas it has in flight."""
         self._in_process(executor._bulkheads.work_off)
 
     def audit(self) -> list[str]:
-        """What the audit finds: `2 charged 2 times: ...`, the number being that of the group."""
+        """The audit's findings, with the number of their group: `2 charged 2 times: ...`."""
         groups = checking.check(broker=self.broker).groups.values()
         return [f"{group.number} {breach.what}" for group in groups for breach in group.breaches]
 
@@ -187,7 +189,7 @@ class Shop:
     def _in_process(
         self, work: Callable[[], int | None], again: Callable[[], Any] | None = None
     ) -> int:
-        """What it did; one that was killed, or could not reach somebody, comes again."""
+        """Whether it did anything; after a kill or an unreachable service it is tried again."""
         try:
             return work() or 0
         except (Killed, Unreachable, BrokerUnavailable):

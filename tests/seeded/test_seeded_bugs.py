@@ -23,7 +23,7 @@ SCENARIOS = sorted(
 
 @pytest.fixture(autouse=True)
 def _in_a_hurry(settings):
-    """Reservations expire at once, for who looks; the watchdog redrives at its first look."""
+    """Reservations expire at once, for the sweep; the watchdog redrives at its first look."""
     settings.RESERVATION_SECONDS = 0
     settings.REDRIVE_SECONDS = 0
     yield
@@ -31,7 +31,7 @@ def _in_a_hurry(settings):
 
 
 def findings(scenario, monkeypatch) -> list[str]:
-    """What the protocol check finds, or the audit after the scenario."""
+    """The findings of the protocol check, or of the audit after the scenario."""
     if scenario is None:
         report = checking.check(protocols=catalogue())
         return [f"{breach.rule}: {breach.what}" for breach in report.breaches]
@@ -56,7 +56,7 @@ def test_bug_is_found(name, monkeypatch):
 
 
 def explored(pattern: str) -> list[str]:
-    """What the explorer finds broken."""
+    """The explorer's breaches."""
     logging.disable(logging.CRITICAL)
     try:
         with in_memory() as made:
@@ -77,7 +77,7 @@ def test_bug_is_found_by_the_explorer(name, monkeypatch):
     assert any(bug.found_as in one for one in found), found
 
 
-def test_every_bug_is_told_in_the_documents():
+def test_every_bug_is_in_the_documents():
     text = (ROOT / "docs" / "explanation" / "checking.md").read_text()
     missing = [bug.row for bug in (BUGS | RACES | EXPLORED).values() if bug.row not in text]
     assert not missing

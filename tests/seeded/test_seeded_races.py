@@ -26,7 +26,7 @@ def _in_a_hurry(settings):
 
 @pytest.fixture
 def _constraint_comes_back():
-    """What a bug here drops is dropped for good: nothing is rolled back."""
+    """Rows that a bug deletes here stay deleted: nothing is rolled back."""
     definition = _ask(
         f"SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = '{CONSTRAINT}'"
     )

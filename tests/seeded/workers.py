@@ -28,7 +28,7 @@ class Worker:
         return self._relay.relay_once()
 
     def hear(self) -> int:
-        """One batch; a consumer that is killed, or falls over, leaves what it did not ack."""
+        """One batch; a consumer that is killed, or crashes, leaves its unacknowledged messages."""
         if self._is_dead:
             return 0
         before = self._heard()
@@ -41,7 +41,7 @@ class Worker:
         return self._heard() - before
 
     def retry_failed(self) -> int:
-        """Tries all that was set aside, without the waiting; returns how many there were."""
+        """Retries all failed messages, without their delays; returns how many there were."""
         with connections[self.service].cursor() as cursor:
             cursor.execute(
                 f"UPDATE {self.service}_failedmessage SET next_attempt_at = now()"
@@ -73,7 +73,7 @@ class Worker:
         return Worker(service=self.service, broker=self._broker)
 
     def close(self) -> None:
-        """Gives back what it has taken and not acked."""
+        """Returns the messages that it has taken and not acked to the queue."""
         self._subscription.close()
 
     def _start(self) -> None:

@@ -1,4 +1,4 @@
-"""Shifts what every module of the shop is told when it asks its host for the time."""
+"""Shifts the host's time for every module of the shop."""
 
 import datetime
 import importlib

@@ -1,4 +1,4 @@
-"""Shoppers who go on buying while servers are taken away, and how long nothing of theirs ended."""
+"""Shoppers who keep buying while servers are stopped, and the longest time without an end."""
 
 import itertools
 import sys
@@ -21,8 +21,8 @@ CARTS = 2000
 
 
 class Buying:
-    """Each shopper buys one after the other, in one pattern after the other, until told to stop;
-    one who is not accepted asks again under the same key.
+    """Each shopper makes one checkout after the other, in one pattern after the other, until
+    stopped; a checkout that is not accepted is requested again under the same key.
     """
 
     def __init__(self, shop: Shop, *, patterns: Sequence[str]) -> None:
@@ -44,7 +44,7 @@ class Buying:
         return min(len([at for name, at in ended if name == pattern]) for pattern in self._patterns)
 
     def more_end(self, count: int, *, seconds: float = 60) -> None:
-        """Returns when so many more of each pattern have ended."""
+        """Returns when that many more of each pattern have ended."""
         deadline = time.monotonic() + seconds
 
         def come(least: int) -> int:
@@ -58,7 +58,7 @@ class Buying:
         eventually(lambda: come(before + count), seconds=left, what=f"{count} more end")
 
     def stop(self) -> None:
-        """All of them have got what they wanted, and once."""
+        """Every checkout was completed, once."""
         self._is_over.set()
         for thread in self._threads:
             thread.join()

@@ -41,7 +41,7 @@ def folder(place):
 
 @pytest.fixture
 def said():
-    """What was announced."""
+    """The lines that were announced."""
     return []
 
 

@@ -46,7 +46,7 @@ def test_unreachable_database_is_named_without_its_password(monkeypatch, backend
     assert supervisor.pids() == {}
 
 
-def test_each_login_is_told_its_own_url_of_a_given_broker(monkeypatch, backends, folder, lent):
+def test_each_login_gets_its_own_url_of_a_given_broker(monkeypatch, backends, folder, lent):
     folder.is_temporary = True  # which is quicker
     own = f"{lent}?heartbeat=30"
     monkeypatch.setenv("RABBITMQ_URL", lent)

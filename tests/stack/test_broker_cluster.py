@@ -1,4 +1,4 @@
-"""A broker of three nodes, of which one goes: nothing is lost, all go on with the other two."""
+"""A broker of three nodes loses one: nothing is lost, and all go on with the other two."""
 
 import json
 import signal
@@ -21,7 +21,7 @@ from tests.waiting import eventually
 
 NODES = ("rabbitmq", "rabbitmq-2", "rabbitmq-3")
 BY_MESSAGE = [name for name in PATTERNS if name != "orchestrated"]
-"""The one that needs no broker would hide that the others stand."""
+"""The pattern without a broker would hide that the others are stuck."""
 AT_MOST = 10.0
 """Seconds in which nothing ends."""
 _VARIABLES = ("PATH", "LANG", "HOME", "RABBITMQ_NODENAME", "RABBITMQ_CONF_ENV_FILE")
@@ -41,7 +41,7 @@ class Cluster:
         self._urls = dict(zip(NODES, each_host(str(stack.rabbitmq_url)), strict=True))
 
     def tell(self, name: str, tool: str, *command: str) -> str:
-        """What a tool of RabbitMQ's says to a node; raises where it fails."""
+        """The output of a RabbitMQ tool at a node; raises if it fails."""
         ended = subprocess.run(
             [str(rabbitmq.SERVER.with_name(tool)), "--quiet", *command],
             env=self._environments[name],

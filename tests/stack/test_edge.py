@@ -1,5 +1,5 @@
-"""nginx with the configuration of docker-compose.yml, before a service that runs: who sends slowly
-stops a service where it is reached directly, and nobody behind the edge.
+"""nginx with the configuration of docker-compose.yml, in front of a running service: slow clients
+block a service that is reached directly, but do no harm behind the edge.
 """
 
 import contextlib
@@ -42,14 +42,14 @@ def stack():
 
 @pytest.fixture(scope="module")
 def folder():
-    """One that nginx's workers, which are nobody where we are root, can reach."""
+    """A folder that nginx's workers can read, which run as the user nobody if we are root."""
     with tempfile.TemporaryDirectory(prefix="dueto-edge-") as name:
         Path(name).chmod(0o755)
         yield Path(name)
 
 
 def configured(*, folder: Path, port: int, target: str, tls: bool = False) -> Path:
-    """The configuration for one service, on loopback, with all else as it is in the repository."""
+    """The configuration for one service, on loopback, otherwise as in the repository."""
     text = (ROOT / "edge" / "nginx.conf").read_text()
     text = text.replace("/tmp/", f"{folder}/")  # noqa: S108 -- of its container, and not of ours
     listen = (ROOT / "edge" / ("tls.conf" if tls else "plain.conf")).read_text()
@@ -93,7 +93,9 @@ def _takes_connections(port: int) -> bool:
 
 @contextlib.contextmanager
 def slow_bodies(url: str, *, count: int):
-    """So many who have sent a byte of their body, and send no other; four from one address."""
+    """That many clients that have sent a byte of their body, and send no more; four from one
+    address.
+    """
     port = int(url.rpartition(":")[2])
     head = b"POST /api/products HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n{"
     with contextlib.ExitStack() as open_ones:
@@ -126,8 +128,8 @@ def p99(url: str) -> float:
     return statistics.quantiles(took, n=100)[-1]
 
 
-def test_behind_the_edge_slow_bodies_stop_nobody(stack, edge):
-    """More than there are threads: each of them would hold one."""
+def test_behind_the_edge_slow_bodies_do_no_harm(stack, edge):
+    """More than there are threads: each of them would block one."""
     direct = stack.urls["inventario"]
     quiet, beset = [], []
     for _ in range(ROUNDS):  # the best of each: what else runs here is no part of it
@@ -165,8 +167,8 @@ def test_slow_body_is_given_up(edge):
     assert 4 < time.monotonic() - began < 3 * SOON
 
 
-def test_one_address_has_so_many_connections(edge):
-    """A further one is told so at once, and another address is none the worse."""
+def test_connections_of_one_address_are_limited(edge):
+    """A further connection is refused at once, and another address is not affected."""
     port = int(edge.rpartition(":")[2])
     head = b"POST /api/products HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
     with contextlib.ExitStack() as open_ones:
@@ -217,7 +219,7 @@ def test_edge_speaks_tls_and_says_how_it_was_asked(folder, stack):
 
 
 def _hear(service: socket.socket) -> str:
-    """What the service behind is sent."""
+    """The requests that reach the service behind it."""
     client, _ = service.accept()
     with client:
         said = client.recv(65536).decode()

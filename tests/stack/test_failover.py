@@ -1,4 +1,4 @@
-"""The database fails over to its standby under load: nothing is lost, nobody is parked, all of the
+"""The database fails over to its standby under load: nothing is lost, no saga is parked, all of the
 shop's processes find the new primary by themselves.
 """
 
@@ -20,7 +20,7 @@ from tests.waiting import eventually
 AT_MOST = 30.0
 """Seconds in which nothing ends."""
 LEFT_SECONDS = 10
-"""Until nobody asks the old primary any more."""
+"""Until no session uses the old primary any more."""
 
 
 @pytest.fixture
@@ -61,8 +61,8 @@ def services(shop: Shop) -> dict[str, int]:
 
 
 def users_of(server: psycopg.Connection) -> list[tuple[Any, ...]]:
-    """The sessions of others that have asked something lately, or listen. Whoever connects comes in
-    here first, asks nothing, and goes.
+    """The sessions of others that have run a statement lately, or listen. A new connection that
+    runs no statement is not counted.
     """
     return server.execute(
         "SELECT usename, datname, query FROM pg_stat_activity"
@@ -108,7 +108,7 @@ def test_killed_standby_keeps_commits_waiting_and_loses_nothing(shop: Shop) -> N
 def test_primary_that_only_reads_is_left(
     shop: Shop, servers: tuple[psycopg.Connection, psycopg.Connection]
 ) -> None:
-    """It is alive and answers: 25006 alone says that it is none any more."""
+    """The server answers: only 25006 shows that it is no primary any more."""
     old, new = servers
     before = services(shop)
     with buying(shop, patterns=list(PATTERNS), at_most=AT_MOST, what="primary fenced") as shoppers:

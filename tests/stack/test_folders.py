@@ -86,7 +86,7 @@ def test_data_of_another_user_lies_where_that_user_can_reach_it(place):
 
 
 @pytest.mark.usefixtures("needs_root")
-def test_remembered_data_that_somebody_else_replaced_is_not_used(folder):
+def test_remembered_data_that_was_replaced_is_not_used(folder):
     found = folder.data("rabbitmq", plain=True)
     os.chown(found, 12345, 12345)
     assert folder.data("rabbitmq", plain=True) != found

@@ -156,7 +156,7 @@ def test_data_of_checkouts_with_other_steps_are_refused(folder, monkeypatch):
 
 
 @pytest.mark.parametrize("base", ["many", "0", "65535"])
-def test_port_base_that_is_none_is_refused(place, monkeypatch, base):
+def test_invalid_port_base_is_refused(place, monkeypatch, base):
     monkeypatch.setenv("DUETO_PORT_BASE", base)
     with pytest.raises(StackError, match="DUETO_PORT_BASE"):
         LocalStack(folder=place, fresh=True).start()
@@ -170,7 +170,7 @@ def test_ports_are_the_known_ones_or_counted_from_a_base():
 
 
 @pytest.mark.parametrize("saga", SAGAS)
-def test_saga_needs_who_takes_part_and_who_coordinates(saga):
+def test_saga_needs_its_participants_and_coordinators(saga):
     chosen = [service.name for service in Options(saga=saga).services]
     part = services_of(SAGAS[saga])
     asked = {other for name in part for other in BY_NAME[name].asks}
@@ -187,7 +187,7 @@ def test_second_addresses_are_for_the_usual_ports(monkeypatch):
     assert Options().second_ports() == {}
 
 
-def test_second_address_that_is_taken_is_told_of_and_stops_nothing(said):
+def test_second_address_that_is_taken_is_reported_and_stops_nothing(said):
     first, second = free_ports(2)
     with socket.create_server(("127.0.0.1", first)) as service:
         opened = second_addresses(
@@ -207,7 +207,7 @@ def test_second_address_that_is_taken_is_told_of_and_stops_nothing(said):
     assert f"process {os.getpid()}" in message
 
 
-def test_health_of_nobody_is_a_complaint_that_says_why():
+def test_health_without_an_answer_is_a_complaint_with_the_reason():
     url = f"http://127.0.0.1:{free_ports(1)[0]}"
     assert "refused" in status.complaint(url)
 

@@ -1,5 +1,5 @@
-"""A pool in front of the database: a service starts behind one that keeps its sessions whole, and
-behind no other. On PgBouncer itself.
+"""A pool in front of the database: a service starts only behind a pool that keeps sessions. With
+PgBouncer itself.
 """
 
 import os
@@ -52,7 +52,7 @@ def server(folder: Folder, supervisor: Supervisor) -> postgres.Postgres:
 
 @pytest.fixture
 def with_settings(server: postgres.Postgres) -> None:
-    """The login has by itself what a pool does not pass on."""
+    """The login has the settings that a pool does not pass on."""
     wanted = databases.planning(service=LOGIN) | databases.limits(service=LOGIN)
     with server.connect() as connection:
         for name, value in wanted.items():

@@ -47,7 +47,7 @@ def test_two_who_ask_at_once_get_no_port_twice():
 
 
 def test_without_claims_two_who_ask_at_once_get_the_same_ports():
-    """The control of the test above: nobody listens yet, so each port looks free to both."""
+    """The control of the test above: neither listens yet, so each port looks free to both."""
     first, second = _asked_at_once("without claims")
     assert first & second
 
@@ -101,7 +101,7 @@ def _as_nobody() -> Iterator[None]:
 
 
 def _asked_at_once(*how: str) -> list[set[int]]:
-    """What each of two processes is given, while both live."""
+    """The ports of each of two processes, while both run."""
     with ExitStack() as running:
         both = [
             running.enter_context(run_python(ASKS_WITH_THE_SAME_LUCK, *how, stdin=subprocess.PIPE))

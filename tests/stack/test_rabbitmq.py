@@ -19,7 +19,7 @@ def node(folder, supervisor, needs_rabbitmq):
     supervisor.close()
 
 
-def test_private_node_takes_its_own_client_and_nobody_else(node):
+def test_private_node_accepts_only_its_own_client(node):
     assert rabbitmq.check_login(node.url, timeout=5) == f"RabbitMQ {rabbitmq.version()}"
     with pytest.raises(ConnectionError, match="ACCESS_REFUSED"):
         rabbitmq.check_login(node.url.replace(node.passwords["dueto"], "guessed"), timeout=5)
@@ -50,7 +50,7 @@ def test_login_needs_but_one_host_that_answers(node):
         rabbitmq.check_login("amqp://127.0.0.1:1,127.0.0.1:1", timeout=5)
 
 
-def test_server_that_speaks_something_else_is_told_apart():
+def test_server_with_another_protocol_is_told_apart():
     def answer(server):
         link, _ = server.accept()
         with link:

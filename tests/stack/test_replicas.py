@@ -1,5 +1,5 @@
-"""Several processes of each kind, nginx before those that answer requests: all of them are started
-again while people buy, and nobody notices.
+"""Several processes of each kind, with nginx in front of web processes: all of them are restarted
+under load, and no request fails.
 """
 
 import itertools
@@ -48,8 +48,8 @@ def stack():
 
 
 class Shoppers:
-    """Buy again and again over kept connections, each time in another pattern, until told to stop.
-    No request is made twice. `failures`: what went wrong, in words.
+    """Keep buying over kept connections, each time in another pattern, until stopped. No request is
+    repeated. `failures`: in words.
     """
 
     def __init__(self, stack, product):
@@ -98,7 +98,7 @@ class Shoppers:
 
 
 def restart(stack, names):
-    """As an operator does, or a deployment: SIGTERM; they are started again by what supervises."""
+    """SIGTERM, as by an operator or a deployment; the stack restarts them."""
     before = {name: stack.processes[name] for name in names}
     for pid in before.values():
         os.kill(pid, signal.SIGTERM)
@@ -242,7 +242,7 @@ class Replicas:
         )
 
     def serves(self, name):
-        """Returns once this one takes requests again."""
+        """Returns once this process takes requests again."""
         drains = self.nginx.drain_file(name).exists
         eventually(
             lambda: not drains() and answers(f"http://127.0.0.1:{self.ports[name]}"),
@@ -250,7 +250,7 @@ class Replicas:
         )
 
     def restart(self, name):
-        """SIGTERM, and a new one once it is out."""
+        """SIGTERM, and a new process once it has exited."""
         self._supervisor.restart(name)
         self.serves(name)
 
@@ -263,8 +263,8 @@ def answers(url):
 
 
 def failures_of_posts(running, *, most_restarts):
-    """Clients POST without a pause, and without a key, while replicas are restarted in turn; until
-    so many restarts, or the first failure.
+    """Clients POST without a pause, and without a key, while replicas are restarted in turn; up to
+    that many restarts, or the first failure.
     """
     http = urllib3.PoolManager(maxsize=CLIENTS, retries=False, timeout=30)
     failures, is_over = [], threading.Event()

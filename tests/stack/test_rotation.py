@@ -1,4 +1,4 @@
-"""All keys are exchanged while shoppers buy: nobody is turned away, and no saga is lost."""
+"""All keys are rotated while shoppers buy: no request is refused, and no saga is lost."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ LASTS = SERVICE_SECONDS + 10
 
 
 class Shopper:
-    """Buys again and again, each time in another pattern, until told to stop."""
+    """Keeps buying, each time in another pattern, until stopped."""
 
     def __init__(self, shop: Shop, product: str, asked: passes.Passes) -> None:
         self._shop, self._product, self._asked = shop, product, asked
@@ -39,7 +39,7 @@ class Shopper:
 
     def _buy(self, pattern: str) -> None:
         items = [{"product_id": self._product, "quantity": 1}]
-        # Each time somebody else, as a person may have but a few under way.
+        # Each time another person, as one person may have only a few sagas in flight.
         headers = self._asked.person(f"shopper-{len(self.sagas)}")
         cart = self._ask(headers, "POST", "/carts", {"items": items})
         body = {"cart_id": str(cart["id"]), "payment_method": "credit_card"}
@@ -54,7 +54,7 @@ class Shopper:
         return given
 
     def ends(self) -> list[str]:
-        """How all of theirs stand."""
+        """The statuses of all their sagas."""
         found = [
             self._ask(self._asked.person(f"shopper-{at}"), "GET", f"/orders/saga/{saga_id}/status")
             for at, saga_id in enumerate(self.sagas)

@@ -1,4 +1,4 @@
-"""Waiting for what must happen, and telling whether a process is really gone."""
+"""Waits for conditions, and checks whether a process is really gone."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def is_gone(pid: int) -> bool:
-    """Ended; a zombie that nobody has collected yet holds nothing any more."""
+    """Ended; a zombie counts as ended."""
     return children.identify(pid) is None
 
 

@@ -1,5 +1,5 @@
-"""What only Temporal can do to a saga. All else that is true of sagas is asked of this pattern too,
-by the tests of every pattern (tests.lanes.ON_TEMPORAL), where DUETO_TEMPORAL=1.
+"""What only Temporal can do to a saga. The tests of every pattern run for this pattern too
+(tests.lanes.ON_TEMPORAL), with DUETO_TEMPORAL=1.
 """
 
 import pytest

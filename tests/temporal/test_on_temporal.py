@@ -1,4 +1,4 @@
-"""The server is away, or has lost all it knew; what was told is told again; the code is another."""
+"""The server is down, or has lost its data; calls to it are repeated; the code has changed."""
 
 import asyncio
 import os
@@ -46,7 +46,7 @@ def ended(shop):
 
 
 def replay(address: str, saga_id: str) -> None:
-    """Raises where today's code does something else than what stands in the saga's history."""
+    """Raises if today's code does not fit the saga's history."""
 
     async def run() -> None:
         client = await Client.connect(address)
@@ -94,7 +94,7 @@ def test_server_that_is_away_is_waited_for(shop, stack):
 
 
 def test_worker_that_can_not_begin_says_so_and_tries_again(stack, monkeypatch):
-    """It is connected, and its first call fails: there is no such namespace, here."""
+    """It is connected, and its first call fails, as this namespace does not exist."""
 
     async def send_nothing(self: Courier) -> bool:
         return False
@@ -113,7 +113,7 @@ def test_worker_that_can_not_begin_says_so_and_tries_again(stack, monkeypatch):
     assert not running.is_alive()
 
 
-def test_saga_and_decision_that_are_told_twice_count_once(shop, stack, waits):
+def test_saga_and_decision_that_are_sent_twice_count_once(shop, stack, waits):
     order, payment = waits
     begin_again = "UPDATE saga_temporal_saga SET begun_at = NULL WHERE saga_id = %s RETURNING 1"
     assert shop.rows("saga_temporal", begin_again, [order])

@@ -9,7 +9,7 @@ _NAMED = re.compile(r"`((?:[\w-]+/)*[\w-]+\.\w+)`")
 
 
 class Block(NamedTuple):
-    """`kind`: of the fence. `file`: the last one that is named above it; `text`: what it has."""
+    """`kind`: of the fence. `file`: the last file that is named above it; `text`: of the block."""
 
     kind: str
     file: str
@@ -24,7 +24,7 @@ def blocks(page: str) -> Iterator[Block]:
 
 
 def edit(block: Block) -> tuple[str, str]:
-    """What a `diff` finds, and what it leaves in its place."""
+    """The text that a `diff` replaces, and its replacement."""
     lines = block.text.splitlines(keepends=True)
     before = "".join(line[1:] for line in lines if line[0] != "+")
     return before, "".join(line[1:] for line in lines if line[0] != "-")

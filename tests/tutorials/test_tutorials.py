@@ -1,9 +1,9 @@
 """The tutorials, followed command by command in a fresh copy of the repository.
 
-A page's fenced blocks are carried out in order: `python` and `bash` are the file whose name stands
-last before them in backticks, a `diff` is an edit of it, `sh` is run, and each line of a `text`
-block must stand in what the commands before it have printed, in that order; `...` stands for
-anything, and spaces may be more or fewer. Ports are this test's own.
+A page's fenced blocks are carried out in order: `python` and `bash` are written to the file that is
+named last above them in backticks, a `diff` edits it, `sh` is run, and each line of a `text` block
+must be in the output of the commands before it, in that order; `...` stands for any text, and
+spaces may be more or fewer. Ports are this test's own.
 """
 
 import os
@@ -31,7 +31,7 @@ _PORT = re.compile(r"((?:localhost|127\.0\.0\.1):)(\d+)")
 
 
 class Reader:
-    """Who follows a page, in `folder`."""
+    """Follows a page, in `folder`."""
 
     def __init__(self, folder: Path, *, base: int) -> None:
         self.folder = folder
@@ -96,7 +96,7 @@ def _pattern(line: str) -> str:
 
 
 def _free_base(count: int) -> int:
-    """The first of so many free ports in a row, below those that the kernel gives away."""
+    """The first of that many free ports in a row, below the kernel's ephemeral ports."""
     for base in random.sample(range(10_000, 30_000, 50), 50):
         if all(_is_free(base + place) for place in range(count)):
             return base

@@ -1,7 +1,4 @@
-"""Where an environment is played: how it begins, what time does to it, how it stands.
-
-In memory (`memory`), or on PostgreSQL (`postgres`).
-"""
+"""An environment's state and clock: in memory (`memory`), or on PostgreSQL (`postgres`)."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -30,12 +27,12 @@ from saga_orchestrator.in_flight import Call
 
 
 def deadline_seconds(saga: Saga) -> float:
-    """A bit more than such a saga may take to pass its pivot."""
+    """A bit more than the saga's deadline for its pivot."""
     return (settings.SAGA_SECONDS or saga.seconds) + 1.0
 
 
 class Stage(NamedTuple):
-    """What all environments of a process have in common."""
+    """Shared by all environments of a process."""
 
     clock: Clock
     injection: FaultInjection
@@ -45,7 +42,7 @@ class Stage(NamedTuple):
 
 @contextmanager
 def patched(stand_ins: Iterable[tuple[Any, str, Any]]) -> Iterator[None]:
-    """Within the block each of these modules has, by this name, what stands in there."""
+    """Within the block each (module, name, replacement) is in place."""
     with ExitStack() as stack:
         for module, name, stand_in in stand_ins:
             stack.enter_context(patch.object(module, name, stand_in))
@@ -53,8 +50,8 @@ def patched(stand_ins: Iterable[tuple[Any, str, Any]]) -> Iterator[None]:
 
 
 class AskedDecision(NamedTuple):
-    """What a step has asked, as its service has it. `is_untold`: it is closed, and a coordinator
-    rests that does not know; `is_waiting`: the step's entry in the barrier waits.
+    """A decision that a step waits for, from its service's table. `is_untold`: it is closed, and a
+    waiting coordinator was not notified; `is_waiting`: the step's entry in the barrier waits.
     """
 
     saga_id: str
@@ -78,9 +75,8 @@ class AskedDecision(NamedTuple):
 
 class Backend(ABC):
     """`can_overlap`: whether transactions may be open side by side. `services`: the participants,
-    and the coordinator; `deciding`: those whose steps wait for a decision. `injection`: where a
-    process crashes or stops; `limits`: how often what may go wrong still does. `silent`: the
-    runners whose hearts do not beat.
+    and the coordinator; `deciding`: the services whose steps wait for a decision. `limits`: how
+    many faults of each kind are left. `silent`: the runners without a heartbeat.
     """
 
     can_overlap: bool
@@ -101,7 +97,7 @@ class Backend(ABC):
         self._scarce_at = scenario.saga.step(scenario.scarce).service
 
     def begin(self) -> list[Context]:
-        """As after the acceptance of all sagas, at the beginning of time; what they are about."""
+        """Resets everything to the moment after the acceptance of all sagas; their contexts."""
         self._clock.reset()
         self.silent.clear()
         self.empty()
@@ -112,21 +108,21 @@ class Backend(ABC):
     def crashes(
         self, text: str, places: Sequence[str], act: Callable[[Any], None], who: Sequence[object]
     ) -> Iterator[Option]:
-        """While one may still crash: at each of these places, as any of `who` acts. `text`: what
-        is told before the place.
+        """If a crash is left: at each of these places, in the action of any of `who`. `text`: put
+        before the place.
         """
         for at in places if self.limits.left["crash"] and who else ():
             yield Option("crash " + at, text + at, partial(self.crash, at, act), who)
 
     def crash(self, at: str, act: Callable[[Any], None], who: object) -> None:
-        """It crashes where it comes to that place."""
+        """Acts, and crashes at that place."""
         self.limits.spend("crash")
         with self.injection.crashing(at=at):
             act(who)
 
     @property
     def may_overlap(self) -> bool:
-        """Whether one may be slow now, while others go on."""
+        """Whether a transaction may be slow now, while others go on."""
         return self.can_overlap and self.limits.left["overlap"] > 0 and self.injection.depth < 2
 
     def overlaps(
@@ -138,7 +134,7 @@ class Backend(ABC):
         *,
         name: Callable[[Any], str] = str,
     ) -> Iterator[Option]:
-        """As `crashes`, of those that are slow there. `name`: which process that is."""
+        """As `crashes`, for an action that is slow at the place. `name`: of its process."""
         for at in places if self.may_overlap and who else ():
             yield Option("overlap", text + at, partial(self._slowly, at, act, name), who)
 
@@ -151,7 +147,7 @@ class Backend(ABC):
 
     @abstractmethod
     def empty(self) -> None:
-        """No service has a row."""
+        """Deletes the rows of all services."""
 
     @abstractmethod
     def atomic(self, service: str) -> AbstractContextManager[None]: ...
@@ -166,36 +162,34 @@ class Backend(ABC):
 
     @abstractmethod
     def seconds_until_due(self) -> float:
-        """Until the next saga may be claimed."""
+        """Seconds until the next saga may be claimed."""
 
     @abstractmethod
     def runs(self) -> Mapping[str, str]:
-        """How each saga stands for its coordinator."""
+        """The status of each saga at its coordinator."""
 
     @abstractmethod
     def dead_letters(self) -> list[str]:
-        """Messages that no handler could handle, and sagas that no runner could run."""
+        """Messages that could not be handled, and sagas that no runner could run."""
 
     @abstractmethod
     def decisions(self) -> list[AskedDecision]:
-        """All that was ever asked, of all services."""
+        """All decisions that steps have waited for, of all services."""
 
     @abstractmethod
     def named_times(self) -> Collection[str]:
-        """The sagas that their coordinator looks at again at a time that it has written down."""
+        """The sagas for which their coordinator has stored a time to look at them again."""
 
     def forgotten(self) -> Iterator[str]:
-        """Now that nothing moves: sagas that have not ended, are not parked, and wait until no
-        named time.
-        """
+        """When nothing moves: open sagas that are not parked, and have no stored time."""
         named = self.named_times()
         for saga_id, status in self.runs().items():
             if status not in FINAL and status != SagaStatus.PARKED and saga_id not in named:
-                yield f"{saga_id} rests, and no time is named to look at it"
+                yield f"{saga_id} waits, and no time is stored to look at it"
 
     @abstractmethod
     def seconds_until_looked_at(self) -> float:
-        """Until the watchdog looks at the next saga; 0 where it looks at none."""
+        """Seconds until the watchdog looks at the next saga; 0 if there is none."""
 
     def now(self) -> datetime:
         return self._clock.now()
@@ -228,7 +222,7 @@ class Backend(ABC):
         }
 
     def breaches(self, *, may_return: bool) -> Iterator[str]:
-        """What is broken once all is over."""
+        """The breaches at the end."""
         decisions = self.decisions()
         yield from rules.undecided(decisions=decisions)
         yield from rules.decided(
@@ -243,7 +237,7 @@ class Backend(ABC):
         )
 
     def describe(self) -> str:
-        """In a line: how each saga stands, and what took effect."""
+        """In a line: the status and the effects of each saga."""
         parts, effects = [], self.effects()
         for saga_id, snapshot in self.snapshots().items():
             done = [f"{direction} {step}" for of, step, direction in effects if of == saga_id]
@@ -252,7 +246,7 @@ class Backend(ABC):
 
 
 def _accepted(*, participants: ScriptedParticipants, pattern: str, now: datetime) -> list[Context]:
-    """Has their owner accept all sagas of the scenario, and say so if there is no orchestrator."""
+    """Has the owner accept all sagas of the scenario; choreographed, it publishes their start."""
     scenario = participants.scenario
     first = scenario.saga.steps[0]
     contexts = [

@@ -1,9 +1,9 @@
-"""Calls without a network: the executor's to the services, lost, late, or answered; and what a
-service's desk asks of the card network, for the steps that wait for it.
+"""Calls without a network: the executor's calls to services, lost, late, or answered; and calls to
+the card network, for the steps that wait for it.
 
-The card network is a party of its own. Intent (the step waits for it, committed), call under the
-saga's key, decision: what asks is a stand-in for a service's own desk; what it does to the step is
-the real `coordination.decisions`.
+The card network is simulated, and so is the service's code that calls it: an intent (the step
+waits, committed), a call with the saga's key, a decision. The decision's effect on the step is that
+of the real `coordination.decisions`.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ WAYS = (REQUEST_LOST, REPLY_LOST, LATE)
 
 
 class Request(NamedTuple):
-    """A call that is still on its way."""
+    """A call that has not arrived yet."""
 
     operation: Operation
     commands: Sequence[Command]
@@ -40,8 +40,8 @@ class Request(NamedTuple):
 
 
 class Calls:
-    """`paths`: what is behind each. `fails`: how the next call goes wrong. `late`: requests whose
-    callers have given up.
+    """`paths`: the operation of each path. `fails`: how the next call goes wrong. `late`: requests
+    whose callers have given up.
     """
 
     def __init__(self, *, injection: FaultInjection, paths: Mapping[str, Operation]) -> None:
@@ -58,11 +58,11 @@ class Calls:
         self._outage, self._outage_left = "", 0
 
     def loses_replies(self, *, service: str, calls: int) -> None:
-        """So many calls of this service take effect, and are not answered."""
+        """The next `calls` calls of this service take effect, and are not answered."""
         self._outage, self._outage_left = service, calls
 
     def client(self, service: str, *, url: str, timeout: float) -> "InProcessClient":
-        """In place of `httpapi.client.Client`."""
+        """Replaces `httpapi.client.Client`."""
         return InProcessClient(self)
 
     def make(self, path: str, commands: Sequence[Command]) -> ServiceResponse:
@@ -79,13 +79,13 @@ class Calls:
         return answer
 
     def arriving(self) -> list[Request]:
-        """The late ones that need not wait for a transaction that is open."""
+        """The late requests that need not wait for an open transaction."""
         if not self.injection.depth:
             self._blocked.clear()
         return [request for request in self.late if request not in self._blocked]
 
     def arrive(self, request: Request) -> None:
-        """A late request is executed after all; its caller has given up waiting."""
+        """Executes a late request, whose caller has given up."""
         self.late.remove(request)
         with suppress(Unreachable):
             self._execute(request)
@@ -100,7 +100,7 @@ class Calls:
         try:
             executed = execute(operation=request.operation, commands=request.commands)
         except Crashed as error:
-            raise Unreachable("the service died over it") from error
+            raise Unreachable("the service died") from error
         except WouldWait as error:
             self.late.append(request)
             self._blocked.append(request)
@@ -109,7 +109,7 @@ class Calls:
 
 
 class InProcessClient:
-    """As much of `httpapi.client.Client` as the executor uses, with its points."""
+    """The part of `httpapi.client.Client` that the executor uses, with its failpoints."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
@@ -129,7 +129,7 @@ class InProcessClient:
 
 
 class ManualBulkheads:
-    """In place of `saga_orchestrator.in_flight.Bulkheads`: nothing moves unless it is told to."""
+    """Replaces `saga_orchestrator.in_flight.Bulkheads`: moved only by `work`."""
 
     def __init__(
         self, *, work: Callable[[Any, list[Any]], None], at_exit: Callable[[], None]
@@ -141,7 +141,7 @@ class ManualBulkheads:
         self.waiting.setdefault(key, []).extend(items)
 
     def work(self, key: Any, count: int) -> None:
-        """Takes so many of a bulkhead, the first ones, and has them moved on."""
+        """Takes the first `count` items of a bulkhead, and works on them."""
         bulkhead = self.waiting.pop(key)
         if bulkhead[count:]:
             self.waiting[key] = bulkhead[count:]
@@ -154,8 +154,8 @@ LOSABLE = (REQUEST, ANSWER)
 
 
 class CardNetwork:
-    """Takes money once a key, and remembers what it has answered. `loses`: what of the next call is
-    lost on its way; `captured`: how often money was taken for each step.
+    """Takes money once for each key, and remembers its answers. `loses`: the part of the next call
+    that is lost; `captured`: how often money was taken for each step.
     """
 
     def __init__(self) -> None:
@@ -182,8 +182,8 @@ class CardNetwork:
 
 
 class CardDesk:
-    """Asks the card network. `is_at_once`: the process that has written the intent asks, and waits
-    for the answer, as in a web process; otherwise it goes on, and the desk asks later.
+    """Calls the card network. `is_at_once`: the process that has written the intent calls, and
+    waits for the answer, as in a web process; otherwise the call follows later.
     """
 
     def __init__(self, *, participants: ScriptedParticipants, injection: FaultInjection) -> None:
@@ -193,7 +193,7 @@ class CardDesk:
         self._injection = injection
 
     def pursue(self, keys: Collection[Key]) -> bool:
-        """A `participant.decisions.System`. What is not answered is asked again later."""
+        """A `participant.decisions.System`. Unanswered calls are repeated later."""
         if not self.is_at_once:
             return False
         with suppress(Unreachable):
@@ -202,7 +202,7 @@ class CardDesk:
         return True
 
     def ask(self, *, key: Key) -> None:
-        """Call, and decision. Raises Unreachable."""
+        """Calls the network, and decides the step. Raises Unreachable."""
         saga_id, step = key
         scenario = self._participants.scenario
         self._injection.reached(BEFORE_CALL)
@@ -215,5 +215,5 @@ class CardDesk:
         decisions.decide(service=service, action=action, given=[given], decided_by=CARD_NETWORK)
 
     def _key_of(self, key: Key) -> str:
-        """The same, however often it is asked."""
+        """The same for every call."""
         return " ".join(key)

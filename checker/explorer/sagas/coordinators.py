@@ -1,8 +1,8 @@
-"""What is special to a pattern: who watches a choreographed saga, who runs an orchestrated one.
+"""The coordinator of each pattern, moved by hand.
 
-The first has no orchestrator, and the watchdog looks. The others have a runner that claims sagas
-and runs them, until it dies, is suspended, or is taken for dead: then another comes, and may take
-its sagas over. One that was taken for dead goes on all the same, with what it has in flight.
+Choreographed sagas have the watchdog. Orchestrated sagas have runners that claim and run them; when
+a runner dies, is suspended, or is taken for dead, another may take its sagas over. A runner that
+was taken for dead continues with the sagas it has in flight.
 """
 
 from abc import ABC, abstractmethod
@@ -34,7 +34,7 @@ from saga_orchestrator.worker import RunnerComponent
 
 REDRIVE_SECONDS = 11.0
 PATIENCE_SECONDS = 31.0
-"""A bit more than the settings' own: a redrive is due, and surely due."""
+"""A bit more than the settings: a redrive may be due, and must be due."""
 CRASHES = ("client.before_call", "client.answered", "executor.before_record", "executor.recorded")
 PAUSES = CRASHES[:3]
 CLAIMED = "runner.claimed"
@@ -42,7 +42,7 @@ CRASHES_OF_SERVICE = (BEFORE_COMMIT, AFTER_COMMIT)
 
 
 class CoordinatorRun(ABC):
-    """What is special to a pattern."""
+    """A pattern's coordinator."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -51,34 +51,34 @@ class CoordinatorRun(ABC):
 
     @abstractmethod
     def clear(self) -> None:
-        """Forgets what it remembers, if anything."""
+        """Forgets its state, if it has any."""
 
     @abstractmethod
     def start(self, contexts: Sequence[Context]) -> None:
-        """Its door for the hand-over of what was accepted."""
+        """Takes the hand-over of accepted sagas."""
 
     def progress(self) -> Iterator[Option]:
         return iter(())
 
     def faults(self) -> Iterator[Option]:
         if self._limits.left["deadline"]:
-            yield Option("deadline", "all that runs is too late now", self._pass_deadline)
+            yield Option("deadline", "the deadline of all sagas passes", self._pass_deadline)
 
     def ask(self, saga_id: str) -> None:
-        """A user asks that the saga be undone."""
+        """A user requests that the saga be undone."""
         if not isinstance(self._asked(saga_id), Refused):
             self._limits.promise(saga_id)
 
     @abstractmethod
     def wait(self, *, waits: int) -> list[str]:
-        """Nothing moves, and not all has ended: time goes by. What is broken in that."""
+        """Nothing moves, and not all sagas have ended: time passes. Returns breaches."""
 
     @abstractmethod
     def _asked(self, saga_id: str) -> object:
-        """What its door answers to that."""
+        """The answer to a user's request that the saga be undone."""
 
     def _look_after(self, seconds: float) -> None:
-        """So much time goes by, and what looks by the time looks."""
+        """Time passes; the watchdog looks, if there is one."""
         self._backend.passes(seconds)
 
     def _pass_deadline(self, _: object) -> None:
@@ -93,15 +93,15 @@ class Choreographed(CoordinatorRun):
         self._scheduler = scheduler
 
     def clear(self) -> None:
-        """It remembers nothing itself."""
+        """It has no state."""
 
     def start(self, contexts: Sequence[Context]) -> None:
-        """The net for those whose first event was lost."""
+        """For sagas whose first event was lost."""
         choreography.get_to_know(contexts=contexts)
 
     def faults(self) -> Iterator[Option]:
         if self._limits.left["early redrive"]:
-            yield Option("early redrive", "the watchdog looks already", self._look_early)
+            yield Option("early redrive", "the watchdog looks early", self._look_early)
         yield from super().faults()
 
     def ask(self, saga_id: str) -> None:
@@ -109,13 +109,13 @@ class Choreographed(CoordinatorRun):
         self._scheduler.publish(SERVICE)
 
     def wait(self, *, waits: int) -> list[str]:
-        """Each lost message costs one look of the watchdog, and nothing else may cost one."""
+        """Each lost message needs one look of the watchdog, and nothing else may need one."""
         until_looked_at = self._backend.seconds_until_looked_at() + SLACK_SECONDS
         self._look_after(max(PATIENCE_SECONDS, until_looked_at))
         lost = self._limits.spent("lose")
         if waits <= lost:
             return []
-        return [f"it stands still, after {lost} lost messages and {waits - 1} redrives"]
+        return [f"nothing moves, after {lost} lost messages and {waits - 1} redrives"]
 
     def _asked(self, saga_id: str) -> object:
         with self._backend.atomic(SERVICE):
@@ -134,7 +134,7 @@ class Choreographed(CoordinatorRun):
 
 
 class Bulkhead(NamedTuple):
-    """What a runner could do next: make a call for the first `batch` of those that wait for it."""
+    """A possible call of a runner, for the first `batch` sagas of those that wait for it."""
 
     runner: "Running"
     endpoint: Endpoint
@@ -161,7 +161,7 @@ class Running:
 
     @property
     def in_flight_set(self) -> dict[str, Sequence[Any]]:
-        """What it has in flight, and what it wants no more of."""
+        """The sagas it has in flight, and the calls that it claims no more sagas for."""
         executor = self.runner._executor
         return {"in_flight": executor.in_flight, "but": executor.full}
 
@@ -203,7 +203,7 @@ class Orchestrated(CoordinatorRun):
         if left["crash"] and self._is_claimable():
             yield Option("crash " + CLAIMED, "a runner claims, and dies", self._claim_and_die)
         if left["stale"] and self._injection.depth < 2 and self._is_claimable():
-            text = "a runner claims, and takes its time"
+            text = "a runner claims, slowly"
             yield Option("pause " + CLAIMED, text, self._claim_slowly)
         if left["outage"] and not self._scheduler:
             text = "{0} does not answer for a while"
@@ -217,7 +217,7 @@ class Orchestrated(CoordinatorRun):
         if left["call"]:
             for way in WAYS:
                 yield Option(way, "{0}; " + way, partial(self._call_fails, way), bulkheads)
-        # Of services whose steps may be decided within the call.
+        # Calls to services whose steps may be decided within the call.
         deciding = [
             bulkhead
             for bulkhead in bulkheads
@@ -245,22 +245,22 @@ class Orchestrated(CoordinatorRun):
             yield Option("stale", "runner {0} is taken for dead", self._take_for_dead, alive)
 
     def wait(self, *, waits: int) -> list[str]:
-        """Until the next saga is due; a parked one is tried again by a person."""
+        """Until the next saga is due; an operator retries parked sagas."""
         for saga_id, snapshot in self._backend.snapshots().items():
             if snapshot.run == "parked":
                 orchestration.retry(saga_id=saga_id, requested_by="eva")
         self._backend.passes(self._backend.seconds_until_due())
         if self._limits.spent("lose", "call", "outage", "crash", "stale", "overlap"):
             return []
-        return ["it stands still, and nothing had gone wrong"]
+        return ["nothing moves, and there was no fault"]
 
-    # What happens
+    # The actions
 
     def _asked(self, saga_id: str) -> object:
         return orchestration.compensate(saga_id=saga_id, requested_by="eva", reason="")
 
     def _bulkheads(self) -> list[Bulkhead]:
-        """What each runner could do; those that are taken for dead last."""
+        """The possible calls of each runner; runners that are taken for dead come last."""
         runners = sorted(
             self._runners, key=lambda runner: not self._backend.is_alive(runner.number)
         )
@@ -277,13 +277,13 @@ class Orchestrated(CoordinatorRun):
             self._scheduler.publish(ALIAS)
 
     def _is_claimable(self) -> bool:
-        """By one of those at work; where there is none, by a new one, whose hands are empty."""
+        """By a working runner; if there is none, by a new one with nothing in flight."""
         if next(self._at_work(), None):
             return self._claimant() is not None
         return self._backend.is_claimable(runner=self._made + 1, in_flight=(), but=())
 
     def _claimant(self) -> Running | None:
-        """The first at work that would find something: each of them looks by itself."""
+        """The first working runner that would find a saga to claim."""
         for runner in self._at_work():
             if self._backend.is_claimable(runner=runner.number, **runner.in_flight_set):
                 return runner
@@ -327,14 +327,14 @@ class Orchestrated(CoordinatorRun):
             self._runners.remove(runner)
 
     def _claim_slowly(self, _: object) -> None:
-        """Its lease is renewed meanwhile: one thread of it is slow."""
+        """One of its threads is slow, and its lease is renewed meanwhile."""
         runner = self._alive()
         self._suspended(runner, CLAIMED, runner.claim)
         if self._scheduler:
             self._scheduler.publish(ALIAS)
 
     def _pause(self, at: str, bulkhead: Bulkhead) -> None:
-        """Suspended, it does not renew its lease; awake again, it does."""
+        """Its lease is not renewed while it is suspended."""
         number = bulkhead.runner.number
         self._backend.fall_silent(number)
         self._suspended(bulkhead.runner, at, partial(self._work, bulkhead))
@@ -348,7 +348,7 @@ class Orchestrated(CoordinatorRun):
         self._paused.discard(runner.number)
 
     def _work_slowly(self, bulkhead: Bulkhead) -> None:
-        """Its runner waits for the service, and its lease is renewed."""
+        """The runner waits for the service, and its lease is renewed."""
         self._paused.add(bulkhead.runner.number)
         self._work(bulkhead)
         self._paused.discard(bulkhead.runner.number)

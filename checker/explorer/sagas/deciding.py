@@ -1,8 +1,8 @@
-"""Who decides what a step waits for: a person, the card network, and the time that is over; and
-telling the coordinator that rests meanwhile.
+"""The decisions that steps wait for: by a person, the card network, or a deadline; and notifying
+the coordinator that waits meanwhile.
 
-Undisturbed, each decides as the scenario has it once nothing else moves. The door, the sweep, who
-tells, and what they do under the barrier's lock are the real ones (`coordination.decisions`,
+Undisturbed, each decides by the scenario once nothing else moves. Giving a decision, the sweep, the
+notifier, and their work under the barrier's lock are real (`coordination.decisions`,
 `coordination.decision_components`, `participant.decisions`).
 """
 
@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 class PossibleVerdict(NamedTuple):
-    """A verdict that could be given now on a step."""
+    """A verdict that may be given now."""
 
     decision: AskedDecision
     decider: str
@@ -56,9 +56,7 @@ class PossibleVerdict(NamedTuple):
 
 
 class ToCoordinator:
-    """In place of `httpapi.client.Client`, for who tells of decisions. `fails`: how the next call
-    goes wrong.
-    """
+    """Replaces the notifier's `httpapi.client.Client`. `fails`: how the next call goes wrong."""
 
     def __init__(self, service: str, *, timeout: float) -> None:
         self.url, self.calls, self.fails = "http://here", 0, ""
@@ -68,14 +66,14 @@ class ToCoordinator:
         way, self.fails = self.fails, ""
         if way == REQUEST_LOST:
             raise Unreachable("no answer in time")
-        orchestration.decided(steps=[(told["saga_id"], told["step"]) for told in body])
+        orchestration.decided(steps=[(item["saga_id"], item["step"]) for item in body])
         if way:
             raise Unreachable("the answer was lost")
         return ServiceResponse(200, b"{}")
 
 
 class Deciders:
-    """All who decide in an environment."""
+    """All deciders of an environment."""
 
     def __init__(self, *, backend: Backend, desk: CardDesk) -> None:
         self._backend = backend
@@ -99,7 +97,7 @@ class Deciders:
         self._tellers = {service: Teller(service=service) for service in self._backend.deciding}
 
     def progress(self) -> Iterator[Option]:
-        """Looks at what waits, first."""
+        """Reads the waiting decisions first."""
         if not self._backend.deciding:
             return
         if not self._injection.depth:
@@ -107,16 +105,16 @@ class Deciders:
         self._asked = self._backend.decisions()
         self._open = [decision for decision in self._asked if not decision.is_closed]
         if untold := self._untold():
-            yield Option(PROGRESS, "{0} tells what was decided", self._tell, untold)
+            yield Option(PROGRESS, "{0} notifies of its decisions", self._tell, untold)
         if asking := self._asking():
-            yield Option(PROGRESS, "the card network is asked for {0}", self._ask_network, asking)
+            yield Option(PROGRESS, "the card network is called for {0}", self._ask_network, asking)
         if overdue := self._overdue():
-            yield Option(PROGRESS, "{0} ends what is overdue", self._sweep, overdue)
+            yield Option(PROGRESS, "{0} ends overdue decisions", self._sweep, overdue)
         if scripted := self._free(self._scripted()):
             yield Option(PROGRESS, "{0}", self._give, scripted)
 
     def faults(self) -> Iterator[Option]:
-        """Of those that there are since progress was asked for."""
+        """For the decisions that `progress` has read."""
         if not self._backend.deciding:
             return
         scripted = self._free(self._scripted())
@@ -130,12 +128,12 @@ class Deciders:
         yield from self._overlaps(scripted)
 
     def breaches_at_the_end(self) -> Iterator[str]:
-        """Of what was answered, and of money."""
+        """Of confirmed decisions, and of money."""
         verdicts = {decision.key: decision.verdict for decision in self._backend.decisions()}
         for (saga_id, step), word in self._answered.items():
             if verdicts[saga_id, step] != word:
                 verdict = verdicts[saga_id, step]
-                yield f"{saga_id}: {word} to {step} was answered for, and {verdict} counts"
+                yield f"{saga_id}: {word} to {step} was confirmed, and {verdict} counts"
         captured = self._desk.network.captured
         for (saga_id, step), times in captured.items():
             if times > 1:
@@ -147,10 +145,10 @@ class Deciders:
         for sweep in self._sweeps.values():
             yield from (complaint.what for complaint in sweep.complaints())
 
-    # Who could do what
+    # The possible actions
 
     def _free(self, found: Iterable[T]) -> list[T]:
-        """Those that need not wait for a transaction that is open."""
+        """The items that need not wait for an open transaction."""
         return [candidate for candidate in found if candidate not in self._blocked]
 
     def _untold(self) -> list[str]:
@@ -170,7 +168,7 @@ class Deciders:
         )
 
     def _scripted(self) -> Iterator[PossibleVerdict]:
-        """Of each step that waits for a person: as the scenario has it."""
+        """For each step that waits for a person, the verdict of the scenario."""
         refused = self._backend.scenario.refused
         for decision in self._open:
             if decision.decided_by == self._people.get(decision.step):
@@ -192,7 +190,7 @@ class Deciders:
         other = [verdict._replace(word=NO if verdict.word == YES else YES) for verdict in scripted]
         yield Option("other verdict", "{0}", self._give_otherwise, other)
         if self._limits.left["overdue"]:
-            text = "time goes by, and {0} is overdue"
+            text = "time passes, and {0} is overdue"
             waiting = [verdict.decision for verdict in scripted]
             yield Option("overdue", text, self._let_pass, waiting)
 
@@ -201,7 +199,7 @@ class Deciders:
         if self._limits.left["call"] and untold:
             for way in (REQUEST_LOST, REPLY_LOST):
                 lost = partial(self._tell_in_vain, way)
-                yield Option(way, "{0} tells what was decided; " + way, lost, untold)
+                yield Option(way, "{0} notifies of its decisions; " + way, lost, untold)
         for places, act, who in (
             (CRASHES_OF_DECISION, self._ask_network, self._asking()),
             (CRASHES_OF_DECISION, self._give, scripted),
@@ -220,12 +218,12 @@ class Deciders:
         ):
             yield from self._backend.overlaps("{0}: is slow ", SLOW_DECISIONS, act, who)
 
-    # What happens
+    # The actions
 
     @contextmanager
     def _trying(self, who: object, *expected: type[Exception]) -> Iterator[None]:
-        """A process may die in the block, or get an answer that is `expected`; where it would have
-        to wait for a transaction that is open, it is blocked until that has ended.
+        """A process may die in the block, or get an `expected` error; if it would have to wait for
+        an open transaction, it is blocked until that has ended.
         """
         try:
             with suppress(Crashed, *expected):
@@ -234,7 +232,7 @@ class Deciders:
             self._blocked.add(who)
 
     def _give(self, verdict: PossibleVerdict) -> None:
-        """At the door, which answers a 409 to who comes too late."""
+        """Through the real decision code, which answers 409 if it is too late."""
         saga_id, step = verdict.decision.key
         given = GivenVerdict(saga_id=saga_id, step=step, word=verdict.word, by="eva")
         with self._trying(verdict, Problem):

@@ -1,8 +1,8 @@
-"""The environments that there are, by name: every scenario of every saga, in every pattern; and
-what an environment is: its parts, what may happen in it, and what must hold.
+"""The environments by name: every scenario of every saga, in every pattern; and the parts, possible
+events and invariants of an environment.
 
-They are taken out of the hands of time, chance and threads: nothing happens by itself. This applies
-with PostgreSQL as well as in memory; the code above stays the real thing.
+Time, chance and threads are replaced, so nothing happens by itself, in memory and with PostgreSQL;
+all other code is real.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -45,7 +45,7 @@ from participant import failpoints
 from saga_orchestrator import executor, in_flight, messages, worker
 
 MOST_ASKED = 2
-"""How often a user asks that the same saga be undone: an abort, a return, or too late."""
+"""How often a user requests that a saga be undone: as an abort, a return, or too late."""
 MOST_WAITS = 30
 
 
@@ -117,14 +117,14 @@ class SagaEnvironment:
         found += self._deciders.breaches_at_the_end()
         completed = sum(snapshot.owner == COMPLETED for snapshot in self._snapshots.values())
         if not self._limits.is_interfered and completed not in self.backend.scenario.completing:
-            found.append(f"{completed} completed, without any interference")
+            found.append(f"{completed} completed, without interference")
         return found
 
     def _promises_broken(self) -> Iterator[str]:
-        """A saga of which a user was told that it will be undone is undone in the end."""
+        """A saga whose undoing was confirmed to a user must be undone in the end."""
         for saga_id in sorted(self._limits.promised):
             if self._snapshots[saga_id].owner == COMPLETED:
-                yield f"{saga_id}: it was promised to be undone, and is completed"
+                yield f"{saga_id}: its undoing was confirmed, and it is completed"
 
     def describe(self) -> str:
         return self.backend.describe()
@@ -132,13 +132,13 @@ class SagaEnvironment:
     def _at_rest(self) -> Option:
         if all(snapshot.run in FINAL for snapshot in self._snapshots.values()):
             return Option(PROGRESS, "nothing more happens", self._end)
-        return Option(PROGRESS, "nothing moves, and time goes by", self._wait)
+        return Option(PROGRESS, "nothing moves, and time passes", self._wait)
 
     def _progress(self) -> Iterator[Option]:
         if self._scheduler:
             self._scheduler.look()
         if self._accepted and not self._starts_itself:
-            yield Option(PROGRESS, "their owner hands over", self._hand_over)
+            yield Option(PROGRESS, "the owner hands its sagas over", self._hand_over)
         if self._scheduler:
             yield from self._scheduler.progress()
         yield from self._coordinator.progress()
@@ -146,30 +146,30 @@ class SagaEnvironment:
 
     def _interferences(self) -> Iterator[Option]:
         if self._limits.left["crash"] and self._accepted:
-            text = "their owner hands over, and the answer is lost"
+            text = "the owner hands its sagas over, and the answer is lost"
             yield Option("reply lost", text, self._hand_over_in_doubt)
         if self._accepted and self._starts_itself:
-            text = "their owner hands over already what has not ended"
+            text = "the owner hands over early the sagas that have not ended"
             yield Option("net", text, self._hand_over_the_rest)
         snapshots = self._snapshots
         if asked := [
             saga_id for saga_id in snapshots if snapshots[saga_id].run and self._asks[saga_id]
         ]:
-            yield Option("ask", "a user asks that {0} be undone", self._ask, asked)
+            yield Option("ask", "a user requests that {0} be undone", self._ask, asked)
 
     def _hand_over(self, _: object) -> None:
         accepted, self._accepted = self._accepted, []
         self._coordinator.start(accepted)
 
     def _hand_over_the_rest(self, _: object = None) -> None:
-        """The net, where they start by themselves: of those that have not ended."""
+        """For sagas that start by themselves: hands over those that have not ended."""
         is_open = {saga_id for saga_id, known in self._snapshots.items() if known.owner == ACCEPTED}
         self._accepted = [context for context in self._accepted if context.saga_id in is_open]
         if self._accepted:
             self._hand_over(None)
 
     def _hand_over_in_doubt(self, _: object) -> None:
-        """They are still among those to be handed over."""
+        """The sagas stay among those to be handed over."""
         self._limits.spend("crash")
         self._coordinator.start(self._accepted)
 
@@ -180,7 +180,7 @@ class SagaEnvironment:
             self._hand_over_the_rest()
         self._broken += self._coordinator.wait(waits=self._waits)
         if self._waits > MOST_WAITS:
-            self._broken.append("not all has ended, however long one waits")
+            self._broken.append("a saga never ends")
 
     def _end(self, _: object) -> None:
         self._is_over = True
@@ -195,12 +195,12 @@ MONOTONIC = (executor, in_flight, worker, messages)
 NOW = (failed, reactions, relay, messages)
 CHANCE = (executor, endpoints)
 MOST_AT_A_CALL = 1
-"""With few sagas in an environment this is what makes a call crowded."""
+"""So that a call is full with the few sagas of an environment."""
 
 
 @contextmanager
 def in_memory() -> Iterator[dict[str, Environment]]:
-    """Within the block all services live in memory: the environments, by name. One a process."""
+    """The environments by name; within the block all services are in memory. Once per process."""
     memory = Tables()
     participants = ScriptedParticipants(ledger=memory.ledger)
     stage = Stage(memory.clock, memory.injection, memory.ledger, participants)
@@ -213,7 +213,7 @@ def in_memory() -> Iterator[dict[str, Environment]]:
 def all_environments(
     stage: Stage, backend: Callable[..., Backend]
 ) -> Iterator[dict[str, Environment]]:
-    """Within the block nothing happens by itself: the environments on that stage, by name."""
+    """The environments on that stage, by name; within the block nothing happens by itself."""
     participants, injection = stage.participants, stage.injection
     calls = Calls(injection=injection, paths=participants.paths())
     desk = CardDesk(participants=participants, injection=injection)
@@ -247,7 +247,7 @@ def _environment(
 
 
 def _scheduler(backend: Backend, participants: ScriptedParticipants) -> MessageScheduler | None:
-    """Those of a saga and a pattern share its queues; what is called over HTTP has none."""
+    """The environments of a saga and a pattern share its queues; with calls there are none."""
     if backend.pattern == patterns.ORCHESTRATED:
         return None
     saga, coordinator = backend.scenario.saga, PATTERNS[backend.pattern].coordinator
@@ -269,8 +269,8 @@ def _broker(pattern: str, saga: str) -> str:
 
 @contextmanager
 def _deciding(participants: ScriptedParticipants, desk: CardDesk) -> Iterator[None]:
-    """Within the block the doors find these participants' operations, and the card network is asked
-    by `desk` for whatever waits for it.
+    """Within the block decisions use these participants' operations, and `desk` calls the card
+    network for the steps that wait for it.
     """
     deciding = coordination.decisions.deciding
     systems = dict.fromkeys(services.BY_NAME, (CARD_NETWORK, desk.pursue))
@@ -289,7 +289,7 @@ def _deciding(participants: ScriptedParticipants, desk: CardDesk) -> Iterator[No
 def _stand_ins(
     clock: Clock, injection: FaultInjection, calls: Calls
 ) -> Iterator[tuple[Any, str, Any]]:
-    """Time passes by `clock`, calls go by `calls`, and `injection` knows who is where."""
+    """Replaces the time by `clock`, calls by `calls`, and failpoints by `injection`."""
     for module in MONOTONIC:
         yield module, "time", clock
     for module in NOW:

@@ -1,10 +1,9 @@
-"""The backend of an environment in memory: tables in the place of the SQL, for as long as it is
-wanted.
+"""The backend of an environment in memory: tables instead of the SQL.
 
-Everything above the SQL stays the real thing: reactions, `execute`, the barrier's rules, consumer,
-relay, tracking, watchdog, runner, executor, engine. What a participant stores is here, as the SQL
-of `participant.barrier`, `messaging.outbox` and `messaging.failed` does it, row by row, and the
-ledger of effects; what the coordinators store is in `memory_of_coordinators`.
+Everything above the SQL is real: reactions, `execute`, the barrier's rules, consumer, relay,
+tracking, watchdog, runner, executor, engine. Here are a participant's tables, which behave, row by
+row, like the SQL of `participant.barrier`, `messaging.outbox` and `messaging.failed`, and the
+ledger of effects; the coordinators' tables are in `memory_of_coordinators`.
 """
 
 from collections import defaultdict
@@ -52,7 +51,7 @@ TRANSACTIONS = (
 )
 _ABORTED = Refused(refusals.ABORTED, "This step was undone or blocked before it could happen.")
 AFTER_READING = "after reading"
-"""A point of the transactions here: locked and read, but not written."""
+"""A failpoint of the transactions here: rows are locked and read, but not written."""
 
 
 class BarrierRow(NamedTuple):
@@ -62,7 +61,7 @@ class BarrierRow(NamedTuple):
 
 
 class MemoryBarrier:
-    """A row is known by its own key instead of a number. The rules stay the real ones."""
+    """A row's id is its key instead of a number. The barrier's rules are the real ones."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -162,7 +161,7 @@ class MemoryLedger:
 
 
 class MemoryOutbox:
-    """Rows that are sent are deleted: they are never read again."""
+    """Sent rows are deleted, as they are never read again."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -189,9 +188,7 @@ class MemoryOutbox:
 
 
 class MemoryFailed:
-    """Messages that no handler could handle, with the reason: here that is a bug, so none is tried
-    again.
-    """
+    """Messages that could not be handled, with the reason: a bug here, so none is retried."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -215,7 +212,7 @@ class MemoryFailed:
 
 
 class Tables:
-    """The tables, by whose they are, and the time they live in."""
+    """All tables, the clock, and the fault injection."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -308,7 +305,7 @@ def _decision(service: str, row: DecisionRow, is_waiting: bool) -> AskedDecision
 
 
 def functions(memory: Tables) -> Iterator[tuple[ModuleType, str, Any]]:
-    """Each function of SQL that is replaced: its module, its name, what does it here."""
+    """Each function with SQL: its module, its name, its replacement."""
     for module, rows in (
         (outbox, memory.outbox),
         (failed, memory.failed),
@@ -331,7 +328,7 @@ def functions(memory: Tables) -> Iterator[tuple[ModuleType, str, Any]]:
 
 
 def stand_ins(memory: Tables) -> Iterator[tuple[Any, str, Any]]:
-    """With these (`backend.patched`) all services work on `memory`. One at a time in a process."""
+    """With these (`backend.patched`) all services work on `memory`. Once at a time per process."""
     yield from functions(memory)
     transaction = SimpleNamespace(atomic=memory.store.atomic, on_commit=lambda notify, using: None)
     for module in TRANSACTIONS:
@@ -343,7 +340,7 @@ def stand_ins(memory: Tables) -> Iterator[tuple[Any, str, Any]]:
 
 
 class _Interventions:
-    """As much of the model as `ask` asks of it."""
+    """The part of the model that `ask` uses."""
 
     def __init__(self, memory: Tables) -> None:
         self._memory = memory

@@ -1,4 +1,4 @@
-"""What the coordinators store, in memory, a class for each store, with the same functions."""
+"""The coordinators' stores in memory: a class for each, with the same functions."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -63,7 +63,7 @@ class RunRow(NamedTuple):
 
 class SagaLog:
     """`saga_orchestrator.store`, without the log of the steps, which decides nothing. `silent`: the
-    runners whose hearts do not beat.
+    runners without a heartbeat.
     """
 
     def __init__(self, store: MemoryStore, clock: Clock) -> None:
@@ -127,7 +127,7 @@ class SagaLog:
         }
 
     def park(self, *, unreadable: UnreadableSaga) -> None:
-        """Nothing here is unreadable: it is a bug, and told as one."""
+        """Nothing here is unreadable: it is a bug, and reported."""
         what = f"the runner parked {unreadable.saga_id}: {unreadable.reason}"
         self._store.write(self._store.table("parked"), self._store.next_id(), what)
 
@@ -139,7 +139,7 @@ class SagaLog:
         self._store.write(self.sagas, saga_id, stopped)
 
     def decided(self, *, steps: Iterable[tuple[str, str]]) -> int:
-        told = 0
+        woken_count = 0
         for saga_id, step in sorted(steps):
             row = self.sagas.get(saga_id)
             if row is None or row.next_attempt_at is None:
@@ -148,8 +148,8 @@ class SagaLog:
                 due = min(row.next_attempt_at, self._clock.seconds)
                 woken = row._replace(version=row.version + 1, next_attempt_at=due)
                 self._store.write(self.sagas, saga_id, woken)
-                told += 1
-        return told
+                woken_count += 1
+        return woken_count
 
     def close(self) -> None:
         """There is no connection."""
@@ -160,9 +160,7 @@ class SagaLog:
         return row is not None and row.version == saga.version
 
     def due(self, *, runner_id: int, in_flight: Sequence[str], but: Sequence[Call]) -> list[str]:
-        """The sagas that this runner may claim now: `store.CLAIMABLE`, word for word, those
-        due longest first.
-        """
+        """The sagas that this runner may claim now, by `store.CLAIMABLE`, the longest due first."""
         now = self._clock.seconds
         found = [
             (row.next_attempt_at, saga_id)

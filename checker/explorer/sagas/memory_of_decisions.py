@@ -1,6 +1,4 @@
-"""What a service stores of the decisions that its steps wait for, in memory: with the functions of
-`participant.decisions`.
-"""
+"""A service's table of decisions in memory, with the functions of `participant.decisions`."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -36,14 +34,14 @@ class DecisionRow(NamedTuple):
 
 
 class Decisions:
-    """`participant.decisions`, where it is SQL."""
+    """The functions of `participant.decisions` that are SQL."""
 
     def __init__(self, store: MemoryStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 
     def now(self, *, service: str) -> datetime:
-        """In place of `participant.sql.now`."""
+        """Replaces `participant.sql.now`."""
         return self._clock.now()
 
     def ask(
@@ -125,7 +123,7 @@ class Decisions:
 
 
 def _closed(row: DecisionRow, outcome: Outcome, given: GivenVerdict, now: datetime) -> DecisionRow:
-    """The first verdict stands; what waits for another decider now stays open."""
+    """The first verdict counts; a row that now waits for another decider stays open."""
     if not row.verdict:
         row = row._replace(verdict=given.word, by=given.by, reason=given.reason)
     if isinstance(outcome, Waiting) and outcome.until:

@@ -1,7 +1,7 @@
-"""Messages: consumed in any order, doubled, lost; and services that die or are slow over them.
+"""Messages: consumed in any order, duplicated, lost; by services that may die or be slow.
 
 Undisturbed, they are consumed in the order in which they were published, each service publishes
-what it has committed at once, and the watching coordinator consumes last, all at once.
+its committed events at once, and the watching coordinator consumes last, all at once.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ CRASHES = (
 )
 CRASHES_OF_WATCHER = ("tracking.before_commit", "tracking.after_commit")
 SLOW_AT = (AFTER_READING, BEFORE_COMMIT)
-"""Where a transaction may be slow: locked and read but not written; all but committed."""
+"""Where a transaction may be slow: before it writes, and before it commits."""
 
 
 class WaitingMessage(NamedTuple):
@@ -52,7 +52,7 @@ class WaitingMessage(NamedTuple):
 
 
 class MessageScheduler:
-    """The services' queues and outboxes. `watcher`: the service that only watches, if one does."""
+    """The services' queues and outboxes. `watcher`: the service that only watches, if any."""
 
     def __init__(
         self,
@@ -87,19 +87,19 @@ class MessageScheduler:
         self._blocked.clear()
 
     def publish(self, service: str) -> None:
-        """The service's relay sends what waits in its outbox."""
-        with suppress(Crashed):  # what was published by then will be published again
+        """The service's relay sends the events in its outbox."""
+        with suppress(Crashed):  # events published by then will be published again
             self._relays[service].relay_once()
 
     def look(self) -> None:
-        """Sees what waits now: before the options are asked for."""
+        """Reads the queues; to be called before the options."""
         queues = self._queues()
         self._watched = queues.pop(self._watcher, [])
         self._waiting = sorted(message for queue in queues.values() for message in queue)
 
     def progress(self) -> Iterator[Option]:
         if unsent := self._backend.unsent():
-            yield Option(PROGRESS, "{0} publishes what it had not published", self.publish, unsent)
+            yield Option(PROGRESS, "{0} publishes its unsent events", self.publish, unsent)
         if self._waiting:
             yield Option(PROGRESS, "{0}", self._consume, self._waiting)
         if self._watched:
@@ -109,14 +109,14 @@ class MessageScheduler:
 
     def faults(self) -> Iterator[Option]:
         left, waiting = self._limits.left, self._waiting
-        # Of what waits for the watcher only the newest: the order of the others says nothing new.
+        # Of the watcher's messages only the newest: the order of the others adds no new case.
         any_one = waiting + self._watched[-1:]
         if left["double"]:
-            yield Option("double", "doubled: {0}", self._double, any_one)
+            yield Option("double", "duplicated: {0}", self._double, any_one)
         if left["lose"]:
             yield Option("lose", "lost: {0}", self._lose, any_one)
         if len(self._watched) > 1:
-            yield Option("late", "{0}, before what is older", self._consume, self._watched[-1:])
+            yield Option("late", "{0}, before older ones", self._consume, self._watched[-1:])
         deciding = [message for message in waiting if message.service in self._backend.deciding]
         for places, some in ((CRASHES, waiting), (CRASHES_OF_DECISION, deciding)):
             yield from self._backend.crashes("{0}, and crashes at ", places, self._consume, some)
@@ -135,10 +135,10 @@ class MessageScheduler:
         left = {service for service, queue in self._queues().items() if queue}
         return found + [f"{service} has messages left in its queue" for service in sorted(left)]
 
-    # What happens
+    # The actions
 
     def _queues(self) -> dict[str, list[WaitingMessage]]:
-        """What waits for each service, oldest first, but for what waits for a row that is held."""
+        """The messages of each service, oldest first, except those that wait for a locked row."""
         if not self._injection.depth:
             self._blocked.clear()
         queues = self._broker.waiting()
@@ -152,17 +152,17 @@ class MessageScheduler:
         }
 
     def _consume(self, message: WaitingMessage) -> None:
-        """The service takes this message, handles it and acks it, and publishes what follows."""
+        """The service takes this message, handles it and acks it, and publishes its events."""
         if self._handle(message.service, only=message.arrival):
             self.publish(message.service)
 
     def _consume_all(self, service: str) -> None:
-        """All that waits, in one batch."""
+        """Consumes all waiting messages in one batch."""
         self._handle(service)
 
     def _handle(self, service: str, only: int | None = None) -> bool:
-        """False where it crashed, or must wait for a transaction that is open: what it has taken is
-        back in its queue then.
+        """False if the service crashed, or must wait for an open transaction: its messages are then
+        back in the queue.
         """
         consumer, free = self._consumers[service], self._free[service]
         queue = free.pop() if free else _Queue(self._broker, consumer.queue)
@@ -193,7 +193,7 @@ class MessageScheduler:
 
 
 class _Publisher:
-    """A relay's way to the broker, with the points that the adapter of RabbitMQ has on it."""
+    """The relay's publisher, with the failpoints of the RabbitMQ adapter."""
 
     def __init__(self, broker: MemoryBroker, injection: FaultInjection) -> None:
         self._broker = broker
@@ -206,7 +206,7 @@ class _Publisher:
 
 
 class _Queue:
-    """A subscription that never waits, and remembers what it gave last."""
+    """A subscription that never waits, and remembers its last deliveries."""
 
     def __init__(self, broker: MemoryBroker, queue: str) -> None:
         self.subscription = broker.subscribe(queue=queue, prefetch=PREFETCH)

@@ -1,9 +1,9 @@
-"""Participants made from a saga's page: whatever it is about, a step here only leaves a row.
+"""Participants made from a saga's definition: a step here only leaves a row.
 
-The rules, the barrier, the messages and the coordinators around them are the real ones. What is
-scripted is which step refuses, and a scarce thing that sagas compete for: one unit a saga, so that
-exactly as many may complete as there are units. A step waits for the person whom its page names,
-and for the card network where its service asks one.
+The barrier, the messages and the coordinators around them are real. Scripted are the step that
+refuses, and a scarce resource that sagas compete for: one unit a saga, so that exactly as many may
+complete as there are units. A step waits for the person that its definition names, and for the card
+network if its service calls one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,11 +28,11 @@ SOLD_OUT = Refused("none_left", "Another saga has the last one.")
 DECLINED = Refused("declined", "It was decided so, or nobody has decided in time.")
 CARD_NETWORK = "card_network"
 CARD_SECONDS = 300.0
-"""Until what the card network does not answer is over."""
+"""Until a step is overdue that waits for the card network."""
 
 
 class Word(NamedTuple):
-    """What a step was told, by or instead of whom it waited for: yes, no, overdue, withdrawn."""
+    """The verdict on a step that waited: yes, no, overdue, withdrawn."""
 
     saga_id: str
     step: str
@@ -41,9 +41,7 @@ class Word(NamedTuple):
 
 
 class Ledger(Protocol):
-    """All effects, what was decided, and the units that are free. Written in the transaction that
-    is open.
-    """
+    """All effects, verdicts, and the free units. Written in the open transaction."""
 
     def lock_units(self, *, service: str) -> int:
         """The free units, locked; 0 at a service that has none."""
@@ -55,16 +53,16 @@ class Ledger(Protocol):
     def decided(self, *, service: str, words: Sequence[Word]) -> None: ...
 
     def effects(self) -> Mapping[Effect, Sequence[float]]:
-        """When each took effect, in seconds: once, if all is well."""
+        """The times of each effect, in seconds: one time, if all is well."""
 
     def words(self) -> Sequence[Word]:
-        """All that was decided, in that order."""
+        """All verdicts, in their order."""
 
     def units(self, *, service: str) -> int: ...
 
 
 class ScriptedParticipants:
-    """Every operation that the catalogue names. `scenario`: what is played now."""
+    """Every operation that the catalogue names. `scenario`: the current one."""
 
     def __init__(self, *, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -85,7 +83,7 @@ class ScriptedParticipants:
         }
 
     def reactions(self, *, service: str) -> list[Reaction]:
-        """All that a service reacts to and answers, as its app would tell."""
+        """The reactions of a service, as its app would register them."""
         declared = {
             (operation.action, operation.direction): operation
             for operation in self.operations.values()
@@ -94,7 +92,7 @@ class ScriptedParticipants:
         return to_operations(service=service, declared=declared)
 
     def module(self, name: str) -> SimpleNamespace:
-        """In place of `inventario.operations`, by that name."""
+        """Replaces a module such as `inventario.operations`, by its name."""
         service = name.partition(".")[0]
         if service not in self._modules:
             declared = {
@@ -106,7 +104,7 @@ class ScriptedParticipants:
         return self._modules[service]
 
     def paths(self) -> dict[str, Operation]:
-        """What is behind the sagas' own doors, of all services."""
+        """The operation of each path of the sagas' steps, of all services."""
         return {
             projection.path_of(step, direction): self.operations[step.operation, direction]
             for saga in SAGAS.values()
@@ -127,7 +125,7 @@ class ScriptedParticipants:
         )
 
     def _waits(self, name: str, direction: Direction) -> dict[str, Any]:
-        """Whose decisions it takes, where any step that it does waits."""
+        """The operation's fields for decisions, if one of its steps waits."""
         service = name.partition(".")[0]
         if not any(waits_for(step) for step in _steps_of(name)):
             return {}
@@ -136,7 +134,7 @@ class ScriptedParticipants:
         return {"reverses": self._operation(name, Direction.DO)}
 
     def _do(self, service: str, commands: Sequence[Command]) -> list[Outcome]:
-        """What waits for no decision is done at once."""
+        """Commands that wait for no decision are done at once."""
         waiting = {
             at: asked for at, command in enumerate(commands) if (asked := self._asked(command))
         }
@@ -145,14 +143,14 @@ class ScriptedParticipants:
         return [waiting.get(at) or next(outcomes) for at in range(len(commands))]
 
     def _asked(self, command: Command) -> Waiting | None:
-        """Whom its step asks first, if it asks at all."""
+        """The first wait of its step, if it waits at all."""
         who = waits_for(self.steps[command.saga, command.step])
         if who[:1] == (CARD_NETWORK,):
             return _asks_the_network(command)
         return asks(command=command) if who else None
 
     def _decide(self, service: str, verdicts: Sequence[Verdict]) -> list[Outcome]:
-        """A yes of the last whom a step asks has it done."""
+        """A step is done after the yes of its last decider."""
         self._ledger.decided(
             service=service,
             words=[
@@ -219,7 +217,7 @@ class ScriptedParticipants:
 
 
 def waits_for(step: Step) -> tuple[str, ...]:
-    """Whom the step asks, one after the other: a person, the card network, both or none."""
+    """The deciders of the step, one after the other: a person, the card network, both or none."""
     person = (step.decided_by,) if step.decided_by else ()
     return (*person, CARD_NETWORK) if _asks_one(step.service) else person
 

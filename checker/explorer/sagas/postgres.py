@@ -2,8 +2,8 @@
 coordinators.
 
 Its databases have the explorer's clock: `now()` and `clock_timestamp()` are functions of a schema
-that our connections look into before PostgreSQL's own; the columns that note when a row was made
-take them too, in the meantime. Between two settings the clock goes on a thousandfold slower than
+that our connections search before PostgreSQL's own, and the defaults of the columns with a row's
+creation time use them meanwhile. Between two settings the clock runs a thousand times slower than
 the real one: statements keep their order, and a busy machine makes nothing due.
 """
 
@@ -90,7 +90,7 @@ def on_postgres() -> Iterator[dict[str, Environment]]:
 
 
 class PostgresLedger:
-    """A `participants.Ledger`, in a table of each service. `services`: those to be read."""
+    """A `participants.Ledger`, in a table of each service. `services`: the services to be read."""
 
     def __init__(self, clock: Clock, services: Sequence[str] = WITH_DATABASE) -> None:
         self._clock = clock
@@ -143,8 +143,8 @@ class PostgresLedger:
 
 
 class PostgresBackend(Backend):
-    """Empties all tables of all services at each beginning: for databases of its own. One
-    connection a service here, and so one transaction at a time.
+    """Empties all tables of all services at each beginning, so it needs its own databases. Each
+    service has one connection, and so one transaction at a time.
     """
 
     can_overlap = False
@@ -155,7 +155,7 @@ class PostgresBackend(Backend):
         self._runs = apps.get_model(PATTERNS[pattern].coordinator, "Saga")
 
     def empty(self) -> None:
-        """Those that refer to others first."""
+        """Deletes referring rows before the rows they refer to."""
         _show(self.now())
         for service in WITH_DATABASE:
             models = reversed(list(apps.get_app_config(service).get_models()))
@@ -221,7 +221,7 @@ class PostgresBackend(Backend):
 
 @contextmanager
 def _installed() -> Iterator[None]:
-    """Within the block the databases of all services have the clock, once it is shown."""
+    """Within the block the databases of all services have the explorer's clock, once set."""
     for service in WITH_DATABASE:
         _do(service, _MADE + _DEFAULTS.format(before=_THEIRS, after=_OWN))
     try:
@@ -234,7 +234,7 @@ def _installed() -> Iterator[None]:
 
 
 def _show(now: datetime) -> None:
-    """From now on it is this time."""
+    """Sets the clock of all databases."""
     for service in WITH_DATABASE:
         execute(service=service, sql=_SHOWN, values=[now.isoformat()])
 

@@ -1,7 +1,7 @@
-"""What must hold of any saga, from what took effect and from how it stands.
+"""The invariants of any saga, from its effects and its status.
 
-At any moment: no status goes back. In the end: it has ended once, either whole or with nothing left
-of it; nothing took effect twice, or after its undo; what was undone was undone in reverse.
+At any moment: no status goes back. In the end: the saga has ended once, complete or fully undone;
+nothing took effect twice, or after its undo; undos were in reverse order.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,14 +20,14 @@ ACCEPTED, COMPLETED, UNDONE = "accepted", "completed", "undone"
 
 
 class ObservedSaga(NamedTuple):
-    """How a saga stands: for its owner, and for its coordinator (empty: not there yet)."""
+    """A saga's status at its owner, and at its coordinator (empty: not known there yet)."""
 
     owner: str
     run: str
 
 
 def status_for_owner(*, saga: Saga, saga_id: str, effects: Mapping[Effect, object]) -> str:
-    """What its first and its last step have left behind."""
+    """The status that follows from the effects of its first and its last step."""
     if (saga_id, saga.steps[0].name, Direction.UNDO) in effects:
         return UNDONE
     is_whole = (saga_id, saga.steps[-1].name, Direction.DO) in effects
@@ -56,13 +56,13 @@ _RETURNED = frozenset({SagaStatus.COMPENSATING, SagaStatus.COMPENSATED, UNDONE})
 
 
 class Monotonicity:
-    """Compares how sagas stand with how they stood."""
+    """Compares the status of sagas with that of the last time."""
 
     def __init__(self) -> None:
         self._last: Mapping[str, ObservedSaga] = {}
 
     def breaches(self, *, now: Mapping[str, ObservedSaga], may_return: bool) -> Iterator[str]:
-        """What went backwards since the last time. `may_return`: a user asked for a return."""
+        """Each status that went back since the last time. `may_return`: a return was requested."""
         last, self._last = self._last, now
         if last == now:
             return
@@ -85,7 +85,7 @@ def breaches(
     snapshots: Mapping[str, ObservedSaga],
     may_return: bool,
 ) -> Iterator[str]:
-    """What is broken once all is over. `may_return`: a user asked for a return."""
+    """The breaches at the end. `may_return`: a return was requested."""
     for saga_id in scenario.saga_ids:
         mine = {
             (step, direction): times
@@ -96,7 +96,7 @@ def breaches(
             yield f"{saga_id}: {what}"
         pivot = scenario.saga.steps[scenario.saga.pivot].name
         if (pivot, Direction.UNDO) in mine and not may_return:
-            yield f"{saga_id}: undone after its pivot, and no return was asked for"
+            yield f"{saga_id}: undone after its pivot, and no return was requested"
     taken = sum(_stands(effects, saga_id, scenario.scarce) for saga_id in scenario.saga_ids)
     if units + taken != scenario.units:
         yield f"of {scenario.units} units {units} are free and {taken} taken"
@@ -125,7 +125,7 @@ def _of_saga(
 def _order(
     mine: Mapping[tuple[str, Direction], Sequence[float]], done: list[str], undone: list[str]
 ) -> Iterator[str]:
-    """`done`, `undone`: in the page's order."""
+    """`done`, `undone`: in the order of the definition."""
     when_done = [mine[name, Direction.DO][0] for name in done]
     when_undone = [mine[name, Direction.UNDO][0] for name in undone]
     if when_done != sorted(when_done):
@@ -137,7 +137,7 @@ def _order(
 
 
 def _status(undone: list[str], snapshot: ObservedSaga) -> Iterator[str]:
-    """Failed: nothing was undone but its acceptance."""
+    """The status is failed if nothing but the acceptance was undone."""
     wanted = SagaStatus.COMPLETED
     if undone:
         wanted = SagaStatus.COMPENSATED if len(undone) > 1 else SagaStatus.FAILED
@@ -151,7 +151,7 @@ def _stands(effects: Mapping[Effect, object], saga_id: str, step: str) -> bool:
 
 
 def undecided(*, decisions: Sequence["AskedDecision"]) -> Iterator[str]:
-    """Once all is over nothing waits, and every coordinator has been told."""
+    """At the end no decision is open, and every coordinator was notified."""
     for decision in decisions:
         if not decision.is_closed:
             yield f"{decision.saga_id}: {decision.step} still asks the {decision.decided_by}"
@@ -159,25 +159,23 @@ def undecided(*, decisions: Sequence["AskedDecision"]) -> Iterator[str]:
             verdict = decision.verdict or "undecided"
             yield f"{decision.saga_id}: {decision.step} still waits ({verdict})"
         if decision.is_untold:
-            yield f"{decision.saga_id}: no coordinator was told of {decision.step}"
+            yield f"{decision.saga_id}: no coordinator was notified of {decision.step}"
 
 
 def decided(
     *, scenario: Scenario, effects: Mapping[Effect, object], words: Sequence[Word]
 ) -> Iterator[str]:
-    """What a step waits for is decided once; a yes of the last one has it done, and nothing else
-    does.
-    """
-    told: dict[tuple[str, str], list[Word]] = {}
+    """A waiting step is decided once; only the yes of its last decider has it done."""
+    by_step: dict[tuple[str, str], list[Word]] = {}
     for word in words:
-        told.setdefault((word.saga_id, word.step), []).append(word)
-    for (saga_id, step), given in told.items():
+        by_step.setdefault((word.saga_id, word.step), []).append(word)
+    for (saga_id, step), given in by_step.items():
         if len({word.decided_by for word in given}) < len(given) or _has_gone_on(given):
             listed = ", ".join(f"{word.word} ({word.decided_by})" for word in given)
             yield f"{saga_id}: {step} was decided more than once: {listed}"
     for step in scenario.saga.steps[1:]:
         for saga_id in scenario.saga_ids if waits_for(step) else ():
-            last = told.get((saga_id, step.name), [])[-1:]
+            last = by_step.get((saga_id, step.name), [])[-1:]
             is_yes = [(word.decided_by, word.word) for word in last] == [(waits_for(step)[-1], YES)]
             if (saga_id, step.name, Direction.DO) in effects and not is_yes:
                 word = last[0].word if last else "undecided"
@@ -185,5 +183,5 @@ def decided(
 
 
 def _has_gone_on(words: Sequence[Word]) -> bool:
-    """Whether anything came after what closes a step: all but a yes."""
+    """Whether a verdict followed one that had closed the step (any but a yes)."""
     return any(word.word != YES for word in words[:-1])

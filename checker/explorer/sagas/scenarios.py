@@ -1,8 +1,8 @@
-"""What is run in an environment: few sagas of a page, so that they get in each other's way; and how
-often what may go wrong with them does.
+"""The sagas of an environment, few, so that they interfere with each other; and the limits of
+faults.
 
-A scenario scripts what their participants answer, and what they compete for; everything else about
-them is projected from the page, as always.
+A scenario scripts refusals, and a scarce resource; everything else is derived from the saga's
+definition, as always.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from contracts import projection
 from contracts.saga import Command, Context, Saga, Step, StepClass
 
 SLACK_SECONDS = 0.1
-"""What is due so soon after another comes due with it, as it would by the time that takes."""
+"""Items that come due within this time come due together."""
 MOST = {
     "double": 2,
     "lose": 2,
@@ -30,13 +30,13 @@ MOST = {
     "late verdict": 2,
     "lost card": 2,
 }
-"""How often each of what may go wrong does in one schedule: so that every schedule ends."""
+"""The most faults of each kind in a schedule, so that every schedule ends."""
 
 
 class Scenario(NamedTuple):
-    """`data`: what each saga is about. `refused`: the step that it is refused at, by its id.
-    `units`: of what the step `scarce` takes one of, for each saga. `completing`: how many may
-    complete without interference.
+    """`data`: of each saga. `refused`: the step that is refused, by the saga's id. `units`: of the
+    resource of which the step `scarce` takes one for each saga. `completing`: how many may complete
+    without interference.
     """
 
     name: str
@@ -50,9 +50,8 @@ class Scenario(NamedTuple):
 
 
 def scenarios_of(saga: Saga) -> tuple[Scenario, ...]:
-    """Those of a page: one saga, one that is refused at its pivot, two for one unit, and two of
-    which the first is refused in the middle, where what it gives back may go to the other, or come
-    too late for it.
+    """One saga; one that is refused at its pivot; two for one unit; and two of which the first is
+    refused in the middle, so that its unit may go to the other, or be freed too late for it.
     """
     refusable = [step.name for step in saga.steps[1:] if step.step_class is not StepClass.RETRIABLE]
     first, middle, last = refusable[0], refusable[len(refusable) // 2], refusable[-1]
@@ -72,7 +71,7 @@ def scenarios_of(saga: Saga) -> tuple[Scenario, ...]:
 
 
 def made_up(saga: Saga) -> dict[str, Any]:
-    """What a saga is about, of the types that its commands want."""
+    """A saga's data, of the types that its commands need."""
     fields = msgspec.structs.fields(projection.data_type(saga.name))
     return {field.name: example(field.type) for field in fields}
 
@@ -90,7 +89,7 @@ def context_of(*, scenario: Scenario, saga_id: str, pattern: str) -> Context:
 
 
 def results_of(*, saga: Saga, step: Step) -> dict[str, Any]:
-    """What a step answers, made up: what later ones need of it."""
+    """A made-up result of a step: the fields that later steps need."""
     found = {}
     for later in saga.steps:
         types = {
@@ -105,7 +104,7 @@ def results_of(*, saga: Saga, step: Step) -> dict[str, Any]:
 
 
 def example(kind: Any) -> Any:
-    """Any value of that type, as it travels. Raises TypeError for a type it has no example of."""
+    """Any value of that type, as JSON. Raises TypeError for a type without an example."""
     return _example(msgspec.inspect.type_info(kind))
 
 
@@ -137,9 +136,9 @@ _PLAIN: Mapping[type[msgspec.inspect.Type], Any] = {
 
 
 class Limits:
-    """What is left of each. `is_interfered`: a user or the time has stopped a saga, so that it
-    is open how many complete. `may_return`: a user was told that a saga will be undone, and
-    so a completed one may be returned. `promised`: those sagas.
+    """How many faults of each kind are left. `is_interfered`: a user or a deadline has stopped a
+    saga, so that any number may complete. `may_return`: the undoing of a saga was confirmed to a
+    user, so a completed one may be returned. `promised`: the sagas with such a confirmation.
     """
 
     def __init__(self) -> None:
@@ -152,7 +151,7 @@ class Limits:
         self.promised: set[str] = set()
 
     def promise(self, saga_id: str) -> None:
-        """A user was told that it will be undone."""
+        """The undoing of the saga was confirmed to a user."""
         self.may_return = True
         self.promised.add(saga_id)
 
@@ -160,5 +159,5 @@ class Limits:
         self.left[kind] -= 1
 
     def spent(self, *kinds: str) -> int:
-        """How often they were made."""
+        """The number of faults of these kinds so far."""
         return sum(MOST[kind] - self.left[kind] for kind in kinds)

@@ -1,4 +1,4 @@
-"""`manage.py sagas`: whether the sagas are right, from how they are wired."""
+"""`manage.py sagas`: shows, checks, draws and explores the sagas."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ FIRST = "checkout"
 
 
 class Command(BaseCommand):
-    help = "Whether the sagas are right, from how they are wired. Needs no database, no broker."
+    help = "Shows, checks, draws and explores the sagas. Needs no database and no broker."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -51,14 +51,14 @@ def _add_check(parser: ArgumentParser) -> None:
         "--protocols",
         metavar="NAME",
         default=f"{wired.catalogue.__module__}.{wired.catalogue.__name__}",
-        help="what gives the protocols, as a dotted name: yours, say (default: the catalogue's)",
+        help="the function that returns the protocols, as a dotted name (default: the catalogue's)",
     )
 
 
 def _check(*, options: dict[str, Any], write: Write) -> int:
-    """What was proven and what was not, of one saga with what each rule promises.
+    """Prints what was proven and what was not; for a single saga also each rule's promise.
 
-    Raises CommandError where nothing of that name gives protocols, or none is of that saga.
+    Raises CommandError if the function does not exist, or returns no protocol of that saga.
     """
     try:
         found: list[Protocol] = import_string(options["protocols"])()
@@ -69,8 +69,8 @@ def _check(*, options: dict[str, Any], write: Write) -> int:
         names = ", ".join(dict.fromkeys(protocol.saga.name for protocol in found)) or "none"
         raise CommandError(f"--saga: there are {names}", returncode=NOT_CHECKED)
     report = checking.check(protocols=wanted)
-    told = report.as_text(is_short=len({protocol.saga.name for protocol in wanted}) > 1)
-    write(json.dumps(report.as_json(), indent=2) if options["json"] else told)
+    text = report.as_text(is_short=len({protocol.saga.name for protocol in wanted}) > 1)
+    write(json.dumps(report.as_json(), indent=2) if options["json"] else text)
     return CLEAN if report.is_clean else BREACHED
 
 
@@ -85,7 +85,7 @@ def _add_graph(parser: ArgumentParser) -> None:
         help="in which pattern (default: %(default)s)",
     )
     parser.add_argument(
-        "--automaton", action="store_true", help="the states ok and error, and what leads where"
+        "--automaton", action="store_true", help="the states ok and error, and their transitions"
     )
     parser.add_argument(
         "--format",
@@ -97,7 +97,7 @@ def _add_graph(parser: ArgumentParser) -> None:
 
 
 def _graph(*, options: dict[str, Any], write: Write) -> int:
-    """One saga in one pattern as it is wired, or as an automaton."""
+    """Draws one saga in one pattern, or as an automaton."""
     saga, form = SAGAS[options["saga"]], options["format"]
     if options["automaton"]:
         drawn = AUTOMATA[form](saga)
@@ -111,19 +111,19 @@ def _graph(*, options: dict[str, Any], write: Write) -> int:
 
 
 SUBCOMMANDS = {
-    "show": ("prints all that follows from a saga's page", _add_show, _show),
+    "show": ("prints everything that is derived from a saga's definition", _add_show, _show),
     "check": (
-        "proves that each path of each saga ends right in each pattern; status 1 after a breach",
+        "proves that each path of each saga ends right in each pattern; status 1 for a breach",
         _add_check,
         _check,
     ),
-    "graph": ("draws which service does what, and what follows from it", _add_graph, _graph),
+    "graph": ("draws each service's steps, and the next step for each outcome", _add_graph, _graph),
     "explore": (
-        "plays thousands of schedules of faults, in memory; exit status 1 after a breach",
+        "plays thousands of schedules of faults, in memory; exit status 1 for a breach",
         explorer.add_explore,
         explorer.explore,
     ),
 }
-"""Each by its name: what it does, what adds its options, and what writes what it has to say and
+"""By name: the help text, the function that adds the options, and the function that runs it and
 returns the exit status.
 """

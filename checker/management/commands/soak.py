@@ -1,4 +1,4 @@
-"""`manage.py soak`: load with faults from a seed; then whether anything was lost or doubled."""
+"""`manage.py soak`: load with faults from a seed, then checks for lost or duplicated work."""
 
 import json
 import secrets
@@ -25,12 +25,12 @@ from stack.console import StackError
 ABOUT = """\
 Runs load on a fresh stack while its processes, PostgreSQL and RabbitMQ are killed, paused and
 restarted, connections are cut, queues purged or taken over, rows locked, databases made read-only,
-columns changed, foreign messages sent, and messages and requests come twice: one pattern after the
-other, each on a stack of its own. Which fault comes when follows from the seed.
+columns changed, foreign messages sent, and messages and requests repeated: one pattern after the
+other, each on a separate stack. The faults and their times follow from the seed.
 
-Then every saga must end within 60 s, the audit must be clean, and each answer that a shopper got
-must be found. Exit status 1 if not, 130 after Ctrl-C (which ends load and faults, and then still
-drains and checks).
+Then every saga must end within 60 s, the audit must be clean, and each answer to a shopper must
+agree with the owner's table. Exit status 1 if not, 130 after Ctrl-C (which ends load and faults,
+and then still drains and checks).
 """
 
 
@@ -42,7 +42,7 @@ class Command(ExplainedCommand):
         add = parser.add_argument
         every_kind = ",".join(FaultKind)
         add("--saga", choices=SAGAS, default=CHECKOUT, help="of the catalogue (%(default)s)")
-        add("--minutes", type=positive, default=2.0, help="a pattern (default: %(default)g)")
+        add("--minutes", type=positive, default=2.0, help="per pattern (default: %(default)g)")
         add("--rate", type=positive, default=50.0, help="sagas a second (%(default)g)")
         add("--patterns", type=_patterns, default=",".join(shopper.THE_TWO), help="%(default)s")
         add("--faults", type=_kinds, default=every_kind, help="default: %(default)s")
@@ -50,7 +50,7 @@ class Command(ExplainedCommand):
             "--every",
             type=positive,
             default=4.0,
-            help="seconds from one fault to the next, on average (default: %(default)g)",
+            help="mean seconds from one fault to the next (default: %(default)g)",
         )
         add("--seed", type=int, help="of faults and load; default: a new one, reported")
         add("--json", type=Path, metavar="PATH", help="also write all figures here")
@@ -103,7 +103,7 @@ def _patterns(text: str) -> list[str]:
 
 
 def _kinds(text: str) -> list[FaultKind]:
-    """Those that "one,other" names."""
+    """From "one,other"."""
     names = _listed(text, FaultKind, "fault")
     return [FaultKind(name) for name in names]
 

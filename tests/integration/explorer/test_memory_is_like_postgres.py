@@ -1,6 +1,5 @@
-"""The tables in memory do what PostgreSQL does: the same schedules, the same choices, the same end.
-
-So what is explored by the hundred thousand in memory holds for the real SQL as far as these do.
+"""The tables in memory behave like PostgreSQL: the same schedules offer the same choices and end
+alike. So exploring in memory holds for the real SQL as far as these schedules show.
 """
 
 import logging
@@ -26,7 +25,7 @@ pytestmark = [
     pytest.mark.undocumented("messages"),  # its participants make their results up
 ]
 SCHEDULES = 1
-"""Random ones in each environment; more with `manage.py sagas explore --postgres`."""
+"""Random schedules in each environment; more with `manage.py sagas explore --postgres`."""
 
 
 @pytest.fixture(autouse=True)
@@ -38,8 +37,8 @@ def _quiet():
 
 @pytest.fixture(autouse=True)
 def _what_both_can(monkeypatch):
-    """One connection a service on PostgreSQL, and so no transactions side by side; and too few
-    faults for a breaker to open, which looks at a clock that really runs there.
+    """PostgreSQL has one connection per service here, and so no parallel transactions; and there
+    are too few faults for a breaker to open, which would use a real clock here.
     """
     monkeypatch.setattr(MemoryBackend, "can_overlap", False)
     for kind, most in (("outage", 0), ("call", 1), ("crash", 1)):
@@ -81,7 +80,9 @@ def test_schedules_end_alike_in_memory_and_on_postgres(pattern, saga):
 
 
 def is_in_order(pattern: str, scenario: Scenario) -> bool:
-    """PostgreSQL gives the sagas of one claim in any order; over HTTP that is the calls' order."""
+    """PostgreSQL returns the sagas of a claim in any order; over HTTP that is the order of the
+    calls.
+    """
     return pattern != patterns.ORCHESTRATED or len(scenario.saga_ids) == 1
 
 

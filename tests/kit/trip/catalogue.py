@@ -1,4 +1,4 @@
-"""The saga, a row a step, and what its steps are asked."""
+"""The saga, with a row for each step, and the commands of its steps."""
 
 from contracts.bounds import Name
 from contracts.saga import COMPENSABLE, PIVOT, RETRIABLE, Command, Saga, Step, register

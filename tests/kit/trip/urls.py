@@ -1,4 +1,4 @@
-"""All services in one web process; each may have one of its own (SERVICE_URLS)."""
+"""All services in one web process; each may also have its own (SERVICE_URLS)."""
 
 from django.conf import settings
 from django.urls import include, path

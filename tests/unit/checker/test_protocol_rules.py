@@ -1,4 +1,4 @@
-"""Each rule holds for a protocol that is right, and finds the one that is wrong."""
+"""Each rule holds for a right protocol, and finds a wrong one."""
 
 import pytest
 from msgspec.structs import replace
@@ -116,7 +116,7 @@ BROKEN = {
             }
         ),
         {"answered"},
-        "may be refused, and publishes nothing",
+        "may be refused, and then publishes nothing",
     ),
     "an event for two outcomes": (
         trip(
@@ -166,12 +166,12 @@ BROKEN = {
     "an end that says the contrary": (
         trip(ends={"trip.done": Ending.COMPLETED, "trip.off": Ending.COMPLETED}),
         {"ends"},
-        "it ends completed where it should end undone",
+        "it ends completed, and should end undone",
     ),
     "a declared circle without a way out": (
         trip(but=RING, cycles=[DECLARED_RING]),
         {"ends", "undone"},
-        "it stands still for ever",
+        "it never ends",
     ),
     "a step that is passed over backward": (
         trip(but={"charge.refused": TO_FLIGHT}),
@@ -213,7 +213,7 @@ BROKEN = {
             plus=[DescribedReaction("stopped", "flights", Direction.UNDO, "flight", "flight.off")],
         ),
         {"turned back"},
-        "hotel stays of it",
+        "hotel is not undone",
     ),
     "a return that forgets a step": (
         trip(but={"charge.back": TO_FLIGHT._replace(on="charge.back")}),
@@ -233,7 +233,7 @@ BROKEN = {
     "a call that two answer": (
         orchestrated(reactions=[*orchestrated().reactions, orchestrated().reactions[0]]),
         {"answered"},
-        "/steps/website.ask/undo: 2 at website answer it",
+        "/steps/website.ask/undo: 2 handlers at website answer it",
     ),
     "a call that another service answers": (
         orchestrated(
@@ -267,10 +267,10 @@ BROKEN = {
         "agency waits for maybe, and no service publishes it",
     ),
 }
-"""What is wrong: the protocol, the rules that must find it (and no other), what they must say."""
+"""By what is wrong: the protocol, the rules that must find it (and no other), their message."""
 
 
-@pytest.mark.parametrize("protocol", [trip(), orchestrated()], ids=lambda one: one.name)
+@pytest.mark.parametrize("protocol", [trip(), orchestrated()], ids=lambda protocol: protocol.name)
 def test_right_protocol_breaks_no_rule(protocol):
     report = checking.check(protocols=[protocol])
     assert report.is_clean, report.as_text()
@@ -352,6 +352,6 @@ def test_rules_of_the_paths_wait_until_the_wiring_holds():
     assert "unchecked" in checked.as_text()
 
 
-def test_breach_says_what_to_do():
+def test_breach_has_a_remedy():
     text = checking.check(protocols=[trip(but=RING)]).as_text()
-    assert "to mend: break the circle" in text
+    assert "to fix: break the cycle" in text

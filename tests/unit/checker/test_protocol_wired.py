@@ -1,4 +1,4 @@
-"""The protocols of the catalogue are read from what is registered, so a change there is noticed."""
+"""The protocols of the catalogue are read from the registrations, so a change there is noticed."""
 
 import json
 
@@ -23,9 +23,15 @@ every_saga = pytest.mark.parametrize("saga", SAGAS.values(), ids=SAGAS)
 @pytest.fixture
 def rewire(monkeypatch):
     def rewire(service, *, without, plus=()):
-        """The service does not react to this event of the checkout, but as is said beside."""
+        """The service does not react to the event `without` of the checkout, and has the reactions
+        `plus`.
+        """
         config = apps.get_app_config(service)
-        rest = [one for one in config.reactions() if (one.saga, one.on) != ("checkout", without)]
+        rest = [
+            reaction
+            for reaction in config.reactions()
+            if (reaction.saga, reaction.on) != ("checkout", without)
+        ]
         monkeypatch.setattr(config, "reactions", lambda: [*rest, *plus])
 
     return rewire
@@ -39,7 +45,7 @@ def breaches(pattern):
 def test_no_saga_breaks_a_rule(saga):
     report = checking.check(protocols=wired.protocols(saga=saga))
     assert report.is_clean, report.as_text()
-    assert all("same" in {rule.name for rule in one.proven} for one in report.checked[2:])
+    assert all("same" in {rule.name for rule in checked.proven} for checked in report.checked[2:])
 
 
 @every_saga
@@ -82,7 +88,7 @@ def test_route_that_is_gone_is_noticed(monkeypatch):
     assert breach.rule == "answered"
 
 
-def test_request_that_nobody_answers_is_noticed(rewire):
+def test_request_without_an_answer_is_noticed(rewire):
     rewire("pagos", without="payment.refund")
     heard, replies = breaches("orchestrated_messaging")
     assert (heard.rule, heard.where) == ("answered", "payment.refund")
@@ -99,8 +105,8 @@ def test_reply_that_the_orchestrator_does_not_hear_is_noticed(rewire):
     )
 
 
-def test_operation_that_is_gone_is_told_and_ends_no_check(monkeypatch):
-    """As where a page misspells it: the service's worker would not start."""
+def test_missing_operation_is_reported_and_ends_no_check(monkeypatch):
+    """As if a definition misspelt it: the service's worker would not start."""
     monkeypatch.delattr(inventario.operations, "commit")
     importlib_error = LookupError("a page wants do inventario.commit")
 
@@ -126,13 +132,13 @@ def test_command_tells_programs_what_was_proven(capsys):
     assert told["is_clean"]
     names = [protocol["protocol"] for protocol in told["protocols"]]
     assert names == [
-        "checkout, its page",
+        "checkout, its definition",
         *(f"checkout, {pattern}" for pattern in wired.PROTOCOLS),
     ]
     assert "same" in told["protocols"][-1]["proven"]
 
 
-def test_command_checks_a_saga_of_somebody_elses(capsys):
+def test_command_checks_a_saga_of_another_business(capsys):
     assert _run("check", "--protocols", "tests.unit.checker.trip.protocols") == 0
     assert "orchestrated trip: 5 steps" in capsys.readouterr().out
 
@@ -144,7 +150,7 @@ def test_command_checks_a_saga_of_somebody_elses(capsys):
         (["--saga", "trip"], "--saga: there are booking, checkout"),
     ],
 )
-def test_command_says_where_there_is_nothing_to_check(arguments, said):
+def test_command_reports_that_there_is_nothing_to_check(arguments, said):
     with pytest.raises(CommandError, match=said) as ended:
         call_command("sagas", "check", *arguments)
     assert ended.value.returncode == 2
@@ -160,11 +166,11 @@ def test_command_ends_with_an_error_after_a_breach(rewire, capsys):
     assert _run("check") == 1
     said = capsys.readouterr().out
     assert "BREACHED  decider" in said
-    assert "to mend: let one service decide" in said
+    assert "to fix: let one service decide" in said
 
 
 def test_catalogue_is_all_of_it():
-    assert {one.saga.name for one in catalogue()} == set(SAGAS)
+    assert {protocol.saga.name for protocol in catalogue()} == set(SAGAS)
     assert len(catalogue()) == len(SAGAS) * (1 + len(PATTERNS))
 
 

@@ -1,5 +1,5 @@
-"""A saga for a reader: all that follows from its page is in the tables, which fit a terminal; the
-flowcharts have all that a protocol has, and those of the documents show what is wired.
+"""The tables of `sagas show` have all that is derived from a definition, and fit a terminal; the
+flowcharts show a whole protocol, and those of the documents are current.
 """
 
 import pytest
@@ -43,7 +43,7 @@ def test_cells_that_are_too_wide_are_wrapped():
 
 
 @every_saga
-def test_all_that_follows_from_the_page_is_shown(saga):
+def test_all_that_follows_from_the_definition_is_shown(saga):
     told = showing.as_text(saga=saga)
     wanted = {
         *(step.name for step in saga.steps),
@@ -53,7 +53,7 @@ def test_all_that_follows_from_the_page_is_shown(saga):
         *(projection.path_of(call.step, call.direction) for call in projection.calls(saga.name)),
         *projection.data_type(saga.name).__struct_fields__,
     }
-    assert {one for one in wanted if one not in told} == set()
+    assert {text for text in wanted if text not in told} == set()
 
 
 @every_saga
@@ -71,12 +71,14 @@ def test_automaton_has_every_reaction_and_its_outcomes(saga):
 def test_every_refusal_leads_from_ok_to_error_and_nothing_leads_back(saga):
     refusals = {step.refused for step in saga.steps if step.refused}
     found = list(pictures.transfers(saga=saga))
-    assert {one.emits for one in found if (one.state, one.to) == ("ok", "error")} == {
+    assert {
+        transfer.emits for transfer in found if (transfer.state, transfer.to) == ("ok", "error")
+    } == {
         *refusals,
         saga.steps[saga.pivot].undone,  # a return
     }
-    assert not [one for one in found if (one.state, one.to) == ("error", "ok")]
-    ends = {(one.state, one.emits) for one in found if one.to == "end"}
+    assert not [transfer for transfer in found if (transfer.state, transfer.to) == ("error", "ok")]
+    ends = {(transfer.state, transfer.emits) for transfer in found if transfer.to == "end"}
     assert ends == {("ok", saga.steps[-1].done), ("error", saga.steps[0].undone)}
 
 

@@ -1,4 +1,4 @@
-"""A saga that is not the shop's, described as its owner would: a trip with flight and hotel."""
+"""A saga of another business, described as its owner would: a trip with flight and hotel."""
 
 from checker.protocol.description import (
     Call,
@@ -12,7 +12,7 @@ from contracts.saga import Direction, Saga, Step, StepClass
 
 
 def step(name, service, step_class=StepClass.COMPENSABLE, **more) -> Step:
-    """One that can be undone, unless told otherwise."""
+    """A step that can be undone, unless it is retriable."""
     undone = "" if step_class is StepClass.RETRIABLE else f"{name}.off"
     refused = "" if step_class is StepClass.RETRIABLE else f"{name}.refused"
     fields = {"done": f"{name}.done", "refused": refused, "undone": undone, **more}
@@ -61,15 +61,15 @@ def saga(steps=STEPS) -> Saga:
 
 
 def trip(*, steps=STEPS, but=None, plus=(), **fields) -> Choreography:
-    """The trip, right unless told otherwise. `but`: what is heard -> the reaction instead (None:
-    none). `plus`: further reactions.
+    """The trip, which is right by default. `but`: event -> the reaction instead (None: none).
+    `plus`: further reactions.
     """
     changed = {reaction.on: reaction for reaction in REACTIONS} | (but or {})
     return Choreography(
         **{
             "name": "trip",
             "saga": saga(steps),
-            "reactions": [one for one in changed.values() if one] + list(plus),
+            "reactions": [reaction for reaction in changed.values() if reaction] + list(plus),
             "asked": dict.fromkeys(["trip.asked", "stop.asked", "back.asked"], "website"),
             "start": "trip.asked",
             "abort": "stop.asked",
@@ -83,10 +83,10 @@ def trip(*, steps=STEPS, but=None, plus=(), **fields) -> Choreography:
 def orchestrated(*, steps=STEPS, **fields) -> Orchestration:
     """The same trip with an orchestrator, over messages: each call is named by its path."""
     calls = [
-        Call(path_of(one, direction), one.service, direction, one.name)
-        for one in steps
+        Call(path_of(made, direction), made.service, direction, made.name)
+        for made in steps
         for direction in Direction
-        if one.can(direction) and (one.name, direction) != ("ask", Direction.DO)
+        if made.can(direction) and (made.name, direction) != ("ask", Direction.DO)
     ]
     answers = [
         DescribedReaction(call.message, call.service, call.direction, call.step, "done", "refused")
@@ -106,5 +106,5 @@ def orchestrated(*, steps=STEPS, **fields) -> Orchestration:
 
 
 def protocols() -> list[Choreography | Orchestration]:
-    """For `manage.py sagas check --protocols`: both, which must do the same."""
+    """For `manage.py sagas check --protocols`: both patterns, which must have the same effects."""
     return [orchestrated(), trip()]

@@ -1,4 +1,4 @@
-"""The long exploration goes on beside all other tests, in the time they leave; its test is last."""
+"""The long exploration runs beside all other tests, in the remaining CPU time; its test is last."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SCHEDULES, ALL_SCHEDULES = 20_000, 100_000
 """The latter with --full."""
 MARGIN = 0.015
-"""Two processes may play a random schedule alike: it counts once."""
+"""Two processes may play the same random schedule: it counts once."""
 COMMAND = [
     *("nice", "-n", "19", sys.executable, "manage.py", "sagas", "explore"),
     # Whatever the machine: the same seed and shares play the same schedules.
@@ -46,7 +46,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def schedules(config: pytest.Config) -> int:
-    """How many different ones are to be played."""
+    """The number of different schedules to be played."""
     return ALL_SCHEDULES if config.getoption(FULL) else SCHEDULES
 
 
@@ -58,7 +58,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def exploration(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
-    """`manage.py sagas explore`, begun when the tests were."""
+    """`manage.py sagas explore`, started with the tests."""
     return request.config.stash[_running]
 
 

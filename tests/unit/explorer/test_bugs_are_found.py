@@ -1,4 +1,4 @@
-"""Bugs put into the real code, one at a time: the explorer must find each, and tell it shortly."""
+"""Bugs put into the real code, one at a time: the explorer must find each with a short schedule."""
 
 import logging
 from collections.abc import Callable
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.timeout(3_600)  # these are last in line for a busy mac
 Patch = Callable[..., None]
 SCHEDULES = 2_000
 SAGA = "checkout"
-"""Any would do: the bugs are in what all share."""
+"""Any saga would do: the bugs are in shared code."""
 
 
 def nothing(patch: Patch) -> None:
@@ -98,12 +98,12 @@ def redrive_not_answered(patch: Patch) -> None:
 
 
 def lost_start_forgotten(patch: Patch) -> None:
-    """A saga whose first event is lost to all is known to nobody but its owner."""
+    """Only the owner knows a saga whose first event was lost."""
     patch(operations, "get_to_know", lambda contexts: None)
 
 
 def late_abort_forgotten(patch: Patch) -> None:
-    """Who was answered that a saga will be undone finds it completed."""
+    """A saga whose undoing was confirmed completes."""
     patch(tracking, "_return", lambda completed, now: None)
 
 
@@ -118,7 +118,7 @@ def no_lock_on_units(patch: Patch) -> None:
 
 
 def second_decider(patch: Patch) -> None:
-    """On an abort a step before the pivot is undone at once, and nobody asks the pivot."""
+    """On an abort a step before the pivot is undone at once, without asking the pivot."""
     saga, usual = SAGAS[SAGA], ScriptedParticipants.reactions
     step = saga.steps[saga.pivot - 2]
     row = projection.ReactionRow(SAGA, saga.abort, Direction.UNDO, step, step.undone)
@@ -136,12 +136,12 @@ def fence_off(patch: Patch) -> None:
 
 
 def own_sagas_left(patch: Patch) -> None:
-    """A runner takes what is written as its own for what it has in flight."""
+    """A runner takes rows with its own id for sagas that it has in flight."""
     due = SagaLog.due
 
     def others(self, *, runner_id, in_flight, but):
         found = due(self, runner_id=runner_id, in_flight=in_flight, but=but)
-        return [one for one in found if self.sagas[one].runner_id != runner_id]
+        return [saga_id for saga_id in found if self.sagas[saga_id].runner_id != runner_id]
 
     patch(SagaLog, "due", others)
 
@@ -157,7 +157,7 @@ def doubt_forgotten(patch: Patch) -> None:
 
 
 def reach_forgotten(patch: Patch) -> None:
-    """What a dead runner may have called, beyond what is written, is taken for not called."""
+    """Calls that a dead runner may have made, beyond its writes, are taken for not made."""
     patch(engine, "in_doubt", lambda *, progress: progress)
 
 

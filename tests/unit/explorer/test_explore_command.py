@@ -16,7 +16,7 @@ def run(capsys, *arguments: str) -> tuple[int | str | None, str]:
     return ended.value.code, capsys.readouterr().out
 
 
-def test_undisturbed_race_is_told_step_by_step(capsys):
+def test_undisturbed_race_is_printed_step_by_step(capsys):
     status, out = run(capsys, "--replay", "choreographed/checkout/race")
     assert status == 0
     assert "pagos receives inventory.reserved of saga-1" in out
@@ -28,14 +28,14 @@ def test_faults_are_marked_in_the_story(capsys):
     status, out = run(capsys, "--replay", "choreographed/checkout/one 1:4")
     assert status == 0
     assert re.search(r"1  lost: inventario receives checkout.initiated of saga-1   \[lose\]", out)
-    assert "nothing moves, and time goes by" in out
+    assert "nothing moves, and time passes" in out
 
 
 @pytest.mark.parametrize(
     ("line", "why"),
     [("nowhere 1:1", "there is no environment"), ("choreographed/checkout/one x", "STEP:OPTION")],
 )
-def test_wrong_line_is_told_and_status_2(capsys, line, why):
+def test_wrong_line_is_reported_with_status_2(capsys, line, why):
     status, out = run(capsys, "--replay", line)
     assert status == 2
     assert why in out
@@ -45,7 +45,7 @@ def test_wrong_line_is_told_and_status_2(capsys, line, why):
     ("line", "why"),
     [("99:99", "step 99 was never reached: there were "), ("0:99", "step 0 has no option 99")],
 )
-def test_deviation_that_was_not_there_is_told_and_status_2(capsys, line, why):
+def test_deviation_that_does_not_exist_is_reported_with_status_2(capsys, line, why):
     status, out = run(capsys, "--replay", f"choreographed/checkout/one {line}")
     assert status == 2
     assert out.splitlines()[-1].startswith(why)
@@ -62,7 +62,7 @@ def test_failure_ends_with_the_line_that_replays_it():
 
 @pytest.mark.timeout(3_600)  # a minute on two free cores; a busy machine must not fail it
 def test_thousands_of_schedules_break_nothing(exploration, capsys, pytestconfig):
-    """The whole of it: different ones, over all patterns."""
+    """A whole run: different schedules, over all patterns."""
     said, _ = exploration.communicate()
     with capsys.disabled():
         sys.stdout.write(f"\n{said}")

@@ -1,5 +1,5 @@
-"""A new page is looked at for free: one that nobody knows is explored in every pattern, and one
-whose operations are not there yet is told of, and breaks no command.
+"""A saga that is added to the catalogue is explored in every pattern without further code; if its
+operations do not exist yet, the check reports that, and no command breaks.
 """
 
 import subprocess
@@ -10,13 +10,13 @@ import pytest
 
 from contracts.patterns import PATTERNS
 
-PAGES = Path(__file__).parents[1] / "checker" / "pages"
+DEFINITIONS = Path(__file__).parents[1] / "checker" / "definitions"
 ROOT = Path(__file__).resolve().parents[3]
-_WITH_PAGES = """
+_WITH_DEFINITIONS = """
 import importlib.util, logging, os, sys
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 spec = importlib.util.find_spec("catalogue")
-spec.submodule_search_locations.append("PAGES")
+spec.submodule_search_locations.append("DEFINITIONS")
 catalogue = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(catalogue)
 import django
@@ -27,7 +27,7 @@ _EXPLORED = """
 from checker.explorer.exploring import Explorer
 from checker.explorer.sagas.environments import in_memory
 with in_memory() as made:
-    environments = {name: one for name, one in made.items() if name.startswith("PATTERN/loan/")}
+    environments = {name: made[name] for name in made if name.startswith("PATTERN/loan/")}
     explored = Explorer(environments=environments, schedules=600, seed=1).explore()
 print(len(environments), len(explored.keys), explored.failure)
 """
@@ -41,9 +41,9 @@ call_command("sagas", "explore")
 """
 
 
-def run(script: str, *, pages: Path = PAGES) -> subprocess.CompletedProcess[str]:
+def run(script: str, *, definitions: Path = DEFINITIONS) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", _WITH_PAGES.replace("PAGES", str(pages)) + script],
+        [sys.executable, "-c", _WITH_DEFINITIONS.replace("DEFINITIONS", str(definitions)) + script],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -53,12 +53,12 @@ def run(script: str, *, pages: Path = PAGES) -> subprocess.CompletedProcess[str]
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_new_saga_is_explored_and_its_results_travel(pattern):
-    """Without the bill's amount no payment could be asked for: its message would be set aside."""
+    """Without the bill's amount no payment could be requested: its message would be postponed."""
     ended = run(_EXPLORED.replace("PATTERN", pattern))
     assert ended.stdout.split() == ["4", "600", "None"], ended.stdout + ended.stderr
 
 
-def test_operations_that_nobody_declares_are_told_one_by_one():
+def test_operations_that_no_service_declares_are_reported_one_by_one():
     ended = run(_CHECKED.replace("SAGA", "loan"))
     assert ended.returncode == 1, ended.stderr
     for operation in ("do carrito.lend", "do pagos.bill", "do inventario.hand_out"):
@@ -68,16 +68,16 @@ def test_operations_that_nobody_declares_are_told_one_by_one():
     assert "pagos's worker can't be made: a page of the catalogue wants" in ended.stdout
 
 
-def test_other_sagas_of_a_service_that_can_not_start_are_told_of_it():
+def test_service_that_can_not_start_is_reported_for_its_other_sagas():
     ended = run(_CHECKED.replace("SAGA", "fulfilment"))
     assert ended.returncode == 1, ended.stderr
     assert "pagos's worker can't be made" in ended.stdout
 
 
-def test_service_that_is_not_registered_is_told_before_anything_is_explored(tmp_path):
-    page = (PAGES / "loan.py").read_text().replace("pagos.bill", "loyalty.bill")
-    (tmp_path / "loan.py").write_text(page)
-    ended = run(_NAMED, pages=tmp_path)
+def test_service_that_is_not_registered_is_reported_before_anything_is_explored(tmp_path):
+    loan = (DEFINITIONS / "loan.py").read_text().replace("pagos.bill", "loyalty.bill")
+    (tmp_path / "loan.py").write_text(loan)
+    ended = run(_NAMED, definitions=tmp_path)
     assert ended.returncode == 2, ended.stderr
     assert ended.stdout == (
         "can't be explored: no service loyalty (catalogue/services.py): see manage.py sagas check\n"

@@ -1,4 +1,4 @@
-"""Each rule on what took effect finds what breaks it, and nothing where all is well."""
+"""Each rule on the effects finds its breach, and nothing in a right run."""
 
 import pytest
 
@@ -36,17 +36,17 @@ def broken(acts, snapshot=DONE, units=0, may_return=False) -> list[str]:
     )
 
 
-def test_whole_saga_and_one_that_is_undone_break_nothing():
+def test_complete_saga_and_undone_saga_break_nothing():
     assert broken(WHOLE) == []
     assert broken(BACK, GONE, units=1) == []
     assert broken([(NAMES[0], DO), (NAMES[0], UNDO)], ObservedSaga(UNDONE, "failed"), units=1) == []
 
 
-def test_completed_saga_is_undone_only_where_somebody_asked_for_that():
+def test_completed_saga_is_undone_only_on_request():
     acts = [*WHOLE, *((name, UNDO) for name in NAMES[SAGA.pivot :: -1])]
     assert broken(acts, GONE, units=1, may_return=True) == []
     assert broken(acts, GONE, units=1) == [
-        "saga-1: undone after its pivot, and no return was asked for"
+        "saga-1: undone after its pivot, and no return was requested"
     ]
 
 

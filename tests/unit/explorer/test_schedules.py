@@ -88,7 +88,7 @@ def test_others_go_on_while_one_is_suspended_until_nothing_else_can():
     assert toy.story == ["slow", "1", "1", "goes on"]
 
 
-def test_suspended_one_goes_on_earlier_where_that_is_chosen():
+def test_suspended_process_resumes_earlier_by_choice():
     toy = Toy(steps=3, pauses=True)
     play(toy, {0: 3, 2: 1})
     assert toy.story == ["slow", "1", "goes on", "1"]

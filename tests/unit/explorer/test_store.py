@@ -1,4 +1,6 @@
-"""The tables in memory do what the shop relies on at PostgreSQL, and are called as the SQL is."""
+"""The tables in memory have the features of PostgreSQL that the shop relies on, and the same
+signatures as the SQL functions.
+"""
 
 import inspect
 from contextlib import suppress
@@ -94,9 +96,13 @@ FUNCTIONS = [(getattr(module, name), stand_in) for module, name, stand_in in fun
 
 
 @pytest.mark.parametrize(
-    ("real", "stand_in"), FUNCTIONS, ids=lambda one: f"{one.__module__}.{one.__name__}"
+    ("real", "stand_in"),
+    FUNCTIONS,
+    ids=lambda function: f"{function.__module__}.{function.__name__}",
 )
-def test_stand_in_takes_what_the_real_one_takes(real, stand_in):
+def test_replacement_has_the_signature_of_the_real_function(real, stand_in):
     wanted, found = inspect.signature(real).parameters, inspect.signature(stand_in).parameters
     assert list(found) == list(wanted)
-    assert [one.kind for one in found.values()] == [one.kind for one in wanted.values()]
+    assert [parameter.kind for parameter in found.values()] == [
+        parameter.kind for parameter in wanted.values()
+    ]

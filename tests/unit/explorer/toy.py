@@ -1,4 +1,4 @@
-"""An environment small enough to be looked at whole: a counter that must not reach its limit."""
+"""A small environment: a counter that must not reach its limit."""
 
 from collections.abc import Iterator
 

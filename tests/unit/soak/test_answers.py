@@ -1,4 +1,4 @@
-"""What shoppers were told is held against what the owner has: each thing that is wrong is found."""
+"""The answers to shoppers are compared with the owner's table: each mistake is found."""
 
 from checker.soak.watching import WatchedSaga, breaches
 
@@ -16,7 +16,7 @@ def found(*, told=TOLD, kept=KEPT):
     return list(breaches(accepted=kept, answers=told))
 
 
-def test_shoppers_who_were_told_of_their_own_saga_are_right():
+def test_answers_with_the_shoppers_own_saga_are_right():
     assert found() == []
 
 
@@ -26,25 +26,25 @@ def test_answer_that_no_table_has_is_found():
     ]
 
 
-def test_what_was_never_accepted_is_found():
+def test_request_that_was_never_accepted_is_found():
     assert found(told={**TOLD, "key of waiting": []}) == [
-        "what was asked for under key key of waiting was never accepted"
+        "the request under key key of waiting was never accepted"
     ]
 
 
 def test_two_answers_for_one_key_are_found():
     assert found(told={**TOLD, "key of sold": ["sold", "other"]}) == [
-        "the shopper under key key of sold was given several answers: sold, other"
+        "the shopper under key key of sold got several answers: sold, other"
     ]
 
 
-def test_saga_told_to_another_shopper_is_found():
+def test_saga_of_another_shopper_is_found():
     swapped = {"key of sold": ["undone"], "key of undone": ["sold"]}
     assert found(told=swapped)[0] == (
-        "saga undone was told under key key of sold, and is kept under key of undone"
+        "saga undone was returned under key key of sold, and stored under key of undone"
     )
 
 
-def test_saga_for_which_nobody_asked_is_found():
+def test_saga_that_was_not_requested_is_found():
     kept = (*KEPT, accepted("ghost"))
     assert found(kept=kept) == ["1 sagas are under key 'key of ghost', which no shopper used"]

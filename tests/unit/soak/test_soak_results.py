@@ -9,7 +9,7 @@ import pytest
 
 from catalogue import SAGAS
 from checker.soak import results
-from checker.soak.results import Lasted, Lateness, Round, SoakSettings, middle_and_longest
+from checker.soak.results import Lasted, Lateness, Round, SoakSettings, median_and_longest
 from checker.soak.shoppers import PlannedRequest, SagaRequest
 from checker.soak.watching import MemoryUse, WatchedSaga
 from loadtests.faults.injector import Made
@@ -82,13 +82,13 @@ def test_fault_that_was_not_made_is_told_with_its_reason(soaked):
 
 def test_saga_that_never_ended_is_told_as_never(soaked):
     one = soaked(ended_at=None)
-    assert "ended never after it was meant to start" in told(one)
+    assert "ended never after the intended start" in told(one)
     figures = results.as_json(settings=SETTINGS, rounds=[one])["rounds"][0]
     assert figures["longest"]["end"] is None
 
 
 def test_right_round_is_called_right(soaked):
-    assert "right: nothing lost, nothing doubled" in told(soaked())
+    assert "right: nothing lost, nothing duplicated" in told(soaked())
 
 
 def test_every_breach_is_named_and_none_is_called_right(soaked):
@@ -140,5 +140,5 @@ def test_shop_with_a_checkout_that_never_ends_never_recovers():
     assert recovered_in((99.9, math.inf)) == math.inf
 
 
-def test_middle_of_an_even_number_is_the_upper_one():
-    assert middle_and_longest([4.0, 1.0, 3.0, 2.0]) == (3.0, 4.0)
+def test_median_of_an_even_number_is_the_upper_one():
+    assert median_and_longest([4.0, 1.0, 3.0, 2.0]) == (3.0, 4.0)

@@ -1,4 +1,4 @@
-"""What the airline can do in a saga: a list of commands at a time, an outcome for each."""
+"""The airline's operations in a saga: a list of commands at a time, an outcome for each."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What the hotel can do in a saga: a list of commands at a time, an outcome for each."""
+"""The hotel's operations in a saga: a list of commands at a time, an outcome for each."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ def book(commands: Sequence[Book]) -> list[Outcome]:
 
 @undoes(book)
 def cancel(commands: Sequence[Undo]) -> list[Outcome]:
-    """Only ever asked for what was booked: the barrier sees to that."""
+    """Called only for bookings that were made: the barrier makes sure of that."""
     booked = Booking.objects.filter(saga_id__in=[command.saga_id for command in commands])
     booked.update(is_cancelled=True)
     return [Done() for _ in commands]

@@ -1,4 +1,4 @@
-"""What trips can do in a saga: accept it, end it well, or end it without success."""
+"""The operations of trips in a saga: accept it, complete it, or end it without success."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ class Accept(acceptance.Accept, frozen=True, kw_only=True):
 
 @does(service="trips", command=Accept)
 def accept(commands: Sequence[Accept]) -> list[Outcome]:
-    """Records the trips, with what their steps will see of them."""
+    """Records the trips, with the data that their steps need."""
     users = {command.saga_id: command.traveller for command in commands}
     among = acceptance.sort_out(owner=OWNER, commands=commands, users=users)
     contexts = {
@@ -57,7 +57,7 @@ def accept(commands: Sequence[Accept]) -> list[Outcome]:
 
 @undoes(accept)
 def fail(commands: Sequence[Undo]) -> list[Outcome]:
-    """The trip has ended without success, and says why."""
+    """Ends the trip without success, and stores the reason."""
     for command in commands:
         failure = command.failure or Failure("", STOPPED)
         Trip.objects.filter(pk=command.saga_id).update(

@@ -1,4 +1,4 @@
-"""Where trips are asked for, and looked at."""
+"""Requests trips, and shows them."""
 
 from typing import Any
 

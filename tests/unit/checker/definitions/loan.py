@@ -1,5 +1,5 @@
-"""A page that nobody has: its service declares none of these operations, and a step needs what an
-earlier one answers.
+"""A saga of the tests: its services declare none of these operations, and one step needs the
+result of an earlier step.
 """
 
 from contracts.saga import COMPENSABLE, PIVOT, RETRIABLE, Saga, Step

@@ -1,5 +1,5 @@
-"""What a page names and nobody has is found before anything runs: each rule, by a page that breaks
-it and no other.
+"""A definition that names something missing is found before anything runs: each rule is broken by
+a definition that breaks no other rule.
 """
 
 from dataclasses import replace as with_fields
@@ -11,46 +11,46 @@ from msgspec.structs import replace
 from catalogue import SAGAS
 from catalogue.commands import COMMANDS
 from catalogue.services import BY_NAME
-from checker.protocol import checking, page, wired
+from checker.protocol import checking, definition, wired
 from contracts.patterns import PATTERNS
 from contracts.saga import COMPENSABLE, PIVOT, RETRIABLE, Command, Direction
 
 CHECKOUT = SAGAS["checkout"]
-REAL = wired.page(saga=CHECKOUT)
+REAL = wired.definition(saga=CHECKOUT)
 
 
 class Lend(Command, frozen=True, kw_only=True):
     items: Decimal
 
 
-def paged(*, steps=None, **fields):
-    """The checkout's page with these steps' fields changed; `fields`: what there is to do it."""
+def described(*, steps=None, **fields):
+    """The checkout with these steps' fields changed; `fields`: of the DescribedSaga."""
     changed = [replace(step, **(steps or {}).get(step.name, {})) for step in CHECKOUT.steps]
     saga = replace(CHECKOUT, steps=tuple(changed), **fields.pop("saga", {}))
     return with_fields(REAL, saga=saga, **fields)
 
 
 def needing(step, **needs):
-    return paged(steps={step: {"needs": needs}})
+    return described(steps={step: {"needs": needs}})
 
 
 def but(step, **fields):
-    return paged(steps={step: fields})
+    return described(steps={step: fields})
 
 
 def without(mapping, *keys):
-    return {key: one for key, one in mapping.items() if key not in keys}
+    return {key: value for key, value in mapping.items() if key not in keys}
 
 
 DECIDED = {"decided_by": "customer", "decide_seconds": 900.0}
 BROKEN = {
     "an operation that takes no decisions": (
-        paged(steps={"process_payment": DECIDED}, deciding=set()),
+        described(steps={"process_payment": DECIDED}, deciding=set()),
         {"decided"},
         "process_payment is decided by the customer, and pagos.charge takes no decisions",
     ),
     "a service without an inbox": (
-        paged(steps={"process_payment": DECIDED}, inboxes=set()),
+        described(steps={"process_payment": DECIDED}, inboxes=set()),
         {"decided"},
         "pagos has no path /decisions",
     ),
@@ -60,7 +60,7 @@ BROKEN = {
         "it would be overdue at once",
     ),
     "a decision on what must succeed": (
-        paged(
+        described(
             steps={"confirm_order": DECIDED},
             deciding={"carrito.confirm_order"},
             inboxes={"carrito"},
@@ -74,12 +74,12 @@ BROKEN = {
         "inventario/operations.py does not declare do inventario.comit",
     ),
     "an operation without its undo": (
-        paged(operations=without(REAL.operations, ("pagos.charge", Direction.UNDO))),
+        described(operations=without(REAL.operations, ("pagos.charge", Direction.UNDO))),
         {"declared"},
         "pagos/operations.py does not declare undo pagos.charge",
     ),
     "another command": (
-        paged(operations={**REAL.operations, ("pagos.charge", Direction.DO): Command}),
+        described(operations={**REAL.operations, ("pagos.charge", Direction.DO): Command}),
         {"command"},
         "do pagos.charge takes Command, and is sent Charge",
     ),
@@ -96,15 +96,15 @@ BROKEN = {
     "a later step's result": (
         needing("process_payment", amount="create_order.amount"),
         {"fields"},
-        "needs create_order.amount, which has not been answered by then",
+        "needs create_order.amount, which is not known by then",
     ),
     "the acceptance's result": (
         needing("process_payment", amount="accept_checkout.amount"),
         {"fields"},
-        "which has not been answered by then",
+        "which is not known by then",
     ),
     "a field of two types": (
-        paged(
+        described(
             commands={**COMMANDS, "carrito.create_order": Lend},
             operations={**REAL.operations, ("carrito.create_order", Direction.DO): Lend},
         ),
@@ -112,39 +112,39 @@ BROKEN = {
         "reserve_inventory and create_order need items of different types",
     ),
     "a service that is not registered": (
-        paged(services=without(BY_NAME, "pagos")),
+        described(services=without(BY_NAME, "pagos")),
         {"services"},
         "pagos is not in catalogue/services.py",
     ),
     "a service without an address": (
-        paged(services={**BY_NAME, "pagos": replace(BY_NAME["pagos"], url_variable="")}),
+        described(services={**BY_NAME, "pagos": replace(BY_NAME["pagos"], url_variable="")}),
         {"services"},
         "pagos has no port, or no variable for its address",
     ),
     "a service without a database": (
-        paged(databases=set(REAL.databases) - {"pagos"}),
+        described(databases=set(REAL.databases) - {"pagos"}),
         {"services"},
         "pagos has no database",
     ),
     "a service without a worker": (
-        paged(workers=set(REAL.workers) - {"pagos"}),
+        described(workers=set(REAL.workers) - {"pagos"}),
         {"services"},
         "pagos has no worker that consumes messages",
     ),
     "an owner that does not accept": (
-        paged(steps={"accept_checkout": {"operation": "carrito.create_order"}}),
+        described(steps={"accept_checkout": {"operation": "carrito.create_order"}}),
         {"ownership"},
         "its first step is carrito.create_order, which accepts nothing",
     ),
     "a door that leads nowhere": (
-        paged(saga={"door": "/chekout"}, has_door=False),
+        described(saga={"door": "/chekout"}, has_door=False),
         {"ownership"},
         "carrito has no path /chekout",
     ),
     "a last step of another's": (
         but("confirm_order", operation="inventario.pad", needs={}),
         {"ownership"},
-        "confirm_order is inventario's: carrito, its owner, would not know when it ended",
+        "confirm_order is inventario's: carrito, its owner, would not know that it ended",
     ),
     "one name for two events": (
         but("create_order", refused="payment.failed"),
@@ -167,12 +167,12 @@ BROKEN = {
         "its pivot: create_order and commit_inventory",
     ),
     "an unknown pattern": (
-        paged(saga={"pattern": "temporal"}),
+        described(saga={"pattern": "temporal"}),
         {"coordinator"},
         "there is no pattern temporal",
     ),
     "a coordinator that is none": (
-        paged(
+        described(
             patterns={
                 **PATTERNS,
                 "choreographed": replace(PATTERNS["choreographed"], coordinator="pagos"),
@@ -182,35 +182,37 @@ BROKEN = {
         "choreographed is coordinated by pagos, which is no coordinator",
     ),
     "a coordinator without a worker": (
-        paged(workers=set(REAL.workers) - {"saga_choreography"}),
+        described(workers=set(REAL.workers) - {"saga_choreography"}),
         {"coordinator"},
         "saga_choreography has no worker",
     ),
 }
-"""What is wrong: the page, the rules that must find it (and no other), what they must say."""
+"""By what is wrong: the definition, the rules that must find it (and no other), their message."""
 
 
 @pytest.mark.parametrize("wrong", BROKEN)
-def test_wrong_page_breaks_its_rule_and_no_other(wrong):
+def test_wrong_definition_breaks_its_rule_and_no_other(wrong):
     protocol, rules, said = BROKEN[wrong]
     report = checking.check(protocols=[protocol])
     assert {breach.rule for breach in report.breaches} == rules, report.as_text()
     assert said in report.as_text()
 
 
-def test_page_whose_step_a_person_decides_breaks_nothing():
+def test_definition_with_a_step_that_a_person_decides_breaks_nothing():
     decided = but("process_payment", **DECIDED)
     assert checking.check(protocols=[decided]).is_clean
 
 
-def test_every_rule_is_broken_by_some_page():
-    assert {rule.name for rule in page.RULES} == set().union(*(one[1] for one in BROKEN.values()))
+def test_every_rule_is_broken_by_some_definition():
+    assert {rule.name for rule in definition.RULES} == set().union(
+        *(rules for _, rules, _ in BROKEN.values())
+    )
 
 
-def test_saga_waits_for_its_page():
+def test_saga_is_unchecked_until_its_definition_holds():
     wrong = BROKEN["a misspelt operation"][0]
     report = checking.check(protocols=[wrong, *wired.protocols(saga=CHECKOUT)[1:]])
-    assert not any(one.proven for one in report.checked[1:])
+    assert not any(checked.proven for checked in report.checked[1:])
     assert "unchecked until the above holds: shape, called" in report.as_text()
 
 
