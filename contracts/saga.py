@@ -76,8 +76,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 def pivot_of(steps: Sequence[Step]) -> int:
-    """The position of the pivot, of which a definition has exactly one; without it, past the end.
-    """
+    """The position of the pivot; a definition has exactly one. Without it, past the end."""
     found = (at for at, step in enumerate(steps) if step.step_class is StepClass.PIVOT)
     return next(found, len(steps))
 
