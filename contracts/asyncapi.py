@@ -254,7 +254,7 @@ def _channel(sent: Sent) -> dict[str, Any]:
 
 
 def _operations(sent: Sent) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The operations of senders and receivers, by name: `pagos.sends.checkout.payment.processed`."""
+    """The operations of senders and receivers: `pagos.sends.checkout.payment.processed`."""
     for action, services in (("send", sent.senders), ("receive", sent.receivers)):
         for service in services:
             found: dict[str, Any] = {

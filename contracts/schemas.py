@@ -38,7 +38,7 @@ class Schemas:
         return self._schemas[_key(kind)]
 
     def fields(self, kind: Any) -> list[tuple[str, Schema, bool]]:
-        """The fields of a type that has a name, with their schemas, and whether they are required."""
+        """The fields of a named type: name, schema, and whether the field is required."""
         found = self.resolved(self.of(kind))
         required = found.get("required", [])
         return [(name, field, name in required) for name, field in found["properties"].items()]
