@@ -78,7 +78,7 @@ ASKS_AGAIN = """
 {% for name, value in fields %}<input type="hidden" name="{{ name }}" value="{{ value }}">
 {% endfor %}
 {% if is_blank %}<p class="errornote">Say why.</p>{% endif %}
-<p><label for="reason">Why: it is kept with your name, and shown.</label></p>
+<p><label for="reason">Why: it is stored with your name, and shown.</label></p>
 <p><textarea id="reason" name="reason" rows="3" maxlength="{{ longest }}" required
  autofocus></textarea></p>
 <p><input type="submit" value="{{ does }}">

@@ -1,6 +1,6 @@
-"""What an operator's commands have alike: they ask the services over HTTP, as anybody may, so they
-need no database, and work from wherever the services can be reached. Who asks is told by a token:
-TOKEN, or one that is made here for who is named, where the key for that can be read.
+"""Common parts of the operators' commands: they call the services over HTTP, as any client does, so
+they need no database, and work wherever the services can be reached. They authenticate with a
+token: from TOKEN, or made here for the named person, if the signing key can be read.
 """
 
 import getpass
@@ -27,21 +27,21 @@ from participant import starting
 
 SECONDS = 10.0
 TOKEN_SECONDS = 3600.0
-"""A command may have thousands of sagas to ask for."""
+"""Long, because a command may have thousands of sagas to act on."""
 TELL_SECONDS = 1.0
-"""Between two lines that say how far it has come."""
+"""Between two lines of progress."""
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class Reply(NamedTuple):
-    """What a service answers. `body`: with the code and detail of a refusal."""
+    """A service's answer. `body`: with the code and detail of a refusal."""
 
     status: int
     body: Any
 
     @property
     def refusal(self) -> str:
-        """Its code; empty where it was done."""
+        """The code of the refusal; empty if the request was done."""
         return "" if self.status < 400 else str(self.body.get("code", self.status))
 
 
@@ -53,10 +53,10 @@ def call(
     body: Mapping[str, Any] | None = None,
     query: Mapping[str, Any] | None = None,
 ) -> Reply:
-    """Raises CommandError where there is no answer, or none that is ours."""
+    """Calls a service. Raises CommandError if there is no answer, or no JSON."""
     if service not in settings.SERVICE_URLS:
         known = ", ".join(settings.SERVICE_URLS)
-        raise CommandError(f"No service {service!r} is in this installation, but {known}.")
+        raise CommandError(f"Unknown service {service!r}; this installation has {known}.")
     url = f"{settings.SERVICE_URLS[service]}{path}{'?' + urlencode(query) if query else ''}"
     more: dict[str, Any] = {} if body is None else {"json": body}
     headers = _credentials((body or query or {}).get("requested_by") or getpass.getuser())
@@ -67,9 +67,9 @@ def call(
         return Reply(given.status, given.json())
     except (urllib3.exceptions.HTTPError, ValueError) as error:
         raise CommandError(
-            f"{service} gives no answer at {url}: {error}\nIs it running? Its address is in"
-            f" {starting.address_of(service)}; `manage.py status --env` prints that of a stack that"
-            " runs here."
+            f"{service} does not answer at {url}: {error}\nIs it running? Its address is in"
+            f" {starting.address_of(service)}; `manage.py status --env` prints the addresses of a"
+            " stack that runs here."
         ) from error
 
 
@@ -78,7 +78,7 @@ TOKEN = "DUETO_TOKEN"  # noqa: S105 -- the name of a variable  # nosec B105
 
 @cache
 def _credentials(by: str) -> dict[str, str]:
-    """The header that says who asks; none where there is no key, as in the mode `demo`."""
+    """The header with the caller's token; none without a signing key, as in the mode `demo`."""
     token = os.environ.get(TOKEN, "")
     signer = None if token else keys.signer_of_people()
     if signer:
@@ -89,7 +89,7 @@ def _credentials(by: str) -> dict[str, str]:
 
 
 def done(reply: Reply) -> Any:
-    """The body. Raises CommandError with the reason where it was refused."""
+    """The body. Raises CommandError with the detail of a refusal."""
     if reply.status >= 400:
         raise CommandError(f"{reply.body.get('detail', reply.body)} ({reply.refusal})")
     return reply.body
@@ -108,14 +108,14 @@ def listed(service: str, path: str, query: Mapping[str, Any]) -> Iterator[dict[s
 
 
 def quoted(part: str) -> str:
-    """A part of a path."""
+    """Quotes a segment of a path."""
     return quote(part, safe="")
 
 
 def add_who_and_why(parser: CommandParser) -> None:
-    """`--reason`, `--by`: who asks, and why; both are kept."""
+    """Adds `--reason` and `--by`, which are both stored."""
     parser.add_argument(
-        "--reason", required=True, metavar="TEXT", help="why: it is kept, and shown"
+        "--reason", required=True, metavar="TEXT", help="why: it is stored and shown"
     )
     parser.add_argument(
         "--by", default=getpass.getuser(), metavar="NAME", help="who asks (default: your login)"
@@ -123,7 +123,7 @@ def add_who_and_why(parser: CommandParser) -> None:
 
 
 def who_and_why(options: Mapping[str, Any]) -> dict[str, str]:
-    """As the services take it; who asks is told by a token alone, where one is given."""
+    """The arguments as fields of requests; with a TOKEN, only the token names the person."""
     named = {} if os.environ.get(TOKEN) else {"requested_by": options["by"]}
     return {**named, "reason": options["reason"]}
 
@@ -141,7 +141,7 @@ def ask_again(question: str, *, is_sure: bool) -> None:
     if is_sure:
         return
     if not sys.stdin.isatty():
-        raise CommandError(f"{question} Say so: --yes")
+        raise CommandError(f"{question} Confirm with --yes.")
     if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
         raise CommandError("Nothing was done.")
 
@@ -153,8 +153,8 @@ def for_each(
     did: str,
     say: Callable[[str], object],
 ) -> tuple[str, bool]:
-    """Does it to one after the other, each in a transaction of its own at its service, and says
-    each second how far it has come. What came of it in a sentence, and whether all was done.
+    """Calls `act` for each row, one after the other, and reports progress each second. Returns a
+    sentence on the results, and whether all were done.
     """
     refused: Counter[str] = Counter()
     last = ""

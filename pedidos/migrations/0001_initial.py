@@ -77,10 +77,10 @@ class Migration(migrations.Migration):
             name='Order',
             fields=[
                 ('saga_id', participant.models.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
-                ('saga', participant.models.TextId(db_collation='C', help_text='The name of its page in the catalogue.', max_length=64)),
+                ('saga', participant.models.TextId(db_collation='C', help_text='The name of its definition in the catalogue.', max_length=64)),
                 ('user_id', models.CharField(db_collation='C', help_text='Whose it is.', max_length=64)),
                 ('saga_pattern', models.CharField(max_length=32)),
-                ('context', models.JSONField(default=dict, help_text='What its steps see of it.')),
+                ('context', models.JSONField(default=dict, help_text='The data for its steps.')),
                 ('total_amount', models.DecimalField(blank=True, decimal_places=2, max_digits=14, null=True)),
                 ('status', models.CharField(choices=[(contracts.states.SagaStatus['PENDING'], contracts.states.SagaStatus['PENDING']), (contracts.states.SagaStatus['RUNNING'], contracts.states.SagaStatus['RUNNING']), (contracts.states.SagaStatus['COMPLETED'], contracts.states.SagaStatus['COMPLETED']), (contracts.states.SagaStatus['COMPENSATING'], contracts.states.SagaStatus['COMPENSATING']), (contracts.states.SagaStatus['COMPENSATED'], contracts.states.SagaStatus['COMPENSATED']), (contracts.states.SagaStatus['FAILED'], contracts.states.SagaStatus['FAILED']), (contracts.states.SagaStatus['PARKED'], contracts.states.SagaStatus['PARKED'])], default=contracts.states.SagaStatus['PENDING'], max_length=12)),
                 ('failure_step', models.CharField(blank=True, db_default='', default='', max_length=64)),

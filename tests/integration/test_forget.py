@@ -55,8 +55,8 @@ def test_it_goes_through_all_of_them_and_tells_how_far_it_is(capsys, monkeypatch
         ordered(f"order-{number}", days=91)
     told = forgotten(capsys).splitlines()
     assert told[1:] == [
-        "pedidos: 2 looked at, 2 deleted",
-        "pedidos: 4 looked at, 4 deleted",
+        "pedidos: 2 examined, 2 deleted",
+        "pedidos: 4 examined, 4 deleted",
         "pedidos: 5 of 5 addresses deleted",
     ]
     assert not Address.objects.exists()
