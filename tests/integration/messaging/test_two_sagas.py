@@ -16,8 +16,8 @@ from inventario.models import BarrierEntry, FailedMessage, OutboxEntry, Reservat
 from messaging import reactions
 from messaging.brokers import Delivery, Unroutable
 from messaging.consumer import Consumer
+from tests.definitions import with_sagas
 from tests.integration.messaging.conftest import message_of
-from tests.pages import with_pages
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 SERVICE = "inventario"
@@ -27,7 +27,7 @@ TWIN = msgspec.structs.replace(SAGAS["checkout"], name="twin", door="/twins")
 
 @pytest.fixture
 def consumer(broker):
-    with with_pages(TWIN):
+    with with_sagas(TWIN):
         yield Consumer(
             service=SERVICE,
             broker=broker,

@@ -19,8 +19,8 @@ from messaging.consumer import Consumer
 from pagos import operations as pagos
 from pagos.models import BarrierEntry, FailedMessage, OutboxEntry, Payment
 from participant import sql
+from tests.definitions import with_sagas
 from tests.integration.messaging.conftest import message_of
-from tests.pages import with_pages
 from tests.seeded.shop import ADDRESS, Shop
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", *WITH_DATABASE])
@@ -82,7 +82,7 @@ TWICE = Saga(
 
 @pytest.fixture
 def consumers(broker):
-    with with_pages(TWICE):
+    with with_sagas(TWICE):
         yield {
             module.SERVICE: Consumer(
                 service=module.SERVICE,

@@ -1,4 +1,4 @@
-"""What follows from a saga's page is what people once wrote by hand for the checkout."""
+"""The projection of the checkout's definition equals the tables that were once written by hand."""
 
 import json
 import subprocess

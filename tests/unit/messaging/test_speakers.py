@@ -1,4 +1,6 @@
-"""Who may publish what, of every saga: made of its page, held against the services' own tables."""
+"""The services that may publish each message, from the definitions: compared with the services' own
+reactions.
+"""
 
 import pytest
 from django.apps import apps
@@ -24,8 +26,8 @@ def test_event_of_a_step_is_said_by_its_own_service_alone(saga):
 def test_who_watches_says_no_event_of_a_step(saga):
     said = {event for name, event in topology.speakers() if name == saga}
     own = {event for event in said if topology.WATCHING in topology.speakers()[saga, event]}
-    page = SAGAS[saga]
-    assert own == {page.abort, page.give_back, *projection.APPEALS}
+    definition = SAGAS[saga]
+    assert own == {definition.abort, definition.give_back, *projection.APPEALS}
 
 
 def test_exchange_of_each_message_is_one_that_its_speaker_may_write_to():

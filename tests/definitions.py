@@ -1,4 +1,4 @@
-"""Sagas that only a test knows, put into the catalogue while it runs."""
+"""Sagas for one test, added to the catalogue while it runs."""
 
 import gc
 import sys
@@ -10,15 +10,15 @@ from contracts.saga import Saga
 
 
 @contextmanager
-def with_pages(*pages: Saga) -> Iterator[None]:
-    """Within the block the catalogue has these pages too, or in place of those of the same name.
+def with_sagas(*sagas: Saga) -> Iterator[None]:
+    """Within the block the catalogue has these sagas too, or in place of those of the same name.
 
-    Everybody sees them who looks there, whatever was imported before. What was made before (a
-    coordinator's REACTIONS) stays as it was: a test makes its own.
+    All modules see them, also modules that were imported before. Objects that were made from the
+    catalogue before (a coordinator's REACTIONS) stay unchanged: a test makes its own.
     """
-    (catalogue,) = gc.get_referents(SAGAS)  # the one dictionary that everybody's SAGAS shows
+    (catalogue,) = gc.get_referents(SAGAS)  # the one dictionary behind every module's SAGAS
     before = dict(catalogue)
-    catalogue.update((page.name, page) for page in pages)
+    catalogue.update((saga.name, saga) for saga in sagas)
     _forget_projections()
     try:
         yield
@@ -29,7 +29,7 @@ def with_pages(*pages: Saga) -> Iterator[None]:
 
 
 def _forget_projections() -> None:
-    """What modules that read the catalogue have kept of it."""
+    """Clears the caches of modules that read the catalogue."""
     for module in list(sys.modules.values()):
         if vars(module).get("SAGAS") is SAGAS:
             for kept in list(vars(module).values()):
