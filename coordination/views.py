@@ -331,10 +331,7 @@ class HandOverView(PlainView):
         if len(found) > MOST_IN_A_BATCH:
             raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} sagas in one list")
         by = identity.of(request)
-        decided = [
-            context if isinstance(context, Refused) else self._decide(context, by)
-            for context in found
-        ]
+        decided = [it if isinstance(it, Refused) else self._decide(it, by) for it in found]
         started = [
             msgspec.structs.replace(context, data=projection.select(context.saga, context.data))
             for context, outcome in zip(found, decided, strict=True)

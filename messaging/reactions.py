@@ -126,9 +126,7 @@ class _Handler(ABC):
     def decided(
         self, *, asked_by: Event, outcome: Outcome, since: datetime | None = None
     ) -> Event | None:
-        """The event of a step that has waited since `since`; None if there is none. `asked_by`: the
-        event that requested the step.
-        """
+        """The event of a step that waited since `since`, if any. `asked_by`: its request."""
         if not isinstance(outcome, Waiting) and not self._type(outcome):
             return None
         started = since or datetime.now(UTC)
@@ -470,9 +468,7 @@ def is_noticed(step: Step, waiting: Waiting, *, is_again: bool) -> bool:
 
 
 def notice(*, cause: Event, step: Step, waiting: Waiting, context: msgspec.Raw) -> Event:
-    """The event that the step waits, for whom and until when: for the watchdog and the
-    orchestrator.
-    """
+    """The event that the step waits: for the watchdog and the orchestrator."""
     result = {"step": step.name, "decided_by": waiting.decided_by, "until": waiting.until}
     return follow(
         cause=cause,
@@ -497,9 +493,7 @@ def _operation(
 
 
 def follow(*, cause: Event, event_type: str, event_id: str, facts: Facts) -> Event:
-    """The event that follows from `cause`. It is a redrive too, if `cause` is one: this repairs the
-    whole chain.
-    """
+    """The event that follows from `cause`; a redrive if `cause` is one, to repair the whole chain."""
     return Event(
         id=event_id,
         type=event_type,

@@ -195,8 +195,8 @@ def _run(
         return ran
     outcomes = decisions.reckoned(operation=operation, outcomes=ran)
     waiting = [key for key, outcome in outcomes.items() if isinstance(outcome, Waiting)]
-    told = {key: cause(commands[key]) for key in waiting} if cause else {}
-    decisions.ask(operation=operation, commands=commands, outcomes=outcomes, cause=told)
+    causes = {key: cause(commands[key]) for key in waiting} if cause else {}
+    decisions.ask(operation=operation, commands=commands, outcomes=outcomes, cause=causes)
     return outcomes
 
 

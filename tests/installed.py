@@ -1,4 +1,4 @@
-"""What tests need of the machine."""
+"""Programs that tests need on the machine."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""An answer that can't be read is the fault of the service that gave it, not of our own caller."""
+"""An unreadable answer is the fault of the service that sent it, not of our own caller."""
 
 import json
 import threading
@@ -32,7 +32,7 @@ STATES = ["/saga/unknown", "/saga/choreography/unknown"]
 
 
 class Stranger(ThreadingHTTPServer):
-    """Answers everything alike."""
+    """Gives the same answer to all requests."""
 
     answer: tuple[int, bytes] = (200, b"")
 

@@ -1,4 +1,4 @@
-"""A consumer under its service's own login believes only who may say it."""
+"""A consumer under its service's own login accepts a message only from its rightful publisher."""
 
 import uuid
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(databases=[SERVICE, "default"])
 
 @pytest.fixture
 def heard(initiated):
-    """Has the service hear of a checkout from that login, with another one of its own."""
+    """Delivers a checkout's event, published by that login, to the service."""
 
     def hear(*, speaker, login=SERVICE):
         name = uuid.uuid4()

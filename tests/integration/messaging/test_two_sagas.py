@@ -41,7 +41,7 @@ def hear(consumer, *heard):
 
 @pytest.fixture
 def said():
-    """What inventario has said since it was asked last, in order."""
+    """The events of inventario since the last call, in order."""
     before = [0]
 
     def said():
@@ -61,7 +61,7 @@ def of_step(event, event_type):
 
 
 def paid(event):
-    """The same of a saga whose payment is known by now."""
+    """The same for a saga whose payment is known."""
     found = msgspec.json.decode(event.data.context, type=Context)
     results = {"process_payment": {"amount": found.data["total_amount"]}}
     context = msgspec.json.encode(msgspec.structs.replace(found, results=results))

@@ -1,4 +1,4 @@
-"""What the broker has given up, or somebody has put with that, is told."""
+"""Messages in the dead-letter queue are reported."""
 
 import math
 import threading

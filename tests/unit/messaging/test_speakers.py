@@ -12,7 +12,7 @@ from contracts.saga import SAGAS
 @pytest.mark.parametrize("service", topology.services())
 def test_queue_is_bound_to_what_its_service_reacts_to(service):
     reactions = apps.get_app_config(service).reactions()
-    assert {(one.saga, one.on) for one in reactions} == topology.heard_by(service)
+    assert {(reaction.saga, reaction.on) for reaction in reactions} == topology.heard_by(service)
 
 
 @pytest.mark.parametrize("saga", SAGAS)
@@ -23,9 +23,9 @@ def test_event_of_a_step_is_said_by_its_own_service_alone(saga):
 
 
 @pytest.mark.parametrize("saga", SAGAS)
-def test_who_watches_says_no_event_of_a_step(saga):
-    said = {event for name, event in topology.speakers() if name == saga}
-    own = {event for event in said if topology.WATCHING in topology.speakers()[saga, event]}
+def test_watchdog_publishes_no_event_of_a_step(saga):
+    known = {event for name, event in topology.speakers() if name == saga}
+    own = {event for event in known if topology.WATCHING in topology.speakers()[saga, event]}
     definition = SAGAS[saga]
     assert own == {definition.abort, definition.give_back, *projection.APPEALS}
 
