@@ -493,7 +493,7 @@ def _operation(
 
 
 def follow(*, cause: Event, event_type: str, event_id: str, facts: Facts) -> Event:
-    """The event that follows from `cause`; a redrive if `cause` is one, to repair the whole chain."""
+    """The event that follows from `cause`; a redrive if `cause` is one, to repair the chain."""
     return Event(
         id=event_id,
         type=event_type,
