@@ -204,6 +204,12 @@ EXAMPLES: Mapping[str, Any] = MappingProxyType(_examples)
 """By field name, a usual value of this business: for documents."""
 
 
+def find_step(saga: str, step: str) -> Step | None:
+    """The step of this name; None if no definition (of this version) has it."""
+    steps = SAGAS[saga].steps if saga in SAGAS else ()
+    return next((known for known in steps if known.name == step), None)
+
+
 def register(
     *,
     sagas: Iterable[Saga],

@@ -12,7 +12,7 @@ from importlib import import_module
 
 from contracts import refusals
 from contracts.outcomes import Outcome, Refused
-from contracts.saga import CUSTOMER, SAGAS, Direction
+from contracts.saga import CUSTOMER, SAGAS, Direction, find_step
 from httpapi import problems
 from messaging import outbox, wakeups
 from messaging.reactions import Reaction, emitted, of
@@ -89,9 +89,8 @@ def give(
 
 def person_of(asked: RequestedDecision) -> str:
     """The person who decides the step by its saga's definition; empty if no person does."""
-    saga = SAGAS.get(asked.saga)
-    named = [step for step in saga.steps if step.name == asked.step] if saga else []
-    return named[0].decided_by if named else ""
+    step = find_step(asked.saga, asked.step)
+    return step.decided_by if step else ""
 
 
 def _why_not(asked: RequestedDecision) -> Refused:

@@ -22,7 +22,7 @@ from contracts.bounds import MOST_IN_A_BATCH, Reason, field_and_message
 from contracts.doors import Declared, declared, door_by
 from contracts.outcomes import Busy, Done, Outcome, Refused, Waiting
 from contracts.patterns import CONDUCTORS
-from contracts.saga import ANSWERS, SAGAS, Answers, Command, Direction
+from contracts.saga import ANSWERS, SAGAS, Answers, Command, Direction, find_step
 from httpapi import problems
 from httpapi.json import answer, decode
 from participant import failpoints, operations
@@ -143,10 +143,9 @@ class SagaStepView(StepView):
         """Refuses a step that the saga's definition gives to another operation. A step that is not
         in the definition may be of a saga that started with another version of it.
         """
-        saga = SAGAS.get(command.saga)
-        named = [step for step in saga.steps if step.name == command.step] if saga else []
-        if named and named[0].operation != self.operation.full_name:
-            raise problems.wrong_field("step", f"{command.step} is done by {named[0].operation}")
+        step = find_step(command.saga, command.step)
+        if step and step.operation != self.operation.full_name:
+            raise problems.wrong_field("step", f"{command.step} is done by {step.operation}")
 
 
 def doors(module: ModuleType) -> list[URLPattern]:

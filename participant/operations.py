@@ -9,7 +9,7 @@ import msgspec
 from django.conf import settings
 
 from contracts.outcomes import Outcome, Waiting
-from contracts.saga import COMMANDS, SAGAS, Command, Direction, Undo
+from contracts.saga import COMMANDS, SAGAS, Command, Direction, Undo, find_step
 
 # Any: each operation takes its own class of command, checked where it is declared.
 Run = Callable[[Sequence[Any]], list[Outcome]]
@@ -91,8 +91,7 @@ def asks(
     """
     if decided_by:
         return Waiting(decided_by, seconds=seconds)
-    saga = SAGAS.get(command.saga)
-    named = [step for step in saga.steps if step.name == command.step] if saga else []
+    named = find_step(command.saga, command.step)
     alike = [
         step
         for other in SAGAS.values()
@@ -101,7 +100,7 @@ def asks(
     ]
     if not (named or alike):
         raise LookupError(f"no definition says who decides {command.step} of a {command.saga}")
-    step = (named or alike)[0]
+    step = named or alike[0]
     changed = getattr(settings, "DECIDE_SECONDS", {}).get(f"{command.saga}.{command.step}")
     return Waiting(step.decided_by, seconds=changed or step.decide_seconds)
 

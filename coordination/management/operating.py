@@ -22,8 +22,10 @@ from django.core.management.base import CommandError, CommandParser
 
 from contracts.bounds import MOST_ID
 from contracts.doors import OPS_ACT, OPS_READ
+from contracts.outcomes import Refused
 from httpapi import keys
 from participant import starting
+from participant.in_bulk import BulkProgress
 
 SECONDS = 10.0
 TOKEN_SECONDS = 3600.0
@@ -156,29 +158,16 @@ def for_each(
     """Calls `act` for each row, one after the other, and reports progress each second. Returns a
     sentence on the results, and whether all were done.
     """
-    refused: Counter[str] = Counter()
-    last = ""
+    progress = BulkProgress(total=len(rows), newest="")
     told_at = time.monotonic()
-    for number, row in enumerate(rows, start=1):
+    for row in rows:
         reply = act(row)
-        if reply.refusal:
-            refused[reply.refusal] += 1
-            last = str(reply.body.get("detail", ""))
+        detail = str(reply.body.get("detail", "")) if reply.refusal else ""
+        progress.count([Refused(reply.refusal, detail) if reply.refusal else None])
         if time.monotonic() - told_at >= TELL_SECONDS:
             told_at = time.monotonic()
-            say(f"{number} of {len(rows)}: {summed(number, refused, did)}")
-    told = summed(len(rows), refused, did)
-    return (f"{told} {last}" if refused.total() == 1 else told), not refused
-
-
-def summed(number: int, refused: Mapping[str, int], did: str) -> str:
-    """`812 on their way, 13 refused: 9 already_undone, 4 past_pivot.`"""
-    count = sum(refused.values())
-    if not count:
-        return f"{number} {did}."
-    codes = sorted(refused.items(), key=lambda found: (-found[1], found[0]))
-    why = ", ".join(f"{times} {code}" for code, times in codes)
-    return f"{number - count} {did}, {count} refused: {why}."
+            say(f"{progress.reached} of {progress.total}: {progress.told(did)}")
+    return progress.told(did), not progress.refused
 
 
 def counted(names: Collection[str]) -> str:

@@ -94,10 +94,10 @@ def test_prices_that_inventario_tells_strangely_are_a_503(stranger, answer, monk
             b'{"code": "unreadable", "detail": "Its account is closed.", "status": 409}',
             "409 unreadable: Its account is closed.",
         ),
-        (b"<html>\xff", "409, and does not say why"),
-        (b'{"detail": 5}', "409, and does not say why"),
-        (b"[" * 5000, "409, and does not say why"),
-        (b"", "409, and does not say why"),
+        (b"<html>\xff", "409 without a reason"),
+        (b'{"detail": 5}', "409 without a reason"),
+        (b"[" * 5000, "409 without a reason"),
+        (b"", "409 without a reason"),
     ],
 )
 def test_summary_is_for_people(body, summary):

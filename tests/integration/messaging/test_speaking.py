@@ -52,7 +52,7 @@ def test_what_is_not_its_to_say_is_left_to_a_person(heard, speaker):
     ((status, reason),) = heard(speaker=speaker)
     assert status == "dead_lettered"
     assert reason.startswith("not_its_to_say: ")
-    assert "published by carrito alone" in reason
+    assert "only carrito may publish" in reason
     assert not OutboxEntry.objects.exists()
     assert not Product.objects.exclude(available=10).exists()
 
