@@ -27,7 +27,7 @@ class StepClass(StrEnum):
 
 COMPENSABLE, PIVOT, RETRIABLE = StepClass
 CUSTOMER = "customer"
-"""A value of `Step.decided_by`: the user whose saga it is, who alone can accept."""
+"""A value of `Step.decided_by`: the user whose saga it is; only they can say yes."""
 
 
 class Direction(StrEnum):

@@ -1,4 +1,4 @@
-"""Addresses, deleted once their saga has ended long enough ago."""
+"""Addresses are deleted once their saga has ended long enough ago."""
 
 import pytest
 from django.core.management import call_command
@@ -15,7 +15,7 @@ DAY = 24 * 3600
 
 
 def ordered(saga_id: str, *, days: float | None) -> None:
-    """An order with its address, that ended so many days ago; None: it runs."""
+    """An order with its address that ended this number of days ago; None: it runs."""
     Order.objects.create(saga_id=saga_id, saga="fulfilment", user_id="ana", items=[])
     Address.objects.create(saga_id=saga_id, address=STREET)
     if days is not None:
