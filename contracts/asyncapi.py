@@ -26,7 +26,7 @@ from contracts.projection import (
 )
 from contracts.saga import ANSWERS, COMMANDS, SAGAS, Answers, Command, Context, Direction, Undo
 from contracts.schemas import Schema, Schemas
-from contracts.topology import ASKING, WATCHING, speakers
+from contracts.topology import ASKING, WATCHING, publishers
 
 _EMPTY: Schema = {"type": "object", "maxProperties": 0}
 _SKIPPED: Schema = {
@@ -140,7 +140,7 @@ def _all_of(name: str, schemas: Schemas) -> Iterator[Sent]:
             event,
             events.EVENTS,
             _what(name, event),
-            tuple(sorted(speakers()[name, event])),
+            tuple(sorted(publishers()[name, event])),
             tuple(dict.fromkeys([*consumers, WATCHING])),
             {"context": context, "result": _result(name, event, schemas)},
         )

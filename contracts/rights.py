@@ -41,7 +41,7 @@ def logins() -> tuple[Login, ...]:
 
 
 def _of_service(service: str) -> Login:
-    keys_of = {exchange: keys for exchange, keys in topology.says(service).items() if keys}
+    keys_of = {exchange: keys for exchange, keys in topology.published_by(service).items() if keys}
     return Login(
         name=service,
         write=_any_of(keys_of),

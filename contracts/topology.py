@@ -34,7 +34,7 @@ def queue_of(*, service: str) -> str:
 
 
 @cache
-def speakers() -> Mapping[MessageType, frozenset[str]]:
+def publishers() -> Mapping[MessageType, frozenset[str]]:
     """The services that may publish each type of message: for an event those of its steps."""
     found: dict[MessageType, set[str]] = {}
     for message, service in _published():
@@ -58,7 +58,7 @@ def _published() -> Iterator[tuple[MessageType, str]]:
 
 
 @cache
-def heard_by(service: str) -> frozenset[MessageType]:
+def consumed_by(service: str) -> frozenset[MessageType]:
     """The messages that the service's queue is bound to."""
     found = {(row.saga, row.event) for row in projection.of_service(service)}
     found |= {(call.saga, call.request) for call in projection.asked_of(service)}
@@ -74,7 +74,7 @@ def heard_by(service: str) -> frozenset[MessageType]:
 
 def bindings_of(*, service: str) -> list[str]:
     """The routing keys that the service's queue is bound to, in order."""
-    return sorted(route(*message) for message in heard_by(service))
+    return sorted(route(*message) for message in consumed_by(service))
 
 
 def exchange_of(*, message_type: str) -> str:
@@ -89,9 +89,9 @@ def _exchanges() -> Mapping[str, str]:
 
 
 @cache
-def says(service: str) -> Mapping[str, tuple[str, ...]]:
+def published_by(service: str) -> Mapping[str, tuple[str, ...]]:
     """By exchange, the routing keys under which a service publishes, in order."""
-    keys = sorted(route(*message) for message, who in speakers().items() if service in who)
+    keys = sorted(route(*message) for message, who in publishers().items() if service in who)
     return {
         exchange: tuple(key for key in keys if exchange_of(message_type=key) == exchange)
         for exchange in EXCHANGES

@@ -28,7 +28,7 @@ def make_topology(*, broker: Broker) -> int:
             queue=topology.queue_of(service=service), events=topology.bindings_of(service=service)
         )
     publishes = {
-        service: [key for keys in topology.says(service).values() for key in keys]
+        service: [key for keys in topology.published_by(service).values() for key in keys]
         for service in services
     }
     consumes = {topology.queue_of(service=service): service for service in services}

@@ -98,7 +98,7 @@ class Consumer:
         self.linger = linger
         self.queue = topology.queue_of(service=service)
         self._is_attested = broker.login == service
-        self._speakers = topology.speakers()
+        self._publishers = topology.publishers()
         self.reactions: Mapping[ReactionKey, Reaction] = {
             (reaction.saga, reaction.on): reaction for reaction in reactions
         }
@@ -219,7 +219,7 @@ class Consumer:
         try:
             event = events.decode(delivery.message.body)
             key = event.saga, event.type
-            if self._is_attested and delivery.speaker not in self._speakers.get(key, _NOBODY):
+            if self._is_attested and delivery.speaker not in self._publishers.get(key, _NOBODY):
                 raise InvalidMessage(_not_its_to_say(delivery.speaker, event))
             if key in self.reactions:
                 if self._is_late(event):
@@ -346,11 +346,11 @@ def _key(event: Event) -> ReactionKey:
 
 def _is_known(event: Event) -> bool:
     """Whether it is an event, a request or a reply of a saga in the catalogue."""
-    return _key(event) in topology.speakers()
+    return _key(event) in topology.publishers()
 
 
 def _not_its_to_say(speaker: str, event: Event) -> str:
-    allowed = " or ".join(sorted(topology.speakers().get(_key(event), _NOBODY)))
+    allowed = " or ".join(sorted(topology.publishers().get(_key(event), _NOBODY)))
     return (
         f"{refusals.NOT_ITS_TO_SAY}: {speaker or 'an unknown login'!r} has published it, but only"
         f" {allowed or 'no service'} may publish {event.route}: discard it, it is not retried"

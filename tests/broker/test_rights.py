@@ -234,7 +234,7 @@ def test_whoever_says_everything_reaches_a_queue(node: Node) -> None:
     """No message of the definitions is unroutable, or refused to its rightful publisher."""
     for service in topology.services():
         broker = node.open(service)
-        for keys in topology.says(service).values():
+        for keys in topology.published_by(service).values():
             try:
                 broker.publish([Message(key, key, b"{}") for key in keys])
             except Unroutable as error:

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from contracts import events
-from contracts.topology import speakers
+from contracts.topology import publishers
 from inventario.models import FailedMessage, OutboxEntry, Product
 from messaging import failed
 from messaging.brokers import connect
@@ -82,8 +82,8 @@ def test_with_one_login_for_all_it_would_be_believed(heard):
 
 def test_without_its_table_it_would_be_believed(heard, monkeypatch):
     """The control."""
-    everybody = dict.fromkeys(speakers(), frozenset(["pagos"]))
-    monkeypatch.setattr("contracts.topology.speakers", lambda: everybody)
+    everybody = dict.fromkeys(publishers(), frozenset(["pagos"]))
+    monkeypatch.setattr("contracts.topology.publishers", lambda: everybody)
     assert heard(speaker="pagos") == []
     assert OutboxEntry.objects.exists()
 
