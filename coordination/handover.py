@@ -209,7 +209,7 @@ def retry(*, owner: Owner, saga_ids: Sequence[str]) -> set[str]:
 
 
 def discard(*, owner: Owner, saga_ids: Sequence[str], reason: str) -> set[str]:
-    """For operators: ends these as the undo of their acceptance does, and unlocks their carts.
+    """For operators: ends these as the undo of their acceptance does, and frees what they lock.
 
     If a coordinator has one of them after all, its next step is refused, and it is undone there.
     Returns which of them were dead-lettered; others, and sagas that run by themselves, stay.
