@@ -60,6 +60,8 @@ def ended_row(saga_id: str, failure: Failure) -> dict[str, str]:
 _TURNS = 7_305_112
 """The seed for the keys of advisory locks, under which a user's sagas are accepted one after the
 other; any number that no other lock uses."""
+MOST_COUNTED = 1_000
+"""Sagas per pattern that are counted as not handed over."""
 ENDED = "ended"
 """The channel for requests that wait for the end of a saga, at its owner."""
 
@@ -239,9 +241,7 @@ class AcceptedSagas:
         )
         return number, ended
 
-    def stalls(
-        self, *, patterns: Sequence[str], seconds: float, limit: int, most: int = 1000
-    ) -> list[Stall]:
+    def stalls(self, *, patterns: Sequence[str], seconds: float, limit: int) -> list[Stall]:
         """By pattern, the sagas that are not handed over after `seconds`; the first with ids."""
         rows = self._execute(
             """
@@ -254,11 +254,11 @@ class AcceptedSagas:
                 ORDER BY accepted_at LIMIT %s) AS waiting
             GROUP BY pattern.name
             """,
-            [limit, list(patterns), seconds, most],
+            [limit, list(patterns), seconds, MOST_COUNTED],
         )
         return [Stall(*row) for row in rows]
 
-    def unknown(self, *, patterns: Sequence[str], most: int = 1000) -> list[tuple[str, int, float]]:
+    def unknown(self, *, patterns: Sequence[str]) -> list[tuple[str, int, float]]:
         """By pattern, how many sagas are not handed over, and the age of the oldest in seconds."""
         return self._execute(
             """
@@ -269,7 +269,7 @@ class AcceptedSagas:
                 ORDER BY accepted_at LIMIT %s) AS waiting
             GROUP BY pattern.name
             """,
-            [list(patterns), most],
+            [list(patterns), MOST_COUNTED],
         )
 
     def to_close(

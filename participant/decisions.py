@@ -362,10 +362,8 @@ def find(*, service: str, saga_id: str, step: str) -> RequestedDecision | None:
     return _asked(rows[0]) if rows else None
 
 
-def overdue(
-    *, service: str, limit: int = MOST_DUE, but_not: Sequence[str] = ()
-) -> list[RequestedDecision]:
-    """The open decisions whose time is over, the oldest first. `but_not`: sagas to leave out."""
+def overdue(*, service: str, but_not: Sequence[str] = ()) -> list[RequestedDecision]:
+    """At most MOST_DUE open decisions whose time is over, the oldest first; without these sagas."""
     rows = sql.execute(
         service=service,
         sql=f"""
@@ -373,7 +371,7 @@ def overdue(
             WHERE closed_at IS NULL AND until <= statement_timestamp() AND saga_id <> ALL(%s)
             ORDER BY until LIMIT %s
             """,
-        values=[list(but_not), limit],
+        values=[list(but_not), MOST_DUE],
     )
     return [_asked(row) for row in rows]
 
