@@ -1,4 +1,4 @@
-"""Opens the admin's pages as a person does."""
+"""The admin's pages, as a person opens them."""
 
 import os
 from collections.abc import Collection, Iterator
@@ -18,7 +18,7 @@ def url_of(model, page: str, *args) -> str:
 
 def look_at_all(client, service: str, *, at_least: Collection[str]) -> None:
     """Opens every list of the service, searches it, and opens every row; `at_least` are there."""
-    models = [model for model in admin.site._registry if model._meta.app_label == service]
+    models = [one for one in admin.site._registry if one._meta.app_label == service]
     alike = {"BarrierEntry", "OutboxEntry", "FailedMessage", "WorkerHeartbeat"}
     if service not in WITH_WORKER:
         alike = set()
@@ -33,7 +33,7 @@ def look_at_all(client, service: str, *, at_least: Collection[str]) -> None:
 
 
 def act(client, model, action: str, *keys: str, reason: str = "") -> str:
-    """The answer to an action on these rows. `reason`: for an action that asks to confirm."""
+    """The page that answers an action on these rows. `reason`: for one that asks again."""
     chosen = {"action": action, "_selected_action": list(keys)}
     chosen |= {"reason": reason} if reason else {}
     with as_dashboard(model._meta.app_label):
@@ -44,7 +44,7 @@ def act(client, model, action: str, *keys: str, reason: str = "") -> str:
 
 @contextmanager
 def as_dashboard(service: str) -> Iterator[None]:
-    """Limits the rights in this service's database to those of the dashboard's login."""
+    """In the database of this service with no more rights than the dashboard's login has there."""
     name = f"admin_of_{service}_{os.getpid()}"
     statements = [
         statement

@@ -1,4 +1,4 @@
-"""Fixtures and settings of all tests."""
+"""What all tests share."""
 
 import json
 import os
@@ -29,7 +29,7 @@ from tests.skewed import SKEW
 from tests.skewed import VARIABLE as SKEW_VARIABLE
 from tests.traces import Receiver
 
-# No limit for an example: its time depends on the machine, and on other tests.
+# How long an example takes is the machine's affair, all the more beside other tests.
 hypothesis.settings.register_profile("dueto", deadline=None)
 hypothesis.settings.load_profile("dueto")
 
@@ -68,7 +68,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Runs before the measurement of a test's time."""
+    """Before the time that a test may take begins: around what measures that."""
     if _is_alone(item):
         lanes.wait_for_quiet()
     return (yield)
@@ -79,14 +79,14 @@ def _is_alone(item: pytest.Item) -> bool:
 
 
 def pytest_configure() -> None:
-    settings.AUTH = "demo"  # tests of authorization require tokens
+    settings.AUTH = "demo"  # those that are about who may what ask for a token
     os.environ.setdefault("DUETO_AUTH", "demo")  # the same, of processes that tests start
     settings.PERSON_RATE = settings.MOST_UNDER_WAY = settings.MOST_RESERVED = 0
     _read_static_files_once()
     # The live server's threads outlive a test; their connections must not.
     for database in settings.DATABASES.values():
         database["CONN_MAX_AGE"] = 0
-    # A shop that runs beside the tests has other prices: no test may ask it for them.
+    # A shop that somebody runs beside the tests has other prices: nobody asks it for them.
     settings.SERVICE_URLS["inventario"] = "http://127.0.0.1:9"
 
 
@@ -105,7 +105,7 @@ def _read_static_files_once() -> None:
 
 @pytest.fixture(autouse=True)
 def _documented(monkeypatch, request):
-    """Checks each answer of a door and each message of an outbox against the documents. Where a
+    """What really travels is documented: each answer of a door, each message of an outbox. Where a
     test damages rows, or writes any messages (`"messages"`), it is marked `undocumented`.
     """
     found: list[str] = []
@@ -169,7 +169,7 @@ class CardNetwork(desk.Network):
 
 @pytest.fixture(autouse=True)
 def card_network(monkeypatch):
-    """In a test, pagos asks the card network in the same process."""
+    """Whatever pagos does within a test asks the card network within it."""
     card_network = CardNetwork()
     monkeypatch.setattr(desk, "network", lambda: card_network)
     monkeypatch.setattr(desk.AT_ONCE, "_silent_until", 0.0)
@@ -186,10 +186,10 @@ def admin_client(client, django_user_model):
 
 @pytest.fixture
 def operator(client, monkeypatch):
-    """Makes commands call this process for every service."""
+    """Whose commands ask this process, whichever service they mean."""
 
     def call(service, method, path, *, body=None, query=None):
-        # In a process of all services these paths are below each service's name.
+        # In a process of all services these are below each one's name.
         own = f"/{service}{path}" if path.startswith("/messages") else path
         url = f"{own}?{urlencode(query)}" if query else own
         send = {"data": json.dumps(body), "content_type": "application/json"} if body else {}
@@ -209,19 +209,19 @@ def stack(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def shop(stack):
-    """A client of that stack."""
+    """That stack as its users call it."""
     return Shop(stack)
 
 
 @pytest.fixture(scope="session")
 def triggers(tmp_path_factory):
-    """Kills a process of the unusual shop."""
+    """What kills a process of the unusual shop."""
     return Triggers(tmp_path_factory.mktemp("points"))
 
 
 @pytest.fixture(scope="session")
 def receiver():
-    """The receiver of the unusual shop's traces."""
+    """Where the unusual shop sends its traces."""
     with Receiver() as running:
         yield running
 

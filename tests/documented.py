@@ -1,5 +1,5 @@
-"""Compares what travels with the documents: every answer of a door in this process with its OpenAPI
-document, every message in an outbox with the AsyncAPI document.
+"""What really travels, held to the documents: every answer of a door in this process to its OpenAPI
+document, every message that is written into an outbox to the AsyncAPI document.
 """
 
 import json
@@ -48,7 +48,7 @@ class Document:
         self._validators: dict[tuple[str, ...], Draft202012Validator] = {}
 
     def errors(self, where: tuple[str, ...], schema: Any, value: Any) -> list[str]:
-        """The errors of the value by the schema at `where`."""
+        """What of the value does not fit the schema, which is that of `where`."""
         self.seen.add(where)
         if where not in self._validators:
             self._validators[where] = Draft202012Validator(
@@ -61,12 +61,12 @@ class Document:
 
 
 def _said(error: Any) -> str:
-    """The error; of several alternatives, the error of each."""
+    """The error, and where any of several would do, what each of them lacks."""
     return "; ".join([error.message, *(inner.message for inner in error.context or ())])
 
 
 def urls_of(service: str) -> list[Any]:
-    """A service's URLs, as config.urls has them in the service's own process."""
+    """What a service serves, as config.urls puts it together in its own process."""
     return [*urls_of_kind(service), *own_urls(service), *shared_urls(service)]
 
 
@@ -93,13 +93,13 @@ def shared_urls(service: str) -> list[Any]:
 
 @cache
 def of_service(service: str) -> Document:
-    """The service's own document."""
+    """What it documents of itself."""
     return _shaped(openapi.document(service=service, urls=urls_of(service)))
 
 
 @cache
 def http(urlconf: str) -> Document:
-    """The document of this URL configuration."""
+    """Of what this URL configuration serves."""
     urls = get_resolver(urlconf).url_patterns
     return _shaped(openapi.document(service=settings.SERVICE, urls=urls))
 
@@ -116,7 +116,7 @@ def messages() -> Document:
 
 
 def check_answer(request: HttpRequest, response: HttpResponse) -> list[str]:
-    """The parts of an answer that its door has not declared; none if it is no door's."""
+    """What of the answer its door has not declared. What is no door's is not looked at."""
     method = "GET" if request.method == "HEAD" else request.method or ""
     if method not in METHODS or request.path_info.startswith(openapi.NO_DOORS):
         return []
@@ -141,7 +141,7 @@ def check_answer(request: HttpRequest, response: HttpResponse) -> list[str]:
 
 
 def check_call(service: str, method: str, path: str, answer: "Answer") -> list[str]:
-    """The same for a service in another process. `path`: with its query."""
+    """The same of a service that runs somewhere: as it is asked, path and query."""
     document = of_service(service)
     if answer.status == 404 and b"no_such_path" in (answer.content or b""):
         return []
@@ -152,7 +152,7 @@ def check_call(service: str, method: str, path: str, answer: "Answer") -> list[s
 
 
 class Answer(NamedTuple):
-    """`content`: None if there is nothing to compare."""
+    """`content`: None where there is nothing to look at."""
 
     status: int
     content_type: str

@@ -1,4 +1,4 @@
-"""Programs that tests need on the machine."""
+"""What tests need of the machine."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Concurrent calls, and waits for locks in the database."""
+"""Calls made at the same moment, and what waits for whom in the database."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ from django.db import connections
 
 
 def at_once(calls: Sequence[Callable[[], Any]], *, service: str) -> list[Any]:
-    """The result of each call, in order, all started together; an exception is a result."""
+    """What each call gave, in order, all started together; an exception is given as its value."""
     start = threading.Barrier(len(calls))
 
     def together(call: Callable[[], Any]) -> Callable[[], Any]:
@@ -30,7 +30,7 @@ class InThread:
         self._thread.start()
 
     def ended_with(self) -> Any:
-        """Waits for its end; its result, or the exception that it raised."""
+        """Waits for its end; what it gave, or the exception that it raised."""
         self._thread.join(30)
         assert not self._thread.is_alive(), "still running after 30 seconds"
         return self._result
@@ -39,7 +39,7 @@ class InThread:
         return self._thread.is_alive()
 
     def result(self) -> Any:
-        """Waits for its end; its result. Raises its exception."""
+        """Waits for its end; what it gave. Raises what it raised."""
         if isinstance(self.ended_with(), Exception):
             raise self._result
         return self._result
@@ -54,7 +54,7 @@ class InThread:
 
 
 class Hurried(threading.Event):
-    """A stop without waiting; `pauses`: the times that would have been waited, in order."""
+    """A stop that is never waited for; `pauses`: for how long it would have been, in order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ def wait_until_blocked(*, service: str, count: int) -> None:
     deadline = time.monotonic() + 10
     while True:
         with connections[service].cursor() as cursor:
-            # Within a transaction each query would return the first result.
+            # Within a transaction the first look would be answered again and again.
             cursor.execute("SELECT pg_stat_clear_snapshot()")
             cursor.execute(
                 "SELECT count(*) FROM pg_stat_activity"

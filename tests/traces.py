@@ -41,7 +41,7 @@ class Receiver:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Logs nothing."""
+                """What it is asked is what the tests look at."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -60,11 +60,11 @@ class Receiver:
             self._spans.setdefault(span.trace_id, []).append(span)
 
     def trace(self, trace_id: str) -> list[Span]:
-        """The spans of a trace so far."""
+        """What has come of it so far."""
         return list(self._spans.get(trace_id, []))
 
     def count(self) -> int:
-        """All spans."""
+        """Of all spans."""
         return sum(map(len, list(self._spans.values())))
 
 
@@ -96,7 +96,7 @@ def traceparent(*, is_sampled: bool = True) -> tuple[str, str]:
 
 
 def shown(spans: list[Span]) -> str:
-    """The spans as a tree, for the message of a failed test."""
+    """As a tree, for who reads why a test failed."""
     known = {span.id for span in spans}
 
     def lines(parent: str | None, depth: int) -> Iterator[str]:

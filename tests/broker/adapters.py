@@ -25,7 +25,7 @@ DISTANCE_SECONDS = 0.002
 
 
 class Adapter:
-    """A broker, and handles on it that share names which no other test uses."""
+    """One broker, and handles on it that share names nobody else uses."""
 
     def __init__(self, name: str, url: str) -> None:
         self.name, self.url = name, url

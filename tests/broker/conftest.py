@@ -1,4 +1,4 @@
-"""Each test of a broker gets names on it that no other test uses."""
+"""Each test of a broker gets names on it that nobody else uses."""
 
 from __future__ import annotations
 

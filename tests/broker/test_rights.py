@@ -1,4 +1,4 @@
-"""Each service has a login of its own at the broker, with the rights from the definitions."""
+"""Each service has a login of its own at the broker, which may do what the sagas' pages say."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def _rows(listed: Any, *, without: str = "") -> set[tuple[tuple[str, str], ...]]
 
 
 def test_whoever_says_everything_reaches_a_queue(node: Node) -> None:
-    """No message of the definitions is unroutable, or refused to its rightful publisher."""
+    """Of what the pages say nothing is unroutable, and nothing is refused to who may say it."""
     for service in topology.services():
         broker = node.open(service)
         for keys in topology.published_by(service).values():

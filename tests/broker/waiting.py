@@ -24,7 +24,7 @@ def until_available(call: Callable[[], Any]) -> Any:
 
 
 def take(subscription: Subscription, count: int) -> list[Delivery]:
-    """Take exactly `count` messages."""
+    """Take exactly so many."""
     taken: list[Delivery] = []
     deadline = time.monotonic() + DEADLINE_SECONDS
     while len(taken) < count:

@@ -1,4 +1,4 @@
-"""An Idempotency-Key belongs to its user, and names the same request at every door."""
+"""An Idempotency-Key is its user's, and the same request is the same one at whichever door."""
 
 import pytest
 from django.test import Client
