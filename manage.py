@@ -17,7 +17,7 @@ FOLDER = Path(__file__).resolve().parent
 
 
 def version() -> str:
-    """`Dueto 0.1.0 (commit 1a2b3c4)`; without the commit where there is no git to ask."""
+    """`Dueto 0.1.0 (commit 1a2b3c4)`; without the commit if git does not know it."""
     number = tomllib.loads((FOLDER / "pyproject.toml").read_text())["project"]["version"]
     try:
         asked = subprocess.run(
@@ -59,7 +59,7 @@ class Dueto(ManagementUtility):
             "",
             *(_wrapped(f"  {name:<15}  {_summary(app, name)}", 19) for name, app in ours.items()),
             "",
-            _wrapped(f"Those of Django and its packages: {others}", 2),
+            _wrapped(f"Commands of Django and its packages: {others}", 2),
         ]
         return "\n".join(lines)
 
@@ -69,7 +69,7 @@ def _is_ours(module: str) -> bool:
 
 
 def _summary(app: str, name: str) -> str:
-    """The beginning of its help, as far as the first full stop or colon."""
+    """The beginning of its help, up to the first full stop or colon."""
     try:
         return re.split(r"[.:]\s", load_command_class(app, name).help, maxsplit=1)[0]
     except ImportError as error:  # in the image, which has no development packages

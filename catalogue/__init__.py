@@ -1,10 +1,10 @@
-"""THE SAGAS, a page each, and what else the shop's services have to agree on.
+"""THE SAGAS, a definition each, and what else the shop's services have to agree on.
 
 Read `checkout` first; `manage.py sagas show checkout` prints what follows from it.
 
-To add a saga, add a module here with its `SAGA`; tell nobody else. `commands`: what the services
-may be asked; `answers`: what they tell then; `refusals`: their codes; `services`: who there is. The
-kit (`contracts` and all that stands on it) knows nothing of this but what is registered below.
+To add a saga, add a module here with its `SAGA`; it is found by itself. `commands`: of the
+services' operations; `answers`: their results; `refusals`: their codes; `services`: all services.
+The kit (`contracts` and the packages on top of it) knows only what is registered below.
 """
 
 from importlib import import_module

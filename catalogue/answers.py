@@ -1,8 +1,8 @@
-"""What the shop's operations tell: the data of what was done and undone, and why they refuse. It
-travels in replies and in the `result` of events, and is what a step answers over HTTP.
+"""The outcomes of the shop's operations: the data of what was done and undone, and the codes of
+refusals, as in replies, in the `result` of events, and in a step's answer over HTTP.
 
-Each row belongs to an operation of `commands`; documents are made of it, and tests hold what
-travels to it.
+Each row belongs to an operation of `commands`. Documents are generated from it, and tests check
+that services send nothing else.
 """
 
 from datetime import datetime
@@ -22,7 +22,7 @@ _CARD = (
     refusals.UNKNOWN_PAYMENT_METHOD,
     refusals.NETWORK_UNAVAILABLE,
 )
-"""Of whatever takes money by a card."""
+"""Of every operation that charges a card."""
 _Ended = Annotated[str, words((SagaStatus.FAILED, SagaStatus.COMPENSATED))]
 
 
@@ -53,7 +53,7 @@ class Restored(TypedDict):
 
 
 class Paid(TypedDict):
-    """A payment; `status`: as it is then."""
+    """A payment; `status`: after the operation."""
 
     payment_id: str
     amount: MoneyText
@@ -224,7 +224,7 @@ ANSWERS: dict[str, Answers] = {
     ),
     "facturas.issue_invoice": Answers(done=Invoiced, refuses=(refusals.NO_BILL,)),
 }
-"""By operation. Padding steps tell nothing."""
+"""By operation. Padding steps return nothing."""
 
 _ID = "3f0e7a52-6c1d-4b8e-9a57-2d4c8e1f0b36"
 EXAMPLES: dict[str, Any] = {
@@ -277,4 +277,4 @@ EXAMPLES: dict[str, Any] = {
     "method": "credit_card",
     "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 }
-"""By the name of a field."""
+"""By field name."""

@@ -1,4 +1,4 @@
-"""A slot, booked: a manager approves, the customer pays the bill, and it is reserved."""
+"""The booking of a slot: a manager approves, the customer pays the bill, the slot is reserved."""
 
 from contracts.saga import COMPENSABLE, CUSTOMER, PIVOT, RETRIABLE, Saga, Step
 

@@ -5,14 +5,14 @@ import os
 from contracts.saga import COMPENSABLE, PIVOT, RETRIABLE, Saga, Step
 
 PADDING = "DUETO_EXTRA_STEPS"
-"""How many steps that change nothing come before its last one, at most 3, the same for every
-process: for measuring how a saga's cost grows with its length (docs/adr/0009-extra-steps.md)."""
+"""The number of steps without effect before the last step, at most 3, the same for every process:
+for measuring how a saga's cost grows with its length (docs/adr/0009-extra-steps.md)."""
 PADDED = ("pagos", "inventario", "pagos")
-"""Each at another service than the one before it, so each costs a whole hop."""
+"""Each at another service than the step before it, so each costs a whole hop."""
 
 
 def padding_steps(count: str) -> tuple[Step, ...]:
-    """So many. Raises ValueError unless it is a whole number from 0 to 3."""
+    """Raises ValueError unless `count` is a whole number from 0 to 3."""
     if not count.isdecimal() or int(count) > len(PADDED):
         raise ValueError(f"{PADDING} is {count!r}: it must be a whole number from 0 to 3")
     return tuple(

@@ -1,8 +1,8 @@
-"""What the shop's services may be asked to do, as plain values, and which operation takes which.
+"""The commands of the shop's services, as plain values, and which operation takes which.
 
-Every command names its saga and the step that it is there: the same operation may serve two steps,
-and two sagas. It has what its operation needs and no more; `projection.command` makes it from the
-saga's context, in the same way whether an orchestrator sends it or an event sets it off.
+Every command names its saga and its step there: the same operation may serve two steps, and two
+sagas. It has only the fields that its operation needs; `projection.command` makes it from the
+saga's context, in the same way for an orchestrator's call and for a reaction to an event.
 """
 
 from decimal import Decimal
@@ -16,7 +16,7 @@ from contracts.saga import Command
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One line of a cart: how many of what, at which price each."""
+    """One line of a cart."""
 
     product_id: IdRead
     quantity: Quantity
@@ -24,7 +24,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Item(msgspec.Struct, frozen=True):
-    """How many of which product."""
+    """A number of units of one product."""
 
     product_id: IdRead
     quantity: Quantity
@@ -34,7 +34,7 @@ Items = Annotated[list[Item], msgspec.Meta(min_length=1, max_length=bounds.MOST_
 
 
 def _nothing() -> list[Item]:
-    """A default that documents do not show: it is no list of items that anybody may send."""
+    """A default that documents do not show: no caller may send an empty list of items."""
     return []
 
 
@@ -56,8 +56,8 @@ class Charge(Command, frozen=True, kw_only=True):
 
 
 class Commit(Command, frozen=True, kw_only=True):
-    """Sell what is reserved. `items`: what should be; `due`, `paid`: what it costs, and what its
-    payment says that it has taken. Who calls by hand may name none of them.
+    """Sell what is reserved. `items`: what should be reserved; `due`, `paid`: its price, and the
+    amount that its payment has taken. A command that is sent by hand may have none of them.
     """
 
     items: Items = msgspec.field(default_factory=_nothing)
@@ -70,7 +70,7 @@ class Commit(Command, frozen=True, kw_only=True):
 
 
 class CreateOrder(Command, frozen=True, kw_only=True):
-    """An order of what was frozen. `paid`: what its payment says that it has taken."""
+    """Create the order of the frozen cart. `paid`: the amount that its payment has taken."""
 
     paid: Decimal = Decimal(0)
 
@@ -79,19 +79,19 @@ class CreateOrder(Command, frozen=True, kw_only=True):
 
 
 class Conclude(Command, frozen=True, kw_only=True):
-    """What was decided is done: the order confirmed, say. `evidence`: an id that the deciding step
-    has answered, without which no saga concludes anything.
+    """Conclude the saga after its pivot: confirm the order, say. `evidence`: an id in the pivot's
+    result; without it no saga concludes anything.
     """
 
     evidence: Annotated[str, msgspec.Meta(max_length=bounds.MOST_ID)] = ""
 
     def __post_init__(self) -> None:
         if self.saga and not self.evidence:
-            raise ValueError("evidence: what the step that decided has answered")
+            raise ValueError("evidence: an id in the pivot's result")
 
 
 class CompleteOrder(Conclude, frozen=True, kw_only=True):
-    """The same of an order whose total was agreed on. `paid`: what its payment has taken."""
+    """Conclude an order whose total was agreed on. `paid`: what its payment has taken."""
 
     paid: Decimal = Decimal(0)
 
@@ -101,7 +101,7 @@ class CompleteOrder(Conclude, frozen=True, kw_only=True):
 
 
 class CreatePayment(Charge, frozen=True, kw_only=True):
-    """A payment to be confirmed by its payer; nothing is taken yet."""
+    """Create a payment that its payer has to confirm; nothing is taken yet."""
 
 
 class ConfirmPayment(Command, frozen=True, kw_only=True):
@@ -113,8 +113,8 @@ class ConfirmPayment(Command, frozen=True, kw_only=True):
 
 
 class PayBill(Command, frozen=True, kw_only=True):
-    """Have the user pay this much, from credits or by a card, as the user decides. `due`: what the
-    bill should be of.
+    """Have the user pay this amount, from credits or by a card, as the user decides. `due`: the
+    amount that the bill should have.
     """
 
     subject: IdRead
@@ -127,8 +127,8 @@ class PayBill(Command, frozen=True, kw_only=True):
 
 
 class Destination(TypedDict, total=False):
-    """Where something goes, as far as everybody may know: whoever brings it reads the street in the
-    order. What else an address has is dropped.
+    """Where an order goes, without its street, which the courier reads in the order. Other fields
+    of an address are dropped.
     """
 
     province: AddressText
@@ -144,7 +144,7 @@ class Schedule(Command, frozen=True, kw_only=True):
 
 
 class CreateBill(Command, frozen=True, kw_only=True):
-    """Bill this user so much. `subject`: what it is for, a booking, say."""
+    """Bill this amount to this user. `subject`: the id of what it is for, a booking, say."""
 
     subject: IdRead
     user_id: IdRead
@@ -152,7 +152,7 @@ class CreateBill(Command, frozen=True, kw_only=True):
 
 
 class IssueInvoice(Command, frozen=True, kw_only=True):
-    """The bill was paid: issue its invoice. `paid`: what its payment says that it has taken."""
+    """The bill was paid: issue its invoice. `paid`: the amount that its payment has taken."""
 
     bill_id: IdRead
     paid: Decimal
@@ -178,4 +178,4 @@ COMMANDS: dict[str, type[Command]] = {
     "facturas.create_bill": CreateBill,
     "facturas.issue_invoice": IssueInvoice,
 }
-"""What each operation takes; one that is not listed needs only to know whose step it is."""
+"""By operation; an operation that is not listed takes a bare `Command`."""

@@ -1,4 +1,4 @@
-"""An order, its total agreed on: stock reserved, money taken, a courier found, the stock sold."""
+"""An order at an agreed total: stock reserved, money taken, a courier found, the stock sold."""
 
 from contracts.saga import COMPENSABLE, PIVOT, RETRIABLE, Saga, Step
 

@@ -1,5 +1,5 @@
-"""Who there is: every service, once. The settings, the stack, the workers, the load tests and the
-checkers read it; a test holds docker-compose.yml to it.
+"""Every service, once. The settings, the stack, the workers, the load tests and the checkers read
+it; a test checks docker-compose.yml against it.
 """
 
 from enum import StrEnum
@@ -16,13 +16,13 @@ class Role(StrEnum):
     COORDINATOR = "coordinator"
     DASHBOARD = "dashboard"
     EXTERNAL = "external"
-    """A system outside the company, which knows nothing of sagas: a store and a web process."""
+    """A system outside the company, without sagas: a store and a web process."""
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """`name`: its app, its database's alias and DUETO_SERVICE. `port`: where it listens unless it
-    is told otherwise; `also`: a second one, which scripts of its users name.
-    `url_variable`: by which the others find it. `asks`: whom it asks beside its sagas.
+    """`name`: its app, its database's alias and DUETO_SERVICE. `port`: where it listens by default;
+    `also`: a second port, which scripts of its users name. `url_variable`: by which other services
+    find it. `asks`: the services that it calls outside of sagas.
     """
 
     name: str
@@ -48,26 +48,27 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def database(self) -> str:
-        """Its database's name on a server that is Dueto's own."""
+        """Its database's name on Dueto's own server."""
         return f"dueto_{self.name}" if self.has_tables else "dueto"
 
     @property
     def login(self) -> str:
-        """Whom it logs in as there."""
+        """Its login at its database."""
         return self.name if self.has_tables else ADMIN_LOGIN
 
     @property
     def broker_login(self) -> str:
-        """Whom its processes log in as at the broker; those that publish nothing only look."""
+        """Its processes' login at the broker; a service that publishes nothing only counts."""
         return self.name if self.has_worker else AUDIT_LOGIN
 
 
 ADMIN_LOGIN, AUDIT_LOGIN = "dueto_admin", "dueto_audit"
-"""The dashboard's, which may act in every service, and who only reads: the audit, load tests."""
+"""The dashboard's login, which may act in every service; and the login of the audit and the load
+tests, which only reads."""
 BROKER_LOGIN = "dueto_broker"
-"""Where PostgreSQL is the broker: every process's, in a database of the same name."""
+"""If PostgreSQL is the broker: the login of every process, in a database of the same name."""
 MONOLITH_LOGIN = "dueto_monolith"
-"""For benchmarks, where a checkout is one transaction: it may what all services may."""
+"""For benchmarks of a checkout in one transaction: it has the rights of all services."""
 
 
 # In the order of their ports where DUETO_PORT_BASE counts them: a new one comes last.
@@ -109,20 +110,20 @@ BY_NAME = {service.name: service for service in ALL}
 PARTICIPANTS = tuple(service.name for service in ALL if service.role is Role.PARTICIPANT)
 COORDINATORS = tuple(service.name for service in ALL if service.role is Role.COORDINATOR)
 WITH_WORKER = tuple(service.name for service in ALL if service.has_worker)
-"""Those that take part in sagas or coordinate them: with a barrier or sagas, an outbox, a queue."""
+"""The services that take part in sagas or coordinate them: each has an outbox and a queue."""
 WITH_DATABASE = tuple(service.name for service in ALL if service.has_tables)
-"""Those with tables of their own."""
+"""The services that have tables of their own."""
 
 
 def callers_of(name: str) -> frozenset[str]:
-    """Whom its doors for services are for, beside the coordinators: who asks it, and the owners of
-    the sagas that it takes part in.
+    """The services that may call its doors for services, beside the coordinators: those that ask
+    it, and the owners of the sagas in which it takes part.
     """
-    return projection.owners_with(name).union(one.name for one in ALL if name in one.asks)
+    return projection.owners_with(name).union(other.name for other in ALL if name in other.asks)
 
 
 def needed_by(saga: Saga) -> tuple[str, ...]:
-    """Who takes part in this saga, its owner first, and whom those ask beside it."""
+    """The participants of this saga, its owner first, and the services that they ask."""
     part = projection.services_of(saga)
     asked = (other for name in part for other in BY_NAME[name].asks)
     return tuple(dict.fromkeys([*part, *asked]))

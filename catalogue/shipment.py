@@ -1,4 +1,4 @@
-"""An order that is paid first: money is taken, stock reserved, a courier found, the stock sold."""
+"""An order that is paid first: money taken, stock reserved, a courier found, the stock sold."""
 
 from contracts.saga import COMPENSABLE, PIVOT, RETRIABLE, Saga, Step
 

@@ -1,1 +1,1 @@
-"""The Django project: settings, urls, which database is whose, and the WSGI entry."""
+"""The Django project: settings, URLs, and the WSGI entry."""

@@ -18,7 +18,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 SERVICES = services.WITH_DATABASE
 SERVICE = os.environ.get("DUETO_SERVICE", "")
-"""The service that this process is (`carrito`, ..., `dashboard`); empty: all of them in one."""
+"""This process's service (`carrito`, ..., `dashboard`); empty: all services in one process."""
 
 SECRETS = (
     *("DUETO_SECRET_KEY", "DUETO_SECRET_KEY_FALLBACKS", "DUETO_ADMIN_PASSWORD"),
@@ -31,36 +31,36 @@ SECRETS = (
 secrets.read_files(SECRETS)
 
 AUTH = os.environ.get("DUETO_AUTH") or "required"
-"""`required`: each door asks who comes, and whether they may. `demo`: who comes from this machine
-without a token may do everything (httpapi.authentication)."""
+"""`required`: each door authenticates and authorizes its callers. `demo`: requests from this
+machine without a token may do everything (httpapi.authentication)."""
 if AUTH not in ("required", "demo"):
     raise ImproperlyConfigured(f"DUETO_AUTH is {AUTH!r}: required, or demo")
 JWKS = os.environ.get("DUETO_JWKS", "")
-"""The public keys of who knows the people: a file, or a URL; beside the file, `revoked.json`."""
+"""The public keys of the identity provider: a file, or a URL; beside the file, `revoked.json`."""
 SERVICE_KEYS = os.environ.get("DUETO_SERVICE_KEYS", "")
 """The public keys of all services: a file, or a URL."""
 SIGNING_KEY = os.environ.get("DUETO_SIGNING_KEY", "")
-"""The file with this service's own, private keys."""
+"""The file with this service's private keys."""
 ACCOUNTS_KEY = os.environ.get("DUETO_ACCOUNTS_KEY", "")
-"""The file with the private keys that sign the tokens of people: the dashboard's alone."""
+"""The file with the private keys that sign the tokens of people; only the dashboard has it."""
 
 _IS_DEMO = AUTH == "demo"
 PERSON_RATE = float(os.environ.get("DUETO_PERSON_RATE") or (0 if _IS_DEMO else 20))
-"""How many requests a second a person may send to a process for long (httpapi.rates); 0: any."""
+"""Requests per second that a person may send to a process (httpapi.rates); 0: unlimited."""
 PERSON_BURST = float(os.environ.get("DUETO_PERSON_BURST") or 40)
-"""And how many at once."""
+"""Requests that a person may send at once."""
 MOST_UNDER_WAY = int(os.environ.get("DUETO_MOST_UNDER_WAY") or (0 if _IS_DEMO else 5))
-"""How many sagas of one owner a user may have under way (coordination.acceptance); 0: any."""
+"""Unfinished sagas of one owner that a user may have (coordination.acceptance); 0: unlimited."""
 
-# It signs what the dashboard's people hold: config/wsgi.py wants one there. Others make one up.
+# Signs the sessions of the dashboard, where config/wsgi.py requires it. Others use a random key.
 SECRET_KEY = os.environ.get("DUETO_SECRET_KEY") or get_random_secret_key()
 SECRET_KEY_FALLBACKS = os.environ.get("DUETO_SECRET_KEY_FALLBACKS", "").split()
 DEBUG = False
 ALLOWED_HOSTS = os.environ.get("DUETO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 PUBLISHED_PORTS = frozenset(filter(None, os.environ.get("DUETO_PUBLISHED_PORTS", "").split(",")))
-"""Beside a process's own one, those that Location, status_url and next may name."""
-# Behind a proxy that speaks TLS to the world, and HTTP to us. Off by default: whoever can reach us
-# without that proxy could say anything in its headers.
+"""Ports that Location, status_url and next may name, beside the process's own port."""
+# Behind a proxy that terminates TLS. Off by default: a client that can reach us without the proxy
+# could set its headers to anything.
 CSRF_TRUSTED_ORIGINS = [o for o in os.environ.get("DUETO_TRUSTED_ORIGINS", "").split(",") if o]
 _TLS_HEADER = os.environ.get("DUETO_PROXY_TLS_HEADER", "").upper().replace("-", "_")
 SECURE_PROXY_SSL_HEADER = (f"HTTP_{_TLS_HEADER}", "https") if _TLS_HEADER else None
@@ -84,7 +84,7 @@ _ADMIN_APPS = [
 ]
 HAS_ADMIN = SERVICE in ("", "dashboard")
 _TOOLS = [a for a in ("loadtests", "stack", "checker") if (BASE_DIR / a).exists()]
-"""They are not in the image of the shop."""
+"""Apps that are not in the shop's image."""
 INSTALLED_APPS = ["rest_framework", "accounts", "messaging", "coordination", *SERVICES, *_TOOLS]
 if HAS_ADMIN:
     INSTALLED_APPS = [*_ADMIN_APPS, "axes", "dashboard", *INSTALLED_APPS]
@@ -105,7 +105,7 @@ if HAS_ADMIN:
         "axes.middleware.AxesMiddleware",
     ]
 _NONE, _SELF = "'none'", "'self'"
-# No script, style or picture but our own files; a stored report is shown in a frame of its own.
+# Only our own scripts, styles and pictures; a stored report is shown in a frame of its own.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [_NONE],
@@ -118,8 +118,8 @@ CONTENT_SECURITY_POLICY = {
 }
 SECURE_REFERRER_POLICY = SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 
-# People: a session ends with the browser, or after 8 hours; their cookies stay with this host where
-# a proxy speaks TLS to the world. Who guesses passwords is kept out (accounts.logins).
+# People: a session ends with the browser, or after 8 hours; behind a proxy with TLS their cookies
+# are bound to this host. Too many wrong passwords lock a person out (accounts.logins).
 AUTHENTICATION_BACKENDS = [
     "accounts.logins.OneAddress",
     "axes.backends.AxesStandaloneBackend",
@@ -170,12 +170,12 @@ DATABASES = databases_of(services=SERVICES)
 DATABASE_ROUTERS = ["participant.databases.ServiceRouter"]
 REST_FRAMEWORK = httpapi.REST_FRAMEWORK
 
-# Where everything else is.
+# The addresses of everything else.
 BROKER_URL = os.environ.get("RABBITMQ_URL") or os.environ.get(
     "DUETO_BROKER_DATABASE_URL", os.environ.get("DATABASE_URL", "")
 )
 SAGA = os.environ.get("DUETO_SAGA", "")
-"""The only saga that this installation serves; empty: all of the catalogue."""
+"""The only saga of this installation; empty: all sagas of the catalogue."""
 _NEEDED = services.needed_by(SAGAS[SAGA]) if SAGA else tuple(services.BY_NAME)
 SERVICE_URLS = {
     service.name: os.environ.get(service.url_variable, f"http://127.0.0.1:{service.port}")
@@ -187,7 +187,7 @@ SERVICE_URL_VARIABLES = {name: services.BY_NAME[name].url_variable for name in S
 
 # Business rules that a run may change.
 MOST_RESERVED = int(os.environ.get("INVENTARIO_MOST_RESERVED") or (0 if _IS_DEMO else 200))
-"""How many units a user may have reserved at a time; 0: any."""
+"""Units that a user may have reserved at a time; 0: unlimited."""
 RESERVATION_SECONDS = int(os.environ.get("INVENTARIO_RESERVATION_SECONDS", "1800"))
 _DECLINE_SHARE = "PAGOS_DECLINE_SHARE"
 DECLINE_SHARES = {"": 0.0} | {
@@ -195,9 +195,9 @@ DECLINE_SHARES = {"": 0.0} | {
     for name, share in os.environ.items()
     if name == _DECLINE_SHARE or name.startswith(f"{_DECLINE_SHARE}_")
 }
-"""The share of charges that is declined, by saga (PAGOS_DECLINE_SHARE_FULFILMENT); "": others."""
+"""The share of declined charges, by saga (PAGOS_DECLINE_SHARE_FULFILMENT); "": of all others."""
 NETWORK_SECONDS = float(os.environ.get("PAGOS_NETWORK_SECONDS", "60"))
-"""How long a charge waits for the card network; after it, what may have been taken is voided."""
+"""How long a charge waits for the card network; after it any charge is voided."""
 SLOW_CARD_SECONDS = float(os.environ.get("PAGOS_SLOW_CARD_SECONDS", "0"))
 KEY_SECONDS = float(os.environ.get("TARJETAS_KEY_SECONDS", "86400"))
 """How long the card network remembers a charge's key."""
@@ -205,7 +205,7 @@ DELIVERY_FAIL_SHARE = float(os.environ.get("ENVIOS_FAIL_SHARE", "0"))
 AUTO_APPROVE_BELOW = Decimal(os.environ.get("RESERVAS_AUTO_APPROVE_BELOW", "0"))
 """Bookings that cost less are approved without asking a manager."""
 SAGA_SECONDS = float(os.environ.get("DUETO_SAGA_SECONDS") or 0)
-"""After this long a saga that has not passed its pivot is undone; 0: as its page says."""
+"""A saga that has not passed its pivot is undone after this time; 0: that of its definition."""
 DECIDE_SECONDS: dict[str, float] = {
     step.strip(): float(seconds)
     for step, _, seconds in (
@@ -214,21 +214,21 @@ DECIDE_SECONDS: dict[str, float] = {
         if pair
     )
 }
-"""How long steps wait for who decides them, where not as their page says, by saga and step:
+"""By saga and step: how long steps wait for a decision, if it is not the time of the definition:
 `DUETO_DECIDE_SECONDS=booking.approve_booking=60,purchase.confirm_payment=30`."""
 REDRIVE_SECONDS = float(os.environ.get("DUETO_REDRIVE_SECONDS", "10"))
-"""After this long without an event a choreographed saga is redriven, then ever more rarely."""
+"""A choreographed saga without an event for this time is redriven, then ever more rarely."""
 
 LEAST_KEEP_SECONDS = 3600
 KEEP_SECONDS = float(os.environ.get("DUETO_KEEP_SECONDS", "2592000"))
-"""How long what services remember of a saga that has ended is kept (coordination.closing)."""
+"""How long services keep the rows of ended sagas (coordination.closing)."""
 if not KEEP_SECONDS >= LEAST_KEEP_SECONDS:
     raise ImproperlyConfigured(
-        f"DUETO_KEEP_SECONDS is {KEEP_SECONDS:g}: at least {LEAST_KEEP_SECONDS}, or a late"
-        " duplicate may come after what would tell it is one"
+        f"DUETO_KEEP_SECONDS is {KEEP_SECONDS:g}: it must be at least {LEAST_KEEP_SECONDS}, or a"
+        " late duplicate may be executed again"
     )
 
-# Where Temporal's server is, for saga_temporal's worker; the last three are files.
+# The address of Temporal's server, for saga_temporal's worker; the last three are files.
 TEMPORAL = {
     "address": os.environ.get("TEMPORAL_ADDRESS") or "127.0.0.1:7233",
     "namespace": os.environ.get("TEMPORAL_NAMESPACE") or "default",
@@ -240,14 +240,14 @@ TEMPORAL = {
 }
 
 TRACE_URL = os.environ.get("DUETO_TRACE_URL", "")
-"""Where the dashboard shows a trace, with `{trace_id}` in it; empty: nowhere."""
+"""The URL of a trace, with `{trace_id}`, for links in the dashboard; empty: no links."""
 HOP_SECONDS = float(os.environ.get("DUETO_HOP_SECONDS", "0"))
-"""How much further apart services and broker are put than they are, one way: for comparisons."""
+"""Injected one-way delay between services, and between services and broker: for comparisons."""
 
 # For benchmarks only: carrito takes checkouts of the pattern `monolith` too (loadtests/floor.py).
 MONOLITH = os.environ.get("DUETO_MONOLITH", "") == "1"
 
-# One JSON object a line, with the saga it is about where there is one, or text for a terminal.
+# One JSON object per line, with its saga if there is one, or text for a terminal.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -261,7 +261,7 @@ LOGGING = {
         "text": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"},
     },
     "filters": {
-        # Answers of 503 are meant, and whoever gives one logs its cause.
+        # Answers of 503 are intended; their cause is logged elsewhere.
         "only_bugs": {
             "()": "django.utils.log.CallbackFilter",
             "callback": lambda record: getattr(record, "status_code", None) != 503,
@@ -274,7 +274,7 @@ LOGGING = {
         }
     },
     "root": {"handlers": ["stderr"], "level": "INFO"},
-    # 4xx answers are the callers' matter; the views log what is ours.
+    # 4xx answers are errors of the callers; the views log our own errors.
     "loggers": {
         "django.request": {"level": "ERROR", "filters": ["only_bugs"]},
         "pika": {"level": "WARNING"},
@@ -283,7 +283,7 @@ LOGGING = {
 }
 
 WEAK_SECRETS = secrets.problems_of_values(SECRETS, keys=["DUETO_SECRET_KEY"])
-"""What is wrong with the secrets that were given (`manage.py check_security`)."""
+"""The problems of the given secrets (`manage.py check_security`)."""
 if WEAK_SECRETS and SERVICE and AUTH == "required":
     raise ImproperlyConfigured(f"{'; '.join(WEAK_SECRETS)} (python manage.py secrets makes better)")
 if SERVICE:  # a command may start processes, which need them

@@ -1,4 +1,4 @@
-"""The URLs of the service that this process is; without DUETO_SERVICE, of all of them."""
+"""The URLs of this process's service; without DUETO_SERVICE, of all services."""
 
 from django.apps import apps
 from django.conf import settings
@@ -28,14 +28,14 @@ for service in served:
         urlpatterns += apps.get_app_config(service).urls()
     urlpatterns += [path("", include(f"{service}.urls"))]
 for service in [name for name in served if name in WITH_WORKER]:
-    # Each service has the same paths here: in a process of all of them, below its name.
+    # Each service has the same paths here: in a process of all services, below its name.
     below = "" if settings.SERVICE else f"{service}/"
     urlpatterns += [path(below, include(failed.urls(service=service)))]
     urlpatterns += closing.urls(service=service)
 if settings.SERVICE in WITH_DATABASE:
     urlpatterns += [path("", about)]
 if settings.HAS_ADMIN:
-    from config.front_page import front_page  # which needs people
+    from config.front_page import front_page  # which needs the apps of the admin
 
     admin.site.site_header = "Dueto"
     admin.site.site_title = "Dueto"

@@ -1,4 +1,4 @@
-"""The WSGI entry of every web process; DUETO_SERVICE says which service it is."""
+"""The WSGI entry of every web process; DUETO_SERVICE names its service."""
 
 import os
 from functools import partial
@@ -12,8 +12,8 @@ _has_key = bool(os.environ.get("DUETO_SECRET_KEY") or os.environ.get("DUETO_SECR
 _django = get_wsgi_application()
 if settings.HAS_ADMIN and not _has_key:
     raise ImproperlyConfigured(
-        "DUETO_SECRET_KEY is not set: give the dashboard a long random string, the same at every"
-        " start, which signs the sessions of its people (`manage.py up` makes one by itself)."
+        "DUETO_SECRET_KEY is not set: set it to a long random string, the same at every start; it"
+        " signs the dashboard's sessions (`manage.py up` makes one by itself)."
     )
 
 from coordination import admission  # noqa: E402 -- these need the settings

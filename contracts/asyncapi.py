@@ -1,8 +1,8 @@
-"""The AsyncAPI document (3.0) of all that goes over the broker: the events of every saga's page,
-and the requests and replies of those that are orchestrated by message.
+"""The AsyncAPI document (3.0) of all messages: the events of every saga, and the requests and
+replies of sagas that are orchestrated by message.
 
-A channel is a routing key, `checkout.inventory.reserved`; who publishes there and who consumes
-follows from the pages, as everything else does.
+A channel is a routing key, `checkout.inventory.reserved`; its publishers and consumers follow from
+the sagas' definitions, as everything else does.
 """
 
 from collections.abc import Iterator
@@ -26,12 +26,12 @@ from contracts.projection import (
 )
 from contracts.saga import ANSWERS, COMMANDS, SAGAS, Answers, Command, Context, Direction, Undo
 from contracts.schemas import Schema, Schemas
-from contracts.topology import ASKING, WATCHING, speakers
+from contracts.topology import ASKING, WATCHING, publishers
 
 _EMPTY: Schema = {"type": "object", "maxProperties": 0}
 _SKIPPED: Schema = {
     "type": "object",
-    "description": "An operator has seen to the step otherwise, and said why.",
+    "description": "An operator has skipped the step, and said why.",
     "required": ["skipped"],
     "properties": {"skipped": {"type": "string"}},
 }
@@ -59,7 +59,7 @@ _WAITING: Schema = {
 
 _APPEALS: dict[str, tuple[str, Schema]] = {
     REDRIVE_REQUESTED: (
-        "The service whose event this is is asked to publish it again.",
+        "The service that published this event is asked to publish it again.",
         {
             "type": "object",
             "required": ["event"],
@@ -67,7 +67,7 @@ _APPEALS: dict[str, tuple[str, Schema]] = {
         },
     ),
     SKIP_REQUESTED: (
-        "An operator has seen to a step otherwise: its service is asked to record and say that.",
+        "An operator has skipped a step: its service is asked to record and publish that.",
         {
             "type": "object",
             "required": ["reaction", "skipped"],
@@ -78,7 +78,7 @@ _APPEALS: dict[str, tuple[str, Schema]] = {
 
 
 class Sent(NamedTuple):
-    """A kind of message. `facts`: what its `data` has, beside what all have."""
+    """A kind of message. `facts`: the fields of its `data` that are its own."""
 
     saga: str
     name: str
@@ -95,7 +95,7 @@ class Sent(NamedTuple):
 
 
 def document() -> dict[str, Any]:
-    """Of every saga that is registered."""
+    """The document of all registered sagas."""
     schemas = Schemas(_types())
     sent = [message for name in SAGAS for message in _all_of(name, schemas)]
     return {
@@ -116,7 +116,9 @@ def document() -> dict[str, Any]:
 
 
 def _types() -> list[Any]:
-    told = [ANSWERS.get(step.operation, Answers()) for name in SAGAS for step in SAGAS[name].steps]
+    answers = [
+        ANSWERS.get(step.operation, Answers()) for saga in SAGAS.values() for step in saga.steps
+    ]
     return [
         events.Event,
         Context,
@@ -124,13 +126,12 @@ def _types() -> list[Any]:
         Undo,
         *COMMANDS.values(),
         *(data_type(name) for name in SAGAS),
-        *(kind for answers in told for kind in (answers.done, answers.undone)),
+        *(kind for answer in answers for kind in (answer.done, answer.undone)),
     ]
 
 
 def _all_of(name: str, schemas: Schemas) -> Iterator[Sent]:
-    """Of a saga: its events in the order of its page, notices, requests, replies."""
-    watching, asking = WATCHING, ASKING
+    """A saga's messages: events in the order of its definition, notices, requests, replies."""
     context = _context(name, schemas)
     for event in dict.fromkeys(events_of(name)):
         consumers = [row.service for row in reactions(name) if row.event == event]
@@ -139,8 +140,8 @@ def _all_of(name: str, schemas: Schemas) -> Iterator[Sent]:
             event,
             events.EVENTS,
             _what(name, event),
-            tuple(sorted(speakers()[name, event])),
-            tuple(dict.fromkeys([*consumers, watching])),
+            tuple(sorted(publishers()[name, event])),
+            tuple(dict.fromkeys([*consumers, WATCHING])),
             {"context": context, "result": _result(name, event, schemas)},
         )
     for event in NOTICES:
@@ -148,38 +149,40 @@ def _all_of(name: str, schemas: Schemas) -> Iterator[Sent]:
             name,
             event,
             events.EVENTS,
-            "A step waits for a decision." if event == STEP_WAITING else "A person has to look.",
+            "A step waits for a decision."
+            if event == STEP_WAITING
+            else "A message needs an operator.",
             services_of(SAGAS[name]),
-            (watching, asking),
+            (WATCHING, ASKING),
             {"result": _WAITING if event == STEP_WAITING else _PARKED},
         )
     for event, (what, result) in _APPEALS.items():
         yield Sent(
-            *(name, event, events.EVENTS, what, (watching,), services_of(SAGAS[name])),
+            *(name, event, events.EVENTS, what, (WATCHING,), services_of(SAGAS[name])),
             {"context": context, "result": result},
         )
     for call in calls(name):
         reply = reply_to(call.request)
         about = f"{call.direction} {call.step.operation}, step {call.step.name}."
-        told = ANSWERS.get(call.step.operation, Answers())
+        answers = ANSWERS.get(call.step.operation, Answers())
         service = call.step.service
         kind = COMMANDS.get(call.step.operation, Command)
         asked = schemas.of(kind if call.direction is Direction.DO else Undo)
         facts: Schema = {"context": asked, "result": _EMPTY}
         yield Sent(
             *(name, call.request, events.COMMANDS, f"Asks for: {about}"),
-            *((asking,), (service,), facts),
+            *((ASKING,), (service,), facts),
             events.route(name, reply),
         )
-        facts = {"context": {"type": "null"}, **_reply(told, call.direction, schemas)}
+        facts = {"context": {"type": "null"}, **_reply(answers, call.direction, schemas)}
         yield Sent(
             *(name, reply, events.REPLIES, f"The outcome of: {about}"),
-            *((service,), (asking,), facts),
+            *((service,), (ASKING,), facts),
         )
 
 
 def _context(name: str, schemas: Schemas) -> Schema:
-    """What the saga is about. `data` is not there where it could not be read any more."""
+    """The saga's context. `data` is missing if it could not be read any more."""
     kept = {
         step: {"type": "object", "required": sorted(fields)}
         for step, fields in _needed(name).items()
@@ -193,7 +196,7 @@ def _context(name: str, schemas: Schemas) -> Schema:
 
 
 def _needed(name: str) -> dict[str, set[str]]:
-    """Of earlier steps' results, by step, what later ones need."""
+    """By step, the fields of its result that later steps need."""
     found: dict[str, set[str]] = {}
     for step in SAGAS[name].steps:
         for source in step.needs.values():
@@ -213,24 +216,22 @@ def _what(name: str, event: str) -> str:
 
 
 def _result(name: str, event: str, schemas: Schemas) -> Schema:
-    """Of what was done or undone; nothing of a refusal, or of what is asked from outside."""
+    """Of a step that was done or undone; empty for a refusal and for a request from outside."""
     for position, step in enumerate(SAGAS[name].steps):
-        told = ANSWERS.get(step.operation, Answers())
+        answers = ANSWERS.get(step.operation, Answers())
         if event == step.done:
-            return {"anyOf": [schemas.of(told.done), *([] if position else [_EMPTY]), _SKIPPED]}
+            done = schemas.of(answers.done)
+            return {"anyOf": [done, *([] if position else [_EMPTY]), _SKIPPED]}
         if event == step.undone:
-            return {"anyOf": [schemas.of(told.undone), _NOTHING, _SKIPPED]}
+            return {"anyOf": [schemas.of(answers.undone), _NOTHING, _SKIPPED]}
     return {"anyOf": [_EMPTY, _SKIPPED]}
 
 
-def _reply(told: Answers, direction: Direction, schemas: Schemas) -> Schema:
+def _reply(answers: Answers, direction: Direction, schemas: Schemas) -> Schema:
     """The result, or the refusal as `failure`."""
-    kind = told.undone if direction is Direction.UNDO else told.done
-    codes = {
-        Direction.DO: (*told.refuses, refusals.ABORTED),
-        Direction.UNDO: (),
-        Direction.BLOCK: (*told.refuses, refusals.ABORTED),
-    }[direction]
+    is_undo = direction is Direction.UNDO
+    kind = answers.undone if is_undo else answers.done
+    codes = () if is_undo else (*answers.refuses, refusals.ABORTED)
     refused = {"type": "object", "properties": {"code": {"enum": list(codes)}}} if codes else {}
     return {
         "result": {"anyOf": [schemas.of(kind), _EMPTY, _NOTHING]},
@@ -253,7 +254,7 @@ def _channel(sent: Sent) -> dict[str, Any]:
 
 
 def _operations(sent: Sent) -> Iterator[tuple[str, dict[str, Any]]]:
-    """`pagos.sends.checkout.payment.processed`, and who receives it."""
+    """The operations of senders and receivers: `pagos.sends.checkout.payment.processed`."""
     for action, services in (("send", sent.senders), ("receive", sent.receivers)):
         for service in services:
             found: dict[str, Any] = {

@@ -1,5 +1,5 @@
-"""Which doors there are: what views have declared (contracts.doors), read from a view, or from a
-whole URL configuration, for the check of who asks, the documents and the tests.
+"""The doors that views have declared (contracts.doors), read from a view or from a whole URL
+configuration: for authorization, the documents and the tests.
 """
 
 import inspect
@@ -29,20 +29,20 @@ class Door(NamedTuple):
 
     @property
     def what(self) -> str:
-        """What it is for, on one line: the first paragraph of the view's docstring; where that has
-        a sentence for each method (`GET lists. POST adds a courier.`), this one's.
+        """Its purpose, on one line: the first paragraph of the view's docstring; if that has a
+        sentence for each method (`GET lists. POST adds a courier.`), the sentence of this method.
         """
         own = self.declared.what or _doc_of(self.view)
         line = " ".join(own.partition("\n\n")[0].split())
-        said = [part for part in _PARTS.split(line) if part.startswith(self.method)]
-        said = [part[len(self.method) :].lstrip(": ").removesuffix(".") for part in said]
-        return ". ".join(part[:1].upper() + part[1:] for part in said) or line.removesuffix(".")
+        parts = [part for part in _PARTS.split(line) if part.startswith(self.method)]
+        parts = [part[len(self.method) :].lstrip(": ").removesuffix(".") for part in parts]
+        return ". ".join(part[:1].upper() + part[1:] for part in parts) or line.removesuffix(".")
 
 
 def all_in(urls: Iterable[Any], *, but: Sequence[str] = ()) -> list[Door]:
-    """Every door of a URL configuration (of Django's patterns), in its order; of two at one place
-    the first, which answers there; pages and views of Django's own are none. `but`: where paths
-    begin that are no door's. Those that declare nothing are not among them: see `silent_in`.
+    """Every door of a URL configuration (of Django's patterns), in its order. Of two at one path
+    it has the first, which answers there. Pages and Django's own views are no doors. `but`: the
+    prefixes of paths to leave out. Views that declare nothing are not among them: see `silent_in`.
     """
     return [
         Door(method, where, view, declaring(view, where))
@@ -52,7 +52,7 @@ def all_in(urls: Iterable[Any], *, but: Sequence[str] = ()) -> list[Door]:
 
 
 def silent_in(urls: Iterable[Any], *, but: Sequence[str] = ()) -> list[str]:
-    """Those that declare nothing: `POST /carts`. There should be none."""
+    """The methods that declare nothing: `POST /carts`. There should be none."""
     found = _methods(urls, but)
     return [f"{method} {where}" for method, where, _, declaring in found if not declaring]
 
@@ -80,7 +80,7 @@ def _views(urls: Iterable[Any], below: str) -> Iterator[tuple[str, Any]]:
 
 
 def view_of(callback: Any) -> Any:
-    """The class behind what a path calls; a function is its own."""
+    """The class behind the callback of a path; a view that is a function is its own callback."""
     return getattr(callback, "view_class", getattr(callback, "cls", callback))
 
 
@@ -95,8 +95,8 @@ def _declarations(view: Any) -> Iterator[tuple[str, Declaring | None]]:
 
 @cache
 def of_view(callback: Any, route: str) -> Mapping[str, Declared | None] | None:
-    """What the view of a path declares, by method; None: it is a page, and no door. `route`: the
-    path as its URL pattern has it.
+    """The declarations of a path's view, by method; None if it is a page, and no door. `route`: the
+    path as in its URL pattern.
     """
     view = view_of(callback)
     if _is_page(view):
@@ -114,8 +114,8 @@ def _is_page(view: Any) -> bool:
 
 def _doc_of(view: Any) -> str:
     classes = [base for base in getattr(view, "__mro__", (view,)) if base.__module__ not in _BARE]
-    said = (inspect.cleandoc(base.__doc__) for base in classes if base.__doc__)
-    return next(said, "")
+    docs = (inspect.cleandoc(base.__doc__) for base in classes if base.__doc__)
+    return next(docs, "")
 
 
 _BARE = ("django.views.generic.base", "rest_framework.views", "builtins")

@@ -1,6 +1,6 @@
-"""What each door takes, gives and refuses, and for whom it is: declared at its view, and read from
-there by all that has to know the doors (contracts.declared_doors). One that declares nothing is
-closed to everybody, and a mistake, which a test finds.
+"""A door is a method of a path: its view declares what it takes, gives and refuses, and who may
+call it; `contracts.declared_doors` reads the declarations. A view that declares nothing is closed
+to every caller; a test finds such views.
 
     @door(SHOP, takes=NewCart, gives={201: CartShown}, refuses={409: (OUT_OF_STOCK,)})
     def post(self, request): ...
@@ -17,15 +17,15 @@ _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
 class Scope(StrEnum):
-    """What a person may, as a token says it; a door asks for one of several."""
+    """A right of a person, as tokens contain it; a door requires one of several."""
 
     PUBLIC = "public"
-    """Nobody is asked who they are."""
+    """No authentication."""
     SHOP = "shop"
-    """What is one's own: carts, orders, payments, sagas."""
+    """The user's own carts, orders, payments and sagas."""
     CATALOGUE_WRITE = "catalogue:write"
     PAYMENTS_READ = "payments:read"
-    """Of a merchant, and its own ones alone."""
+    """The merchant's own payments."""
     PAYMENTS_WRITE = "payments:write"
     OPS_READ = "ops:read"
     OPS_ACT = "ops:act"
@@ -38,7 +38,7 @@ _MERCHANTS = {CATALOGUE_WRITE, PAYMENTS_READ, PAYMENTS_WRITE}
 
 
 class Audience(StrEnum):
-    """Who calls a door; of several the one who may least."""
+    """Who calls a door; of several callers the one with the fewest rights."""
 
     SHOPPER = "shopper"
     MERCHANT = "merchant"
@@ -48,19 +48,19 @@ class Audience(StrEnum):
 
 
 class Text(NamedTuple):
-    """An answer that is no JSON."""
+    """An answer that is not JSON."""
 
     media_type: str
 
 
 class Declared(NamedTuple):
-    """`scopes`: of these a person needs one. `callers`: the services that may call it; of each
-    other one it is refused. `takes`: the type of the body, or of the query of a GET or a DELETE;
-    several: any of them. `gives`: by status, the type of the answer, or several; None: no body.
-    `refuses`: by status, the codes that are this door's own. `headers`: those of the request that
-    mean something here. `example`: of what it takes, where values as usual would be refused
-    together. `what`: what it is for, where the docstring of its view does not say. `most_bytes`: of
-    a body that is a list; another one has at most bounds.MOST_BYTES_OF_ONE.
+    """`scopes`: a person needs one of them. `callers`: the only services that may call the door.
+    `takes`: the type of the body, or of the query of a GET or a DELETE; several: any of them.
+    `gives`: by status, the type of the answer, or several; None: no body. `refuses`: by status, the
+    codes that are this door's own. `headers`: of the request, those that the door reads. `example`:
+    of the body, if the usual values would be refused together. `what`: its purpose, if the
+    docstring of its view does not give it. `most_bytes`: of a body that is a list; any other body
+    has at most bounds.MOST_BYTES_OF_ONE.
     """
 
     scopes: frozenset[Scope]
@@ -93,19 +93,19 @@ Declaring = Callable[[Any, str], Declared]
 
 
 def declared(*scopes: Scope, callers: Iterable[str] = (), **fields: Any) -> Declared:
-    """For people with one of these scopes, and for these services: further fields of Declared."""
+    """A door for people with one of these scopes, and for these services. `fields`: of Declared."""
     return Declared(frozenset(scopes), frozenset(callers), **fields)
 
 
 def door(*scopes: Scope, callers: Iterable[str] = (), **fields: Any) -> Callable[[View], View]:
-    """Declares it of a view's method, or of a view that is a function: as `declared`."""
+    """Declares a door at a view's method, or at a view that is a function: as `declared`."""
     found = declared(*scopes, callers=callers, **fields)
     return door_by(lambda view, path: found)
 
 
 def door_by(declaring: Declaring) -> Callable[[View], View]:
-    """The same, where it depends on the view's class (its operation, say) and the path: both are
-    given.
+    """The same, if the declaration depends on the view's class (its operation, say) and the path:
+    `declaring` gets both.
     """
 
     def declare(view: View) -> View:

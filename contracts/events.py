@@ -1,9 +1,9 @@
-"""The envelope of what a service publishes has happened. The names are those of the sagas' pages.
+"""The envelope of events. Their names are those of the sagas' definitions.
 
-Fields are added, never renamed; unknown fields are ignored by a reader of an older version.
+Fields are added, never renamed; a reader of an older version ignores unknown fields.
 
-Anybody may publish on the broker: `decode` decides what is an event, and what it lets through can
-be stored, read back, passed on and shown by everything that handles events.
+Any program may publish on the broker: `decode` decides what is an event, and every event that it
+returns can be stored, read back, passed on and shown.
 """
 
 import re
@@ -19,19 +19,18 @@ from contracts.bounds import CauseId, IdRead, Traceparent
 from contracts.outcomes import Described, Failure
 
 EVENTS, COMMANDS, REPLIES = "saga_events", "saga_commands", "saga_replies"
-"""The exchanges, by what goes over them."""
+"""The exchanges."""
 LONGEST_DETAIL = 10_000
 
 _NAMESPACE = uuid.UUID("6f0c9c9c-6f0e-4f0d-9d5e-3b5b8f1f6a10")
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What an event carries.
+    """The data of an event.
 
-    `context`: what the saga is about, frozen when it was accepted; passed on as it came.
-    `result`: what the operation answered. `failure`: why the saga goes backward, once it does.
-    `requested_at`: when the service picked the work up, so that waiting and working can be told
-    apart (occurred_at is when the work was done).
+    `context`: of the saga, frozen when it was accepted; passed on unchanged. `result`: of the
+    operation. `failure`: why the saga goes backward, once it does. `requested_at`: when the service
+    took the work up; with `occurred_at`, when it was done, this tells waiting from working.
     """
 
     context: msgspec.Raw
@@ -41,8 +40,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """The envelope. `saga`: the name of the saga, within which `type` has its meaning. `cause_id`:
-    the event that set this one off. `redrive`: published again on purpose.
+    """The envelope. `saga`: the name of the saga, which gives `type` its meaning. `cause_id`: the
+    event that caused this one. `redrive`: published again on purpose.
     """
 
     id: IdRead
@@ -57,12 +56,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def route(self) -> str:
-        """How it is routed, on every broker: its saga and its type."""
+        """Its routing key, on every broker: its saga and its type."""
         return route(self.saga, self.type)
 
 
 class InvalidMessage(Described, ValueError):
-    """No event can be read from this body, however often it is tried; the text says why."""
+    """The body is no event, and never will be; the text says why."""
 
 
 _encoder = msgspec.json.Encoder()
@@ -82,7 +81,7 @@ def encode(event: Event) -> bytes:
 
 
 def decode(body: bytes) -> Event:
-    """The event in `body`. Raises InvalidMessage, and nothing else, if there is none."""
+    """The event in `body`. Raises InvalidMessage, and nothing else, if `body` is no event."""
     if len(body) > bounds.MOST_BYTES_OF_A_MESSAGE:
         raise InvalidMessage(f"more than {bounds.MOST_BYTES_OF_A_MESSAGE} bytes")
     try:
@@ -102,7 +101,7 @@ def decode(body: bytes) -> Event:
 
 
 def _check_escapes(body: bytes) -> None:
-    """Refuses what no database or no UTF-8 can hold, although JSON can write it."""
+    """Refuses characters that JSON can write, but no database or no UTF-8 can hold."""
     for found in _ESCAPE.finditer(body):
         if found["nul"]:
             raise InvalidMessage("a text with the character NUL")
@@ -135,12 +134,13 @@ def _check_failure(failure: Failure) -> None:
 
 
 def route(saga: str, event: str) -> str:
-    """How an event, a request or a reply of this saga is routed: `checkout.inventory.reserved`."""
+    """The routing key of an event, request or reply of a saga: `checkout.inventory.reserved`."""
     return f"{saga}.{event}"
 
 
 def event_id(*, saga_id: str, step: str, direction: str, attempt: int = 1) -> str:
-    """The id of what is published of a step in a direction (RFC 4122, version 5): the same whenever
-    this attempt is told of again. A step is done or refused once, so both have the id of its `do`.
+    """The id of a step's event in a direction (RFC 4122, version 5): the same whenever the event of
+    this attempt is published again. A step is done or refused, never both: both have the id of
+    its `do`.
     """
     return str(uuid.uuid5(_NAMESPACE, f"{saga_id} {step} {direction} {attempt}"))

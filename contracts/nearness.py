@@ -1,4 +1,4 @@
-"""Which hosts a URL names, and whether they are of this machine alone."""
+"""The hosts that a URL names, and whether they are all on this machine."""
 
 import re
 from ipaddress import ip_address
@@ -9,15 +9,15 @@ _PORT = re.compile(r":[^:\]]*$")
 
 def host_of(url: str) -> str:
     """The host that a URL names, or several with commas between them, as libpq writes them; empty
-    where it names none.
+    if the URL names none.
     """
     return ",".join(_PORT.sub("", place) for place in _places(url))
 
 
 def each_host(url: str) -> list[str]:
-    """The URL once for each host: `amqp://u:p@a:1,b:2/%2F` is one of `a:1` and one of `b:2`.
+    """The URL once for each host: `amqp://u:p@a:1,b:2/%2F` gives a URL of `a:1` and one of `b:2`.
 
-    Raises ValueError where one of several is empty.
+    Raises ValueError if one of several hosts is empty.
     """
     found = _HOSTS.search(url)
     places = _places(url)
@@ -35,10 +35,10 @@ def _places(url: str) -> list[str]:
 
 
 def is_near(host: str) -> bool:
-    """Of one, or of several with commas between them, as libpq writes them: loopback, or the folder
-    of a socket; nothing is the socket that is usual.
+    """Whether all hosts (with commas between them, as libpq writes them) are loopback addresses or
+    folders of sockets; an empty host is the default socket.
     """
-    return all(_is_near(one.strip()) for one in host.split(","))
+    return all(_is_near(each.strip()) for each in host.split(","))
 
 
 def _is_near(host: str) -> bool:

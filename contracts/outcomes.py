@@ -1,4 +1,4 @@
-"""What an operation answers for one command: done, refused, or that somebody else decides."""
+"""The outcome of an operation for one command: done, refused, or waiting for a decision."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,18 +8,18 @@ import msgspec
 
 
 class Described(Exception):
-    """An error whose own words are for who runs the shop: what is wrong with a message, a row, a
-    call or a broker.
+    """An error whose text is written for operators: what is wrong with a message, a row, a call or
+    a broker.
     """
 
     @property
     def told(self) -> str:
-        """What is shown of it."""
+        """The text that operators see."""
         return str(self)
 
 
 class Done(msgspec.Struct, frozen=True, tag_field="outcome", tag="done"):
-    """The effect is there. `data`: what the caller may want to know of it."""
+    """The effect is there. `data`: its result, for the caller."""
 
     data: Mapping[str, Any] = {}
 
@@ -32,11 +32,11 @@ class Refused(msgspec.Struct, frozen=True, tag_field="outcome", tag="refused"):
 
 
 class Waiting(msgspec.Struct, frozen=True, tag_field="outcome", tag="waiting"):
-    """The step has asked, and somebody else decides: a person, or a system that answers later.
+    """The step waits for a decision of a person, or of a system that answers later.
 
-    `decided_by`: who that is (`manager`, `customer`, `card_network`). `until`: when the decision is
-    overdue, by the clock of the service's database; `seconds`: how long it may take from now on,
-    as an operation says it, before `until` is reckoned from that.
+    `decided_by`: who decides (`manager`, `customer`, `card_network`). `until`: when the decision is
+    overdue, by the clock of the service's database. `seconds`: how long the decision may take, as
+    the operation returns it; `until` is calculated from it.
     """
 
     decided_by: str
@@ -48,19 +48,19 @@ Outcome = Done | Refused | Waiting
 
 
 class Busy(msgspec.Struct, frozen=True, tag_field="outcome", tag="busy"):
-    """Nothing was decided: somebody else holds a row that this command needs. Ask again later.
+    """Nothing was decided: another transaction holds a row that this command needs. Retry later.
 
-    Only where a list of commands is answered, so that one of them holds up no other; never stored.
+    Only in the answer to a list of commands, so that one command delays no other; never stored.
     """
 
     detail: str = ""
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why a saga goes backward: the step, and the refusal (or the fault that was given up).
+    """Why a saga goes backward: the step, and its refusal (or a fault that outlasted its retries).
 
-    `undone`: whether any undo has had an effect so far. It tells, in the end and in every pattern,
-    a saga that is compensated from one that failed before anything had happened.
+    `undone`: whether any undo has had an effect so far. In the end it tells, in every pattern, a
+    compensated saga from one that failed before any effect.
     """
 
     step: str
@@ -70,23 +70,23 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 NOTHING_TO_UNDO = Done({"nothing_to_undo": True})
-"""What an undo answers where the step never happened; from now on it can't happen any more."""
+"""The outcome of an undo of a step that never happened; from now on it can't happen any more."""
 
 
 SKIPPED = "skipped"
-"""In the data of a step that a person has seen to otherwise: the reason. Nothing happened here."""
+"""In the data of a step that an operator has skipped: the reason. Nothing happened here."""
 
 
 def is_skipped(outcome: Outcome) -> bool:
-    """Whether a person has seen to the step otherwise."""
+    """Whether an operator has skipped the step, and seen to it otherwise."""
     return isinstance(outcome, Done) and SKIPPED in outcome.data
 
 
 def word_of(outcome: Outcome) -> str:
-    """done, refused or waiting: as it travels."""
+    """done, refused or waiting, as in JSON."""
     return str(outcome.__struct_config__.tag)
 
 
 def had_effect(outcome: Outcome) -> bool:
-    """Whether this outcome of an undo tells that something was undone."""
+    """Whether this outcome of an undo means that something was undone."""
     return isinstance(outcome, Done) and "nothing_to_undo" not in outcome.data

@@ -1,4 +1,4 @@
-"""The patterns, a row each: how a saga is coordinated, and by whom."""
+"""The patterns, a row each: how a saga is coordinated, and by which service."""
 
 import os
 
@@ -6,9 +6,10 @@ import msgspec
 
 
 class Pattern(msgspec.Struct, frozen=True, kw_only=True):
-    """`coordinator`: who has the saga's state, shown at `state`. `hand_over`: where its owner
-    hands it over to that one. `starts_itself`: the owner's first event sets it going, and the
-    hand-over, some seconds later, is only the net for one whose events were lost on the way.
+    """`coordinator`: the service that keeps the saga's state, shown at its path `state`.
+    `hand_over`: the coordinator's path where the owner hands a saga over. `starts_itself`: the
+    owner's first event starts the saga; the hand-over comes some seconds later, and only catches
+    sagas whose events were lost.
     """
 
     name: str
@@ -23,7 +24,7 @@ CHOREOGRAPHED = "choreographed"
 ORCHESTRATED_MESSAGING = "orchestrated_messaging"
 TEMPORAL = "temporal"
 TEMPORAL_VARIABLE = "DUETO_TEMPORAL"
-"""Where it is 1, for every process, there are the pattern `temporal` and its coordinator."""
+"""If it is 1, in every process, the pattern `temporal` and its coordinator exist."""
 HAS_TEMPORAL = os.environ.get(TEMPORAL_VARIABLE, "") == "1"
 
 
@@ -42,7 +43,7 @@ _ON_TEMPORAL = Pattern(
     hand_over="/saga/temporal/sagas",
     state="/saga/temporal/{saga_id}",
 )
-"""The same rows, on an engine that exists already."""
+"""The same definitions, on an existing workflow engine."""
 PATTERNS = {
     pattern.name: pattern
     for pattern in (
@@ -66,7 +67,7 @@ COORDINATORS = frozenset(pattern.coordinator for pattern in PATTERNS.values())
 CONDUCTORS = frozenset(
     pattern.coordinator for pattern in PATTERNS.values() if not pattern.starts_itself
 )
-"""Those that ask participants for steps."""
+"""The coordinators that ask participants for steps."""
 STARTING_THEMSELVES = [pattern.name for pattern in PATTERNS.values() if pattern.starts_itself]
 
 

@@ -1,4 +1,4 @@
-"""What follows from a saga's page, for each who takes part: nothing is kept by hand beside it.
+"""What follows from a saga's definition for each participant: nothing is written by hand beside it.
 
 Forward    on `done` of step i-1 do step i
 Backward   on `refused` or `undone` of step i undo step i-1
@@ -6,7 +6,7 @@ The pivot  on the abort event block it, on the return event undo it
 
 Each service gets only its own rows: no orchestrator reads them. This is endpoint projection, as in
 choreographic programming (Carbone, Honda and Yoshida 2012; Montesi 2023) and in multiparty session
-types (Honda, Yoshida and Carbone 2008): the whole is written once, and each end's part derived.
+types (Honda, Yoshida and Carbone 2008): the whole is written once, each service's part is derived.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,14 +31,14 @@ from contracts.saga import (
 )
 
 STEP_PARKED = "step.parked"
-"""Published of any saga: a service has left a message to a person, and the saga waits there."""
+"""Published for any saga: a service could not handle a message and left it to an operator."""
 STEP_WAITING = "step.waiting"
-"""Said of any saga: one of its steps has asked, and waits until a named time for who decides."""
+"""Published for any saga: one of its steps waits for a decision, until a named time."""
 NOTICES = (STEP_PARKED, STEP_WAITING)
 REDRIVE_REQUESTED = "step.redrive.requested"
-"""Asked of any saga's services, by who watches it: what came of a step is to be said again."""
+"""The watchdog asks a saga's services to publish the outcome of a step again."""
 SKIP_REQUESTED = "step.skip.requested"
-"""Asked so, too: a person has seen to a step otherwise; its service records and says that."""
+"""An operator has skipped a step: its service is asked to record and publish that."""
 APPEALS = (REDRIVE_REQUESTED, SKIP_REQUESTED)
 _ENVELOPE = frozenset({"saga_id", "step", "saga", "traceparent"})
 _OF_THE_CONTEXT = ("subject", "user_id", "saga_id", "pattern")
@@ -46,7 +46,7 @@ _OF_THE_CONTEXT = ("subject", "user_id", "saga_id", "pattern")
 
 class ReactionRow(NamedTuple):
     """On `event` of this saga the step's service does, undoes or blocks the step; then it
-    says `emits`, or `emits_on_refusal`. An empty name: nothing is said.
+    publishes `emits`, or `emits_on_refusal`. An empty name: it publishes nothing.
     """
 
     saga: str
@@ -62,7 +62,7 @@ class ReactionRow(NamedTuple):
 
 
 class StepCall(NamedTuple):
-    """What an orchestrator asks for: the step in one direction, by message under this name."""
+    """An orchestrator's call of a step in one direction. `request`: its name as a message."""
 
     saga: str
     request: str
@@ -72,7 +72,7 @@ class StepCall(NamedTuple):
 
 @cache
 def reactions(name: str) -> tuple[ReactionRow, ...]:
-    """Of a saga: who reacts to what, forward, backward, and to what is asked from outside."""
+    """All reactions in a saga: forward, backward, and to requests from outside."""
     saga = SAGAS[name]
     rows = [
         ReactionRow(name, before.done, Direction.DO, step, step.done, step.refused)
@@ -92,7 +92,7 @@ def reactions(name: str) -> tuple[ReactionRow, ...]:
 
 @cache
 def calls(name: str) -> tuple[StepCall, ...]:
-    """Of a saga: all that an orchestrator may ask for. The acceptance is only ever undone."""
+    """All calls that an orchestrator may make in a saga. The acceptance is only ever undone."""
     saga = SAGAS[name]
     return tuple(
         StepCall(name, request_of(step, direction), direction, step)
@@ -103,7 +103,7 @@ def calls(name: str) -> tuple[StepCall, ...]:
 
 
 def request_of(step: Step, direction: Direction) -> str:
-    """What a step is asked for by message: `inventory.reserve` of the step reserve_inventory."""
+    """The name of a request message: `inventory.reserve` for the step reserve_inventory."""
     verb, _, noun = step.name.partition("_")
     subject = noun.replace("_", ".") or verb
     if direction is Direction.UNDO and step.undo:
@@ -112,18 +112,18 @@ def request_of(step: Step, direction: Direction) -> str:
 
 
 def reply_to(request: str) -> str:
-    """What the answer to a request is called, whether it was done or refused."""
+    """The name of the reply to a request, whether it was done or refused."""
     return f"{request}.replied"
 
 
 def path_of(step: Step, direction: Direction) -> str:
-    """Where a step is asked for over HTTP, at its service."""
+    """The path of a step at its service."""
     return f"/steps/{step.operation}" + ("" if direction is Direction.DO else f"/{direction}")
 
 
 @cache
 def events(name: str) -> tuple[str, ...]:
-    """All that is said in a saga, in the order of its page."""
+    """All events of a saga, in the order of its definition."""
     saga = SAGAS[name]
     declared = [event for step in saga.steps for event in (step.done, step.refused, step.undone)]
     return tuple(event for event in [*declared, saga.abort, saga.give_back] if event)
@@ -131,54 +131,54 @@ def events(name: str) -> tuple[str, ...]:
 
 @cache
 def requests() -> frozenset[tuple[str, str]]:
-    """Every request that there is, with its saga."""
+    """Every request, with its saga."""
     return frozenset((name, call.request) for name in SAGAS for call in calls(name))
 
 
 @cache
 def replies() -> frozenset[tuple[str, str]]:
-    """Every reply that there is, with its saga."""
+    """Every reply, with its saga."""
     return frozenset((saga, reply_to(request)) for saga, request in requests())
 
 
 def of_service(service: str) -> Iterator[ReactionRow]:
-    """A service's own rows, of every saga that it takes part in."""
+    """A service's reactions, in all sagas."""
     for name in SAGAS:
         yield from (reaction for reaction in reactions(name) if reaction.service == service)
 
 
 def asked_of(service: str) -> Iterator[StepCall]:
-    """What a service is asked for by message, in every saga."""
+    """The requests that a service receives by message, in all sagas."""
     for name in SAGAS:
         yield from (call for call in calls(name) if call.step.service == service)
 
 
 def owners() -> frozenset[str]:
     """Of all sagas."""
-    return frozenset(page.owner for page in SAGAS.values())
+    return frozenset(saga.owner for saga in SAGAS.values())
 
 
 def owners_with(service: str) -> frozenset[str]:
-    """Of the sagas in which the service takes part; without itself."""
-    pages = [page for page in SAGAS.values() if service in services_of(page)]
-    return frozenset(page.owner for page in pages) - {service}
+    """The other owners of the sagas in which the service takes part."""
+    sagas = [saga for saga in SAGAS.values() if service in services_of(saga)]
+    return frozenset(saga.owner for saga in sagas) - {service}
 
 
 def participants() -> frozenset[str]:
     """Of all sagas."""
-    return frozenset(service for page in SAGAS.values() for service in services_of(page))
+    return frozenset(service for saga in SAGAS.values() for service in services_of(saga))
 
 
 def services_of(saga: Saga) -> tuple[str, ...]:
-    """Who takes part, its owner first."""
+    """The participants, the owner first."""
     return tuple(dict.fromkeys(step.service for step in saga.steps))
 
 
 def command(
     *, step: Step, direction: Direction, context: Context, failure: Failure | None = None
 ) -> Command:
-    """What the step's service is asked. Raises msgspec.ValidationError where the context has not
-    what it needs; an undo or a block needs nothing of it.
+    """The command for the step's service. Raises msgspec.ValidationError if the context lacks a
+    field that the command needs; an undo and a block need none.
     """
     traceparent = context.traceparent if is_sampled(context.traceparent) else msgspec.UNSET
     if direction is not Direction.DO:
@@ -204,7 +204,7 @@ def command(
 
 @cache
 def _sources(operation: str, needs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """Where each field of an operation's command comes from."""
+    """Each field of an operation's command, with its source in the context."""
     kind, named = COMMANDS.get(operation, Command), dict(needs)
     fields = [field for field in kind.__struct_fields__ if field not in _ENVELOPE]
     return tuple((field, named.get(field, field)) for field in fields)
@@ -219,7 +219,7 @@ def _value(context: Context, source: str) -> Any:
 
 @cache
 def data_type(name: str) -> type[msgspec.Struct]:
-    """What a saga's data are: what its commands need and no earlier step tells."""
+    """The type of a saga's data: what its commands need and no earlier step returns."""
     fields: dict[str, Any] = {}
     for step in SAGAS[name].steps[1:]:
         kind = COMMANDS.get(step.operation, Command)
@@ -233,8 +233,8 @@ def data_type(name: str) -> type[msgspec.Struct]:
 
 
 def _check_money(data: msgspec.Struct) -> None:
-    """Raises ValueError for an amount that no table could hold: a command may still be refused for
-    it, but a saga that begins is about money.
+    """Raises ValueError for an amount that no table can hold, so that no saga starts with one.
+    A command that has such an amount is refused by its operation instead.
     """
     for field in data.__struct_fields__:
         value = getattr(data, field)
@@ -243,8 +243,8 @@ def _check_money(data: msgspec.Struct) -> None:
 
 
 def select(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Of what was given, what the saga's steps need, as it travels; all else (a billing address
-    that no step wants) stays where it is. Raises msgspec.ValidationError.
+    """The fields of `given` that the saga's steps need, in JSON's types; all others (a billing
+    address that no step needs) do not travel. Raises msgspec.ValidationError.
     """
     decoded = msgspec.convert(given, data_type(name), from_attributes=True)
     found: dict[str, Any] = msgspec.to_builtins(decoded, str_keys=True)
@@ -252,8 +252,8 @@ def select(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_result(*, context: Context, steps: Sequence[Step], step: str, outcome: Outcome) -> Context:
-    """The context as later steps see it, once this one has answered so: with what of its result
-    they need. `steps`: of the saga, as it began.
+    """The context for later steps: with those fields of this step's result that they need.
+    `steps`: of the definition with which the saga started.
     """
     prefix = f"{step}."
     sources = [source for later in steps for source in later.needs.values()]

@@ -1,9 +1,9 @@
-"""The logins of RabbitMQ and what each may do there: a service publishes what it alone may,
-and reads its own queue; only the topology's login makes anything.
+"""The logins of RabbitMQ and their rights: a service publishes its own messages and reads its own
+queue; only the topology's login creates exchanges and queues.
 
-RabbitMQ's rights are three patterns over names (configure, write, read), and one more a topic
-exchange over routing keys. It attests a message's speaker: it refuses a property `user_id` that is
-not the publisher's own login.
+RabbitMQ's rights are three patterns over names (configure, write, read), and one over routing keys
+for each topic exchange. RabbitMQ attests who published a message: it refuses a property `user_id`
+other than the publisher's login.
 """
 
 import base64
@@ -17,14 +17,16 @@ import msgspec
 from contracts import topology
 
 TOPOLOGY, AUDIT = "dueto_topology", "dueto_audit"
-"""Who makes exchanges and queues; and who only counts what lies in the queues."""
+"""The login that creates exchanges and queues, and the one that only counts messages in queues."""
 NOTHING = "^$"
 _SALT = 4
 _ALL_POWERS = ["administrator", "impersonator"]
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):
-    """`configure`, `write`, `read`: patterns of names. `topics`: of routing keys, by exchange."""
+    """`configure`, `write`, `read`: patterns of names. `topics`: patterns of routing keys, by
+    exchange.
+    """
 
     name: str
     configure: str = NOTHING
@@ -34,23 +36,23 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def logins() -> tuple[Login, ...]:
-    """One for each service, under its name, and those two."""
+    """One for each service, under its name, and TOPOLOGY and AUDIT."""
     return (*(_of_service(name) for name in topology.services()), _topology(), Login(name=AUDIT))
 
 
 def _of_service(service: str) -> Login:
-    said = {exchange: keys for exchange, keys in topology.says(service).items() if keys}
+    keys_of = {exchange: keys for exchange, keys in topology.published_by(service).items() if keys}
     return Login(
         name=service,
-        write=_any_of(said),
+        write=_any_of(keys_of),
         read=_any_of([topology.queue_of(service=service)]),
-        topics={exchange: _any_of(said.get(exchange, ())) for exchange in topology.EXCHANGES},
+        topics={exchange: _any_of(keys_of.get(exchange, ())) for exchange in topology.EXCHANGES},
     )
 
 
 def _topology() -> Login:
-    """A queue is bound with the right to write to it and to read its exchange; one that passes on
-    what it gives up is declared with the right to read it, and to write there.
+    """To bind a queue takes the rights to write to it and to read its exchange. To declare a queue
+    with a dead-letter exchange takes the rights to read the queue and to write to that exchange.
     """
     queues = r"dueto\.[^.]+(\.dead)?"
     exchanges = "|".join(map(re.escape, (*topology.EXCHANGES, topology.DEAD)))
@@ -63,7 +65,7 @@ def _topology() -> Login:
 
 
 def _any_of(names: Iterable[str]) -> str:
-    """The pattern of these names, and of nothing else."""
+    """The pattern that matches exactly these names."""
     pattern = "|".join(re.escape(name) for name in names)
     return f"^({pattern})$" if pattern else NOTHING
 
@@ -72,9 +74,9 @@ def definitions(
     *, passwords: Mapping[str, str], administrator: str = "", vhost: str = "/"
 ) -> dict[str, Any]:
     """What RabbitMQ imports (`load_definitions`, `rabbitmqctl import_definitions`): the logins and
-    their rights in a virtual host. One without a password can't log in.
+    their rights in a virtual host. A login without a password can't log in.
 
-    `administrator`: a login of `passwords` that may do everything, in another's name too.
+    `administrator`: a login of `passwords` that may do everything, and publish as any other login.
     """
     known = logins()
     users = [*(login.name for login in known), *([administrator] if administrator else [])]
@@ -115,8 +117,8 @@ def definitions(
 
 
 def _hashed(password: str) -> str:
-    """As RabbitMQ stores it: four bytes of salt, and SHA-256 of those and the password. The salt is
-    made of the password, so that the same logins give the same definitions.
+    """As RabbitMQ stores it: four bytes of salt, and SHA-256 of salt and password. The salt is
+    derived from the password, so that the same logins give the same definitions.
     """
     salt = hashlib.sha256(f"salt {password}".encode()).digest()[:_SALT]
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()

@@ -1,7 +1,8 @@
-"""What a saga is: a page of rows, and what its steps are asked. All there is to know of a saga
-stands in its page, and everything else is projected from that (`projection`).
+"""What a saga is: its definition is a row per step, and everything else follows from those rows
+(`projection`).
 
-The pages are the business's own: its catalogue registers them here, with what its operations take.
+The definitions belong to the business: its catalogue registers them here, with the commands that
+its operations take.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +27,7 @@ class StepClass(StrEnum):
 
 COMPENSABLE, PIVOT, RETRIABLE = StepClass
 CUSTOMER = "customer"
-"""Of `Step.decided_by`: the user whose saga it is, and nobody says yes for them."""
+"""A value of `Step.decided_by`: the user whose saga it is; only they can say yes."""
 
 
 class Direction(StrEnum):
@@ -38,16 +39,17 @@ class Direction(StrEnum):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One row: who does what, and which events may follow.
+    """One row: the service and operation that do the step, and the events that may follow.
 
-    `operation`: `inventario.reserve`; its undo and its block are the operation's own.
-    `done`, `refused`, `undone`: what is said of it. Without `undone` it is never undone; a
-    retriable step is never refused. `undo`: what undoing it is called where it is asked for by
-    message (`release`); else `undo`.
+    `operation`: `inventario.reserve`; its undo and its block belong to the same operation.
+    `done`, `refused`, `undone`: the events that its service publishes. Without `undone` the step
+    is never undone; a retriable step is never refused. `undo`: the verb of the request to undo it,
+    where requests are messages (`release`); `undo` by default.
     `needs`: fields of the command that have another name in the context, or that come from an
     earlier step's result: `{"amount": "create_bill.amount"}`.
-    `seconds`: of one call; after it the step is in doubt, and tried again.
-    `decided_by`: who decides, where a person does (`manager`); within `decide_seconds`.
+    `seconds`: timeout of one call; after it the step is in doubt, and is retried.
+    `decided_by`: who decides the step, if it waits for a decision (`manager`), within
+    `decide_seconds`.
     """
 
     name: str
@@ -67,26 +69,26 @@ class Step(msgspec.Struct, frozen=True):
         return self.operation.partition(".")[0]
 
     def can(self, direction: Direction) -> bool:
-        """Whether it can be done, undone or blocked at all."""
+        """Whether the step has this direction at all."""
         if direction is Direction.UNDO:
             return bool(self.undone)
         return direction is Direction.DO or self.step_class is StepClass.PIVOT
 
 
 def pivot_of(steps: Sequence[Step]) -> int:
-    """The position of the pivot, of which a page has exactly one; else past the end."""
+    """The position of the pivot; a definition has exactly one. Without it, past the end."""
     found = (at for at, step in enumerate(steps) if step.step_class is StepClass.PIVOT)
     return next(found, len(steps))
 
 
 class Saga(msgspec.Struct, frozen=True, kw_only=True):
-    """A saga: who accepts it, its steps in order, and how long it may take.
+    """A saga's definition: its steps in order, and how long it may take.
 
-    Step 0 is the acceptance, done before it starts; who accepts it owns it. `subject`: what it is
-    about, as its users call that (`cart_id`). `abort`, `give_back`: the events that ask for its end
-    before the pivot and for a return after it. `seconds`: one that has not passed its pivot by then
-    is undone. `door`: its owner's path that starts one; `pattern`: the one that is taken where
-    nobody names one.
+    Step 0 is the acceptance, done before the saga starts; its service owns the saga. `subject`: the
+    users' name for what the saga is about (`cart_id`). `abort`, `give_back`: the events that
+    request its end before the pivot, and its return after it. `seconds`: a saga that has not passed
+    its pivot by then is undone. `door`: the owner's path that starts a saga; `pattern`: the default
+    of a request that names none.
     """
 
     name: str
@@ -107,21 +109,22 @@ class Saga(msgspec.Struct, frozen=True, kw_only=True):
         return pivot_of(self.steps)
 
     def position(self, step: str) -> int:
-        """Raises KeyError where it has no such step."""
+        """Raises KeyError for an unknown step."""
         for position, known in enumerate(self.steps):
             if known.name == step:
                 return position
         raise KeyError(step)
 
     def step(self, name: str) -> Step:
-        """Raises KeyError where it has no such step."""
+        """Raises KeyError for an unknown step."""
         return self.steps[self.position(name)]
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`subject`: the cart, order or booking that it is about. `user_id`: whose saga it is; who
-    takes part writes it beside what it makes for it. `data`: what its steps need, and nothing else
-    (`projection.select`). `results`: of earlier steps, what later ones need, by step.
+    """What travels with a saga. `subject`: the id of its cart, order or booking. `user_id`: whose
+    saga it is; participants store it with the rows that they write for the saga. `data`: what the
+    steps need, and nothing else (`projection.select`). `results`: by step, the part of its result
+    that later steps need.
     """
 
     saga: IdRead
@@ -135,8 +138,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def stand_in(*, saga: str, saga_id: str, pattern: str, subject: str) -> Context:
-    """In the place of a context that can't be read any more: enough to undo all of it, because an
-    undo needs only to know whose step it is.
+    """Replaces a context that can't be read any more. It is enough to undo the whole saga: an undo
+    needs only the saga's id and the step.
     """
     return Context(
         saga=saga or "unknown",
@@ -155,9 +158,9 @@ _SAMPLED = frozenset("13579bdf")
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """Anything that is asked of a step. `step`: which one of its saga; empty: the operation's own
-    name. `saga`: the saga's name; empty: it is no saga's, but somebody's who calls by hand.
-    `traceparent`: of what asks for it; only where the trace is recorded.
+    """Any request to a step. `step`: its name in the saga; empty: the operation's name. `saga`: the
+    saga's name; empty: the command was sent by hand and belongs to no saga. `traceparent`: the
+    sender's; present only if the trace is recorded.
     """
 
     saga_id: IdRead
@@ -167,8 +170,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Undo(Command, frozen=True, kw_only=True):
-    """Reverse a step, or block it. `reason`: shown to who looks at the row later. `failure`: why
-    the saga goes backward, for the undo of the acceptance, which ends it.
+    """Reverse a step, or block it. `reason`: stored in the row, for operators. `failure`: why the
+    saga goes backward; the undo of the acceptance, which ends the saga, stores it.
     """
 
     reason: Reason = ""
@@ -176,9 +179,9 @@ class Undo(Command, frozen=True, kw_only=True):
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
-    """What an operation tells of itself. `done`, `undone`: a type of the outcome's data, as events,
-    replies and steps carry it. `refuses`: its codes, beside those that any step may meet.
-    `statuses`: of HTTP, by code, where an acceptance is refused with another one than 409.
+    """The outcomes of an operation. `done`, `undone`: types of the outcome's data, as in events,
+    replies and step answers. `refuses`: its codes, beside those of every step. `statuses`: by code,
+    the HTTP status of a refused acceptance, if it is not 409.
     """
 
     done: Any = dict[str, Any]
@@ -194,11 +197,17 @@ _examples: dict[str, Any] = {}
 SAGAS: Mapping[str, Saga] = MappingProxyType(_sagas)
 """Every saga of the business, by its name."""
 COMMANDS: Mapping[str, type[Command]] = MappingProxyType(_commands)
-"""What each operation takes; one that is not here needs only to know whose step it is."""
+"""The command of each operation; an operation that is not listed takes a bare `Command`."""
 ANSWERS: Mapping[str, Answers] = MappingProxyType(_answers)
-"""What each operation tells; of one that is not here nothing is promised."""
+"""The outcomes of each operation; an operation that is not listed promises nothing."""
 EXAMPLES: Mapping[str, Any] = MappingProxyType(_examples)
-"""By the name of a field, a value as it is usual in this business: for documents."""
+"""By field name, a usual value of this business: for documents."""
+
+
+def find_step(saga: str, step: str) -> Step | None:
+    """The step of this name; None if no definition (of this version) has it."""
+    steps = SAGAS[saga].steps if saga in SAGAS else ()
+    return next((known for known in steps if known.name == step), None)
 
 
 def register(
@@ -208,14 +217,14 @@ def register(
     answers: Mapping[str, Answers] = MappingProxyType({}),
     examples: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """Tells the kit what the business does: once, in a module that the settings import.
+    """Registers the business with the kit: once, in a module that the settings import.
 
     `commands`, `answers`: by operation (`inventario.reserve`); `examples`: by field. Raises
-    ValueError where two pages have a name.
+    ValueError for two sagas with one name.
     """
     for saga in sagas:
         if _sagas.setdefault(saga.name, saga) is not saga:
-            raise ValueError(f"two pages have a saga {saga.name!r}")
+            raise ValueError(f"two definitions of a saga {saga.name!r}")
     _commands.update(commands)
     _answers.update(answers)
     _examples.update(examples)

@@ -1,6 +1,4 @@
-"""JSON Schema (2020-12) of the types that travel, and an example of each: what documents are made
-of.
-"""
+"""JSON Schema (2020-12) of the types that travel, and an example of each, for the documents."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
@@ -15,32 +13,32 @@ Schema = dict[str, Any]
 REF = "#/components/schemas/{name}"
 TIME = "2026-12-01T09:30:00Z"
 MOST_DEPTH = 6
-"""Of an example: what is deeper is left out."""
+"""Levels of an example; deeper levels are left out."""
 
 
 class Schemas:
-    """Schemas of many types, with `components` that they share: those that have a name."""
+    """Schemas of many types. `components`: the schemas of types that have a name."""
 
     def __init__(self, types: Iterable[Any]) -> None:
         known = {_key(kind): kind for kind in types}
         found, components = msgspec.json.schema_components(
             known.values(), schema_hook=_of_words, ref_template=REF
         )
-        self._schemas: dict[str, Schema] = dict(zip(known, map(_mended, found), strict=True))
+        self._schemas: dict[str, Schema] = dict(zip(known, map(_portable, found), strict=True))
         orders = dict(_orders(known.values()))
         self.components: dict[str, Schema] = {
-            name: _ordered(_mended(components[name]), orders) for name in sorted(components)
+            name: _ordered(_portable(components[name]), orders) for name in sorted(components)
         }
 
     def of(self, kind: Any) -> Schema:
-        """Of one of the types that were given; of several (a tuple): any of them."""
+        """The schema of one of the given types; of several (a tuple): any of them."""
         if isinstance(kind, tuple):
             found = [self.of(part) for part in kind]
             return found[0] if len(found) == 1 else {"anyOf": found}
         return self._schemas[_key(kind)]
 
     def fields(self, kind: Any) -> list[tuple[str, Schema, bool]]:
-        """Of a type that has a name: each field, its schema, and whether it must be there."""
+        """The fields of a named type: name, schema, and whether the field is required."""
         found = self.resolved(self.of(kind))
         required = found.get("required", [])
         return [(name, field, name in required) for name, field in found["properties"].items()]
@@ -51,7 +49,7 @@ class Schemas:
         return self.resolved(self.components[named]) if named else schema
 
     def example(self, schema: Schema, name: str = "", depth: int = 0) -> Any:
-        """A value that fits; `name`: of the field that it is for, which may have a usual one."""
+        """A value that fits. `name`: of its field, which may have a usual value."""
         schema = self.resolved(schema)
         known = EXAMPLES.get(name) if schema.get("type") != "integer" else None
         usual = schema.get("const") or schema.get("default") or known
@@ -88,7 +86,7 @@ class Schemas:
 
 
 def _orders(types: Iterable[Any]) -> Iterator[tuple[str, list[str]]]:
-    """The fields of each TypedDict as they stand in it: msgspec sorts them by their names."""
+    """The fields of each TypedDict in their own order: msgspec sorts them by name."""
     seen: set[Any] = set()
     waiting = list(types)
     while waiting:
@@ -116,21 +114,21 @@ def _text(schema: Schema, name: str) -> str:
 
 
 def _of_words(kind: type) -> Schema:
-    """Of an enumeration of a kind that msgspec does not know, as Django's are."""
+    """The schema of an enumeration that msgspec does not know, such as Django's."""
     if not issubclass(kind, Enum):
         raise NotImplementedError
     return {"type": "string", "enum": [str(word.value) for word in kind]}
 
 
 def _key(kind: Any) -> str:
-    """Types of typing are equal or not as it pleases them."""
+    """A key for a type; the equality of types from `typing` can't be relied on."""
     return repr(kind) if not isinstance(kind, type) else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _mended(schema: Any) -> Any:
-    """Money is read from a text or a number alike; Python's way to end a pattern is not ours."""
+def _portable(schema: Any) -> Any:
+    """The schema with money as text or number, and with patterns in JavaScript's syntax."""
     if isinstance(schema, dict):
-        found = {name: _mended(inner) for name, inner in schema.items()}
+        found = {name: _portable(inner) for name, inner in schema.items()}
         if isinstance(found.get("description"), str):
             found["description"] = cleandoc(found["description"])
         if found.get("format") == "decimal":
@@ -138,4 +136,4 @@ def _mended(schema: Any) -> Any:
         if isinstance(found.get("pattern"), str):
             found["pattern"] = found["pattern"].replace(r"\A", "^").replace(r"\Z", "$")
         return found
-    return [_mended(inner) for inner in schema] if isinstance(schema, list) else schema
+    return [_portable(inner) for inner in schema] if isinstance(schema, list) else schema

@@ -1,6 +1,4 @@
-"""Where a saga and its steps stand: the words, the same in every pattern, and one schema of
-answers.
-"""
+"""The states of a saga and its steps, the same in every pattern, and how they are answered."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -26,13 +24,13 @@ class SagaStatus(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether the saga has ended (a parked one waits for a person, and has not)."""
+        """Whether the saga has ended (a parked saga waits for an operator, and has not)."""
         return self in FINAL
 
 
 FINAL = frozenset({SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED})
 GOING_BACK = frozenset({SagaStatus.COMPENSATING, SagaStatus.COMPENSATED, SagaStatus.FAILED})
-"""Those of a saga that was refused, or undone."""
+"""The statuses of a saga that was refused, or undone."""
 
 
 class StepStatus(StrEnum):
@@ -70,7 +68,7 @@ class TrailEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Parked(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a saga can't go on without a person, why, and since when."""
+    """The step at which a saga can't go on without an operator, why, and since when."""
 
     step: str
     reason: str
@@ -78,7 +76,7 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Awaited(msgspec.Struct, frozen=True, kw_only=True):
-    """Which step waits for a decision, whose, since when and until when; where to POST it."""
+    """A step that waits for a decision. `url`: where to POST the decision."""
 
     step: str
     decided_by: str
@@ -88,10 +86,10 @@ class Awaited(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SagaState(msgspec.Struct, frozen=True, kw_only=True):
-    """A saga. `subject`: the cart, order or booking that it is about. `total_amount`: null where it
-    has none. `failure`: why it went backward. `parked`: null unless it can't go on without a
-    person. `waiting`: null unless a step of it waits for a decision. `events`: the trail
-    (choreographed only).
+    """A saga. `subject`: the id of its cart, order or booking. `total_amount`: null if it has none.
+    `failure`: why it went backward. `parked`: null unless it can't go on without an operator.
+    `waiting`: null unless one of its steps waits for a decision. `events`: the trail (choreographed
+    only).
     """
 
     saga: str
@@ -111,8 +109,8 @@ class SagaState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenSagas(NamedTuple):
-    """How many sagas of a page and pattern have not ended and are in_flight, waiting (for a
-    decision) or parked, and the age of the oldest of them.
+    """How many sagas of a name and pattern are in a state that is not final: in_flight, waiting
+    (for a decision) or parked; and the age of the oldest.
     """
 
     saga: str
@@ -123,7 +121,7 @@ class OpenSagas(NamedTuple):
 
 
 class SagaSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """The short form. `parked`, `waiting`: as in the whole."""
+    """The short form, for lists. `parked`, `waiting`: as in SagaState."""
 
     saga: str
     saga_id: str
@@ -141,20 +139,20 @@ State = Literal["ok", "error"]
 
 
 class AnsweredState(SagaState, frozen=True, kw_only=True):
-    """As it is answered; its subject is there under the name that its users have for it, too."""
+    """A saga as it is answered: also with its subject under its users' name (`cart_id`)."""
 
     state: State
 
 
 class AnsweredSummary(SagaSummary, frozen=True, kw_only=True):
-    """As it is answered, in the same way."""
+    """The short form as it is answered, in the same way."""
 
     state: State
 
 
 def answered(found: SagaState | SagaSummary) -> dict[str, Any]:
-    """As it is answered: its subject also under the name that the saga's users have for it
-    (`cart_id`), and `state`: `ok`, or `error` from the first refusal on.
+    """The saga as it is answered: also with its subject under its users' name (`cart_id`), and with
+    `state`: `ok`, or `error` from the first refusal on.
     """
     given: dict[str, Any] = msgspec.to_builtins(found)
     subject = SAGAS[found.saga].subject if found.saga in SAGAS else "subject"
@@ -163,9 +161,8 @@ def answered(found: SagaState | SagaSummary) -> dict[str, Any]:
 
 
 class Complaint(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands, since when, and what to do about it: /health, status and the admin show it.
-
-    `stops_sagas`: whether it keeps sagas from moving, or only waits for a person.
+    """A problem that lasts, since when, and what to do about it: /health, status and the admin show
+    it. `stops_sagas`: whether it keeps sagas from moving, or only waits for an operator.
     """
 
     what: str
@@ -175,13 +172,13 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Intervention(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks something of a saga or of a message (the caller, who may be left out), and why."""
+    """Who intervenes in a saga or a message (by default the caller), and why."""
 
     requested_by: Annotated[str, msgspec.Meta(max_length=150)] = ""
     reason: Annotated[str, msgspec.Meta(max_length=1000)] = ""
 
 
 class InterventionWithReason(Intervention, frozen=True, kw_only=True):
-    """Who asks for it, and why: for a reader who wonders later."""
+    """An intervention that must have a reason, for later readers."""
 
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]

@@ -1,5 +1,5 @@
-"""Which exchanges and queues there are, what each queue is bound to, and who may publish what: all
-of it follows from the sagas' pages, and from who coordinates the patterns.
+"""The exchanges and queues, the bindings of each queue, and which service may publish what: all of
+it follows from the sagas' definitions and the patterns' coordinators.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,9 +11,9 @@ from contracts.patterns import CHOREOGRAPHED, COORDINATORS, ORCHESTRATED_MESSAGI
 from contracts.saga import SAGAS
 
 EXCHANGES = (EVENTS, COMMANDS, REPLIES)
-"""Topic exchanges; the routing key is the message's type, which also says which of them it is."""
+"""Topic exchanges; the routing key is the message's route, and decides which exchange it is."""
 DEAD = f"{EVENTS}.dead"
-"""The exchange of what queues give up."""
+"""The exchange of messages that queues dead-letter."""
 WATCHING = PATTERNS[CHOREOGRAPHED].coordinator
 ASKING = PATTERNS[ORCHESTRATED_MESSAGING].coordinator
 
@@ -23,7 +23,7 @@ MessageType = tuple[str, str]
 
 @cache
 def services() -> tuple[str, ...]:
-    """Who has a queue: all who take part in a saga, and the coordinators."""
+    """The services that have a queue: all participants, and the coordinators."""
     part = (service for saga in SAGAS.values() for service in projection.services_of(saga))
     return tuple(dict.fromkeys([*part, WATCHING, ASKING, *sorted(COORDINATORS)]))
 
@@ -34,15 +34,15 @@ def queue_of(*, service: str) -> str:
 
 
 @cache
-def speakers() -> Mapping[MessageType, frozenset[str]]:
-    """Which services may publish each type of message: of an event those of its steps."""
+def publishers() -> Mapping[MessageType, frozenset[str]]:
+    """The services that may publish each type of message: for an event those of its steps."""
     found: dict[MessageType, set[str]] = {}
-    for message, service in _said():
+    for message, service in _published():
         found.setdefault(message, set()).add(service)
     return {message: frozenset(services) for message, services in found.items()}
 
 
-def _said() -> Iterator[tuple[MessageType, str]]:
+def _published() -> Iterator[tuple[MessageType, str]]:
     for name, saga in SAGAS.items():
         for step in saga.steps:
             for event in filter(None, (step.done, step.refused, step.undone)):
@@ -58,8 +58,8 @@ def _said() -> Iterator[tuple[MessageType, str]]:
 
 
 @cache
-def heard_by(service: str) -> frozenset[MessageType]:
-    """What the service's queue is bound to."""
+def consumed_by(service: str) -> frozenset[MessageType]:
+    """The messages that the service's queue is bound to."""
     found = {(row.saga, row.event) for row in projection.of_service(service)}
     found |= {(call.saga, call.request) for call in projection.asked_of(service)}
     for name, saga in SAGAS.items():
@@ -73,12 +73,12 @@ def heard_by(service: str) -> frozenset[MessageType]:
 
 
 def bindings_of(*, service: str) -> list[str]:
-    """The routing keys that its queue is bound to, in order."""
-    return sorted(route(*message) for message in heard_by(service))
+    """The routing keys that the service's queue is bound to, in order."""
+    return sorted(route(*message) for message in consumed_by(service))
 
 
 def exchange_of(*, message_type: str) -> str:
-    """Names the exchange, where a broker has such: of events, of requests, of replies to them."""
+    """The exchange of a message, on brokers that have exchanges: events, requests or replies."""
     return _exchanges().get(message_type, EVENTS)
 
 
@@ -89,9 +89,9 @@ def _exchanges() -> Mapping[str, str]:
 
 
 @cache
-def says(service: str) -> Mapping[str, tuple[str, ...]]:
+def published_by(service: str) -> Mapping[str, tuple[str, ...]]:
     """By exchange, the routing keys under which a service publishes, in order."""
-    keys = sorted(route(*message) for message, who in speakers().items() if service in who)
+    keys = sorted(route(*message) for message, who in publishers().items() if service in who)
     return {
         exchange: tuple(key for key in keys if exchange_of(message_type=key) == exchange)
         for exchange in EXCHANGES

@@ -1,11 +1,11 @@
-"""What accepting and coordinating a saga need alike, whichever saga and whichever pattern.
+"""Accepting and coordinating sagas: the code that all owners, coordinators and patterns share.
 
-`acceptance`  a saga's owner accepts it: freezes what it is about, and sets it going
-`admission`   whether more come than can be done; `pausing`: whether an operator has paused it
-`handover`    from its owner to an orchestrator, at once; `sweeping`: what the worker does later
-`owner_views` a saga's owner accepts it over HTTP; `owner_doors`: what else it shows of its sagas
-`owners`      what a coordinator asks a saga's owner
-`views`       the HTTP doors of both coordinators; `admin`: a saga's page in the admin
+`acceptance`  an owner accepts a saga: freezes its data, and starts it
+`admission`   refuses sagas under overload; `pausing`: refuses sagas that an operator has paused
+`handover`    from the owner to an orchestrator, at once; `sweeping`: later, by the owner's worker
+`owner_views` an owner accepts sagas over HTTP; `owner_doors`: its other doors for its sagas
+`owners`      a coordinator's calls to the owners of sagas
+`views`       the HTTP doors of both coordinators; `admin`: sagas in the admin
 `service`     what each app offers to its worker and to /health
-`models`      the tables that each owner makes its own from; `store`: all SQL on them
+`models`      the abstract tables of owners; `store`: all SQL on them
 """

@@ -1,9 +1,8 @@
-"""A saga's owner accepts it: one way in, whichever pattern then coordinates it.
+"""A saga's owner accepts it, in the same way for every pattern.
 
-One transaction locks or records what the saga is about, freezes it, and records the saga. Where
-there is no orchestrator, the saga's first event is a row of the owner's own outbox in that
-transaction. Else it is handed over to the pattern's coordinator, at once, by the process that
-accepted it.
+One transaction locks or inserts what the saga is about (a cart, say), freezes it, and inserts the
+saga. Without an orchestrator the saga's first event is a row of the owner's outbox in that
+transaction. With one, the process that accepted the saga hands it over to the coordinator at once.
 """
 
 import os
@@ -31,9 +30,9 @@ _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Accept(Command, frozen=True, kw_only=True):
-    """Accept this saga. An owner's own command adds what its sagas are about.
+    """Accept this saga. Each owner's own command adds the fields of its sagas.
 
-    `idempotency_key`: the user's, empty without one. `fingerprint`: of what is asked for.
+    `idempotency_key`: the user's, or empty. `fingerprint`: of the request.
     """
 
     saga_pattern: SagaPattern
@@ -44,15 +43,15 @@ class Accept(Command, frozen=True, kw_only=True):
 
 
 class Accepted(Done, frozen=True, kw_only=True):
-    """It is accepted, and this is what its steps will see of it; only `data` is stored here."""
+    """The saga is accepted, and its steps will get this context; only `data` is stored here."""
 
     context: Context
 
 
 @dataclass(frozen=True, kw_only=True)
 class AcceptanceResult:
-    """The saga that was accepted; `context`: None where that was when its key was used first.
-    `told`: what its owner answers of it, its total_amount for one.
+    """The accepted saga. `context`: None if an earlier request with its Idempotency-Key started it.
+    `told`: further fields of the owner's answer, such as total_amount.
     """
 
     saga_id: str
@@ -66,8 +65,8 @@ class AcceptanceResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """A service that accepts sagas. `model`: its table of them; `accept`: how; `fail`: what ends
-    one without success.
+    """A service that accepts sagas. `model`: its table of sagas; `accept`: its operation that
+    accepts a saga; `fail`: the operation that ends a saga without success.
     """
 
     model: type[AcceptedSaga]
@@ -84,13 +83,13 @@ class Owner:
 
 
 def is_own_start(pattern: str) -> bool:
-    """Whether a saga of this pattern is set going by its owner's own first event."""
+    """Whether the owner's first event starts a saga of this pattern."""
     return pattern in STARTING_THEMSELVES
 
 
 def context_of(*, command: Accept, subject: str, user_id: str, known: Mapping[str, Any]) -> Context:
-    """What the saga's steps will see: of all that is `known`, what its page asks for. `user_id`:
-    whose saga it is.
+    """The context for the saga's steps: those fields of `known` that its definition needs.
+    `user_id`: whose saga it is.
     """
     return Context(
         saga=command.saga,
@@ -104,7 +103,7 @@ def context_of(*, command: Accept, subject: str, user_id: str, known: Mapping[st
 
 
 def first_event(*, context: Context, now: datetime) -> Event:
-    """What sets the chain off, where there is no orchestrator."""
+    """The event that starts a saga without an orchestrator."""
     step = SAGAS[context.saga].steps[0]
     return Event(
         id=events.event_id(saga_id=context.saga_id, step=step.name, direction="do"),
@@ -121,8 +120,8 @@ A = TypeVar("A", bound=Accept)
 
 
 class SortedOut(NamedTuple, Generic[A]):
-    """`fresh`: those to be decided. `known`: by saga id, whose key stands for a saga already;
-    `refused`: whose user has too many under way.
+    """`fresh`: commands to be decided. `known`: by saga id, the stored keys of commands whose
+    Idempotency-Key is in use; `refused`: by saga id, commands of users with too many sagas.
     """
 
     fresh: list[A]
@@ -133,10 +132,10 @@ class SortedOut(NamedTuple, Generic[A]):
 def sort_out(
     *, owner: Owner, commands: Sequence[A], users: Mapping[str, str | None]
 ) -> SortedOut[A]:
-    """What of these is to be decided; takes the Idempotency-Keys that come with them. `users`:
-    whose each is, by saga id; nobody's is neither looked up nor counted.
+    """Sorts out the commands to be decided; inserts their Idempotency-Keys. `users`: by saga id;
+    a command without a user has no key and is not counted.
 
-    What the sagas are about is locked before this.
+    The caller has locked what the sagas are about before this.
     """
     known = _take_keys(owner, commands, users)
     new = [command for command in commands if command.saga_id not in known]
@@ -158,7 +157,7 @@ def _too_many(
     for saga_id, user in named.items():
         under_way[user] += 1
         if under_way[user] > most:
-            detail = f"At most {most} of yours may be under way: again when one has ended."
+            detail = f"You may have at most {most} unfinished sagas: try again when one has ended."
             refused[saga_id] = Refused(refusals.TOO_MANY_UNDER_WAY, detail)
     return refused
 
@@ -186,9 +185,9 @@ def answered(
     among: SortedOut[Any],
     decided: Mapping[str, Outcome],
 ) -> list[Outcome]:
-    """An outcome for each: as `decided` (by saga id) of those that were fresh, or refused, or where
-    its key was known what that stands for: another saga, or refused: idempotency_key_reused. What
-    is refused leaves its key free.
+    """An outcome for each command: as `decided` (by saga id) for fresh ones; refused; or, if its
+    key was known, the key's saga or the refusal idempotency_key_reused. Frees the keys of refused
+    commands.
     """
     known, decided = among.known, {**decided, **among.refused}
     refused = [command for command in commands if isinstance(decided.get(command.saga_id), Refused)]
@@ -204,7 +203,7 @@ def answered(
 
 
 def _repeated(command: Accept, key: Key, decided: Mapping[str, Outcome]) -> Outcome:
-    """What a known key stands for: a saga of before, or an earlier one of the same list."""
+    """The outcome for a known key: an earlier saga, or an earlier command of the same list."""
     if key.fingerprint != command.fingerprint:
         detail = "This Idempotency-Key belongs to a request with another body: use a new key."
         return Refused(refusals.KEY_REUSED, detail)
@@ -213,7 +212,7 @@ def _repeated(command: Accept, key: Key, decided: Mapping[str, Outcome]) -> Outc
 
 
 def traceparent_of(*, header: str) -> str:
-    """The caller's trace (W3C Trace Context), or one that starts here, and is not recorded."""
+    """The caller's trace (W3C Trace Context), or a new trace, which is not recorded."""
     if _TRACEPARENT.fullmatch(header):
         return header
     return f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-00"

@@ -1,5 +1,5 @@
-"""The admin of what services have alike: their messages, barriers and keys (`register_alike`), the
-sagas that owners have accepted, and those of both coordinators: what a person may ask of them.
+"""The admin of the tables that all services have: messages, barriers, decisions, keys
+(`register_alike`); of accepted sagas; and of the coordinators' sagas, with the operators' actions.
 """
 
 from collections.abc import Callable, Iterator, Set
@@ -37,12 +37,12 @@ from participant.operations import NO, YES
 MOST_SUMMED = 1_000
 """Sagas whose money is added up before a person skips or undoes them."""
 LONGEST_REASON = 150
-"""Characters, in a list: its page has the whole."""
+"""Characters in a list; the saga's page has all of it."""
 MOST_MINUTES = 60 * 24 * 365
 
 
 class DecisionAdmin(RecordAdmin):
-    """The inbox: what steps wait for, and what was decided. Who decides here is on record."""
+    """The inbox: decisions that steps wait for, and those given. Stores who decides here."""
 
     list_display = ["step", "verdict", "decided_by", "saga_id", "until", "by", "reason", "saga"]
     list_filter = [
@@ -53,14 +53,14 @@ class DecisionAdmin(RecordAdmin):
     search_help_text = "The beginning of a saga's id"
     ordering = ["-id"]
     actions = ["approve", "reject"]
-    # The barrier's row is locked first, by whoever ends a wait.
+    # Whatever ends a wait locks the barrier's row first.
     locks = False
 
-    @admin.action(description="Approve: say yes to what waits", permissions=["operate"])
+    @admin.action(description="Approve: yes to the steps that wait", permissions=["operate"])
     def approve(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         return self._give(request, queryset, YES, "Approve", "approved")
 
-    @admin.action(description="Reject: say no to what waits", permissions=["operate"])
+    @admin.action(description="Reject: no to the steps that wait", permissions=["operate"])
     def reject(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         return self._give(request, queryset, NO, "Reject", "rejected")
 
@@ -110,7 +110,7 @@ _ALIKE: dict[type, type[RecordAdmin]] = {
 
 
 def register_alike(service: str) -> None:
-    """Registers those of the service's tables that are made from one that services have alike."""
+    """Registers those tables of the service that all services have."""
     for model in apps.get_app_config(service).get_models():
         for kind, shown in _ALIKE.items():
             if issubclass(model, kind):
@@ -118,7 +118,7 @@ def register_alike(service: str) -> None:
 
 
 class ReadOnlyInline(admin.TabularInline):  # type: ignore[type-arg]  # none at runtime
-    """Rows that belong to a record, to look at."""
+    """Rows that belong to a record, read-only."""
 
     extra = 0
     can_delete = False
@@ -131,16 +131,14 @@ class ReadOnlyInline(admin.TabularInline):  # type: ignore[type-arg]  # none at 
 
 
 class AcceptedSagaAdmin(RecordAdmin):
-    """The sagas that a service has accepted. `owner`: what it accepts them by."""
+    """The sagas that a service has accepted."""
 
     owner: Owner
     ordering = ["-accepted_at", "-saga_id"]
     actions = ["retry", "discard"]
     arrives = "accepted_at"
 
-    @admin.action(
-        description="Retry: hand over again what was dead-lettered", permissions=["operate"]
-    )
+    @admin.action(description="Retry: hand dead-lettered sagas over again", permissions=["operate"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         def act(saga_id: str) -> Refused | None:
             return _refusal(saga_id, handover.retry(owner=self.owner, saga_ids=[saga_id]))
@@ -148,7 +146,7 @@ class AcceptedSagaAdmin(RecordAdmin):
         return self.in_bulk(request, queryset, act=act, done="handed over again")
 
     @admin.action(
-        description="Discard: end what was dead-lettered, without success", permissions=["operate"]
+        description="Discard: end dead-lettered sagas without success", permissions=["operate"]
     )
     def discard(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         def act(saga_id: str) -> Refused | None:
@@ -160,7 +158,7 @@ class AcceptedSagaAdmin(RecordAdmin):
         return asks or self.in_bulk(request, queryset, act=act, done="discarded")
 
     def facts_of(self, queryset: QuerySet[Any]) -> list[str]:
-        """How many of each saga, and their money."""
+        """The number of sagas by name, and their total amount."""
         names = queryset.order_by().values_list("saga").annotate(Count("pk"))
         total = queryset.aggregate(Sum("total_amount"))["total_amount__sum"]
         facts = [f"{number} {name}" for name, number in names[:20]]
@@ -172,7 +170,7 @@ def _refusal(saga_id: str, done: Set[str]) -> Refused | None:
 
 
 class ParkedForFilter(admin.SimpleListFilter):
-    """How long a saga has waited for a person, at the least."""
+    """Sagas that have been parked for at least some time."""
 
     title = "parked for longer than"
     parameter_name = "parked_for"
@@ -189,8 +187,8 @@ class ParkedForFilter(admin.SimpleListFilter):
 
 
 class SagaAdmin(RecordAdmin):
-    """`asks`: what the coordinator does for each of the actions, by their names; `state_of`: a
-    saga's state, given its row; `at_step`: the field that says where it stands.
+    """A coordinator's sagas. `asks`: the coordinator's functions for the actions, by name;
+    `state_of`: a saga's state, given its row; `at_step`: the field with its current step.
     """
 
     asks: dict[str, Ask] = {}
@@ -231,7 +229,7 @@ class SagaAdmin(RecordAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """With a button for each action that makes sense now; their answer is the list of it."""
+        """Adds a button for each action that makes sense now; they lead to the list."""
         saga = self.get_object(request, object_id)
         may = saga is not None and self.has_operate_permission(request)
         names = f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"
@@ -241,13 +239,13 @@ class SagaAdmin(RecordAdmin):
         }
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **more})
 
-    @admin.action(description="Retry: go on from where it stands, now", permissions=["operate"])
+    @admin.action(description="Retry: continue from the current step", permissions=["operate"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         asks = self.asked_again(request, queryset, verb="Retry")
         return asks or self._ask(request, queryset, "retry")
 
     @admin.action(
-        description="Skip: go on without what the parked saga waits for", permissions=["operate"]
+        description="Skip: continue without the step that is parked", permissions=["operate"]
     )
     def skip(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         asks = self.asked_again(request, queryset, verb="Skip the step of")
@@ -261,7 +259,7 @@ class SagaAdmin(RecordAdmin):
         return asks or self._ask(request, queryset, "undo")
 
     def facts_of(self, queryset: QuerySet[Any]) -> list[str]:
-        """How many stand where, and their money: of the first thousand."""
+        """The number of sagas by status and step, and the total amount of the first thousand."""
         found = queryset.order_by().values_list("status", self.at_step).annotate(Count("pk"))
         facts = [
             f"{number} {status}{f' at {step}' if step else ''}"
@@ -291,7 +289,7 @@ def _buttons(status: str) -> Iterator[tuple[str, str]]:
 
 
 def _amount_of(context: Any) -> Decimal | None:
-    """None where it has none, or its row was typed over."""
+    """The saga's total amount; None if it has none, or its row was edited by hand."""
     data = context.get("data") if isinstance(context, dict) else None
     total = data.get("total_amount") if isinstance(data, dict) else None
     try:

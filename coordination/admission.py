@@ -1,14 +1,14 @@
-"""Admission: an owner lets in what can be done soon, and refuses the rest at once.
+"""Admission: an owner accepts the sagas that can be done soon, and refuses the rest at once.
 
-Beyond what a pattern can do, what is accepted more only waits, and takes time from what runs. So
-the next saga is refused (503, Retry-After) while those before it would take PATIENCE_SECONDS: by
-Little's law (Operations Research 9, 1961) that is the number in flight over the rate at which they
-end. What is accepted is never dropped.
+Beyond the capacity of a pattern, further sagas only wait, and take time from those that run. So the
+next saga is refused (503, Retry-After) while those before it would take PATIENCE_SECONDS: by
+Little's law (Operations Research 9, 1961) that is the number in flight divided by the rate at which
+they end. An accepted saga is never dropped.
 
-That rate tells what can be done only of a time in which there was always enough to do. Nothing is
-refused before it is known, while fewer than ALWAYS are in flight, nor while none ends: then
-something is away, and what is accepted waits for it. Nor of a saga that may wait for a person: how
-many of those are in flight says nothing of the load.
+That rate is the capacity only if there was always enough to do. No saga is refused before the rate
+is known, while fewer than ALWAYS are in flight, or while none ends: then some service is down, and
+accepted sagas wait for it. Sagas that may wait for a person are never refused: their number in
+flight does not measure the load.
 """
 
 import logging
@@ -29,28 +29,28 @@ log = logging.getLogger(__name__)
 ALWAYS = 200
 PATIENCE_SECONDS = 3.0
 LOOK_SECONDS = 0.1
-"""Between two looks at the table, of a process that lets in many."""
+"""Between two queries of the table, in a process that accepts many sagas."""
 WINDOW_SECONDS = 5.0
-"""Of sagas that were accepted longer ago, none is counted: they wait for something else."""
+"""Sagas that were accepted longer ago are not counted: they wait for something else."""
 RATE_SECONDS = 1.0
-"""The rate of ends is that of so long."""
+"""The rate of ends is measured over this time."""
 BUSY_SECONDS = 2.0
-"""So long ALWAYS must have been in flight for it to tell what can be done."""
+"""The rate counts as capacity if ALWAYS sagas were in flight for this time."""
 FORGET_SECONDS = 30.0
-"""What could be done just now can be done again, though less is done while ever more come."""
+"""A capacity is kept for this time, although under overload fewer sagas end."""
 STANDSTILL_SECONDS = 2.0
 FRESH_SECONDS = 1.0
-"""Nobody is refused for what was seen longer ago, while another one looks anew."""
+"""No saga is refused by an older query result, while another thread queries again."""
 NEVER = float("-inf")
 
 
 @dataclass(kw_only=True)
 class Flight:
-    """The sagas of one page and pattern, as this process knows them. Used from any thread.
+    """The sagas of one name and pattern, as this process knows them. Used from any thread.
 
-    `number`: in flight, at the last look; `let_in`: by this process, after it; `rate`: the
-    best of late, 0 while it is not known. Times are monotonic: `busy_since` so many were in flight
-    at each look, `moved_at` a look had seen one that ended.
+    `number`: in flight at the last query; `let_in`: accepted by this process since; `rate`: the
+    best recent rate, 0 while unknown. Times are monotonic: since `busy_since` every query has found
+    ALWAYS sagas in flight; at `moved_at` a query has last found sagas that ended.
     """
 
     owner: Owner
@@ -68,7 +68,7 @@ class Flight:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def lets_in(self) -> bool:
-        """Whether one more may be accepted; it counts from now on."""
+        """Whether one more saga may be accepted; if so, counts it."""
         if self._should_look():
             number, ended = self.owner.sagas.in_flight(
                 saga=self.saga, pattern=self.pattern, among=WINDOW_SECONDS, within=RATE_SECONDS
@@ -97,7 +97,7 @@ class Flight:
             self.rate, self.rated_at = rate, now
 
     def _can_be_done(self, *, now: float) -> float:
-        """So many within PATIENCE_SECONDS."""
+        """The number of sagas that can be done within PATIENCE_SECONDS; infinite if unknown."""
         is_known = self.rate > 0 and now - self.rated_at <= 2 * FORGET_SECONDS
         is_stale = now - self.learnt_at > FRESH_SECONDS
         if not is_known or is_stale or now - self.moved_at > STANDSTILL_SECONDS:
@@ -106,14 +106,14 @@ class Flight:
 
     @property
     def is_shut(self) -> bool:
-        """Whether the next one is refused for sure; until somebody has to look again, and not
-        while the first one after a pause looks."""
+        """Whether the next saga is certain to be refused; false once the next query is due, and
+        while the first query after a pause runs."""
         now = time.monotonic()
         is_fresh = now - self.learnt_at <= FRESH_SECONDS
         return self.is_refusing and is_fresh and now - self.looked_at < LOOK_SECONDS
 
     def _should_look(self) -> bool:
-        """Not where few were let in since: at light load nobody looks."""
+        """Whether to query now; never at light load, when few were accepted since."""
         now = time.monotonic()
         with self.lock:
             looks = self.number + self.let_in >= ALWAYS and now - self.looked_at >= LOOK_SECONDS
@@ -129,7 +129,7 @@ _flights: dict[tuple[str, str, str], Flight] = {}
 
 
 class _Asked(msgspec.Struct):
-    """What tells which flight a request is for."""
+    """The fields of a request that name its flight."""
 
     saga: str | None = None
     saga_pattern: str | None = None
@@ -139,23 +139,23 @@ _asked = msgspec.json.Decoder(_Asked)
 
 
 def is_shut(service: str, path: str, body: bytes) -> bool:
-    """Whether this request would be refused for sure: so much can be told before it is worked on,
-    and at a fraction of the cost.
+    """Whether this request is certain to be refused: found out before any other work on it, at a
+    fraction of its cost.
     """
-    pages = [page for page in SAGAS.values() if (page.owner, page.door) == (service, path)]
-    if not pages or not any(flight.is_shut for flight in tuple(_flights.values())):
+    names = [saga.name for saga in SAGAS.values() if (saga.owner, saga.door) == (service, path)]
+    if not names or not any(flight.is_shut for flight in tuple(_flights.values())):
         return False
     try:
         asked = _asked.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return False  # it is told what is wrong with it
-    saga = asked.saga or pages[0].name
+        return False  # its answer says what is wrong with it
+    saga = asked.saga or names[0]
     pattern = asked.saga_pattern or SAGAS[saga].pattern if saga in SAGAS else ""
     return (flight := _flights.get((service, saga, pattern))) is not None and flight.is_shut
 
 
 def admit(*, owner: Owner, saga: str, pattern: str) -> None:
-    """Raises Problem (503) where this saga would have to wait too long."""
+    """Raises Problem (503) if this saga would have to wait too long."""
     if any(step.decided_by for step in SAGAS[saga].steps):
         return
     key = owner.service, saga, pattern

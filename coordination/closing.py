@@ -1,10 +1,9 @@
-"""Closing: what all services keep of a saga is deleted once it ended longer ago than the retention.
+"""Closing: all services delete their rows of a saga once it ended longer ago than the retention.
 
-Its owner closes it, whole: asks the saga's coordinator to forget it, which refuses while the saga
-is parked, goes back, or was returned lately; then each service that takes part; and marks it closed
-once none of them has anything of it any more. Only after its coordinator has forgotten it, so that
-nobody can have it undone whose barriers are gone. Each part may be repeated: a saga whose closing
-was cut short is closed by a later look.
+Its owner closes it: asks first the saga's coordinator to forget it, which refuses while the saga is
+parked, goes backward, or was returned lately; then each participant; and marks it closed once no
+service has rows of it. The coordinator comes first, so that no saga can be undone after its
+barriers are gone. Each call may be repeated: an interrupted closing is completed by a later sweep.
 
 POST /<service>/closed    a list of saga ids: 200 with those of which nothing is kept here
 """
@@ -46,17 +45,17 @@ log = logging.getLogger(__name__)
 AT_ONCE = 500
 TIMEOUT_SECONDS = 5.0
 YOUNG_SHARE = 0.5
-"""Of the retention: what is younger no service forgets, whoever asks. The owner waits for all of
-it, by its own clock."""
+"""Of the retention: no service deletes younger rows. The owner waits for the whole retention, by
+its own clock."""
 LASTS_SECONDS = 600.0
-"""From acceptance to end, of nearly all sagas. One that lasts longer, or can't be closed yet, is
-passed over, and looked at again after AGAIN_SECONDS."""
+"""From acceptance to end, for nearly all sagas. A saga that lasts longer, or can't be closed yet,
+is skipped, and tried again after AGAIN_SECONDS."""
 _BEGINNING = (datetime(1970, 1, 1, tzinfo=UTC), "")
 
 
 def forget_all(*, service: str, saga_ids: Sequence[str]) -> list[str]:
-    """Deletes what this service keeps of these sagas, of each all or nothing: not where something
-    of it is young, open, or locked by another session. Those of which nothing is kept.
+    """Deletes this service's rows of these sagas, for each saga all or none: none if a row is
+    young, open, or locked by another session. Returns the sagas without rows here.
     """
     if not saga_ids:
         return []
@@ -69,7 +68,7 @@ def forget_all(*, service: str, saga_ids: Sequence[str]) -> list[str]:
 
 
 def _forget(service: str, saga_ids: Sequence[str], seconds: float) -> set[str]:
-    """What a coordinator knows, or what a participant's steps have left. Those that are left."""
+    """Deletes a coordinator's sagas, or a participant's entries; the sagas that still have rows."""
     if service in {pattern.coordinator for pattern in PATTERNS.values()}:
         store = import_module(f"{service}.store")
         left: set[str] = store.forget_sagas(saga_ids=saga_ids, seconds=seconds)
@@ -108,7 +107,7 @@ def urls(*, service: str) -> list[URLPattern]:
 
 
 class Closing:
-    """A chore of the owner's cleaner. One saga that can't be closed yet holds up no other."""
+    """A chore of the owner's cleaner. A saga that can't be closed yet delays no other."""
 
     def __init__(self, *, owner: Owner) -> None:
         self._owner, self._sagas = owner, owner.sagas
@@ -117,7 +116,7 @@ class Closing:
         self._backoff = Backoff()
 
     def complaints(self) -> list[Complaint]:
-        """That somebody does not forget: it stops no saga, and the tables grow meanwhile."""
+        """That a service can't delete its rows: it stops no saga, but the tables grow."""
         what = "sagas that ended long ago are not closed"
         do = "start the service that it names; they are closed by themselves then"
         return self._backoff.complaints(what, do, stops_sagas=False)
@@ -144,7 +143,7 @@ class Closing:
         return Cleaned({"sagas_closed": closed}, is_more)
 
     def _close(self, saga: str, pattern: str, saga_ids: Sequence[str]) -> int:
-        """How many of these are closed now."""
+        """Closes these sagas; the number of those that are closed."""
         for service in (PATTERNS[pattern].coordinator, *projection.services_of(SAGAS[saga])):
             saga_ids = self._forgotten(service, saga_ids)
         self._sagas.mark_closed(saga_ids=saga_ids)
@@ -171,7 +170,7 @@ class Closing:
 
 
 def _alike(found: Sequence[Ended]) -> list[tuple[str, str, list[str]]]:
-    """Saga ids by saga and pattern, of those that may be closed, and that are still known."""
+    """The sagas that may be closed and are still in the catalogue: saga, pattern, and saga ids."""
     due = [
         saga for saga in found if saga.is_due and saga.saga in SAGAS and saga.pattern in PATTERNS
     ]

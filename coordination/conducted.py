@@ -1,5 +1,5 @@
-"""The tables of who conducts sagas: where each stands, its steps as they were when it began, and
-what came of them. To be made concrete in each service that does.
+"""The abstract tables of an orchestrator, which each orchestrating service makes concrete: its
+sagas, the definitions with which they started, and the results of their steps.
 """
 
 from django.db import models
@@ -16,7 +16,7 @@ def _choices(words: type[SagaStatus | StepStatus | Direction]) -> list[tuple[str
 
 class Definition(models.Model):
     """The steps of a saga as they were when sagas started with them: a deploy does not change a
-    saga in flight. One row a version of the list, shared by its sagas (1 KB less a saga).
+    saga in flight. One row per version, shared by its sagas (which saves 1 KB per saga).
     """
 
     for_admin = granted = KEPT
@@ -34,7 +34,7 @@ class Definition(models.Model):
 
 
 class Saga(models.Model):
-    """Where one saga stands."""
+    """A saga and its state."""
 
     for_admin = CHANGED_ONLY
 
@@ -89,13 +89,13 @@ class Saga(models.Model):
 
 
 class SagaStep(models.Model):
-    """What came of a step: written once there is an answer (or a fault) to tell of."""
+    """The result of a step: written after its first answer or fault."""
 
     for_admin = READ_AND_WRITE
 
     id = models.BigAutoField(primary_key=True)
-    # Written in the statement that moves its saga, and only if that moved: the statement is the
-    # constraint, and a foreign key's trigger would cost 10 us a row.
+    # Written by the statement that updates its saga, and only if that row was updated: this
+    # replaces the constraint, whose trigger would cost 10 us per row.
     saga = models.ForeignKey(
         "Saga", on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="steps"
     )

@@ -1,5 +1,5 @@
-"""What the worker of a service with decisions does for them: it ends those that are overdue, and
-tells the coordinator that rests meanwhile which are decided.
+"""The worker components of a service with decisions: one ends overdue decisions, one tells the
+coordinator which decisions are made.
 """
 
 import logging
@@ -26,20 +26,20 @@ log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
 RESTS = 3.0
-"""As many times as long as a list of overdue ones took: what follows from it costs more than it."""
+"""Times the duration of a full batch: the compensations that it causes cost more than the batch."""
 TIMEOUT_SECONDS = 5.0
 MOST_TOLD = 200
 LONGEST_PAUSE = 5.0
 
 
 def components(*, service: str) -> list[Component]:
-    """What a service's worker runs for its decisions; nothing where it has none."""
+    """The worker's components for a service's decisions; none if it has no decisions."""
     return [Overdue(service=service), Teller(service=service)] if deciding(service) else []
 
 
 class Overdue:
-    """Ends the steps whose decision is overdue, a hundred at a time, with a rest between two lists:
-    each ended step sets its saga's compensation off, and those that run are not to be held up.
+    """Ends the steps whose decision is overdue, a hundred at a time, with a pause between batches:
+    each ended step starts a compensation, and other sagas should not be delayed.
     """
 
     name = "overdue"
@@ -59,12 +59,12 @@ class Overdue:
         return [self._complaint] if self._complaint else []
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set; a database that is away is waited for."""
+        """Runs until `stop` is set; waits for a database that is down."""
         while not stop.is_set():
             try:
                 if wait_to_lead(service=self._service, task=self.name, stop=stop):
                     self._lead(stop)
-            except Exception as error:  # noqa: BLE001 -- the outermost loop: no fault ends the sweep
+            except Exception as error:  # noqa: BLE001 -- the outermost loop: no fault ends it
                 pause = self._backoff.pause(error)
                 log.warning("overdue decisions: %r; again in %.1f s", error, pause)
                 connections[self._service].close()
@@ -80,7 +80,7 @@ class Overdue:
             stop.wait(RESTS * (time.monotonic() - begun) if is_full else SWEEP_SECONDS)
 
     def sweep_once(self) -> int:
-        """Ends at most MOST_DUE; returns how many were due."""
+        """Ends at most MOST_DUE decisions; returns how many were due."""
         due = decisions.overdue(service=self._service, but_not=self._retries.resting())
         for action, group in _by_action(due):
             self._end(action, group)
@@ -89,10 +89,10 @@ class Overdue:
         return len(due)
 
     def _end(self, action: str, group: Sequence[GivenVerdict]) -> None:
-        """One that can't be ended holds up no other."""
+        """A decision that can't be ended delays no other."""
         try:
             self._decide(action, group)
-        except Exception as error:  # find whose it is, and end the others
+        except Exception as error:  # find the decision that fails, and end the others
             if sql.is_outage(error):
                 raise
             log.warning("%d overdue decisions, now one by one: %r", len(group), error)
@@ -113,7 +113,7 @@ class Overdue:
                     what=f"{given.step} of {given.saga_id} is overdue and can't be ended:"
                     f" {sql.category(error)}",
                     since=self._complaint.since if self._complaint else datetime.now(UTC),
-                    do="Mend what the log names; it is tried again by itself.",
+                    do="Fix the problem in the log; it is retried by itself.",
                 )
 
     def _decide(self, action: str, group: Sequence[GivenVerdict]) -> None:
@@ -134,8 +134,8 @@ def _by_action(due: Sequence[RequestedDecision]) -> Iterator[tuple[str, list[Giv
 
 
 class Teller:
-    """Tells the coordinator which of the steps that it was answered "waiting" are decided by now,
-    until it has answered: it then asks each again, and gets the outcome.
+    """Tells the coordinator which steps are decided that it was answered "waiting" for, until it
+    has acknowledged them: it then calls each step again, and gets the outcome.
     """
 
     name = "teller"
@@ -147,7 +147,7 @@ class Teller:
             for pattern in {pattern.coordinator: pattern for pattern in conducting}.values()
         }
         self.clients = clients
-        """By the path at which each coordinator is told."""
+        """By the path at which the coordinator is told."""
         self._service = service
         self._told = 0
         self._backoff = Backoff(longest=LONGEST_PAUSE)
@@ -162,7 +162,7 @@ class Teller:
         return [self._complaint] if self._complaint else []
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set; a coordinator that is away is waited for."""
+        """Runs until `stop` is set; waits for a coordinator that is down."""
         with wakeups.listening(
             service=self._service, channel=CHANNEL, flag=threading.Event()
         ) as woken:
@@ -179,9 +179,9 @@ class Teller:
         connections[self._service].close()
 
     def tell_once(self) -> int:
-        """Tells of at most MOST_TOLD; of how many. Whose a saga is it does not know: each
-        coordinator is told, and leaves alone what it has not. Raises Unreachable, once all who can
-        be told were.
+        """Tells of at most MOST_TOLD decisions; returns their number. It does not know which
+        coordinator has a saga: all are told, and ignore sagas that they do not have. Raises
+        Unreachable once all reachable coordinators were told.
         """
         keys = decisions.untold(service=self._service, limit=MOST_TOLD)
         if keys:
@@ -209,7 +209,7 @@ class Teller:
         if isinstance(error, Error):
             connections[self._service].close()
         self._complaint = Complaint(
-            what=f"decisions are not told to who waits for them: {sql.category(error)}"[:500],
+            what=f"the coordinator can't be told of decisions: {sql.category(error)}"[:500],
             since=self._complaint.since if self._complaint else datetime.now(UTC),
             do="Look at the coordinator that it names; it asks by itself once they are overdue.",
         )

@@ -1,6 +1,6 @@
 """The doors of a service's decisions: an inbox, and the verdicts of people.
 
-GET  /decisions                    what waits for whom: `?decided_by=&status=open`, in pages
+GET  /decisions                    the decisions: `?decided_by=&status=open`, in pages
 POST /decisions/<saga_id>/<step>   {"verdict": "yes" or "no", "by", "reason", "data"}
 """
 
@@ -27,8 +27,8 @@ from participant.decisions import GivenVerdict, RequestedDecision
 
 
 class VerdictGiven(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person says of a step that waits. `by`: the caller, who may be left out. `data`: what
-    the step needs to know with a yes.
+    """A person's verdict on a step that waits. `by`: the caller, by default. `data`: what the step
+    needs with a yes.
     """
 
     verdict: Literal["yes", "no"]
@@ -38,7 +38,7 @@ class VerdictGiven(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inbox(pages.PageRequest, frozen=True, kw_only=True):
-    """Which decisions to list: `open`, those that a person may decide; `waiting`, all that are not
+    """Which decisions to list: `open`, that a person may decide; `waiting`, all that are not
     closed; `closed`; or all.
     """
 
@@ -48,8 +48,8 @@ class Inbox(pages.PageRequest, frozen=True, kw_only=True):
 
 
 class DecisionShown(TypedDict):
-    """What a step has asked, and what was said. `until`: when it is overdue; `url`: where to POST
-    the verdict, null once it is closed; `by`: who decided.
+    """A decision. `until`: when it is overdue; `url`: where to POST the verdict; `by`: who
+    decided.
     """
 
     saga_id: str
@@ -66,14 +66,14 @@ class DecisionShown(TypedDict):
 
 
 class ListedDecision(DecisionShown):
-    """The same in a list. `command`: what the step was asked."""
+    """A decision in a list. `command`: of the step."""
 
     decided_at: Time | None
     command: dict[str, Any]
 
 
 class DecidedShown(DecisionShown):
-    """The same with the step's outcome."""
+    """A decision with the step's outcome."""
 
     outcome: Outcome
 
@@ -104,8 +104,8 @@ class InboxView(_View):
 
 
 class VerdictView(_View):
-    """POST: a person's verdict: 200 with the decision and the step's outcome, or 409. A customer
-    decides what is theirs to decide; to that nobody else says yes: 403.
+    """POST: a person's verdict: 200 with the decision and the step's outcome, or 409. If the
+    customer decides a step, a yes of anybody else is refused: 403.
     """
 
     @door(
@@ -140,7 +140,7 @@ class VerdictView(_View):
 
 
 def _user_of(asked: RequestedDecision) -> str:
-    """Whose saga it is; empty: nobody's in particular."""
+    """The user whose saga it is; empty: no user in particular."""
     command: dict[str, Any] = msgspec.json.decode(asked.command)
     return str(command.get("user_id", ""))
 

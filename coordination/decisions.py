@@ -1,8 +1,9 @@
-"""Decisions that steps wait for: which operations wait, and a verdict, with what follows from it.
-Doors and the admin give those of people (`coordination.decision_doors`), a participant's own code
-those of others, and the worker ends what is overdue (`coordination.decision_components`).
+"""Decisions that steps wait for: the operations that wait, and giving a verdict and publishing its
+events. People decide through doors and the admin (`coordination.decision_doors`), other systems
+through a participant's own code, and the worker ends overdue decisions
+(`coordination.decision_components`).
 
-Nothing here names a service: what it decides are its operations with a `decide`.
+Nothing here names a service: its operations with a `decide` are the ones that wait.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from importlib import import_module
 
 from contracts import refusals
 from contracts.outcomes import Outcome, Refused
-from contracts.saga import CUSTOMER, SAGAS, Direction
+from contracts.saga import CUSTOMER, SAGAS, Direction, find_step
 from httpapi import problems
 from messaging import outbox, wakeups
 from messaging.reactions import Reaction, emitted, of
@@ -20,7 +21,7 @@ from participant.decisions import DecidedStep, GivenVerdict, RequestedDecision
 from participant.operations import NO, YES, Operation
 
 CHANNEL = "decisions"
-"""The channel that wakes who tells the coordinator."""
+"""The channel that wakes the component that tells the coordinator."""
 
 
 @cache
@@ -35,16 +36,17 @@ def deciding(service: str) -> Mapping[str, Operation]:
 
 
 @cache
-def _reactions(service: str, pages: tuple[str, ...]) -> Sequence[Reaction]:
-    """The service's own. `pages`: of the catalogue, from which they follow."""
+def _reactions(service: str, sagas: tuple[str, ...]) -> Sequence[Reaction]:
+    """The service's reactions. `sagas`: of the catalogue, from which they follow: a cache key."""
     return of(service=service, module=import_module(f"{service}.operations"))
 
 
 def decide(
     *, service: str, action: str, given: Sequence[GivenVerdict], decided_by: str = ""
 ) -> list[DecidedStep]:
-    """Ends the wait of these steps of one operation, and says what follows, in one transaction: as
-    `participant.decisions.decide`. Then whoever must be told is.
+    """Gives these verdicts on steps of one operation, and publishes their events, in one
+    transaction: see `participant.decisions.decide`. Then wakes the component that tells the
+    coordinator.
     """
 
     def publish(decided: Sequence[DecidedStep]) -> None:
@@ -63,10 +65,10 @@ def decide(
 def give(
     *, service: str, given: GivenVerdict, is_customer: bool = False
 ) -> tuple[RequestedDecision, Outcome]:
-    """A person's verdict: the decision as it stands now, and the step's outcome. The same verdict
-    again: the same answer. `is_customer`: who gives it may say yes where the customer is asked.
+    """Gives a person's verdict; the decision after it, and the step's outcome. The same verdict
+    again gets the same answer. `is_customer`: the person may say yes in place of the customer.
 
-    Raises Problem: 404 where the step has never asked; 403 for a yes that is the customer's to say;
+    Raises Problem: 404 if the step has never waited; 403 for a yes that only the customer may give;
     409 already_decided or decision_closed.
     """
     asked = decisions.find(service=service, saga_id=given.saga_id, step=given.step)
@@ -74,7 +76,7 @@ def give(
         raise problems.unknown("decision", f"{given.saga_id}/{given.step}")
     person = person_of(asked)
     if given.word == YES and person == CUSTOMER and not is_customer:
-        detail = "Its customer says yes; those who run the shop may say no."
+        detail = "Only its customer can say yes; operators can say no."
         raise problems.Problem(status=403, code="forbidden", detail=detail)
     if not asked.verdict and person:
         decide(service=service, action=asked.action, given=[given], decided_by=person)
@@ -86,10 +88,9 @@ def give(
 
 
 def person_of(asked: RequestedDecision) -> str:
-    """Who decides the step by its saga's page; empty where no person does."""
-    page = SAGAS.get(asked.saga)
-    named = [step for step in page.steps if step.name == asked.step] if page else []
-    return named[0].decided_by if named else ""
+    """The person who decides the step by its saga's definition; empty if no person does."""
+    step = find_step(asked.saga, asked.step)
+    return step.decided_by if step else ""
 
 
 def _why_not(asked: RequestedDecision) -> Refused:
@@ -97,5 +98,7 @@ def _why_not(asked: RequestedDecision) -> Refused:
         by = f" by {asked.by}" if asked.by else ""
         return Refused(refusals.ALREADY_DECIDED, f"It was decided{by}: {asked.verdict}.")
     if asked.verdict:
-        return Refused(refusals.DECISION_CLOSED, f"It is {asked.verdict}: nobody decides it now.")
-    return Refused(refusals.DECISION_CLOSED, f"No person decides it, but the {asked.decided_by}.")
+        detail = f"It is {asked.verdict}, and can't be decided any more."
+        return Refused(refusals.DECISION_CLOSED, detail)
+    detail = f"The {asked.decided_by} decides it, and no person."
+    return Refused(refusals.DECISION_CLOSED, detail)

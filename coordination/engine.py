@@ -1,16 +1,17 @@
-"""What follows from an answer: pure, no clock, no chance, no input or output.
+"""The engine: from the answer to a call to the next transition. Pure functions: no clock, no
+randomness, no I/O.
 
-    forward    DO each step; after the last one it is completed
+    forward    DO each step; after the last step the saga is completed
     backward   UNDO, in reverse, every step that happened or is in doubt, down to the acceptance
-    the pivot  once it has happened there is no way back; in doubt, the service is asked to BLOCK
-               it, and its answer decides the direction
+    the pivot  once it has happened there is no way back; if it is in doubt, its service is asked to
+               BLOCK it, and the answer decides the direction
 
-A refusal is final. A fault is tried again under the same key, with growing delays; given up, a
-compensable step is undone as if it had happened, the pivot is blocked, and anything that can
-neither be undone nor given up is parked: a person decides.
+A refusal is final. A fault is retried under the same key, with growing delays. After the last try a
+compensable step is undone as if it had happened, the pivot is blocked, and any other call is
+parked: an operator decides.
 
-A step that waits for a decision (`Waiting`) costs no try and no time: the saga rests until its
-service tells that it is decided, or until it must be overdue, and then the step is asked again.
+A step that waits for a decision (`Waiting`) costs no try: the saga rests until its service reports
+the decision, or until the decision is overdue, and then the step is called again.
 """
 
 from collections.abc import Sequence
@@ -23,19 +24,19 @@ from contracts.saga import Direction, Step, StepClass, pivot_of
 from contracts.states import SagaStatus, StepStatus
 
 TRIES = 5
-"""Calls of one step, in one direction, before it is given up or parked."""
+"""Calls of one step, in one direction, before the engine gives it up or parks the saga."""
 FIRST_DELAY = 0.3
 LONGEST_DELAY = 30.0
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """No answer that says what happened: the step is in doubt."""
+    """No answer that tells what happened: the step is in doubt."""
 
     reason: str
 
 
 class Postponed(msgspec.Struct, frozen=True):
-    """Not called: the service is known to be down. `seconds`: when to come again."""
+    """Not called: the service is known to be down. `seconds`: until the next try."""
 
     seconds: float
 
@@ -44,10 +45,10 @@ CallResult = Outcome | Fault | Postponed
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a saga stands: the call that is due. `faults`: how often that call has faulted.
+    """A saga's state: the call that is due. `faults`: of that call so far.
 
-    `reached`: the position of the last step that may have been called by now, where a process that
-    has died may have gone further than what is written.
+    `reached`: the position of the last step that may have been called, if a process that died may
+    have gone further than the stored state.
     """
 
     steps: Sequence[Step]
@@ -63,9 +64,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be remembered of a step. `status`: None leaves it as it is.
-
-    `do`, `undo`: 1 for a call in that direction.
+    """What to store of a step. `status`: None leaves it unchanged. `do`, `undo`: 1 for a call in
+    that direction.
     """
 
     position: int
@@ -77,12 +77,12 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
-    """What to write before anything else happens, and the call that is due then.
+    """What to store before the next call, and which call is due then.
 
-    Nothing is due in a final status, nor when it is parked (`reason` says why).
-    `seconds`: not before then. `is_released`: due at once, but to any runner that claims it.
-    `waits`: not before its service tells of a decision, or its time is over.
-    `record`: what is known now of the step that was called.
+    No call is due in a final status, or if the saga is parked (`reason` says why). `seconds`: delay
+    of the call. `is_released`: due at once, for any runner that claims the saga. `waits`: due once
+    its service reports a decision, or the decision is overdue. `record`: of the step that was
+    called.
     """
 
     progress: Progress
@@ -95,7 +95,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def goes_on(self) -> bool:
-        """Whether the next call can be made at once, by the process that makes this transition."""
+        """Whether the process that makes this transition can make the next call at once."""
         return self.is_on_its_way and not (self.seconds or self.is_released or self.waits)
 
     @property
@@ -110,7 +110,7 @@ _MOVING = frozenset({SagaStatus.RUNNING, SagaStatus.COMPENSATING})
 def after(*, progress: Progress, answer: CallResult, draw: float) -> Transition:
     """The transition that follows from the answer to the call that was due.
 
-    `draw`: a random number in [0, 1), so that those who wait do not all come back at once.
+    `draw`: a random number in [0, 1), so that postponed sagas do not all come back at once.
     """
     if isinstance(answer, Done):
         return _after_done(progress, answer)
@@ -124,10 +124,10 @@ def after(*, progress: Progress, answer: CallResult, draw: float) -> Transition:
 
 
 def interrupt(*, progress: Progress, code: str, detail: str) -> Transition | None:
-    """The transition that turns it back before the call that is due (a stop, the deadline).
+    """The transition that turns a saga back before the call that is due (a stop, the deadline).
 
-    None where it is past its pivot, or going back already. Whether the step was called before a
-    crash can't be known, so it counts as in doubt: an undo of what never happened blocks it.
+    None if the saga is past its pivot, or goes backward already. Whether the step was called before
+    a crash is unknown, so it counts as in doubt: the undo of a step that never happened blocks it.
     """
     if not _can_turn_back(progress):
         return None
@@ -139,8 +139,8 @@ STOPPED = "A stop was asked for."
 
 
 def turned_back(*, progress: Progress, is_stopped: bool, is_late: bool) -> Transition | None:
-    """The transition that turns it back before the call that is due, if that was asked for or its
-    time is over, and can be.
+    """The transition that turns a saga back before the call that is due, if a stop was asked for or
+    its deadline has passed; None if it can't turn back.
     """
     if is_stopped:
         return interrupt(progress=progress, code=refusals.STOPPED, detail=STOPPED)
@@ -150,8 +150,8 @@ def turned_back(*, progress: Progress, is_stopped: bool, is_late: bool) -> Trans
 
 
 def after_a_stop(*, transition: Transition) -> Transition:
-    """The transition where a stop was asked for before the pivot. One that came too late becomes
-    the return: who was told that the saga will be undone finds it undone.
+    """The transition after a stop was asked for before the pivot. A stop that came too late becomes
+    a return, because its caller was told that the saga will be undone.
     """
     if transition.status is not SagaStatus.COMPLETED:
         return transition
@@ -164,8 +164,8 @@ def after_a_stop(*, transition: Transition) -> Transition:
 
 
 def wait(*, progress: Progress, waiting: Waiting) -> Transition:
-    """The transition that lets it rest until the step that is due is decided. What is undone, or
-    blocked, waits for no decision: its service errs, and time mends nothing.
+    """The transition that lets a saga rest until the step that is due is decided. An undo or a
+    block must not wait for a decision: its service has a bug, so the saga is parked.
     """
     if progress.direction is not Direction.DO or waiting.until is None:
         return _park(progress, f"its {progress.direction} must not wait for {waiting.decided_by}")
@@ -180,21 +180,21 @@ def wait(*, progress: Progress, waiting: Waiting) -> Transition:
 def give_back(
     *, progress: Progress, code: str, detail: str, record: StepRecord | None = None
 ) -> Transition:
-    """The transition that undoes it from where it stands, the pivot too: a return.
+    """The transition that undoes a saga from its current step, the pivot too: a return.
 
-    `record`: what is known by now of the step that was called last.
+    `record`: of the step that was called last.
     """
     failure = Failure(progress.step.name, code, detail)
     return _backward(progress, to=_furthest(progress), failure=failure, record=record)
 
 
 def can_be_written_later(*, before: Progress, transition: Transition) -> bool:
-    """Whether the next call may be made before the transition from `before` is written.
+    """Whether the next call may be made before the transition from `before` is stored.
 
-    Forward only, and never to the pivot. Who finds the saga as it was written makes the same calls
-    again, whose outcomes the barriers have; and who turns it back undoes all that may have been
-    called since (`in_doubt`). Whether the pivot may have been called must be known: it is undone by
-    nothing but a return.
+    Forward only, and never for the pivot. A process that later finds the stored state repeats the
+    same calls, whose outcomes the barriers have; and a process that turns the saga back undoes all
+    steps that may have been called since (`in_doubt`). Whether the pivot may have been called must
+    be stored: only a return undoes it.
     """
     there = transition.progress
     is_forward = (before.direction, there.direction) == (Direction.DO, Direction.DO)
@@ -203,8 +203,8 @@ def can_be_written_later(*, before: Progress, transition: Transition) -> bool:
 
 
 def in_doubt(*, progress: Progress) -> Progress:
-    """As it stands where another process has had it, and may have called any step up to its pivot:
-    an undo of what never happened blocks it.
+    """The progress of a saga that another process had, which may have called any step before the
+    pivot: the undo of a step that never happened blocks it.
     """
     last = pivot_of(progress.steps) - 1
     if progress.direction is not Direction.DO or progress.position >= last:
@@ -217,20 +217,20 @@ def _furthest(progress: Progress) -> int:
 
 
 def retry(*, progress: Progress) -> Transition:
-    """The transition that tries a parked call again, from the first of its tries."""
+    """The transition that retries a parked call, with all its tries."""
     fresh = msgspec.structs.replace(progress, faults=0)
     return Transition(progress=fresh, status=_status(fresh))
 
 
 def skip(*, progress: Progress, reason: str) -> Transition | None:
-    """The transition that goes on without the call. None where it can't be known what that would
-    mean: while it is open whether the pivot has happened.
+    """The transition that goes on without the call. None while it is unknown whether the pivot has
+    happened, because that decides the direction.
     """
     if progress.direction is Direction.BLOCK:
         return None
     if progress.direction is Direction.UNDO:
         kept = StepRecord(position=progress.position, status=None, error=f"undo skipped: {reason}")
-        return _past_an_undo(progress, kept, had_effect=True)  # a person has seen to it
+        return _past_an_undo(progress, kept, had_effect=True)  # an operator has seen to it
     skipped = StepRecord(
         position=progress.position, status=StepStatus.SKIPPED, error=f"skipped: {reason}"
     )
@@ -238,7 +238,7 @@ def skip(*, progress: Progress, reason: str) -> Transition | None:
 
 
 def delay(*, faults: int, draw: float) -> float:
-    """Seconds before the next try: doubling, of which the second half is left to chance."""
+    """Seconds before the next try: doubled by each fault; half of it is random."""
     longest = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (faults - 1))
     return longest * (0.5 + 0.5 * draw)
 
@@ -256,7 +256,7 @@ def _after_done(progress: Progress, done: Done) -> Transition:
 
 
 def _after_undo(progress: Progress, done: Done) -> Transition:
-    """A step that never happened stays what it was; the acceptance's undo is the end itself."""
+    """A step that never happened keeps its status; after the acceptance's undo the saga ends."""
     is_undone = had_effect(done)
     status = StepStatus.COMPENSATED if is_undone else None
     record = StepRecord(position=progress.position, status=status, undo=1)
@@ -304,13 +304,13 @@ def _after_fault(progress: Progress, fault: Fault, draw: float) -> Transition:
 
 
 def _can_turn_back(progress: Progress) -> bool:
-    """Forward, and not past the pivot, which its service can block."""
+    """Whether it goes forward and is not past the pivot, which its service can block."""
     is_past = progress.position > pivot_of(progress.steps)
     return progress.direction is Direction.DO and not is_past
 
 
 def _give_up(progress: Progress, failure: Failure, *, calls: int) -> Transition:
-    """Turns back from a step that is in doubt."""
+    """Turns the saga back at a step that is in doubt."""
     if progress.step.step_class is StepClass.PIVOT:
         return _block(progress, failure, calls=calls)
     failed = StepRecord(
@@ -347,7 +347,7 @@ def _forward(progress: Progress, record: StepRecord) -> Transition:
 def _backward(
     progress: Progress, *, to: int, failure: Failure | None, record: StepRecord | None
 ) -> Transition:
-    """Undoes from position `to` downwards; a step that has no undo is passed over."""
+    """Undoes from position `to` downwards; skips steps that have no undo."""
     position = to
     while position >= 0 and not progress.steps[position].can(Direction.UNDO):
         position -= 1
@@ -379,7 +379,7 @@ def _faulted(progress: Progress, reason: str) -> StepRecord:
 
 
 def _ending(progress: Progress) -> SagaStatus:
-    """Failed where nothing had to be undone."""
+    """Failed if no undo had an effect."""
     is_undone = progress.failure is not None and progress.failure.undone
     return SagaStatus.COMPENSATED if is_undone else SagaStatus.FAILED
 

@@ -1,9 +1,9 @@
-"""Hands accepted sagas over to their coordinators, until each is answered for.
+"""Hands accepted sagas over to their coordinators, until each saga has an answer.
 
-At once by the process that accepted them (`give`); what that could not, or what was accepted by a
-process that died then, the worker's sweep finds (`coordination.sweeping`), and leaves to a person
-what can't be handed over (`retry`, `discard`). Idempotent by saga id: a hand-over whose answer was
-lost is made again.
+The process that accepted a saga hands it over at once (`give`). If that fails, or the process dies,
+the worker's sweep hands it over (`coordination.sweeping`). Sagas that can't be handed over are left
+to an operator (`retry`, `discard`). A hand-over is idempotent by saga id: if its answer was lost it
+is repeated.
 """
 
 import logging
@@ -32,16 +32,16 @@ log = logging.getLogger(__name__)
 BATCH = 200
 TIMEOUT_SECONDS = 10.0
 MARK_SECONDS = 0.2
-"""After the first of those that are marked together; sooner where there is much."""
+"""Sagas are marked together, so long after the first hand-over; sooner if there are BATCH."""
 KEPT_SECONDS = 5.0
-"""A sender that has nothing to do for so long keeps no connection to the database."""
+"""A sender that is idle for so long closes its connection to the database."""
 MOST_KEPT = 1_000
-"""Sagas that a process keeps for its next hand-over; the sweep finds those beyond it."""
+"""Sagas that a process keeps for its next hand-over; the sweep finds any others."""
 
 
 NOT_DEAD_LETTERED = Refused(
     refusals.NOT_DEAD_LETTERED,
-    "This saga is not dead-lettered, or it runs by itself: leave it alone.",
+    "This saga is not dead-lettered, or it runs by itself: it needs no action.",
 )
 
 
@@ -50,7 +50,7 @@ WhyEnded = Mapping[str, tuple[str, str, str]]
 
 
 class Route(NamedTuple):
-    """Where sagas of some patterns are handed over. `starts_itself`: as of the pattern."""
+    """Where sagas of some patterns are handed over. `starts_itself`: see Pattern."""
 
     coordinator: str
     path: str
@@ -82,8 +82,8 @@ class Handover:
         return self._owner.service
 
     def tell(self, contexts: list[Context]) -> list[str]:
-        """Tells the coordinator of these; the ids of those that it has now, and that are to be
-        marked. Raises whatever keeps it from that.
+        """Hands these over; returns the ids of the sagas that the coordinator has now, for `mark`.
+        Raises any error of the call or the database.
         """
         with tracing.continued(f"hand over {self.path}", contexts, kind="client") as (given, _):
             outcomes = self._post(given)
@@ -100,13 +100,13 @@ class Handover:
         ]
 
     def mark(self, saga_ids: list[str]) -> None:
-        """The coordinator has these."""
+        """Marks these sagas as handed over."""
         failpoints.reach("handover.before_mark")
         self._sagas.mark_handed_over(saga_ids=saga_ids)
         failpoints.reach("handover.marked")
 
     def end_refused(self, why: WhyEnded) -> None:
-        """What its coordinator refuses never starts."""
+        """Ends the sagas that their coordinator refuses: they never start."""
         _end(self._owner, why)
 
     def _post(self, contexts: Sequence[Context]) -> list[Outcome]:
@@ -121,11 +121,11 @@ class Handover:
 
 
 class Sender:
-    """Hands over what this process has accepted, from a thread of its own: one list at a time, so
-    lists grow with the load by themselves.
+    """Hands over the sagas that this process has accepted, from a thread of its own: one list at a
+    time, so lists grow with the load.
 
-    What was handed over is marked MARK_SECONDS after the first of it, together: most have ended by
-    then, and need not be. The sweep does not look at what is so young.
+    Sagas are marked together, MARK_SECONDS after the first of them: most have ended by then, and
+    need no mark. The sweep leaves out sagas that are so young.
     """
 
     def __init__(self, *, handover: Handover) -> None:
@@ -135,7 +135,7 @@ class Sender:
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def give(self, context: Context) -> None:
-        """It is accepted and committed; this waits for nothing."""
+        """Queues a saga that is accepted and committed, without waiting."""
         try:
             self._given.put_nowait(context)
         except queue.Full:
@@ -153,13 +153,13 @@ class Sender:
                 if time.monotonic() >= mark_at or len(told) >= BATCH:
                     due, told, mark_at = told, [], math.inf
                     self._handover.mark(due)
-            except Exception as error:  # noqa: BLE001 -- whatever it was: the sweep finds whose fault
+            except Exception as error:  # noqa: BLE001 -- any fault: the sweep finds the saga
                 log.info("some sagas are left to the sweep: %r", error)
                 connections[self._handover.service].close()
 
     def _next(self, *, until: float) -> list[Context]:
-        """What was given since; waits for it until then, or without an end, and then keeps no
-        connection.
+        """The sagas that were queued since; waits for them until then. Without an end it closes the
+        connection before it waits on.
         """
         contexts: list[Context] = []
         with suppress(queue.Empty):
@@ -174,9 +174,9 @@ class Sender:
 
 
 def give(*, owner: Owner, context: Context) -> None:
-    """Has the coordinator of this saga's pattern know of it at once, if it has to be told.
+    """Hands this saga over to its pattern's coordinator at once, unless it starts by itself.
 
-    Refuses nothing: the saga is accepted by now, and what this can't hand over the sweep finds.
+    Raises nothing: the saga is accepted, and if this fails the sweep hands it over.
     """
     pattern = PATTERNS.get(context.pattern)
     if pattern is None or pattern.starts_itself:
@@ -185,7 +185,7 @@ def give(*, owner: Owner, context: Context) -> None:
         with _making:
             sender = _sender(owner, _route_of(pattern))
         sender.give(context)
-    except RuntimeError as error:  # no thread more can be started here
+    except RuntimeError as error:  # no more threads can be started here
         log.warning("left to the sweep: %s", error, extra={"saga_id": context.saga_id})
 
 
@@ -194,12 +194,12 @@ _making = threading.Lock()
 
 @cache
 def _sender(owner: Owner, route: Route) -> Sender:
-    """This process's; made once, under `_making`."""
+    """This process's sender for a route; made once, under `_making`."""
     return Sender(handover=Handover(owner=owner, route=route))
 
 
 def retry(*, owner: Owner, saga_ids: Sequence[str]) -> set[str]:
-    """A person's: these are handed over again, from the start. Which of them were dead-lettered."""
+    """For operators: hands these over again, from the start. Returns which were dead-lettered."""
     failpoints.reach("handover.before_retry")
     with transaction.atomic(using=owner.service):
         found = owner.sagas.take_back(saga_ids=saga_ids)
@@ -209,10 +209,10 @@ def retry(*, owner: Owner, saga_ids: Sequence[str]) -> set[str]:
 
 
 def discard(*, owner: Owner, saga_ids: Sequence[str], reason: str) -> set[str]:
-    """A person's: ends these, as the undo of their acceptance does, and frees what they are about.
+    """For operators: ends these as the undo of their acceptance does, and frees what they lock.
 
-    Should a coordinator have one of them after all, its step is refused, and it is undone there.
-    Returns which of them were dead-lettered; no other is touched, and none that runs by itself.
+    If a coordinator has one of them after all, its next step is refused, and it is undone there.
+    Returns which of them were dead-lettered; others, and sagas that run by themselves, stay.
     """
     with transaction.atomic(using=owner.service):
         handed_over = [pattern.name for pattern in PATTERNS.values() if not pattern.starts_itself]

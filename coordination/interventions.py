@@ -1,4 +1,4 @@
-"""What follows where a person asks something of a saga that is conducted: pure decisions."""
+"""Interventions of people in an orchestrated saga: pure decisions on what to do."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,14 +22,14 @@ class InterventionAction(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedIntervention:
-    """What is to be done to a saga. `transition`: None asks who runs it to turn it back."""
+    """What to do with a saga. `transition`: None asks the runner that has it to turn it back."""
 
     action: InterventionAction
     transition: Transition | None
 
 
 class Standing(Protocol):
-    """A saga, and where it stands."""
+    """A saga with its state."""
 
     @property
     def status(self) -> SagaStatus: ...
@@ -41,12 +41,12 @@ class Standing(Protocol):
 def decide_compensate(
     saga: Standing, reason: str, *, may_return: bool = True
 ) -> PlannedIntervention | Refused:
-    """A running saga is its runner's, which is asked; one that rests is moved at once."""
+    """Asks the runner of a running saga to turn it back; moves a saga that rests at once."""
     progress = saga.progress
     is_past_pivot = progress.position > pivot_of(progress.steps)
     is_parked_there = saga.status is SagaStatus.PARKED and is_past_pivot
     if not may_return and (saga.status is SagaStatus.COMPLETED or is_parked_there):
-        detail = "It is past its pivot: only an operator gives it back."
+        detail = "It is past its pivot: only an operator can return it."
         return Refused(refusals.NEEDS_OPERATOR, detail)
     if saga.status is SagaStatus.COMPLETED:
         transition = engine.give_back(progress=progress, code=refusals.STOPPED, detail=reason)
@@ -62,13 +62,13 @@ def decide_compensate(
         )
     if saga.status is SagaStatus.PARKED:
         return Refused(
-            refusals.PAST_PIVOT, "It is open whether its pivot has happened: retry that first."
+            refusals.PAST_PIVOT, "It is unknown whether its pivot has happened: retry that first."
         )
     return PlannedIntervention(action=InterventionAction.STOP, transition=None)
 
 
 def decide_retry(saga: Standing) -> PlannedIntervention | Refused:
-    """The same call, with all its tries again."""
+    """Repeats the parked call, with all its tries."""
     if saga.status is not SagaStatus.PARKED:
         return _not_parked(saga)
     return PlannedIntervention(
@@ -77,14 +77,14 @@ def decide_retry(saga: Standing) -> PlannedIntervention | Refused:
 
 
 def decide_skip(saga: Standing, reason: str) -> PlannedIntervention | Refused:
-    """The next call instead, unless it is open what the skipped one would have told."""
+    """Goes on to the next call, unless the skipped one decides the direction."""
     if saga.status is not SagaStatus.PARKED:
         return _not_parked(saga)
     transition = engine.skip(progress=saga.progress, reason=reason)
     if transition is None:
         return Refused(
             refusals.NOTHING_TO_RETRY,
-            "Only the service can tell whether the pivot has happened: retry, or mend it there.",
+            "Only the service knows whether the pivot has happened: retry, or fix it there.",
         )
     return PlannedIntervention(action=InterventionAction.SKIP, transition=transition)
 

@@ -1,4 +1,4 @@
-"""The tables of a saga's owner, to be made concrete in each service that accepts sagas."""
+"""The abstract tables of an owner, which each service that accepts sagas makes concrete."""
 
 from django.db import models
 from django.db.models import Q
@@ -9,19 +9,20 @@ from participant.models import CHANGED_ONLY, KEPT, Json, TextId
 
 
 class AcceptedSaga(models.Model):
-    """A saga that its owner has accepted: frozen then, and ended by its last step or last undo.
+    """A saga that its owner has accepted. Its context is frozen then; its last step or last undo
+    ends it.
 
-    `ended_at` is the moment that counts for every measurement, in every pattern.
+    All measurements take `ended_at` as the end, in every pattern.
     """
 
     for_admin = CHANGED_ONLY
     granted = KEPT
 
     saga_id = TextId(primary_key=True)
-    saga = TextId(help_text="The name of its page in the catalogue.")
+    saga = TextId(help_text="The name of its definition in the catalogue.")
     user_id = models.CharField(max_length=64, db_collation="C", help_text="Whose it is.")
     saga_pattern = models.CharField(max_length=32)
-    context = Json(default=dict, help_text="What its steps see of it.")
+    context = Json(default=dict, help_text="The data for its steps.")
     total_amount = models.DecimalField(max_digits=14, decimal_places=2, null=True, blank=True)
     status = models.CharField(
         max_length=12, choices=[(s, s) for s in SagaStatus], default=SagaStatus.PENDING
@@ -32,9 +33,9 @@ class AcceptedSaga(models.Model):
     accepted_at = models.DateTimeField(db_default=Now())
     handed_over_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
-    # Closed: nobody keeps anything else of it any more (coordination.closing).
+    # Closed: all other rows of it are deleted, in every service (coordination.closing).
     closed_at = models.DateTimeField(null=True, blank=True)
-    # Dead-lettered: it can't be handed over (why), and the others don't wait for it.
+    # Dead-lettered: it can't be handed over (with the reason), and others don't wait for it.
     dead_lettered_at = models.DateTimeField(null=True, blank=True)
     dead_letter_reason = models.TextField(default="", db_default="", blank=True)
 
@@ -66,8 +67,8 @@ class AcceptedSaga(models.Model):
 
 
 class PersonalData(models.Model):
-    """An address that a saga was accepted with: for its owner alone, apart from all that travels
-    and that others read. Deleted by `manage.py forget`, once the saga ended long enough ago.
+    """An address that a saga was accepted with. Only its owner reads it; it never travels. Deleted
+    by `manage.py forget`, once the saga ended long enough ago.
     """
 
     granted = "SELECT, INSERT, DELETE"
@@ -84,8 +85,8 @@ class PersonalData(models.Model):
 
 
 class Pause(models.Model):
-    """A saga that an operator has its owner not accept, until `resumed_at`: in one pattern, or in
-    all where `saga_pattern` is empty (coordination.pausing). Rows stay as a record.
+    """A saga that its owner does not accept until `resumed_at`, because an operator has paused it:
+    in one pattern, or in all if `saga_pattern` is empty (coordination.pausing). Rows are kept.
     """
 
     for_admin = granted = "SELECT, INSERT, UPDATE (resumed_by, resume_reason, resumed_at)"
@@ -115,9 +116,9 @@ class Pause(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """An Idempotency-Key of a user, and the saga that it stands for.
+    """An Idempotency-Key of a user, and its saga.
 
-    `fingerprint`: of what was asked for; a request for something else needs another key.
+    `fingerprint`: of the request; a different request needs another key.
     """
 
     granted = "SELECT, INSERT, DELETE"

@@ -1,6 +1,5 @@
-"""The doors of a saga's owner at which coordinators ask how a saga stands, and operators see what
-can't be handed over and pause what is accepted; alike for all owners. What /health and /metrics
-tell of them, too.
+"""The other doors of an owner, the same for all owners: coordinators read a saga's state; operators
+see sagas that can't be handed over, and pause sagas. Also the owner's part of /health and /metrics.
 """
 
 from typing import Annotated, Any, TypedDict
@@ -29,7 +28,7 @@ from httpapi.steps import made
 from participant import metrics, trail
 
 HANDED_OVER_SECONDS = 10
-"""A hand-over is made at once; one that takes longer is not made."""
+"""Hand-overs are made at once: after this time a saga counts as not handed over."""
 
 
 class _After(msgspec.Struct, frozen=True):
@@ -49,14 +48,14 @@ class Acted(TypedDict):
 
 
 class DeadLetter(AcceptedState, frozen=True, kw_only=True):
-    """A saga that can't be handed over, and why; its subject under the name of its users, too."""
+    """A saga that can't be handed over, and why; its subject also under its users' name."""
 
     dead_lettered_at: Time
     reason: str
 
 
 class _OwnerView(APIView):
-    """`below`: where the owner's doors for these are."""
+    """`below`: the path of the owner's sagas."""
 
     owner: Owner
     below: str
@@ -71,7 +70,7 @@ class _OwnerView(APIView):
 
 
 class AcceptedView(_OwnerView):
-    """Where a saga stands, as its owner knows it; its coordinator knows each step."""
+    """The state of a saga at its owner; its coordinator has the steps."""
 
     @door(callers=COORDINATORS, gives={200: AcceptedState})
     def get(self, request: Request, saga_id: str) -> HttpResponse:
@@ -122,28 +121,28 @@ class DiscardView(_OwnerView):
 
 
 class _Pausing(InterventionWithReason, frozen=True, kw_only=True):
-    """What to pause or to resume: a saga in one pattern, or in all."""
+    """What to pause or resume: a saga in one pattern, or in all."""
 
     saga: Id
     saga_pattern: Annotated[str, msgspec.Meta(max_length=32)] = ""
 
 
 class Pauses(TypedDict):
-    """What is paused, the first one first."""
+    """The paused sagas, the first pause first."""
 
     pauses: list[pausing.PausedSaga]
 
 
 class Resumed(TypedDict):
-    """What is accepted again, as it was paused."""
+    """The sagas that are accepted again, with their pauses."""
 
     resumed: list[pausing.PausedSaga]
 
 
 class PausesView(_OwnerView):
-    """GET: what is paused. POST `{"saga", "saga_pattern", "reason", "requested_by"}`: accepts no
-    more of a saga, in that pattern or (without one) in all; what runs goes on. DELETE: accepts a
-    paused saga again; the same fields, in the query.
+    """GET: the paused sagas. POST `{"saga", "saga_pattern", "reason", "requested_by"}`: pauses a
+    saga, in that pattern or (without one) in all; running sagas go on. DELETE: resumes a paused
+    saga; the same fields, in the query.
     """
 
     @door(OPS_READ, gives={200: Pauses})
@@ -172,7 +171,7 @@ class PausesView(_OwnerView):
         return answer({"resumed": done})
 
     def _asked(self, request: Request, asked: _Pausing) -> dict[str, str]:
-        own = [page.name for page in SAGAS.values() if page.owner == self.owner.service]
+        own = [saga.name for saga in SAGAS.values() if saga.owner == self.owner.service]
         if asked.saga not in own:
             raise problems.wrong_field("saga", f"one of {', '.join(own)} here; not {asked.saga!r}")
         if asked.saga_pattern not in ("", *PATTERNS):
@@ -190,7 +189,7 @@ class PausesView(_OwnerView):
 
 
 def urls(*, owner: Owner, below: str) -> list[URLPattern]:
-    """`below`: what the owner calls its sagas in paths: `checkouts`."""
+    """`below`: the owner's name for its sagas in paths: `checkouts`."""
     return [
         path(
             f"{owner.service}/accepted/<str:saga_id>", made(AcceptedView, owner=owner, below=below)
@@ -203,13 +202,13 @@ def urls(*, owner: Owner, below: str) -> list[URLPattern]:
 
 
 def _list_of(view: type[_OwnerView]) -> Any:
-    """The list's type: its sagas are under what the owner calls them."""
+    """The list's type: its sagas are under the owner's name for them."""
     fields = {view.below: list[DeadLetter], "next": str | None}
     return TypedDict(f"DeadLetter_{view.below}", fields)  # type: ignore[operator]
 
 
 def accepted_state(found: Any) -> AcceptedState:
-    """An owner's row (an AcceptedSaga, with when it was read), as coordinators read it."""
+    """An owner's row (an AcceptedSaga, with `answered_at`), as coordinators read it."""
     context = found.context if isinstance(found.context, dict) else {}
     return AcceptedState(
         saga=found.saga,
@@ -227,7 +226,7 @@ def accepted_state(found: Any) -> AcceptedState:
 
 
 def stalls(*, owner: Owner, limit: int) -> list[Complaint]:
-    """Sagas that were accepted and that no coordinator was told of, by pattern: for /health."""
+    """Sagas that were accepted and not handed over, by pattern: for /health."""
     patterns = [pattern.name for pattern in PATTERNS.values() if not pattern.starts_itself]
     found = owner.sagas.stalls(patterns=patterns, seconds=HANDED_OVER_SECONDS, limit=limit)
     return [
@@ -235,7 +234,7 @@ def stalls(*, owner: Owner, limit: int) -> list[Complaint]:
             what=f"{late.number} {late.pattern} sagas are accepted and not handed over:"
             f" {', '.join(late.saga_ids)}",
             since=late.since,
-            do="see the coordinator of this pattern and the worker of"
+            do="look at the coordinator of this pattern and the worker of"
             f" {owner.service}; they are handed over by themselves then",
         )
         for late in found
@@ -243,8 +242,8 @@ def stalls(*, owner: Owner, limit: int) -> list[Complaint]:
 
 
 def gauges(*, owner: Owner) -> dict[metrics.Key, float]:
-    """By pattern, how many are accepted and not handed over, and since when the oldest: for
-    /metrics. One that starts by itself is handed over some seconds later.
+    """By pattern, how many sagas are accepted and not handed over, and the age of the oldest: for
+    /metrics. A saga that starts by itself is handed over after some seconds.
     """
     found: dict[metrics.Key, float] = {}
     for pattern in PATTERNS:

@@ -1,7 +1,7 @@
-"""The way into a saga's owner over HTTP, alike for all owners: it accepts a saga. 202 once that is
-durable, or the saga's end, if the caller would rather wait for it (`Prefer: wait=N`).
+"""An owner accepts sagas over HTTP, in the same way for all owners: it answers 202 once the saga is
+durable, or the saga's state at its end, if the caller waits for that (`Prefer: wait=N`).
 
-What else an owner shows of its sagas, and operators do there, is `coordination.owner_doors`.
+An owner's other doors are in `coordination.owner_doors`.
 """
 
 import time
@@ -42,13 +42,13 @@ from participant.batching import Batcher
 from participant.executing import Executed, execute
 
 SWEEP_SECONDS = 0.5
-"""How often the ends of those sagas that somebody waits for are looked at without a wake-up."""
+"""How often the sagas that requests wait for are checked without a wake-up."""
 State = Callable[[str], dict[str, Any]]
-"""What an owner says of a saga of its own, given its id."""
+"""An owner's answer about one of its sagas, given its id."""
 
 
 class Acceptance:
-    """The way into one owner's sagas for commands that come on many threads."""
+    """Accepts sagas of one owner, for commands that come on many threads."""
 
     def __init__(self, *, owner: Owner) -> None:
         self._owner = owner
@@ -57,7 +57,7 @@ class Acceptance:
             execute_batch=partial(
                 execute, operation=owner.accept, in_same_transaction=self._settle
             ),
-            # All who wait give theirs back, or the next leader would wait for one of them.
+            # All waiting requests give their slots back, or the next leader might wait for one.
             waiting=slots.given_back,
         )
         self._waiters = Waiters(
@@ -68,17 +68,17 @@ class Acceptance:
         wakeups.wake_by(service=owner.service, channel=ENDED, wake=self._waiters.wake)
 
     def accept(self, *, command: Accept) -> AcceptanceResult:
-        """Accepts it. Once this returns, it is durable and will be started for certain.
+        """Accepts a saga. Once this returns, the saga is durable and is guaranteed to start.
 
-        Raises Problem where it is refused: nothing of it is kept, it may be tried again, mended.
+        Raises Problem if it is refused: nothing of it is stored, so a corrected request may follow.
         """
         outcome = self._batcher.execute(command=command).outcome
         if isinstance(outcome, Refused):
             raise not_accepted(outcome, owner=self._owner)
-        assert isinstance(outcome, Done)  # noqa: S101 -- an acceptance waits for nobody
+        assert isinstance(outcome, Done)  # noqa: S101 -- an acceptance never waits
         if not isinstance(outcome, Accepted):
             failpoints.reach("acceptance.known")
-            # Its own id: a try before this one was committed, and its answer was lost.
+            # Its own id: an earlier try was committed, and its answer was lost.
             return AcceptanceResult(
                 saga_id=outcome.data.get("repeats", command.saga_id), context=None
             )
@@ -92,13 +92,13 @@ class Acceptance:
         )
 
     def wait(self, *, taken: AcceptanceResult, seconds: float) -> bool:
-        """Whether it has ended within that time."""
+        """Waits for the saga's end; whether it has ended within that time."""
         if not taken.is_new and self._owner.sagas.ended_among([taken.saga_id]):
             return True
         return self._waiters.wait(key=taken.saga_id, seconds=seconds)
 
     def _settle(self, executed: Sequence[Executed]) -> None:
-        """What is refused, or repeats another, is no saga: it leaves nothing behind."""
+        """Adds the first events; forgets the commands that are refused or repeat another saga."""
         others = [
             result.command
             for result in executed
@@ -119,7 +119,7 @@ class Acceptance:
 
 @dataclass(frozen=True, kw_only=True)
 class EndNews:
-    """What other processes of the service tell of the ends of its sagas."""
+    """Wake-ups from other processes of the service about the ends of its sagas."""
 
     service: str
 
@@ -142,15 +142,15 @@ def accepting(
     request: HttpRequest,
     asked: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The fields of an owner's command that do not depend on what the saga is about.
+    """The fields of an owner's command that are the same for all owners.
 
-    `door`: as the pages name it, at which this was asked. `asked`: what the caller wants, with
-    defaults spelled out: its fingerprint is that of the Idempotency-Key. Raises Problem: 400 for a
-    saga that does not start at this door, or a pattern that there is not; 503 where it is paused,
-    or more come than can be done.
+    `door`: the path of this request, as in the sagas' definitions. `asked`: the request, with
+    defaults filled in; the Idempotency-Key belongs to its fingerprint. Raises Problem: 400 for a
+    saga that does not start at this door, or an unknown pattern; 503 if the saga is paused, or more
+    sagas come than can be done.
     """
     known = [
-        page.name for page in SAGAS.values() if (page.owner, page.door) == (owner.service, door)
+        known.name for known in SAGAS.values() if (known.owner, known.door) == (owner.service, door)
     ]
     if saga not in known:
         raise problems.wrong_field("saga", f"one of {', '.join(known)} here; not {saga!r}")
@@ -191,9 +191,9 @@ def accept(
     state: State,
     begun: int = 202,
 ) -> HttpResponse:
-    """The answer: 202 (or `begun`) with how it begins, or 200 with its `state`, once it has ended.
+    """The answer: 202 (or `begun`) with the new saga, or 200 with its `state`, once it has ended.
 
-    `status_path`: where it is looked at, with `{saga_id}`. Raises Problem for what is refused.
+    `status_path`: of the saga's state, with `{saga_id}`. Raises Problem for a refusal.
     """
     taken = acceptance.accept(command=command)
     url = str(request.build_absolute_uri(status_path.format(saga_id=taken.saga_id)))
@@ -206,14 +206,14 @@ def accept(
 
 
 STARTS = ("Idempotency-Key", "Prefer", "traceparent")
-"""The headers that mean something where a saga is asked for."""
+"""The headers that a door that starts sagas reads."""
 
 
 def door_of(
     owner: Owner, *, takes: Any, begins: Any, shows: Any, begun: int = 202, **also: Any
 ) -> Callable[[View], View]:
-    """Declares a view that accepts the owner's sagas. `begins`: how a new one is answered, `shows`:
-    one that has ended, or that was known before. `also`: more fields of Declared.
+    """Declares a view that accepts the owner's sagas. `begins`: the type of the answer for a new
+    saga, `shows`: for a saga that has ended or was known before. `also`: more fields of Declared.
     """
     return door(
         SHOP,
@@ -226,11 +226,11 @@ def door_of(
 
 
 def refusals_of(accepting: Iterable[str]) -> dict[int, list[str]]:
-    """Why any of these operations, which accept sagas, may refuse one, by status."""
+    """By status, the codes with which these operations, which accept sagas, may refuse."""
     by_status: dict[int, list[str]] = {503: ["paused"]}
     for name in accepting:
-        told = ANSWERS.get(name, Answers()).refuses
-        for code in (*told, refusals.KEY_REUSED, refusals.TOO_MANY_UNDER_WAY):
+        own = ANSWERS.get(name, Answers()).refuses
+        for code in (*own, refusals.KEY_REUSED, refusals.TOO_MANY_UNDER_WAY):
             known = by_status.setdefault(_status_of(code, name), [])
             known += [code] if code not in known else []
     return by_status
@@ -250,7 +250,7 @@ def _status_of(code: str, accepting: str) -> int:
 def _begun(taken: AcceptanceResult) -> dict[str, Any]:
     context = taken.context
     if context is None:
-        raise AssertionError("it is known from before")
+        raise AssertionError("the saga is not new")
     return {
         "saga_id": taken.saga_id,
         "saga": context.saga,
@@ -262,7 +262,7 @@ def _begun(taken: AcceptanceResult) -> dict[str, Any]:
 
 
 def failure_of(found: AcceptedSaga) -> Failure | None:
-    """Why it ended without success."""
+    """Why the saga ended without success; None if it did not."""
     if not found.failure_code:
         return None
     return Failure(

@@ -1,4 +1,6 @@
-"""What a coordinator asks a saga's owner: to accept one, and how one stands that it lacks."""
+"""A coordinator's calls to a saga's owner: to accept a saga, and for the state of a saga that the
+coordinator does not have.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -18,15 +20,13 @@ from httpapi.client import Client, ServiceResponse, Unreachable
 from participant.barrier import keep_seconds
 
 OWNER_SECONDS = 10.0
-"""For an owner to accept a saga, or to say how one stands."""
+"""The timeout of a call to an owner."""
 ON_ITS_WAY_SECONDS = 60.0
-"""A coordinator knows by then a saga that starts by itself, if it ever will."""
+"""After this time a coordinator has a saga that starts by itself, if it ever will."""
 
 
 class AcceptedState(msgspec.Struct, frozen=True, kw_only=True):
-    """A saga as its owner answers it. `user_id`: whose it is. `answered_at`: by the same clock as
-    the other times.
-    """
+    """A saga as its owner answers it. `answered_at`: by the same clock as the other times."""
 
     saga: str
     saga_id: str
@@ -41,10 +41,10 @@ class AcceptedState(msgspec.Struct, frozen=True, kw_only=True):
     answered_at: datetime
 
     def state(self) -> SagaState:
-        """As a coordinator would answer it that does not know it yet, or any more.
+        """The answer of a coordinator that does not have the saga yet, or any more.
 
-        One that starts by itself, and has just ended, has its events on their way: it would be
-        running again when the first of them arrives. It is pending until then.
+        A saga that starts by itself and has just ended is pending: its events have not arrived, and
+        with the first of them it would be running again.
         """
         is_on_its_way = is_own_start(self.saga_pattern) and self._has_just_ended()
         status = self.status
@@ -96,12 +96,12 @@ def state_at_owner(
     user_id: str | None,
     look_again: Callable[[], SagaState | None],
 ) -> SagaState:
-    """A saga of these patterns that was not known here: `pending` while it is on its way.
-    `user_id`: whose it must be; None: whoever's.
+    """The state of a saga of these patterns that is unknown here: `pending` until it arrives.
+    `user_id`: the user who must own it; None: any user.
 
-    `look_again`: what is known here by now. One that has ended by the time that its owner is asked
-    may have come and run since the first look, and only here are its steps known.
-    Raises Problem: 404 where no owner has such a saga either, 503 where one cannot be asked.
+    `look_again`: returns the state that is known here by now. A saga that its owner knows as ended
+    may have arrived and run since the first look, and only this service knows its steps.
+    Raises Problem: 404 if no owner has this saga, 503 if an owner can't be asked.
     """
     found = _found_at_owners(saga_id)
     if found is None or user_id not in (None, found.user_id):
@@ -112,7 +112,7 @@ def state_at_owner(
 
 
 def is_completed(*, saga_id: str) -> bool:
-    """Whether its owner says so; False where none can be asked."""
+    """Whether its owner has it as completed; False if the owner can't be asked."""
     try:
         found = _found_at_owners(saga_id)
     except problems.Problem:
@@ -121,7 +121,7 @@ def is_completed(*, saga_id: str) -> bool:
 
 
 def is_closed(*, saga_id: str) -> bool:
-    """Whether what its undo needs is kept no more; False where none can be asked."""
+    """Whether the rows that its undo needs are deleted; False if its owner can't be asked."""
     try:
         found = _found_at_owners(saga_id)
     except problems.Problem:
@@ -132,13 +132,13 @@ def is_closed(*, saga_id: str) -> bool:
 
 
 def not_here(*, state: SagaState) -> Refused:
-    """Why nothing can be asked yet, or any more, of a saga that only its owner knows."""
+    """Why no request is possible yet, or any more, for a saga that only its owner has."""
     if state.status in (SagaStatus.COMPENSATED, SagaStatus.FAILED):
         return Refused(refusals.ALREADY_UNDONE, f"This {state.saga} is {state.status} already.")
     if state.status is SagaStatus.COMPLETED and is_closed(saga_id=state.saga_id):
-        detail = "It ended so long ago that what its undo needs is not kept any more."
+        detail = "It ended so long ago that the rows for its undo are deleted."
         return Refused(refusals.CLOSED, detail)
-    return Refused(refusals.NOT_STARTED, "It is accepted, and known here in a moment: ask again.")
+    return Refused(refusals.NOT_STARTED, "It is accepted but has not started yet: try again.")
 
 
 def summary_of(*, state: SagaState) -> SagaSummary:
@@ -148,18 +148,18 @@ def summary_of(*, state: SagaState) -> SagaSummary:
 
 
 def is_served(saga: str) -> bool:
-    """Whether there is such a saga, and its owner is in this installation."""
+    """Whether the saga exists, and its owner is in this installation."""
     return saga in SAGAS and SAGAS[saga].owner in settings.SERVICE_URLS
 
 
 def accept(*, saga: str, body: object, headers: dict[str, str]) -> ServiceResponse:
-    """Its owner's answer to a request to start this saga. Raises Unreachable."""
-    page = SAGAS[saga]
-    return client(page.owner).post(path=page.door, body=body, headers=headers)
+    """The owner's answer to a request to start this saga. Raises Unreachable."""
+    definition = SAGAS[saga]
+    return client(definition.owner).post(path=definition.door, body=body, headers=headers)
 
 
 def shown(*, saga: str, accepted: ServiceResponse) -> ServiceResponse:
-    """How its owner shows the saga that it has just accepted. Raises Unreachable."""
+    """The owner's state of the saga that it has just accepted. Raises Unreachable."""
     where = urlsplit(str(accepted.headers.get("Location", "")))
     with waiting.for_an_answer():
         return client(SAGAS[saga].owner).get(path=where.path)
@@ -167,14 +167,14 @@ def shown(*, saga: str, accepted: ServiceResponse) -> ServiceResponse:
 
 @cache
 def client(service: str) -> Client:
-    """To a service, with as many connections as may wait for it."""
+    """The client of a service, with as many connections as requests may wait for it."""
     return Client(service, timeout=OWNER_SECONDS, connections=waiting.MOST_WAITING)
 
 
 def _found_at_owners(saga_id: str) -> AcceptedState | None:
-    """Raises Problem (503) where one that was not asked might know it."""
+    """Raises Problem (503) if an owner that could not be asked might have it."""
     away: Unreachable | None = None
-    for owner in dict.fromkeys(page.owner for page in SAGAS.values()):
+    for owner in dict.fromkeys(saga.owner for saga in SAGAS.values()):
         if owner not in settings.SERVICE_URLS:
             continue
         try:

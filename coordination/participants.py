@@ -1,5 +1,5 @@
-"""The services as those see them that conduct sagas: told what to do in batches, over HTTP. One
-that is down is left alone, and asked now and then if it is back: a circuit breaker for each.
+"""The participants as an orchestrator calls them: with batches of commands, over HTTP, and with a
+circuit breaker for each service, so that one that is down is only probed.
 """
 
 import logging
@@ -22,23 +22,23 @@ from participant import tracing
 log = logging.getLogger(__name__)
 
 CALL_SECONDS = 5.0
-"""Unless the step says otherwise."""
+"""The default timeout of a call."""
 PROBE_SECONDS = 1.0
 MOST_LONE_FAULTS = 5
 POSTPONE_SECONDS = (0.2, 1.0)
-"""For a saga whose call was not made, or met a locked row: it costs it no try."""
+"""For a saga whose call was not made, or met a locked row: this does not count as a try."""
 FAULTS_TO_OPEN = 3
-"""Fewer than the engine's tries, so that an outage costs no saga all of them."""
+"""Fewer than the engine's tries, so that an outage costs no saga all its tries."""
 FIRST_OPEN_SECONDS = 0.5
 LONGEST_OPEN_SECONDS = 1.0
 LONGEST_POSTPONE_SECONDS = 5.0
 
 
 class Breaker:
-    """Closed: calls pass. Open: none does. After a while one thread probes, and may close it.
+    """Closed: calls pass. Open: no call passes; after a while one thread probes, and may close it.
 
-    The probe asks the service whether it is ready: no saga spends a try on finding out. The first
-    call after it is the real proof, and opens the breaker again at once if it faults.
+    The probe asks the service whether it is ready, so that no saga spends a try on it. The first
+    call after the probe is the real test: if it faults, it opens the breaker again at once.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Breaker:
         return self._pause > 0
 
     def allows(self) -> bool:
-        """Whether a call may be made now; probes if it is time to."""
+        """Whether a call may be made now; probes if a probe is due."""
         if not self.is_open:
             return True
         with self._lock:
@@ -80,8 +80,8 @@ class Breaker:
                 self._open(FIRST_OPEN_SECONDS)
 
     def postpone_seconds(self, *, draw: float) -> float:
-        """For how long to postpone a call: longer in a longer outage, so that many that wait
-        cost little, and spread, so that they do not all come at once.
+        """For how long to postpone a call: longer in a longer outage, so that waiting sagas cost
+        little, and with jitter, so that they do not all come at once.
         """
         outage = self._clock() - self._opened_at
         return min(LONGEST_POSTPONE_SECONDS, self._pause + outage / 4) * (0.5 + 0.5 * draw)
@@ -100,7 +100,7 @@ class Breaker:
 
 
 class Endpoint(NamedTuple):
-    """What is called: an operation in one direction, whichever step of whichever saga it is."""
+    """The target of calls: an operation in one direction, for any step of any saga."""
 
     service: str
     path: str
@@ -108,13 +108,13 @@ class Endpoint(NamedTuple):
 
 
 def endpoint_of(*, progress: Progress) -> Endpoint:
-    """Whom to tell the call that is due."""
+    """The endpoint of the call that is due."""
     step = progress.step
     return Endpoint(step.service, projection.path_of(step, progress.direction), step.seconds)
 
 
 class DueSaga(Protocol):
-    """A saga to which a call is due."""
+    """A saga with a call that is due."""
 
     @property
     def progress(self) -> Progress: ...
@@ -124,7 +124,7 @@ class DueSaga(Protocol):
 
 
 class Participants:
-    """Calls services by name. `urls`: where each of them is."""
+    """Calls services by name. `urls`: of each service."""
 
     def __init__(self, *, urls: Mapping[str, str]) -> None:
         self._clients = {
@@ -148,13 +148,13 @@ class Participants:
         }
 
     def ask(self, *, endpoint: Endpoint, sagas: Sequence[DueSaga]) -> list[CallResult]:
-        """Tells the service, in one call; an answer for each saga, in order.
+        """Sends the commands of these sagas in one call; an answer for each saga, in order.
 
-        If the service errs on a list, each is told alone: a saga that it cannot digest harms only
-        itself. While the breaker is open nothing is called.
+        If the call of a list fails, each command is sent alone, so that a saga that makes calls
+        fail harms only itself. While the breaker is open no call is made.
         """
         if endpoint.service not in self._clients:
-            return [Fault(f"no address is known of {endpoint.service}") for _ in sagas]
+            return [Fault(f"{endpoint.service} has no address here") for _ in sagas]
         breaker = self._breakers[endpoint.service]
         if not breaker.allows():
             return [Postponed(breaker.postpone_seconds(draw=random.random())) for _ in sagas]  # noqa: S311 -- spreads load, guards nothing
@@ -166,7 +166,7 @@ class Participants:
         return answers
 
     def close(self) -> None:
-        """Closes the connections that are kept."""
+        """Closes the kept connections."""
         for client in [*self._clients.values(), *self._probes.values()]:
             client.close()
 
@@ -179,7 +179,7 @@ class Participants:
         return True
 
     def _tell(self, endpoint: Endpoint, sagas: Sequence[DueSaga]) -> list[CallResult]:
-        """Raises Unreachable where the answer is not an outcome for each."""
+        """Raises Unreachable if the answer is not an outcome for each command."""
         commands = [
             projection.command(
                 step=saga.progress.step,
@@ -216,7 +216,7 @@ class Participants:
         return [Fault(f"{endpoint.service}: {error.told}") for _ in sagas]
 
     def _ask_one_by_one(self, endpoint: Endpoint, sagas: Sequence[DueSaga]) -> list[CallResult]:
-        """After so many faults in a row the others are postponed: no use in going on at once."""
+        """After MOST_LONE_FAULTS in a row the other sagas are postponed."""
         answers: list[CallResult] = []
         in_a_row = 0
         for saga in sagas:

@@ -31,12 +31,12 @@ class PauseForm(forms.ModelForm):  # type: ignore[type-arg]  # no type arguments
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         service = self._meta.model._meta.app_label
-        own = [page.name for page in SAGAS.values() if page.owner == service]
+        own = [saga.name for saga in SAGAS.values() if saga.owner == service]
         cast(forms.ChoiceField, self.fields["saga"]).choices = [(name, name) for name in own]
 
 
 class PauseAdmin(RecordAdmin):
-    """Sagas that are not accepted now, and were not for a while: add one to pause a saga."""
+    """Pauses, in force and ended: add a row to pause a saga."""
 
     form = PauseForm
     list_display = [
@@ -85,5 +85,5 @@ class PauseAdmin(RecordAdmin):
         return asks or self.in_bulk(request, queryset, act=act, done="accepted again")
 
     def facts_of(self, queryset: QuerySet[Any]) -> list[str]:
-        """Each of them."""
+        """Each pause."""
         return [f"{row}: paused by {row.paused_by}, {row.reason}" for row in queryset[:20]]

@@ -1,9 +1,8 @@
-"""Pausing: an operator has an owner accept no more of a saga, in every pattern or in one.
+"""Pausing: an operator makes an owner stop accepting a saga, in every pattern or in one.
 
-What runs goes on to its end; the next one is refused (503 `paused`), and told who has paused it,
-why and since when. The table keeps what was paused: it holds after a restart, in every process
-within REFRESH_SECONDS, and the rows of pauses that are over are the record. All SQL of the table
-is here.
+Running sagas go on to their end; new ones are refused (503 `paused`), with who has paused the saga,
+why and since when. Pauses are rows of a table: they hold after a restart, in every process within
+REFRESH_SECONDS, and rows of ended pauses are kept. All SQL on the table is here.
 """
 
 import threading
@@ -21,13 +20,13 @@ from httpapi.problems import Problem
 from participant import sql, trail
 
 REFRESH_SECONDS = 1.0
-"""So often a process looks at the table at most, while it accepts: by an index."""
+"""Between two queries of the table (by an index) in a process that accepts sagas."""
 RETRY_AFTER_SECONDS = 30
-"""It is not known for how long a saga is paused; a client that asks so often does no harm."""
+"""The length of a pause is unknown; retries at this interval do no harm."""
 
 
 class PausedSaga(msgspec.Struct, frozen=True, kw_only=True):
-    """A saga that is not accepted now. `saga_pattern`: in that one alone; empty: in all."""
+    """A saga that is paused. `saga_pattern`: in that pattern only; empty: in all."""
 
     saga: str
     saga_pattern: str
@@ -42,24 +41,24 @@ class PausedSaga(msgspec.Struct, frozen=True, kw_only=True):
 
 _lock = threading.Lock()
 _seen: dict[str, tuple[float, list[PausedSaga]]] = {}
-"""By service: when this process has looked (monotonic), and what was paused then."""
+"""By service: the time of this process's last query (monotonic), and its pauses."""
 
 
 def check(*, service: str, saga: str, pattern: str) -> None:
-    """Raises Problem (503) where this saga is paused."""
+    """Raises Problem (503) if this saga is paused."""
     for pause in _known(service):
         if pause.saga == saga and pause.saga_pattern in ("", pattern):
             raise Problem(
                 status=503,
                 code="paused",
                 detail=f"{pause} (since {pause.paused_at:%Y-%m-%d %H:%M:%S} UTC)."
-                " What was accepted before goes on; try again later.",
+                " Accepted sagas go on; try again later.",
                 headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
             )
 
 
 def in_force(*, service: str) -> list[PausedSaga]:
-    """What is paused, the first one first."""
+    """The pauses in force, the first one first."""
     return _execute(
         service,
         """
@@ -70,7 +69,7 @@ def in_force(*, service: str) -> list[PausedSaga]:
 
 
 def pause(*, service: str, saga: str, pattern: str, by: str, reason: str) -> PausedSaga | Refused:
-    """Accepts no more of it, in every pattern where none is named. Refused: already_paused."""
+    """Pauses a saga, in every pattern if none is named. Refused: already_paused."""
     trail.because(reason, by=by)
     made = _noted(
         "pause",
@@ -91,8 +90,8 @@ def pause(*, service: str, saga: str, pattern: str, by: str, reason: str) -> Pau
 def resume(
     *, service: str, saga: str, pattern: str, by: str, reason: str
 ) -> list[PausedSaga] | Refused:
-    """Accepts it again, in every pattern where none is named; what was paused. Refused: not_paused,
-    also one pattern of a saga that is paused in all.
+    """Resumes a saga, in every pattern if none is named; the pauses that this ends. Refused:
+    not_paused, also for one pattern of a saga that is paused in all.
     """
     trail.because(reason, by=by)
     ended = _noted(
@@ -114,8 +113,8 @@ def resume(
 
 
 def _known(service: str) -> list[PausedSaga]:
-    """As this process knows it. The first one after a second looks; others wait for that look, so
-    that none is accepted for what was seen long ago.
+    """The pauses, at most REFRESH_SECONDS old. One thread queries again after that time; others
+    wait for it, so that no saga is accepted by an older result.
     """
     found = _fresh(service)
     if found is None:

@@ -1,6 +1,6 @@
-"""The sagas that a service conducts: begun, forgotten, and looked at.
+"""The sagas of an orchestrator: started, forgotten, and queried.
 
-Each state is as all coordinators answer it.
+States are in the form that all coordinators answer.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from django.db.models import Manager, QuerySet
 
 from contracts.outcomes import Failure
 from contracts.saga import SAGAS, Context, Direction, Step
-from contracts.saga import Saga as Page
+from contracts.saga import Saga as SagaDefinition
 from contracts.states import (
     FINAL,
     GOING_BACK,
@@ -72,8 +72,10 @@ _FORGET = """
 """
 
 
-def start(*, service: str, saga: Page, contexts: Sequence[Context], seconds: float) -> list[str]:
-    """Writes those sagas that are not known yet; their ids. `seconds`: after which one that has not
+def start(
+    *, service: str, saga: SagaDefinition, contexts: Sequence[Context], seconds: float
+) -> list[str]:
+    """Inserts the sagas that are new; their ids. `seconds`: after this time a saga that has not
     passed its pivot is undone.
     """
     if not contexts:
@@ -86,8 +88,8 @@ def start(*, service: str, saga: Page, contexts: Sequence[Context], seconds: flo
 
 
 def forget_sagas(*, service: str, saga_ids: Sequence[str], seconds: float) -> set[str]:
-    """Deletes those of these sagas that ended longer ago than that, with their steps; those that
-    are left. One of which a person skipped a step stays: it is theirs to answer for.
+    """Deletes the sagas that ended longer ago than `seconds`, with their steps; returns those that
+    are left. A saga with a step that an operator has skipped is kept, as evidence.
     """
     values = [list(saga_ids), list(FINAL), seconds]
     sql.execute(service=service, sql=_FORGET.format(service=service), values=values)
@@ -95,8 +97,8 @@ def forget_sagas(*, service: str, saga_ids: Sequence[str], seconds: float) -> se
     return {row[0] for row in sql.execute(service=service, sql=left, values=[list(saga_ids)])}
 
 
-def digest_of(saga: Page) -> str:
-    """Of its steps, as they are now."""
+def digest_of(saga: SagaDefinition) -> str:
+    """The digest of the definition's steps."""
     if SAGAS.get(saga.name) is saga:
         return _digest_of(saga.name)
     return _hashed(saga)
@@ -107,7 +109,7 @@ def _digest_of(name: str) -> str:
     return _hashed(SAGAS[name])
 
 
-def _hashed(saga: Page) -> str:
+def _hashed(saga: SagaDefinition) -> str:
     return hashlib.sha256(sql.as_json(saga.steps).encode()).hexdigest()
 
 
@@ -122,22 +124,22 @@ class SagaLog:
         return sagas
 
     def saga(self, *, saga_id: str, user_id: str | None = None) -> Saga | None:
-        """The saga with its steps. `user_id`: whose it must be."""
+        """The saga with its steps. `user_id`: the user who must own it."""
         found = self._sagas().select_related("definition").prefetch_related("steps")
         return found.filter(owned_by(user_id), pk=saga_id).first()
 
     def state_of(self, saga_id: str, *, user_id: str | None = None) -> SagaState | None:
-        """The whole of a saga, if it is known here."""
+        """A saga's state, if it is known here."""
         found = self.saga(saga_id=saga_id, user_id=user_id)
         return self.state(found=found) if found else None
 
     def summary_of(self, saga_id: str, *, user_id: str | None = None) -> SagaSummary | None:
-        """A saga in short, if it is known here."""
+        """A saga's summary, if it is known here."""
         found = self._sagas().defer("context").filter(owned_by(user_id), pk=saga_id).first()
         return self.summary(found=found) if found else None
 
     def summaries(self, found: Sequence[Saga]) -> list[SagaSummary]:
-        """Each of these in short."""
+        """The summaries of these sagas."""
         return [self.summary(found=saga) for saga in found]
 
     def sagas(
@@ -148,8 +150,8 @@ class SagaLog:
         saga: str = "",
         waiting: bool | None = None,
     ) -> QuerySet[Saga]:
-        """All of them, newest first; of one status, pattern or name if that is given, and those
-        that wait for a decision, or do not.
+        """All sagas, newest first; with the given status, pattern and name, and only those that
+        wait for a decision, or do not.
         """
         found = self.of_status(self._sagas().defer("context"), status).order_by(
             "-started_at", "-saga_id"
@@ -161,12 +163,12 @@ class SagaLog:
         return found.filter(**{name: value for name, value in wanted.items() if value})
 
     def parked(self, *, limit: int) -> tuple[int, list[Saga]]:
-        """How many sagas wait for a person, and those that wait longest, at most `limit`."""
+        """The number of parked sagas, and those parked longest, at most `limit`."""
         found = self._sagas().filter(parked_at__isnull=False)
         return found.count(), list(found.defer("context").order_by("parked_at")[:limit])
 
     def open_sagas(self) -> list[OpenSagas]:
-        """Those that have not ended, of which an index has a few among millions."""
+        """The sagas that have not ended, by an index that has only these."""
         return [
             OpenSagas(*row)
             for row in sql.execute(service=self.service, sql=_OPEN.format(self.service))
@@ -174,7 +176,7 @@ class SagaLog:
 
     @staticmethod
     def of_status(found: QuerySet[Saga], status: str | None) -> QuerySet[Saga]:
-        """Those that may have that status, by what an index of few rows has."""
+        """The rows that may have that status; for open sagas only those in the index of them."""
         is_open = status in set(SagaStatus) and status not in FINAL
         return found.filter(finished_at=None) if is_open else found
 
@@ -196,7 +198,7 @@ class SagaLog:
 
     @staticmethod
     def state(*, found: Any) -> SagaState:
-        """The whole of it, with every step of its definition: reached, skipped or still to come."""
+        """The saga's state, with every step of its definition: reached, skipped or to come."""
         known = {step.position: step for step in found.steps.all()}
         failure = Failure(
             found.failure_step, found.failure_code, found.failure_detail, found.failure_undone
@@ -224,7 +226,7 @@ class SagaLog:
 
 
 def _steps(found: Saga) -> Sequence[Step]:
-    """Of its definition; where a person has typed over that, as this version has them."""
+    """The steps of its definition; if that row was edited by hand, those of this version."""
     try:
         steps: Sequence[Step] = msgspec.convert(found.definition.steps, list[Step])
     except msgspec.ValidationError:
@@ -233,7 +235,7 @@ def _steps(found: Saga) -> Sequence[Step]:
 
 
 def _total(found: Saga) -> str | None:
-    """None where it has none, or where a person has typed over its context."""
+    """The saga's total amount; None if it has none, or its context was edited by hand."""
     context = found.context if isinstance(found.context, dict) else {}
     data = context.get("data")
     total = data.get("total_amount") if isinstance(data, dict) else None
@@ -273,7 +275,7 @@ def _known(step: Step, known: SagaStep) -> StepState:
 
 
 def _unknown(found: Saga, step: Step, position: int) -> StepState:
-    """A step of which nothing is written: the acceptance, or one without an answer yet."""
+    """A step without a row: the acceptance, or a step without an answer yet."""
     if position == 0:
         return StepState(
             step_name=step.name,

@@ -1,4 +1,4 @@
-"""A saga's page in the admin: what it did, as a timeline, and where else it can be seen."""
+"""A saga's page in the admin: a timeline of its steps, and links to its rows in other services."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -18,12 +18,12 @@ from coordination.models import AcceptedSaga
 
 LONGEST_RESULT = 300
 _BAD = (StepStatus.FAILED, StepStatus.COMPENSATED)
-_HEAD = ("step", "status", "after ms", "took ms", "", "retries", "what came of it")
+_HEAD = ("step", "status", "after ms", "took ms", "", "retries", "result")
 
 
 def timeline(state: SagaState) -> SafeString:
-    """A row a step, with when it began, in milliseconds after the saga, and for how long it took
-    (with its undo, where it was undone).
+    """A row per step: its start, in milliseconds after the saga's, and its duration, which includes
+    its undo if it was undone.
     """
     times = [time for step in state.steps for time in (step.started_at, step.finished_at) if time]
     last = max([*times, state.finished_at or state.started_at])
@@ -41,7 +41,7 @@ def timeline(state: SagaState) -> SafeString:
 
 
 _THINNEST = 0.5
-"""Percent of the width: what took no time is seen, too."""
+"""Percent of the width, so that the shortest steps are visible."""
 
 
 def _row(step: StepState, began: datetime, whole: float) -> SafeString:
@@ -72,7 +72,7 @@ def _row(step: StepState, began: datetime, whole: float) -> SafeString:
 
 
 def _result(step: StepState) -> str:
-    """On one line, as it begins."""
+    """The beginning of the result, on one line."""
     found = msgspec.json.encode(step.response_data).decode() if step.response_data else ""
     return Truncator(found).chars(LONGEST_RESULT)
 
@@ -86,9 +86,9 @@ def _told(milliseconds: float | None) -> str:
 
 
 def links(state: SagaState, *, coordinator: str, traceparent: str) -> SafeString:
-    """By service, the admin's lists of what it has of this saga; and the id of its trace."""
-    page = SAGAS.get(state.saga)
-    services = [page.owner, *(step.service for step in page.steps)] if page else []
+    """By service, links to the admin's lists of its rows of this saga; and the saga's trace id."""
+    saga = SAGAS.get(state.saga)
+    services = [saga.owner, *(step.service for step in saga.steps)] if saga else []
     lines = [
         (service, _joined(_found(service, state.saga_id)))
         for service in dict.fromkeys([*services, coordinator])
@@ -99,7 +99,7 @@ def links(state: SagaState, *, coordinator: str, traceparent: str) -> SafeString
 
 
 def _found(service: str, saga_id: str) -> Iterator[tuple[str, str]]:
-    """URL and name of each list that can be searched for a saga; its owner's page of it."""
+    """URL and name of each list that can be searched for a saga, and of its page at the owner."""
     for model, shown in admin.site._registry.items():
         if model._meta.app_label != service:
             continue

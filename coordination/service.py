@@ -1,8 +1,8 @@
-"""What each service's app offers to its processes and to /health, alike for all of a kind: Django's
-`AppConfig` of a participant, of one that accepts sagas, and of a coordinator.
+"""Django's `AppConfig` of a participant, of an owner, and of a coordinator: what each app offers to
+its processes and to /health.
 
-Modules are looked up by name when they are asked for: an app is configured before its models. An
-`apps.py` imports this module, not its classes: Django would take each for the app's own.
+Modules are imported when they are used, because an app is configured before its models. An
+`apps.py` imports this module, not its classes: Django would take each class for the app's own.
 """
 
 from collections.abc import Sequence
@@ -27,28 +27,28 @@ class ServiceConfig(AppConfig):
     """A service that receives events and publishes its own."""
 
     linger = 0.0
-    """Seconds that its consumer lets messages gather."""
+    """Seconds for which its consumer collects messages into a batch."""
 
     def own(self, module: str) -> Any:
-        """Its module of that name."""
+        """The app's module of that name."""
         return import_module(f"{self.name}.{module}")
 
     def urls(self) -> list[URLPattern]:
-        """Doors that it has beside those of its `urls`, and that are tried before them."""
+        """The doors beside those of its `urls`; these are tried first."""
         from coordination import decision_doors, decisions
 
         return decision_doors.urls(service=self.name) if decisions.deciding(self.name) else []
 
     def reactions(self) -> Sequence[Any]:
-        """What it does on events and requests: the projection of the sagas' pages for its name.
-        Raises LookupError where a page wants an operation that it does not declare.
+        """Its reactions to events and requests: the projection of the sagas' definitions. Raises
+        LookupError if a definition needs an operation that the service does not declare.
         """
         from messaging import reactions
 
         return reactions.of(service=self.name, module=self.own("operations"))
 
     def worker_components(self, broker: Broker) -> list[Component]:
-        """What `manage.py worker` runs for this service."""
+        """The components that `manage.py worker` runs for this service."""
         from coordination import decision_components
         from messaging.components import components
 
@@ -60,64 +60,64 @@ class ServiceConfig(AppConfig):
         ]
 
     def chores(self) -> list[Chore]:
-        """What its worker cleans: of each table what is over."""
+        """The chores of its worker: deleting old rows of each table."""
         return [Deleting(service=self.name, what=what) for what in self.kept()]
 
     def kept(self) -> list[RetentionRule]:
-        """How long what is kept, of tables that belong to no saga."""
+        """How long rows are kept, in tables that belong to no saga."""
         return retention.kept(service=self.name)
 
 
 class OwnerConfig(ServiceConfig):
-    """One that accepts sagas, by its `operations.OWNER`. `below`: as paths call them."""
+    """A service that accepts sagas, by its `operations.OWNER`. `below`: their name in paths."""
 
     below: str
 
     def urls(self) -> list[URLPattern]:
-        """With those at which it tells of its sagas, and operators act on them."""
+        """Adds the owner's doors for coordinators and operators."""
         from coordination import owner_doors
 
         owner = self.own("operations").OWNER
         return [*owner_doors.urls(owner=owner, below=self.below), *super().urls()]
 
     def stalls(self, *, limit: int) -> list[Complaint]:
-        """Sagas that no coordinator has been told of: for /health."""
+        """Sagas that are not handed over: for /health."""
         from coordination import owner_doors
 
         return owner_doors.stalls(owner=self.own("operations").OWNER, limit=limit)
 
     def gauges(self) -> dict[metrics.Key, float]:
-        """What no coordinator has been told of: for /metrics."""
+        """Sagas that are not handed over: for /metrics."""
         from coordination import owner_doors
 
         return owner_doors.gauges(owner=self.own("operations").OWNER)
 
     def worker_components(self, broker: Broker) -> list[Component]:
-        """With the hand-over to each coordinator."""
+        """Adds the hand-over to each coordinator."""
         from coordination.sweeping import sweeps
 
         return [*super().worker_components(broker), *sweeps(owner=self.own("operations").OWNER)]
 
     def chores(self) -> list[Chore]:
-        """With closing its sagas."""
+        """Adds the closing of its sagas."""
         from coordination.closing import Closing
 
         return [*super().chores(), Closing(owner=self.own("operations").OWNER)]
 
 
 OPEN_STATES = ("in_flight", "waiting", "parked")
-"""What a coordinator's `queries.open_sagas` tells its sagas apart by."""
+"""The states in a coordinator's `queries.open_sagas`."""
 
 
 class CoordinatorConfig(ServiceConfig):
-    """One that has sagas, of which some wait for a person. Its `queries` look at them."""
+    """A coordinator; its module `queries` reads its sagas."""
 
     def reactions(self) -> Sequence[Any]:
-        """What it does on the sagas' messages, of which it has no step; here: it hears none."""
+        """Its reactions to messages; by default none, because a coordinator has no steps."""
         return ()
 
     def stalls(self, *, limit: int) -> list[Complaint]:
-        """What should move and does not; the first ones are named: for /health."""
+        """Sagas that should move and do not, the first `limit` by id: for /health."""
         found: list[Complaint] = self.own("queries").stalls(limit=limit)
         return found
 
@@ -133,7 +133,7 @@ class CoordinatorConfig(ServiceConfig):
         return found
 
     def parked_sagas(self, *, limit: int) -> tuple[int, list[SagaSummary]]:
-        """How many wait for a person, and those that wait longest: for /health."""
+        """The number of parked sagas, and those parked longest: for /health."""
         queries = self.own("queries")
         count, oldest = queries.parked(limit=limit)
         return count, queries.summaries(oldest)

@@ -1,4 +1,4 @@
-"""All SQL on an owner's accepted sagas and Idempotency-Keys, whichever owner's they are."""
+"""All SQL on accepted sagas and Idempotency-Keys, for all owners."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,12 +26,12 @@ SETTLED = f"""
                           ELSE coalesce(handed_over_at, clock_timestamp()) END,
     dead_lettered_at = NULL, dead_letter_reason = ''
 """
-"""What is set of an accepted saga that ends: its coordinator has it, or need not; but one that
-starts by itself is made known all the same."""
+"""The columns that an accepted saga's end sets: it needs no hand-over any more, unless it starts by
+itself: that one is still handed over, so that its coordinator knows it."""
 
 
 def row_of(context: Context) -> dict[str, Any]:
-    """What an owner writes of any saga that it accepts. `runs`: at once, by its own first event."""
+    """The columns that every owner inserts. `runs`: the saga starts by its own first event."""
     return {
         "saga_id": context.saga_id,
         "saga": context.saga,
@@ -42,12 +42,12 @@ def row_of(context: Context) -> dict[str, Any]:
 
 
 def status_after(failure: Failure) -> SagaStatus:
-    """`failed` where nothing had to be undone."""
+    """`compensated`, or `failed` if no undo had an effect."""
     return SagaStatus.COMPENSATED if failure.undone else SagaStatus.FAILED
 
 
 def ended_row(saga_id: str, failure: Failure) -> dict[str, str]:
-    """What an owner writes of any saga that ends without success."""
+    """The columns that every owner updates when a saga ends without success."""
     return {
         "saga_id": saga_id,
         "status": status_after(failure).value,
@@ -58,21 +58,23 @@ def ended_row(saga_id: str, failure: Failure) -> dict[str, str]:
 
 
 _TURNS = 7_305_112
-"""The first half of the key of an advisory lock, under which a user's sagas are accepted one after
-the other; any number that no other lock uses."""
+"""The seed for the keys of advisory locks, under which a user's sagas are accepted one after the
+other; any number that no other lock uses."""
+MOST_COUNTED = 1_000
+"""Sagas per pattern that are counted as not handed over."""
 ENDED = "ended"
-"""The channel of those who wait for the end of a saga, at its owner."""
+"""The channel for requests that wait for the end of a saga, at its owner."""
 
 
 def ended_columns(table: str) -> str:
-    """What `tell_ended` is given of each accepted saga, of the table of this name or alias."""
+    """The columns for `tell_ended`, from the table of accepted sagas with this name or alias."""
     seconds = f"extract(epoch FROM {table}.ended_at - {table}.accepted_at)::float8"
     return f"{table}.saga_id, {table}.saga, {table}.saga_pattern, {table}.status, {seconds}"
 
 
 def tell_ended(*, service: str, ended: Sequence[tuple[Any, ...]]) -> None:
-    """Who waits for these knows of it, and they are counted, once that is committed. `ended`: the
-    `ended_columns` of each.
+    """Wakes requests that wait for these sagas, and counts their ends, after the commit. `ended`:
+    the `ended_columns` of each saga.
     """
     wakeups.tell(service=service, channel=ENDED, keys=[row[0] for row in ended])
     transaction.on_commit(lambda: _count_ended(ended), using=service)
@@ -84,25 +86,25 @@ def _count_ended(ended: Iterable[tuple[Any, ...]]) -> None:
 
 
 class UnknownSaga(Exception):
-    """There is no such saga here."""
+    """This service does not have the saga."""
 
 
 def unreadable(what: object) -> Refused:
-    """Why nothing else can be done to a saga whose rows are such."""
-    detail = f"{what}. Undo it (compensate), or mend what is stored and retry."
+    """The refusal of an action on a saga whose rows are damaged."""
+    detail = f"{what}. Undo it (compensate), or repair the row and retry."
     return Refused(refusals.UNREADABLE, detail)
 
 
 class UnreadableSaga(NamedTuple):
-    """A stored saga that is none any more, and what is wrong with it."""
+    """A stored saga that can't be read, and what is wrong with it."""
 
     saga_id: str
     reason: str
 
 
 class Ended(NamedTuple):
-    """A saga that was accepted longer ago than the retention. `is_due`: it also ended so long ago,
-    and its coordinator has answered for it.
+    """A saga that was accepted longer ago than the retention. `is_due`: it also ended that long
+    ago, and was handed over.
     """
 
     accepted_at: datetime
@@ -113,7 +115,7 @@ class Ended(NamedTuple):
 
 
 class Stall(NamedTuple):
-    """Sagas of a pattern that were accepted, and that nobody was told of."""
+    """Sagas of a pattern that were accepted and not handed over."""
 
     pattern: str
     number: int
@@ -123,7 +125,7 @@ class Stall(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """An Idempotency-Key of a user, the saga that it stands for, and what was asked for."""
+    """An Idempotency-Key of a user, its saga, and the fingerprint of its request."""
 
     user_id: str
     key: str
@@ -146,10 +148,7 @@ class AcceptedSagas:
         older_than_seconds: float = 0.0,
         but_not: Sequence[str] = (),
     ) -> list[Context | UnreadableSaga]:
-        """Those that their coordinator has not answered for yet, oldest first.
-
-        `but_not`: saga ids to be left alone for now. One that can't be read harms no other.
-        """
+        """The sagas that are not handed over yet, oldest first; without those in `but_not`."""
         rows = self._execute(
             """
             SELECT saga_id, context::text FROM {table}
@@ -163,8 +162,8 @@ class AcceptedSagas:
         return [_read(*row) for row in rows]
 
     def mark_handed_over(self, *, saga_ids: Sequence[str]) -> None:
-        """From now on the coordinator has them. Some may have ended meanwhile, and stay ended; one
-        that ends at this moment is locked, and needs no mark.
+        """Marks sagas as handed over. Those that have ended stay ended; a saga that ends at this
+        moment is locked, and needs no mark.
         """
         self._execute(
             """
@@ -180,7 +179,7 @@ class AcceptedSagas:
         )
 
     def dead_letter(self, *, reasons: Mapping[str, str]) -> None:
-        """These wait for a person (`reasons`, by saga id), and no other waits for them."""
+        """Dead-letters sagas for an operator. `reasons`: by saga id."""
         self._execute(
             """
             UPDATE {table} AS accepted
@@ -194,7 +193,7 @@ class AcceptedSagas:
     def lock_dead_letters(
         self, *, saga_ids: Sequence[str], patterns: Sequence[str]
     ) -> dict[str, str]:
-        """Those of these patterns that are dead-lettered, locked; each saga's name by its id."""
+        """Locks the dead-lettered sagas of these patterns; each saga's name by its id."""
         rows = self._execute(
             """
             SELECT saga_id, saga FROM {table}
@@ -206,7 +205,7 @@ class AcceptedSagas:
         return dict(rows)
 
     def take_back(self, *, saga_ids: Sequence[str]) -> set[str]:
-        """These are handed over again, from the start; which of them were dead-lettered."""
+        """Resets dead-lettered sagas, to be handed over again; which were dead-lettered."""
         rows = self._execute(
             """
             UPDATE {table} SET dead_lettered_at = NULL, dead_letter_reason = ''
@@ -226,8 +225,8 @@ class AcceptedSagas:
         return {row[0] for row in rows}
 
     def in_flight(self, *, saga: str, pattern: str, among: float, within: float) -> tuple[int, int]:
-        """How many have not ended of those that were accepted in the last `among` seconds, and how
-        many of them ended in the last `within`.
+        """Of the sagas that were accepted in the last `among` seconds: how many have not ended, and
+        how many ended in the last `within` seconds.
         """
         ((number, ended),) = self._execute(
             """
@@ -242,10 +241,8 @@ class AcceptedSagas:
         )
         return number, ended
 
-    def stalls(
-        self, *, patterns: Sequence[str], seconds: float, limit: int, most: int = 1000
-    ) -> list[Stall]:
-        """By pattern, those that nobody was told of for so many seconds; the first are named."""
+    def stalls(self, *, patterns: Sequence[str], seconds: float, limit: int) -> list[Stall]:
+        """By pattern, the sagas that are not handed over after `seconds`; the first with ids."""
         rows = self._execute(
             """
             SELECT pattern.name, count(*), min(accepted_at),
@@ -257,12 +254,12 @@ class AcceptedSagas:
                 ORDER BY accepted_at LIMIT %s) AS waiting
             GROUP BY pattern.name
             """,
-            [limit, list(patterns), seconds, most],
+            [limit, list(patterns), seconds, MOST_COUNTED],
         )
         return [Stall(*row) for row in rows]
 
-    def unknown(self, *, patterns: Sequence[str], most: int = 1000) -> list[tuple[str, int, float]]:
-        """By pattern, how many no coordinator has been told of, and the age of the oldest."""
+    def unknown(self, *, patterns: Sequence[str]) -> list[tuple[str, int, float]]:
+        """By pattern, how many sagas are not handed over, and the age of the oldest in seconds."""
         return self._execute(
             """
             SELECT pattern.name, count(*), extract(epoch FROM now() - min(accepted_at))::float8
@@ -272,14 +269,14 @@ class AcceptedSagas:
                 ORDER BY accepted_at LIMIT %s) AS waiting
             GROUP BY pattern.name
             """,
-            [list(patterns), most],
+            [list(patterns), MOST_COUNTED],
         )
 
     def to_close(
         self, *, after: tuple[datetime, str], limit: int, seconds: float, lasts: float
     ) -> list[Ended]:
-        """Sagas that are not closed and were accepted `lasts` seconds before that time, the oldest
-        first, beyond `after` (when it was accepted, and its id).
+        """Sagas that are not closed and were accepted more than `seconds` + `lasts` ago, the oldest
+        first, beyond `after` (time of acceptance, and id). `seconds`: since the end.
         """
         rows = self._execute(
             """
@@ -296,9 +293,7 @@ class AcceptedSagas:
         return [Ended(*row) for row in rows]
 
     def mark_closed(self, *, saga_ids: Sequence[str]) -> None:
-        """From now on nobody keeps anything of these but their owner's own record; their keys are
-        free again.
-        """
+        """Marks sagas as closed: only their owner's row is left. Deletes their keys."""
         if saga_ids:
             self._execute(
                 """
@@ -312,10 +307,11 @@ class AcceptedSagas:
             )
 
     def take_keys(self, *, keys: Sequence[Key]) -> dict[str, Key]:
-        """Takes the keys that are free; gives those that are not, by the saga id that asked.
+        """Inserts the keys that are new; returns the stored keys of the others, by the saga id of
+        the request.
 
-        Waits for a transaction that has just taken one. Keys are taken in sorted order, and after
-        what the sagas are about, so that two lists can't wait for each other.
+        Waits for transactions that are inserting the same keys. Keys are inserted in sorted order,
+        and after the locks on carts and the like, so that two lists can't wait for each other.
         """
         if not keys:
             return {}
@@ -346,8 +342,8 @@ class AcceptedSagas:
         }
 
     def under_way(self, *, user_ids: Sequence[str]) -> dict[str, int]:
-        """How many sagas each of these users has that have not ended. None of them begins another
-        one before this transaction has ended: it waits for its turn here.
+        """The number of unfinished sagas of each user. Until this transaction has ended, other
+        acceptances for these users wait here.
         """
         self._execute(
             """
@@ -366,7 +362,7 @@ class AcceptedSagas:
         return dict(rows)
 
     def free_keys(self, *, saga_ids: Sequence[str]) -> None:
-        """Frees the keys of these again: nothing of them was accepted."""
+        """Deletes the keys of these sagas, which were not accepted."""
         if saga_ids:
             self._execute(
                 "DELETE FROM {service}_idempotencykey WHERE saga_id = ANY(%s)", [list(saga_ids)]
@@ -382,7 +378,7 @@ def _read(saga_id: str, context: str) -> Context | UnreadableSaga:
         found = _context.decode(context)
         projection.select(found.saga, found.data)
     except (msgspec.MsgspecError, RecursionError, KeyError) as error:
-        log.warning("its row can't be read: %r", error, extra={"saga_id": saga_id})
+        log.warning("a saga's row can't be read: %r", error, extra={"saga_id": saga_id})
         return UnreadableSaga(saga_id, f"its row can't be read: {sql.category(error)}")
     if found.saga_id != saga_id:
         return UnreadableSaga(saga_id, f"its row's context is that of saga {found.saga_id}")

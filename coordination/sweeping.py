@@ -1,9 +1,9 @@
-"""The sweep of an owner's worker: hands over the sagas that were accepted, and that the process
-which accepted them has not handed over (`coordination.handover`).
+"""The sweep of an owner's worker: hands over accepted sagas that the process which accepted them
+has not handed over (`coordination.handover`).
 
-One a coordinator, so that one that is down holds up no other. Nor does one saga hold up another: a
-list that fails is handed over in halves, down to the one whose fault it is; that one is tried again
-with increasing delays, and then dead-lettered for a person. One that can't even be read is
+There is one sweep per coordinator, so that one that is down delays no other. Nor does one saga
+delay another: a list that fails is handed over in halves, down to the saga that fails; that saga is
+retried with increasing delays, and then dead-lettered for an operator. A saga that can't be read is
 dead-lettered at once.
 """
 
@@ -32,27 +32,29 @@ LONGEST_PAUSE = 5.0
 RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Before the second, third, ... try of a saga that fails alone; then it is dead-lettered."""
 SENT_SECONDS = 2.0
-"""Younger ones are left to the process that has accepted them."""
+"""Younger sagas are left to the process that has accepted them."""
 KNOWN_SECONDS = 5.0
-"""Those that start by themselves are known by then from their events; ended or not, each is handed
-over once all the same, so that none is unknown for ever whose events were lost."""
+"""After this time the coordinator has a saga that starts by itself from its events. Each is handed
+over once all the same, ended or not, so that a saga whose events were lost becomes known."""
 
 
 class Retries:
-    """The sagas that failed alone, and when each is tried again. Forgotten with the process."""
+    """The sagas that failed alone, and the times of their retries; kept in memory only."""
 
     def __init__(self) -> None:
         self._failed: dict[str, int] = {}
         self._due_at: dict[str, float] = {}
 
     def resting(self) -> list[str]:
-        """Those whose time has not come."""
+        """The sagas whose retry is not due yet."""
         now = time.monotonic()
         self._due_at = {saga_id: at for saga_id, at in self._due_at.items() if at > now}
         return list(self._due_at)
 
     def failed(self, *, saga_id: str, counts: bool) -> bool:
-        """Whether that was the last try. `counts`: false where it only has to wait for somebody."""
+        """Notes a failure; whether that was the last try. `counts`: false if the saga only has to
+        wait, for a lock, say.
+        """
         tries = self._failed.get(saga_id, 0)
         if tries == len(RETRY_SECONDS):
             del self._failed[saga_id]
@@ -62,13 +64,13 @@ class Retries:
         return False
 
     def forget(self, *, saga_ids: Sequence[str]) -> None:
-        """They went well."""
+        """Forgets sagas that were handed over."""
         for saga_id in self._failed.keys() & set(saga_ids):
             del self._failed[saga_id]
 
 
 class Sweep(Handover):
-    """Those of one owner and one coordinator: a component of the owner's worker."""
+    """The sweep for one owner and one coordinator: a component of the owner's worker."""
 
     def __init__(self, *, owner: Owner, route: Route) -> None:
         super().__init__(owner=owner, route=route)
@@ -80,7 +82,7 @@ class Sweep(Handover):
         self._complaint: Complaint | None = None
 
     def complaints(self) -> list[Complaint]:
-        """That the coordinator takes none, and since when."""
+        """That the coordinator takes no sagas, and since when."""
         return [self._complaint] if self._complaint else []
 
     def counters(self) -> dict[str, int]:
@@ -90,7 +92,7 @@ class Sweep(Handover):
         }
 
     def run(self, stop: threading.Event) -> None:
-        """Hands over until `stop` is set; a coordinator that is away is waited for."""
+        """Hands over until `stop` is set; waits for a coordinator that is down."""
         while not stop.is_set():
             try:
                 self._lead(stop)
@@ -113,9 +115,9 @@ class Sweep(Handover):
                 stop.wait(SWEEP_SECONDS)
 
     def hand_over_once(self, *, older_than_seconds: float = 0.0) -> int:
-        """Hands one batch over; returns how many there were to be.
+        """Hands one batch over; returns the size of the batch.
 
-        Raises Unreachable where the coordinator takes none: all of it is in doubt.
+        Raises Unreachable if the coordinator takes no saga: the whole batch is in doubt.
         """
         found = self._sagas.not_handed_over(
             patterns=self._route.patterns,
@@ -134,7 +136,7 @@ class Sweep(Handover):
     def _hand_over_all(self, contexts: list[Context]) -> None:
         try:
             self.hand_over(contexts)
-        except Exception as error:  # noqa: BLE001 -- whatever it was: find whose fault it is
+        except Exception as error:  # noqa: BLE001 -- any fault: find the saga that fails
             _raise_if_outage(error)
             log.warning("%s: %d sagas, now in pieces: %r", self.name, len(contexts), error)
             with sql.impatient(service=self._owner.service):
@@ -142,7 +144,7 @@ class Sweep(Handover):
             self._after_failures(failed, of=len(contexts))
 
     def _hand_over_pieces(self, contexts: list[Context], error: Exception) -> dict[str, Exception]:
-        """In halves, and those in halves, down to each that fails alone: why, by saga id."""
+        """Hands over in halves, recursively; the errors of sagas that fail alone, by saga id."""
         if len(contexts) == 1:
             return {contexts[0].saga_id: error}
         half = len(contexts) // 2
@@ -156,17 +158,17 @@ class Sweep(Handover):
         return failed
 
     def hand_over(self, contexts: list[Context]) -> None:
-        """Hands these over together, at least one. Raises whatever keeps it from that."""
+        """Hands these over together. Raises any error of the call or the database."""
         self.mark(self.tell(contexts))
 
     def mark(self, saga_ids: list[str]) -> None:
-        """The coordinator has these."""
+        """Marks these sagas as handed over."""
         super().mark(saga_ids)
         self._handed_over += len(saga_ids)
         self._retries.forget(saga_ids=saga_ids)
 
     def end_refused(self, why: WhyEnded) -> None:
-        """Unless it has started by itself: that one runs, and waits only to be known."""
+        """Ends refused sagas, unless they start by themselves: those run, and are retried."""
         if not self._route.starts_itself:
             super().end_refused(why)
             return
@@ -175,7 +177,9 @@ class Sweep(Handover):
             self._retries.failed(saga_id=saga_id, counts=False)
 
     def _after_failures(self, failed: Mapping[str, Exception], *, of: int) -> None:
-        """Several, and none that went well: no fault of theirs. Raises Unreachable then."""
+        """Dead-letters sagas after their last try. If all of several failed, the fault is not
+        theirs: raises Unreachable.
+        """
         if len(failed) == of > 1:
             why = sql.category(next(iter(failed.values())))
             raise Unreachable(f"{self.path} takes none of {of}: {why}")
@@ -194,19 +198,19 @@ class Sweep(Handover):
         self._sagas.dead_letter(reasons=reasons)
         failpoints.reach("handover.dead_letter")
         for saga_id, reason in reasons.items():
-            log.error("dead-lettered, for a person: %s", reason, extra={"saga_id": saga_id})
+            log.error("dead-lettered for an operator: %s", reason, extra={"saga_id": saga_id})
 
     def _complain(self, error: Exception) -> None:
         self._complaint = Complaint(
             what=f"sagas are not handed over to {self.client.url}{self.path}:"
             f" {sql.category(error)}"[:500],
             since=self._complaint.since if self._complaint else datetime.now(UTC),
-            do=f"Look at the coordinator at {self.client.url}; they go on by themselves.",
+            do=f"Look at the coordinator at {self.client.url}; the hand-over retries by itself.",
         )
 
 
 def _raise_if_outage(error: Exception) -> None:
-    """The coordinator, or this service's database, is away for all of them."""
+    """Raises the error again if the coordinator, or this service's database, is down."""
     if isinstance(error, Unreachable) and error.is_outage:
         raise error
     if sql.is_outage(error):
@@ -214,5 +218,5 @@ def _raise_if_outage(error: Exception) -> None:
 
 
 def sweeps(*, owner: Owner) -> list[Sweep]:
-    """One for each coordinator that sagas are handed over to: parts of the owner's worker."""
+    """One sweep for each route: components of the owner's worker."""
     return [Sweep(owner=owner, route=route) for route in ROUTES]

@@ -1,10 +1,10 @@
-"""The HTTP doors of both coordinators, so that one is called like the other.
+"""The HTTP doors of coordinators, the same for all of them.
 
-GET  <below>/<saga_id>              where a saga stands, step by step; /status in short
-GET  <below>/<listed>               all of them, newest first, in pages
-POST <below>/<saga_id>/compensate   and /retry, /skip: what a person may ask of it
-POST <below>/<name of a saga>       starts one, by way of its owner, which accepts it
-POST <its patterns' hand-over>      an owner's, of what it has accepted
+GET  <below>/<saga_id>              a saga's state, step by step; /status: its summary
+GET  <below>/<listed>               all sagas, newest first, in pages
+POST <below>/<saga_id>/compensate   and /retry, /skip: the interventions of people
+POST <below>/<name of a saga>       starts a saga, through its owner, which accepts it
+POST <its patterns' hand-over>      from an owner: the sagas that it has accepted
 """
 
 from collections.abc import Callable, Sequence
@@ -46,17 +46,17 @@ from httpapi.waiting import Waiters
 from participant import failpoints, sql
 
 _BEGUN = (201, 202)
-"""What an owner answers that has accepted a saga."""
+"""The statuses of an owner's answer that has accepted a saga."""
 _PASSED_ON = ("Authorization", "Idempotency-Key", "traceparent")
-"""To the owner, who asks for itself whose saga it is."""
+"""To the owner, which authenticates the caller itself."""
 _PASSED_BACK = ("Retry-After", "Idempotency-Replayed")
 
 _CLOSED_FOR_NOW = ("paused", "overloaded")
-"""Codes of problems (503) of an owner that is there, and accepts none."""
+"""Codes of problems (503) of an owner that runs, but accepts no saga now."""
 
 
 class SagaFilter(pages.PageRequest, frozen=True, kw_only=True):
-    """Which sagas to list: `?status=&saga_pattern=&saga=&waiting=`, and as all pages are."""
+    """Which sagas to list: `?status=&saga_pattern=&saga=&waiting=`, and the fields of paging."""
 
     status: SagaStatus | None = None
     saga_pattern: str = ""
@@ -65,20 +65,19 @@ class SagaFilter(pages.PageRequest, frozen=True, kw_only=True):
 
 
 Ask = Callable[..., Refused | None]
-"""Takes `saga_id`, `requested_by`, `reason`. Why not, or None. Raises UnknownSaga. To compensate
-takes `may_return`, too: whether what is past its pivot may be given back (True).
+"""Takes `saga_id`, `requested_by`, `reason`; returns the refusal, or None. Raises UnknownSaga.
+`compensate` also takes `may_return`: whether a saga past its pivot may be returned (True).
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Coordinator:
-    """A coordinator as its doors see it. `below`: the path of its sagas; `listed`: of their list.
+    """A coordinator as its doors use it. `below`: the path of its sagas; `listed`: of their list.
 
-    `state`, `summary`: of one saga by its id, None where it is not known here, or is not of the
-    `user_id` (None: whoever's). `sagas`: those of a status, a pattern and a saga's name, newest
-    first; `summaries`: of its rows. `start`: starts these, durably, or knows of them from now on;
-    one that is known already is left as it is.
-    `decided`: has those go on that rest at steps (saga id and step) that are decided by now.
+    `state`, `summary`: of a saga by its id; None if it is unknown here, or not the `user_id`'s
+    (None: any user). `sagas`: with a status, pattern and name, newest first; `summaries`: of those
+    rows. `start`: starts sagas durably, or stores that they run; known sagas stay unchanged.
+    `decided`: continues the sagas that rest at these steps (saga id and step).
     """
 
     service: str
@@ -99,14 +98,14 @@ class Coordinator:
         return patterns.of_coordinator(self.service)
 
     def state_or_at_owner(self, saga_id: str, *, user_id: str | None = None) -> SagaState:
-        """Raises Problem: nobody knows it, it is not this user's, or its owner can't be asked."""
+        """Raises Problem if the saga is unknown or not this user's, or its owner can't be asked."""
         known = partial(self.state, saga_id, user_id=user_id)
         return known() or owners.state_at_owner(
             saga_id=saga_id, patterns=self.patterns, user_id=user_id, look_again=known
         )
 
     def summary_or_at_owner(self, saga_id: str, *, user_id: str | None = None) -> SagaSummary:
-        """The same in short."""
+        """The saga's summary; raises Problem likewise."""
         found = self.summary(saga_id, user_id=user_id)
         return found or owners.summary_of(state=self.state_or_at_owner(saga_id, user_id=user_id))
 
@@ -116,7 +115,7 @@ class Coordinator:
 
 
 class SagasPage(pages.PageFields):
-    """A page of sagas, which are there twice: as `results` and as `sagas`."""
+    """A page of sagas, which it contains twice: as `results` and as `sagas`."""
 
     results: list[AnsweredSummary]
     sagas: list[AnsweredSummary]
@@ -124,7 +123,7 @@ class SagasPage(pages.PageFields):
 
 
 class Started(TypedDict):
-    """A saga that its owner has accepted, in the owner's words; `status_url`: where to look."""
+    """A saga that its owner has accepted, with the owner's fields; `status_url`: of its state."""
 
     saga_id: str
     saga: NotRequired[str]
@@ -141,31 +140,31 @@ WHY_NOT = (
     refusals.CLOSED,
     refusals.UNREADABLE,
 )
-"""What a person asks of a saga may be refused so."""
+"""The refusals of interventions."""
 ASKS = {
     "compensate": "Undoes the saga: until its pivot an abort, after it a return (operators only)",
-    "retry": "Tries the step again that the saga is parked at, from the first try",
-    "skip": "Goes on without the step that the saga is parked at, which was done otherwise",
+    "retry": "Retries the step at which the saga is parked, with all its tries",
+    "skip": "Continues without the step at which the saga is parked, which was done otherwise",
 }
 _OPERATORS = (refusals.NEEDS_OPERATOR,)
-"""And what is for an operator to ask, so."""
+"""The refusals of interventions that only an operator may make."""
 
 
 def _starting() -> Declared:
-    """What starts any saga at its owner: it is answered, and refused, as that does."""
-    accepting = [page.steps[0].operation for page in SAGAS.values()]
+    """The door that starts any saga: it answers and refuses as the saga's owner does."""
+    accepting = [saga.steps[0].operation for saga in SAGAS.values()]
     return declared(
         SHOP,
         takes=dict[str, Any],
         gives={200: Started, 201: Started, 202: Started},
         refuses={**owner_views.refusals_of(accepting), 405: ("method_not_allowed",)},
         headers=owner_views.STARTS,
-        what="Starts a saga, named in the path: its owner accepts it, and takes what it takes.",
+        what="Starts the saga that the path names, through its owner, with the owner's fields.",
     )
 
 
 class _View(APIView):
-    """A person sees their own sagas, and a service those that it owns; an operator all."""
+    """A person sees their own sagas, a service the sagas that it owns, an operator all sagas."""
 
     coordinator: Coordinator
 
@@ -175,13 +174,13 @@ class _View(APIView):
         return _owned(request, self.coordinator.state_or_at_owner(saga_id, user_id=user_id))
 
     def summary(self, request: Request, saga_id: str) -> SagaSummary:
-        """The same in short."""
+        """The saga's summary; raises Problem likewise."""
         user_id = identity.owner(request)
         return _owned(request, self.coordinator.summary_or_at_owner(saga_id, user_id=user_id))
 
 
 class SagaView(_View):
-    """GET: where a saga stands, step by step. POST, to a saga's name: starts one at its owner."""
+    """GET: a saga's state, step by step. POST, to a saga's name: starts a saga at its owner."""
 
     @door_by(
         lambda view, path: declared(
@@ -212,8 +211,8 @@ class SagaView(_View):
         return self._as_given(request, given)
 
     def _ended(self, request: Request, saga: str, accepted: ServiceResponse) -> ServiceResponse:
-        """What the owner says once the saga has ended here, if the caller wants to wait for that;
-        what it said before, where the time is over."""
+        """The owner's answer once the saga has ended here, if the caller waits for that; its first
+        answer if the time is over."""
         seconds = waiting.seconds_of(prefer=request.headers.get("Prefer", ""))
         saga_id = _saga_id_of(accepted)
         waiters = _waiters(self.coordinator.service)
@@ -228,7 +227,7 @@ class SagaView(_View):
         )
 
     def _as_given(self, request: Request, given: ServiceResponse) -> HttpResponse:
-        """The owner's answer; where to look at the saga is here, where the caller can get."""
+        """The owner's answer, with the saga's URL here, which the caller can reach."""
         back = {name: given.headers[name] for name in _PASSED_BACK if name in given.headers}
         if given.status not in (200, *_BEGUN):
             kind = given.headers.get("Content-Type", "application/json")
@@ -239,7 +238,7 @@ class SagaView(_View):
 
 
 class StatusView(_View):
-    """Where a saga stands, in short."""
+    """A saga's summary."""
 
     @door(SHOP, OPS_READ, gives={200: AnsweredSummary})
     def get(self, request: Request, saga_id: str) -> HttpResponse:
@@ -267,7 +266,7 @@ class ListView(_View):
 
 
 class AskView(_View):
-    """POST: what a person asks of a saga (ASKS)."""
+    """POST: a person's intervention in a saga (ASKS)."""
 
     what: str
     ask: Ask
@@ -290,7 +289,7 @@ class AskView(_View):
         by = principal.named(wanted.requested_by, field="requested_by", otherwise="api")
         _check_reason(request, wanted.reason)
         if is_their_own or principal.service:
-            self.summary(request, saga_id)  # whose a saga is never changes
+            self.summary(request, saga_id)  # raises; a saga's owner and user never change
         limited = {"may_return": False} if is_their_own else {}
         try:
             refused = self.ask(saga_id=saga_id, requested_by=by, reason=wanted.reason, **limited)
@@ -307,15 +306,15 @@ class AskView(_View):
 
 
 def _check_reason(request: Request, reason: str) -> None:
-    """Who acts on what is not their own says why. Raises Problem (400)."""
+    """A person who acts on another user's saga must give a reason. Raises Problem (400)."""
     principal = identity.of(request)
     is_own = identity.owner(request) is not None
     if not (reason.strip() or is_own or principal.service or principal.is_demo):
-        raise problems.wrong_field("reason", "why: it is kept with your name, and shown")
+        raise problems.wrong_field("reason", "why: it is stored with your name, and shown")
 
 
 class HandOverView(PlainView):
-    """POST a list of contexts: 207 with an outcome each; refused: it never starts here."""
+    """POST a list of contexts: 207 with an outcome each; a refused saga never starts here."""
 
     coordinator: Coordinator
 
@@ -332,29 +331,29 @@ class HandOverView(PlainView):
         if len(found) > MOST_IN_A_BATCH:
             raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} sagas in one list")
         by = identity.of(request)
-        decided = [one if isinstance(one, Refused) else self._decide(one, by) for one in found]
+        decided = [it if isinstance(it, Refused) else self._decide(it, by) for it in found]
         started = [
             msgspec.structs.replace(context, data=projection.select(context.saga, context.data))
             for context, outcome in zip(found, decided, strict=True)
             if isinstance(context, Context) and isinstance(outcome, Done)
         ]
-        told = answer(decided, status=207)  # what can't be told is not begun
+        reply = answer(decided, status=207)  # first: if it can't be encoded, no saga starts
         if started:
             self.coordinator.start(contexts=started)
         failpoints.reach("coordinator.before_reply")
-        return told
+        return reply
 
     def _decide(self, context: Context, by: identity.Principal) -> Outcome:
         own = self.coordinator.patterns
         if context.pattern not in own:
-            detail = f"{context.pattern!r} does not start here, but {', '.join(own)}."
+            detail = f"Pattern {context.pattern!r} does not start here; {', '.join(own)} do."
             return Refused(refusals.WRONG_PATTERN, detail)
         if not owners.is_served(context.saga):
-            detail = f"There is no saga {context.saga!r} here, but {', '.join(SAGAS)}."
+            detail = f"Unknown saga {context.saga!r}; known are {', '.join(SAGAS)}."
             return Refused(refusals.MALFORMED_SAGA, detail)
         owner = SAGAS[context.saga].owner
         if not (by.is_demo or by.service == owner):
-            detail = f"A saga {context.saga!r} is handed over by {owner} alone."
+            detail = f"Only {owner} may hand over a saga {context.saga!r}."
             return Refused(refusals.NOT_ITS_TO_SAY, detail)
         try:
             projection.select(context.saga, context.data)
@@ -369,13 +368,13 @@ class _Step(msgspec.Struct):
 
 
 class _Told(TypedDict):
-    """Of how many steps it was told."""
+    """The number of steps that were reported."""
 
     told: int
 
 
 class DecidedView(PlainView):
-    """POST a list of steps that are decided by now: 200; the sagas that rest there go on."""
+    """POST a list of decided steps: 200; the sagas that rest at them go on."""
 
     coordinator: Coordinator
 
@@ -429,7 +428,7 @@ Found = TypeVar("Found", SagaState, SagaSummary)
 
 
 def _owned(request: Request, found: Found) -> Found:
-    """Raises Problem (404) where a service asks, and another one owns the saga."""
+    """Raises Problem (404) if a service asks for a saga of another owner."""
     service = identity.of(request).service
     if service and (found.saga not in SAGAS or SAGAS[found.saga].owner != service):
         raise problems.unknown("saga", found.saga_id)
@@ -437,7 +436,7 @@ def _owned(request: Request, found: Found) -> Found:
 
 
 def _for_its_user(found: SagaState) -> SagaState:
-    """Without what services have told each other."""
+    """The state without the data that services have sent each other."""
     events: Any = found.events
     if isinstance(events, list):
         events = [msgspec.structs.replace(event, data={}) for event in events]
@@ -450,14 +449,14 @@ class _Named(msgspec.Struct):
 
 
 class _Stated(msgspec.Struct):
-    """A problem, as an owner states one."""
+    """The fields of an owner's problem."""
 
     status: int
     code: str = ""
 
 
 def _contexts(body: bytes) -> list[Context | Refused]:
-    """Reads them all at once; where that fails, one by one, so that one harms only itself."""
+    """Decodes all at once; if that fails, one by one, so that a malformed saga harms no other."""
     try:
         return list(decode(body, type=list[Context]))
     except msgspec.ValidationError:
@@ -474,8 +473,8 @@ def _context(body: msgspec.Raw) -> Context | Refused:
 def _accepted_by_owner(
     saga: str, fields: dict[str, Any], headers: dict[str, str], has_place: bool
 ) -> ServiceResponse:
-    """Raises Problem (503). Without a slot where there is a place for those who wait: the owner may
-    be slow, and hand-overs, which it makes, must not wait for it."""
+    """Raises Problem (503). Gives this request's slot back if it has a place to wait: the owner may
+    be slow, and the hand-overs that it makes here must not wait for a slot."""
     try:
         with slots.given_back(if_wanted=has_place):
             given = owners.accept(saga=saga, body=fields, headers=headers)
@@ -489,7 +488,7 @@ def _accepted_by_owner(
 
 
 def _is_closed_for_now(given: ServiceResponse | None) -> bool:
-    """Whether its owner accepts none now, and says why: that is passed on as it is."""
+    """Whether the owner accepts no saga now, and says why: its answer is passed on."""
     try:
         return given is not None and given.decode(type=_Stated).code in _CLOSED_FOR_NOW
     except Unreachable:
@@ -497,7 +496,7 @@ def _is_closed_for_now(given: ServiceResponse | None) -> bool:
 
 
 def _check_answer(given: ServiceResponse) -> None:
-    """Raises Unreachable where it is neither a saga nor a problem as owners state them."""
+    """Raises Unreachable if the answer is neither a saga nor a problem."""
     if given.status in (200, *_BEGUN):
         _saga_id_of(given)
     elif given.status < 400 or given.decode(type=_Stated).status != given.status:

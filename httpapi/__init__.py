@@ -1,4 +1,4 @@
-"""What every HTTP view shares: JSON, problem+json, step calls, waiting, health, the client."""
+"""Shared parts of HTTP: JSON, problem+json, step calls, waiting, health, the client."""
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
@@ -8,4 +8,4 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "httpapi.problems.handle",
     "UNAUTHENTICATED_USER": None,
 }
-"""Django's setting of that name, as the views here need it."""
+"""The value of Django's setting of that name, for the views here."""

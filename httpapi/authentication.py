@@ -1,12 +1,13 @@
-"""Who asks, and whether they may: in one place, before any view, for every door alike. Views find
-who it is with their request (`httpapi.identity`).
+"""Authentication and authorization, in one place, before any view, the same for every door. Views
+find the principal with their request (`httpapi.identity`).
 
-A person shows a token of who knows the people (`keys.PEOPLE`), for all services; a service one
-that it has signed itself, for the one that it calls. Both last minutes or less, and are verified
-once: after that they are looked up. Which door is whose is declared there (contracts.doors).
+A person sends a token of the identity provider (`keys.PEOPLE`), which all services accept; a
+service sends a token that it has signed itself, for the service that it calls. Both last minutes or
+less, and are verified once: after that they are looked up. Each door declares who may call it
+(contracts.doors).
 
-In the mode `demo` (DUETO_AUTH), who comes from this machine without a token may do everything; not
-so what a web page makes a browser send, nor what came through a proxy.
+In the mode `demo` (DUETO_AUTH), a request from this machine without a token may do everything,
+unless a foreign web page makes a browser send it, or it came through a proxy.
 """
 
 import json
@@ -33,7 +34,7 @@ from httpapi.problems import Problem
 log = logging.getLogger(__name__)
 
 LONGEST, MOST_REMEMBERED = 2048, 4096
-"""Characters of a token; and how many are known by sight."""
+"""Characters of a token; and how many verified tokens are remembered."""
 MOST_VIA = 16
 LEEWAY = 5
 """Seconds by which clocks may differ."""
@@ -46,8 +47,8 @@ _PROXIED_PREFIX = "HTTP_X_FORWARDED"
 
 
 def presented(request: HttpRequest, declared: Declared) -> str | Principal:
-    """The token that came, unread; or who is meant without one. Raises Problem: 401 where one is
-    needed, 400 where there are two.
+    """The token of a request, unread; or the principal of a request without one. Raises Problem:
+    401 if a token is needed, 400 if there are two.
     """
     header = request.META.get("HTTP_AUTHORIZATION")
     if header is not None:
@@ -56,22 +57,22 @@ def presented(request: HttpRequest, declared: Declared) -> str | Principal:
         return EVERYBODY
     if declared.is_public:
         return NOBODY
-    raise unauthenticated("Who asks? Send a token: Authorization: Bearer ...", sent=False)
+    raise unauthenticated("A token is needed: send Authorization: Bearer ...", sent=False)
 
 
 def admit(request: HttpRequest, declared: Declared, shown: str | Principal) -> None:
-    """Lets in who may, and notes who it is. Raises Problem: 401 for a token that is not good, 403
-    where this door is not theirs, 429 where a person comes too often.
+    """Authorizes a request, and stores its principal with it. Raises Problem: 401 for an invalid
+    token, 403 if the principal may not call this door, 429 if a person sends too many requests.
     """
     principal = _principal(shown) if isinstance(shown, str) else shown
     is_limited = False
     if not declared.is_public and not principal.is_demo:
         if principal.service:
-            is_welcome = principal.service in declared.callers
+            is_allowed = principal.service in declared.callers
         else:
-            is_welcome = bool(declared.scopes & principal.scopes)
+            is_allowed = bool(declared.scopes & principal.scopes)
             is_limited = not declared.scopes & principal.scopes - {SHOP}
-        if not is_welcome:
+        if not is_allowed:
             raise _forbidden(declared, principal)
     if principal.sub and not principal.service and not principal.is_demo:
         rates.take(principal.sub)
@@ -81,11 +82,11 @@ def admit(request: HttpRequest, declared: Declared, shown: str | Principal) -> N
 
 _remembered: dict[str, tuple[float, Principal]] = {}
 verified = 0
-"""How many tokens this process has verified: far fewer than it has served requests."""
+"""The number of tokens that this process has verified, far below its number of requests."""
 
 
 def _principal(token: str) -> Principal:
-    """Whose token it is. Raises Problem (401)."""
+    """The principal of a token. Raises Problem (401)."""
     now = time.time()
     if _revocations().have_changed() or _have_keys_changed():
         _remembered.clear()
@@ -104,7 +105,7 @@ _keys_known: Sequence[Mapping[str, keys.Key]] = ()
 
 
 def _have_keys_changed() -> bool:
-    """Since the last look: what a key has signed that is there no more is good no more."""
+    """Whether keys have changed since the last check: tokens of a removed key are invalid then."""
     global _keys_looked_at, _keys_known
     if time.monotonic() - _keys_looked_at < keys.FILE_SECONDS:
         return False
@@ -113,7 +114,7 @@ def _have_keys_changed() -> bool:
     try:
         _keys_known = [_ring(kind).known() for kind in _NEEDED if _source(kind)]
     except (OSError, ValueError, KeyError, jwt.PyJWTError):
-        _keys_known = []  # there are none that can be read: so nobody is known
+        _keys_known = []  # no keys can be read: no token is valid
     return any(was is not now for was, now in zip_longest(before, _keys_known))
 
 
@@ -125,7 +126,7 @@ def _verified(token: str) -> tuple[float, Principal]:
         kind = header.get("typ")
         key = _ring(kind).find(header["kid"])
         if key is None:
-            raise jwt.InvalidKeyError(f"nobody has published the key {header['kid']}")
+            raise jwt.InvalidKeyError(f"unknown key {header['kid']}")
         claims = jwt.decode(
             token,
             key.key,
@@ -138,7 +139,7 @@ def _verified(token: str) -> tuple[float, Principal]:
         if claims["exp"] - claims["iat"] > keys.LONGEST[kind]:
             raise _LastsTooLong
     except (jwt.PyJWTError, KeyError, TypeError, ValueError, FileNotFoundError) as error:
-        raise unauthenticated(f"The token is not good: {_why(error)}.") from error
+        raise unauthenticated(f"The token is invalid: {_why(error)}.") from error
     found = _principal_of(kind, key, claims)
     if _revocations().name(found):
         raise unauthenticated("The token was revoked.")
@@ -167,29 +168,29 @@ class _LastsTooLong(jwt.InvalidTokenError):
 
 
 _WHY: Sequence[tuple[type[Exception], str]] = (
-    (jwt.ExpiredSignatureError, "its time is over"),
-    (jwt.ImmatureSignatureError, "its time has not come"),
-    (jwt.InvalidIssuedAtError, "it is from a time to come"),
+    (jwt.ExpiredSignatureError, "it has expired"),
+    (jwt.ImmatureSignatureError, "it is not valid yet"),
+    (jwt.InvalidIssuedAtError, "it was issued in the future"),
     (jwt.InvalidAudienceError, "it is for another service"),
-    (_LastsTooLong, "it is good for longer than any is given"),
-    (jwt.InvalidIssuerError, "its key is not that of who it is from"),
+    (_LastsTooLong, "it is valid for longer than allowed"),
+    (jwt.InvalidIssuerError, "its key is not its issuer's"),
     (jwt.InvalidSignatureError, "its signature is wrong"),
     (jwt.InvalidAlgorithmError, f"it is not signed with {keys.ALGORITHM}"),
-    (jwt.InvalidKeyError, "nobody has published its key"),
+    (jwt.InvalidKeyError, "its key is unknown"),
     (jwt.MissingRequiredClaimError, "it lacks a claim"),
-    (FileNotFoundError, "there are no keys here yet"),
-    (KeyError, "its header lacks something, or is of another kind"),
+    (FileNotFoundError, "this service has no keys yet"),
+    (KeyError, "its header lacks a field, or its type is unknown"),
 )
 
 
 def _why(error: Exception) -> str:
-    """What the caller is told; the library's words are for the log."""
-    log.info("a token that is not good: %r", error)
+    """The reason for the caller; the library's text goes into the log."""
+    log.info("an invalid token: %r", error)
     return next((why for kind, why in _WHY if isinstance(error, kind)), "it can't be read")
 
 
 def _own_names() -> Sequence[str]:
-    """By which services are asked that are in this process."""
+    """The names, as audiences of tokens, of the services in this process."""
     return [settings.SERVICE] if settings.SERVICE else list(settings.SERVICE_URLS)
 
 
@@ -199,15 +200,17 @@ def _source(kind: str) -> str:
 
 @cache
 def _ring(kind: str) -> keys.Ring:
-    """Raises KeyError for another kind, LookupError where nobody of that kind is believed here."""
+    """The keys for a kind of token. Raises KeyError for an unknown kind, ValueError if this service
+    has no keys for it.
+    """
     source = _source(kind)
     if not source:
-        raise ValueError(f"nobody's {kind} is believed here")
+        raise ValueError(f"no keys for {kind} here")
     return keys.Ring(source)
 
 
 class Revocations:
-    """Of people (`sub`) and of single tokens (`jti`), in a file beside the people's keys."""
+    """The revoked people (`sub`) and tokens (`jti`), in a file beside the people's keys."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -222,7 +225,7 @@ class Revocations:
         )
 
     def have_changed(self) -> bool:
-        """Since the last look; they are read again then."""
+        """Whether the file has changed since the last check; if so, reads it."""
         if self._path is None or time.monotonic() - self._looked_at < keys.FILE_SECONDS:
             return False
         self._looked_at = time.monotonic()
@@ -247,7 +250,7 @@ def _revocations() -> Revocations:
 
 
 def forget() -> None:
-    """All that is remembered; the settings are read again."""
+    """Forgets all tokens and keys; the settings are read again."""
     global _keys_looked_at
     _keys_looked_at = 0.0
     _remembered.clear()
@@ -262,12 +265,12 @@ def _token_in(header: str) -> str:
         detail = "There are two Authorization headers: send one."
         raise Problem(status=400, code="bad_request", detail=detail)
     if kind.lower() != "bearer" or not token or len(token) > LONGEST:
-        raise unauthenticated("The token is sent so: Authorization: Bearer ...")
+        raise unauthenticated("Send the token as Authorization: Bearer ...")
     return token.strip()
 
 
 def _is_at_home(request: HttpRequest) -> bool:
-    """Whether it comes from this machine, and neither through a proxy nor from a web page of
+    """Whether a request comes from this machine, and neither through a proxy nor from a web page of
     another origin.
     """
     meta = request.META
@@ -276,7 +279,7 @@ def _is_at_home(request: HttpRequest) -> bool:
     ):
         return False
     try:
-        request.get_host()  # a page's own name that leads here is none of ours
+        request.get_host()  # raises for a foreign host name that resolves to this machine
         is_local = ip_address(meta.get("REMOTE_ADDR", "")).is_loopback
     except (ValueError, DisallowedHost):
         return False
@@ -284,7 +287,7 @@ def _is_at_home(request: HttpRequest) -> bool:
 
 
 def is_of_a_foreign_page(request: HttpRequest) -> bool:
-    """Whether a browser says that a web page of another origin makes it send this."""
+    """Whether the headers show that a web page of another origin makes a browser send this."""
     meta = request.META
     if meta.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin"):
         return True
@@ -295,7 +298,7 @@ def is_of_a_foreign_page(request: HttpRequest) -> bool:
 
 
 def unauthenticated(detail: str, *, sent: bool = True) -> Problem:
-    """401. `sent`: whether a token came at all."""
+    """401. `sent`: whether the request had a token."""
     challenge = 'Bearer error="invalid_token"' if sent else "Bearer"
     headers = {"WWW-Authenticate": challenge}
     return Problem(status=401, code="unauthenticated", detail=detail, headers=headers)
@@ -303,14 +306,14 @@ def unauthenticated(detail: str, *, sent: bool = True) -> Problem:
 
 def _forbidden(declared: Declared, principal: Principal) -> Problem:
     if principal.service:
-        detail = f"{principal.service} does not call this door."
+        detail = f"{principal.service} may not call this door."
     elif declared.scopes:
-        detail = f"It takes a token with {' or '.join(sorted(declared.scopes))}."
+        detail = f"This door needs a token with {' or '.join(sorted(declared.scopes))}."
     else:
-        detail = "Only services call this door."
+        detail = "Only services may call this door."
     return Problem(status=403, code="forbidden", detail=detail)
 
 
 def _setting(name: str) -> str:
-    """Of who does without it, empty."""
+    """A setting as text; empty if the project does not have it."""
     return str(getattr(settings, name, ""))

@@ -19,13 +19,13 @@ log = logging.getLogger(__name__)
 
 
 SIGNS_OF_OUTAGE = (None, 408, 429, 502, 503, 504)
-"""Of an answer: none at all, or that of a server that says that it can't."""
+"""Statuses: no answer at all, or the answer of a server that can't work now."""
 
 
 class Unreachable(Described):
-    """No answer that can be used: no connection, a timeout, or a 5xx. The effect is in doubt.
+    """No usable answer: no connection, a timeout, or a 5xx. The effect is in doubt.
 
-    `status`: of the answer that did come; None without one. `answer`: that answer itself.
+    `status`: of the answer, if there is one. `answer`: the answer itself.
     """
 
     def __init__(
@@ -41,12 +41,12 @@ class Unreachable(Described):
 
     @property
     def is_outage(self) -> bool:
-        """Whether the service as a whole is to blame, and not what it was asked."""
+        """Whether the whole service fails, and not only this request."""
         return self.status in SIGNS_OF_OUTAGE
 
     @property
     def told(self) -> str:
-        """For who looks at a saga: without addresses, and without what is not meant for people."""
+        """The text for people who look at a saga, without addresses and technical details."""
         if self.status is None:
             is_late = isinstance(self.__cause__, urllib3.exceptions.TimeoutError)
             return "timed out" if is_late else "no connection"
@@ -59,7 +59,7 @@ class _Problem(msgspec.Struct, frozen=True):
 
 
 class ServiceResponse(msgspec.Struct, frozen=True):
-    """What came back: a status below 500, the body, and the headers (in any case)."""
+    """A service's answer. The names of `headers` are case-insensitive."""
 
     status: int
     body: bytes
@@ -67,12 +67,12 @@ class ServiceResponse(msgspec.Struct, frozen=True):
 
     @property
     def summary(self) -> str:
-        """For people: the status, and what a problem says; any other body is in the log alone."""
+        """For people: the status, and the detail of a problem; any other body is only logged."""
         try:
             problem = msgspec.json.decode(self.body, type=_Problem)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             log.warning("an answer of %d that is no problem: %r", self.status, self.body[:200])
-            return f"{self.status}, and does not say why"
+            return f"{self.status} without a reason"
         return f"{self.status} {problem.code}: {problem.detail}"
 
     def json(self) -> Any:
@@ -80,8 +80,8 @@ class ServiceResponse(msgspec.Struct, frozen=True):
         return self.decode(type=Any)
 
     def decode(self, *, type: Any) -> Any:  # noqa: A002 -- as msgspec calls it
-        """The body as this type. Raises Unreachable if it is none: that is the fault of the service
-        that answered, and not of the client that waits for us."""
+        """The body as this type. Raises Unreachable if it does not fit: that is the fault of the
+        service that answered, and not of our own client."""
         try:
             return msgspec.json.decode(self.body, type=type)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -90,9 +90,9 @@ class ServiceResponse(msgspec.Struct, frozen=True):
 
 
 class Client:
-    """Calls a service, with a token of this process's where it has a key, unless the headers of a
-    call have one. `url`: where that is, if not where the settings say. Never retries by itself: the
-    caller knows what a repetition means.
+    """Calls a service, with this process's token if it has a key, unless the headers of a call have
+    one. `url`: by default that of the settings. Never retries: only the caller knows whether a
+    request may be repeated.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Client:
         self._service = service
         self.url = (url or settings.SERVICE_URLS[service]).rstrip("/")
         self._path = urlsplit(self.url).path
-        # The pool of the one host, without a manager before it: 0.06 ms of CPU less a call.
+        # A pool for one host, without a pool manager: 0.06 ms of CPU less per call.
         self._pool = urllib3.connection_from_url(
             self.url,
             maxsize=connections,
@@ -118,7 +118,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> ServiceResponse:
-        """Raises Unreachable. `timeout`: seconds, for this call alone."""
+        """Raises Unreachable. `timeout`: seconds, for this call only."""
         failpoints.reach("client.before_call")
         given = self._call("POST", path, encode(body), headers, timeout)
         failpoints.reach("client.answered")
@@ -129,7 +129,7 @@ class Client:
         return self._call("GET", path, None, headers)
 
     def close(self) -> None:
-        """Closes the connections that are kept; it calls nobody after that."""
+        """Closes the kept connections; no calls are possible after it."""
         self._pool.close()
 
     def _call(
@@ -163,7 +163,7 @@ class Client:
 
 
 def _inject_latency() -> None:
-    """One way, where services are put further apart (messaging.brokers.latency)."""
+    """Waits for the injected one-way latency, if any (messaging.brokers.latency)."""
     if seconds := getattr(settings, "HOP_SECONDS", 0):
         time.sleep(seconds)
 

@@ -1,5 +1,5 @@
-"""What a service documents of itself: /openapi.json, /asyncapi.json, and /docs to read them. Made
-once, when somebody asks; the page needs no script, and nothing from outside.
+"""The documents of a service: /openapi.json, /asyncapi.json, and the page /docs. Each is made once,
+at the first request; the page needs no script, and no other file.
 """
 
 import re
@@ -23,10 +23,10 @@ from httpapi.openapi import document
 
 JSON, HTML = "application/json", "text/html; charset=utf-8"
 _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
-"""The page has its styles in itself, and nothing else to load."""
+"""The page contains its styles, and loads nothing else."""
 _TEMPLATE = Path(__file__).with_name("docs.html")
 DEEPEST = 3
-"""Fields within fields that a table shows."""
+"""Levels of nested fields that a table shows."""
 
 
 @door(PUBLIC, gives={200: dict[str, Any]})
@@ -54,11 +54,11 @@ urlpatterns = [
     path("asyncapi.json", messages),
     path("docs", page),
 ]
-"""The paths that every service has."""
+"""The paths of every service."""
 
 
 def served() -> dict[str, Any]:
-    """The document of the service that this process is."""
+    """The document of this process's service."""
     service = settings.SERVICE if apps.is_installed(settings.SERVICE) else ""
     return document(service=service, urls=get_resolver().url_patterns)
 
@@ -87,14 +87,14 @@ def rendered(found: dict[str, Any]) -> str:
     ]
     used = [group for group in groups if group["operations"]]
     template = Engine().from_string(_TEMPLATE.read_text())
-    said, _, canvas = found["info"]["description"].strip().partition("\n\n")
-    about = said.removeprefix(f"{found['info']['title']}: ")
+    first, _, canvas = found["info"]["description"].strip().partition("\n\n")
+    about = first.removeprefix(f"{found['info']['title']}: ")
     context = {"info": found["info"], "about": about, "canvas": canvas, "groups": used}
     return template.render(Context(context))
 
 
 def _marked(text: str) -> SafeString:
-    """With its `names` as code."""
+    """The text with its `names` as code."""
     return mark_safe(_NAMED.sub(r"<code>\1</code>", escape(text)))  # noqa: S308 -- it is escaped  # nosec B308
 
 
@@ -102,7 +102,7 @@ _NAMED = re.compile(r"`([^`]+)`")
 
 
 class Field(NamedTuple):
-    """A row of a table. `depth`: within how many other fields it is."""
+    """A row of a table. `depth`: its level of nesting."""
 
     name: str
     kind: str
@@ -113,31 +113,31 @@ class Field(NamedTuple):
 
 def _operations(found: Any, schemas: Any, tag: str) -> Iterator[dict[str, Any]]:
     for where, methods in found["paths"].items():
-        for method, said in methods.items():
-            if tag in said["tags"]:
-                body = said.get("requestBody", {}).get("content", {}).get(JSON)
+        for method, operation in methods.items():
+            if tag in operation["tags"]:
+                body = operation.get("requestBody", {}).get("content", {}).get(JSON)
                 yield {
-                    **said,
-                    "summary": _marked(said["summary"]),
-                    "description": _marked(said["description"]),
+                    **operation,
+                    "summary": _marked(operation["summary"]),
+                    "description": _marked(operation["description"]),
                     "method": method.upper(),
                     "path": where,
                     "parameters": [
-                        _parameter(parameter, schemas) for parameter in said["parameters"]
+                        _parameter(parameter, schemas) for parameter in operation["parameters"]
                     ],
                     "body": _shown(body, schemas) if body else None,
-                    "answers": [*_answers(found, schemas, said)],
+                    "answers": [*_answers(found, schemas, operation)],
                 }
 
 
-def _parameter(said: Any, schemas: Any) -> dict[str, Any]:
-    schema = said["schema"]
-    note = _marked(said.get("description", "") or _note(schema))
-    return {**said, "place": said["in"], "kind": _kind(schema, schemas), "note": note}
+def _parameter(parameter: Any, schemas: Any) -> dict[str, Any]:
+    schema = parameter["schema"]
+    note = _marked(parameter.get("description", "") or _note(schema))
+    return {**parameter, "place": parameter["in"], "kind": _kind(schema, schemas), "note": note}
 
 
-def _answers(found: Any, schemas: Any, said: Any) -> Iterator[dict[str, Any]]:
-    for status, given in said["responses"].items():
+def _answers(found: Any, schemas: Any, operation: Any) -> Iterator[dict[str, Any]]:
+    for status, given in operation["responses"].items():
         if "$ref" in given:
             given = found["components"]["responses"][given["$ref"].rpartition("/")[2]]
         contents = given.get("content", {})
@@ -188,7 +188,7 @@ def _resolved(schema: Any, schemas: Any) -> Any:
 
 
 def _kind(schema: Any, schemas: Any) -> str:
-    """In a word or two: `string`, `list of ItemShown`, `string or null`."""
+    """The type in a word or two: `string`, `list of ItemShown`, `string or null`."""
     if schema.get("pattern") == _MONEY:
         return "money"
     if parts := schema.get("anyOf"):
@@ -206,7 +206,7 @@ def _kind(schema: Any, schemas: Any) -> str:
 
 _MONEY = get_args(bounds.MoneyText)[1].pattern
 _USUAL = (_MONEY, bounds.MOST_INTEGER, -bounds.MOST_INTEGER - 1)
-"""Limits that say nothing new."""
+"""Limits that the type implies."""
 _LIMITS = {
     "maxLength": "at most {} characters",
     "minimum": "from {:,}",
@@ -218,16 +218,16 @@ _LIMITS = {
 
 
 def _note(schema: Any) -> str:
-    """Its words, its limits, and what it is where nobody says."""
-    said = ["not empty"] if schema.get("minLength") == 1 else []
+    """The allowed words, limits and default of a field."""
+    notes = ["not empty"] if schema.get("minLength") == 1 else []
     if words := schema.get("enum"):
-        said.append(", ".join(str(word) for word in words))
-    said += [
+        notes.append(", ".join(str(word) for word in words))
+    notes += [
         text.format(schema[limit])
         for limit, text in _LIMITS.items()
         if limit in schema and schema[limit] not in _USUAL
     ]
-    said += [note for part in schema.get("anyOf", []) if (note := _note(part))]
+    notes += [note for part in schema.get("anyOf", []) if (note := _note(part))]
     if schema.get("default") not in (None, "", [], {}):
-        said.append(f"default {msgspec.json.encode(schema['default']).decode()}")
-    return "; ".join(dict.fromkeys(said))
+        notes.append(f"default {msgspec.json.encode(schema['default']).decode()}")
+    return "; ".join(dict.fromkeys(notes))

@@ -1,10 +1,8 @@
-"""Whether this service can do its work: its database, its workers, its broker, its outbox, and
-whether its sagas move.
+"""The health of this service: its database, workers, broker and outbox, and whether its sagas move.
 
-Those are questions that may never be answered, asked on a thread that nobody needs otherwise. A
-server that is paused, or a network that swallows packets, keeps whoever asks it. So one thread of
-the process asks, with a connection of its own; those who want to know wait for it a stated time,
-all of them for the same answer, and none is kept by it.
+A query to a paused server, or over a network that drops packets, may never return. So one thread of
+the process makes these queries, with a connection of its own; requests wait for its answer for a
+limited time, all of them for the same answer.
 """
 
 import logging
@@ -37,7 +35,7 @@ T = TypeVar("T")
 
 
 class SingleFlight:
-    """One thread that answers one question after the other; each is under way at most once."""
+    """One thread that answers questions one after the other; no question is asked twice at once."""
 
     def __init__(self, *, name: str) -> None:
         self._name = name
@@ -47,8 +45,8 @@ class SingleFlight:
         self._thread: threading.Thread | None = None
 
     def ask(self, *, question: Callable[[], T], seconds: float) -> T:
-        """Its answer, or that of the same question under way. Raises TimeoutError, and what the
-        question raises.
+        """The answer, or that of the same question under way. Raises TimeoutError, and the errors
+        of the question.
         """
         with self._lock:
             answer = self._under_way.get(question)
@@ -70,10 +68,10 @@ class SingleFlight:
 
 
 LOOK_SECONDS = 1.5
-"""A look takes some milliseconds. One that takes longer is an answer too."""
+"""A check takes some milliseconds; one that takes longer counts as a failure."""
 LOCK_MILLISECONDS, STATEMENT_MILLISECONDS = 100, 500
 RENEW_SECONDS = 10.0
-"""The look's connection is not kept longer: what new ones meet must be seen too."""
+"""The check's connection is not kept longer, so that problems of new connections are found."""
 
 looks = SingleFlight(name="health")
 _noted = Noted()
@@ -81,7 +79,7 @@ _connected_at = 0.0
 
 
 class Attention(TypedDict):
-    """What stands or waits, since when, and what to do."""
+    """A problem, since when, and what to do."""
 
     what: str
     since: Time
@@ -90,16 +88,16 @@ class Attention(TypedDict):
 
 
 class Alive(TypedDict):
-    """A process answers."""
+    """The process answers."""
 
     status: Annotated[str, words(("ok",))]
     service: str
 
 
 class Health(TypedDict):
-    """How a service is; beside these, each of its dependencies by name. What is optional here is
-    told to services, and to who may look at everything. `insecure`: of a service that was started
-    all the same, why it should not be.
+    """A service's health; also each of its dependencies, by name. The optional fields are for
+    services and for people with ops:read. `insecure`: insecure settings that were allowed
+    explicitly.
     """
 
     status: Annotated[str, words(("ok", "unavailable"))]
@@ -112,7 +110,7 @@ class Health(TypedDict):
 
 
 class About(TypedDict):
-    """A service in a sentence, and its paths. `docs`: this document, to be read."""
+    """A service in a sentence, and its paths. `docs`: the path of its documents."""
 
     service: str
     offers: list[str]
@@ -131,8 +129,8 @@ def live(request: HttpRequest) -> HttpResponse:
 
 @_Health
 def ready(request: HttpRequest) -> HttpResponse:
-    """200 once requests can be served: the database answers, and takes writes. 503, too, once this
-    process was told to stop: it still serves for a while, and wants nothing new.
+    """200 once requests can be served: the database answers, and takes writes. 503 also once this
+    process was told to stop: it still serves for a while, but should get no new requests.
     """
     found = _ask(_readiness)
     if waiting.places.is_closed.is_set():
@@ -144,9 +142,9 @@ def ready(request: HttpRequest) -> HttpResponse:
 def health(request: HttpRequest) -> HttpResponse:
     """200, or 503 while something keeps sagas from moving; each dependency by name.
 
-    Who may look at everything (ops:read), and each service, sees the details too: `attention`, all
-    that stands, since when, and what to do. What waits for a person there (`level` attention:
-    parked sagas, dead letters) makes no service unhealthy.
+    People with ops:read and services see the details, too: `attention` lists all problems, since
+    when, and what to do. Problems that only wait for an operator (`level` attention: parked sagas,
+    dead letters) do not make a service unhealthy.
     """
     return _told(
         request,
@@ -158,7 +156,7 @@ def health(request: HttpRequest) -> HttpResponse:
 
 @door(PUBLIC, gives={200: About})
 def about(request: HttpRequest) -> HttpResponse:
-    """What this service is, and the paths that it offers."""
+    """This service in a sentence, and its paths."""
     service = _service()
     text = import_module(service).__doc__ or ""
     config = app()
@@ -203,7 +201,7 @@ def _may_see_details(request: HttpRequest) -> bool:
 
 
 def _statuses(found: Findings) -> dict[str, dict[str, str]]:
-    """What anybody may know."""
+    """The statuses, which any caller may see."""
     return {
         name: {"status": field["status"]}
         for name, field in found.fields.items()
@@ -224,7 +222,7 @@ def alias() -> str:
 
 
 def app() -> AppConfig | None:
-    """Of the service, if it has a worker."""
+    """The service's app, if it has a worker."""
     found = [config for config in apps.get_app_configs() if config.label == settings.SERVICE]
     return found[0] if found and hasattr(found[0], "worker_components") else None
 
@@ -277,7 +275,7 @@ def _looks_of(app: AppConfig | None) -> Iterator[Callable[[], Findings]]:
 
 
 def _bounded(look: Callable[[], Findings]) -> Findings:
-    """What can't be looked at stands, too; the other looks go on."""
+    """Runs a check; a table that can't be read is a problem, too, and other checks go on."""
     try:
         return look()
     except (DatabaseError, InterfaceError) as error:
@@ -285,12 +283,12 @@ def _bounded(look: Callable[[], Findings]) -> Findings:
             connections[alias()].close()
         log.warning("a table can't be read: %s", error)
         what = f"a table of {_service()} can't be read: {_in_short(error)}"
-        do = "a lock on it must be let go (a migration, a session left open), or a right given back"
+        do = "release the lock on it (of a migration, or of an open session), or restore the right"
         return Findings(stands=[Complaint(what=what, since=_noted.since(what=what), do=do)])
 
 
 def database() -> Findings:
-    """Asks twice before it is down: a kept connection may be of before a failover."""
+    """Asks twice before it is down: a kept connection may be from before a failover."""
     started = time.monotonic()
     if started - _connected_at > RENEW_SECONDS:
         connections[alias()].close()
@@ -302,7 +300,7 @@ def database() -> Findings:
 
 
 def _state() -> dict[str, Any] | None:
-    """None when it can be written to; else what is wrong, and the connection is closed."""
+    """None if the database takes writes; else the problem, after closing the connection."""
     global _connected_at
     connection = connections[alias()]
     try:
@@ -325,15 +323,15 @@ def _state() -> dict[str, Any] | None:
     if not (is_read_only or is_standby):
         return None
     connection.close()
-    stale_connections.mark_read_only()  # who only reads is refused nothing, and reads what is old
+    stale_connections.mark_read_only()  # or loops that only read would read old data without error
     return {"status": "read-only", "error": "a standby" if is_standby else "it takes no writes"}
 
 
 def _away(state: dict[str, Any]) -> Findings:
     if state["status"] == "read-only":
-        do = "make it writable, or lead the service to the primary; it goes on by itself then"
+        do = "make it writable, or point the service to the primary; it goes on by itself then"
     else:
-        do = "start or continue it, or mend the way to it; the service goes on by itself then"
+        do = "start or continue it, or fix the connection; the service goes on by itself then"
     what = f"{_what_is_away()} is {state['status']}: {state['error']}"
     complaint = Complaint(what=what, since=_noted.since(what=_what_is_away()), do=do)
     return Findings(fields={"database": state}, stands=[complaint])
@@ -344,9 +342,7 @@ def _what_is_away() -> str:
 
 
 def _in_short(error: Exception) -> str:
-    """What anybody may read of it; the database's own words, in which there are hosts, users and
-    paths, are in the log.
-    """
+    """The error for any caller; the database's text, with hosts, users and paths, is in the log."""
     state = sql.sqlstate(error)
     return f"it refuses (SQLSTATE {state}): see the log" if state else "no answer: see the log"
 
@@ -355,8 +351,8 @@ urlpatterns = [
     path("health", health),
     path("health/live", live),
     path("health/ready", ready),
-    # As some of the services' users call it.
+    # Other paths that users of the services have.
     path("api/v1/health", health),
     path("saga/health", health),
 ]
-"""The paths that every service has."""
+"""The paths of every service."""

@@ -1,4 +1,4 @@
-"""Who asks, as views see it: `httpapi.authentication` has noted it with the request."""
+"""The principal of a request, for views: `httpapi.authentication` stores it with the request."""
 
 from typing import Any, NamedTuple
 
@@ -6,13 +6,13 @@ from contracts.doors import PUBLIC, Scope
 from httpapi.problems import Problem, wrong_field
 
 DEMO = "demo"
-"""The other mode, `required`, is that of a project that says nothing."""
+"""The default is the other mode, `required`."""
 
 
 class Principal(NamedTuple):
-    """Who asks. `sub`: the person, as their rows name them (`user_id`). `merchant`: whose payments
-    they see, of a merchant. `service`: of a service its name, and else nothing. `via`: what asks in
-    a person's name: the API's own callers, the dashboard, or a command.
+    """The caller. `sub`: the person, by their `user_id`. `merchant`: whose payments they see, if
+    they are a merchant. `service`: the service's name, or empty. `via`: how a person calls: through
+    the API, the dashboard, or a command.
     """
 
     sub: str = ""
@@ -26,38 +26,37 @@ class Principal(NamedTuple):
     def is_demo(self) -> bool:
         return self is EVERYBODY
 
-    def named(self, said: object = None, *, field: str, otherwise: str | None = None) -> str:
-        """Who asks, where a body may say so, too: a person is who their token says, a service
-        names the person for whom it asks, and in the mode `demo` it is who is said (`otherwise`,
-        where nobody is). Raises Problem: 403 where a person names somebody else, 400 where nobody
-        is named who has to be.
+    def named(self, given: object = None, *, field: str, otherwise: str | None = None) -> str:
+        """The person of a request whose body may name one (`given`): a person is named by their
+        token, a service names the person for whom it calls, and in the mode `demo` the body decides
+        (`otherwise`: its default). Raises Problem: 403 if a person names another person, 400 if a
+        required name is missing.
         """
-        told = "" if said is None else str(said)
+        name = "" if given is None else str(given)
         if self.is_demo:
-            if not told and otherwise is None:
+            if not name and otherwise is None:
                 raise wrong_field(field, "required")
-            return told or otherwise or ""
+            return name or otherwise or ""
         if self.service:
-            return told or self.sub
-        if told not in ("", self.sub):
-            detail = f"{field}: your token says who you are, and you are somebody else."
+            return name or self.sub
+        if name not in ("", self.sub):
+            detail = f"{field}: it is not the person of your token."
             raise Problem(status=403, code="forbidden", detail=detail)
         return self.sub
 
 
 EVERYBODY = Principal(sub="demo", scopes=frozenset(Scope) - {PUBLIC})
-"""Who comes without a token in the mode `demo`: whatever there is, is theirs."""
+"""The principal of a request without a token in the mode `demo`: it owns all rows."""
 NOBODY = Principal()
-"""Who comes without a token to a public door."""
+"""The principal of a request without a token to a public door."""
 
 
 def of(request: Any) -> Principal:
-    """Who asks."""
     found: Principal = request.principal
     return found
 
 
 def owner(request: Any) -> str | None:
-    """Whose rows alone this request may see, or change; None: all."""
+    """The user to whose rows this request is limited; None: not limited."""
     found: str | None = request.owner
     return found

@@ -1,4 +1,4 @@
-"""JSON in and out, through msgspec, which also reads a body straight into its type."""
+"""JSON in and out, through msgspec, which also decodes a body directly into its type."""
 
 import builtins
 import hashlib
@@ -28,15 +28,13 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def too_long(*, limit: int) -> Problem:
-    """413: a body of more bytes than that."""
+    """413: a body of more bytes than the limit."""
     detail = f"The body is longer than {limit:,} bytes, the limit."
     return _unusable(detail, status=413, code="too_long")
 
 
 def require_fits(request: HttpRequest, *, most: int) -> None:
-    """Raises Problem (413) for a body that is longer than its door takes, whatever is in it.
-    `most`: bytes of a list.
-    """
+    """Raises Problem (413) for a body that is too long for its door. `most`: bytes of a list."""
     try:
         body = request.body
     except RequestDataTooBig as error:
@@ -54,9 +52,9 @@ def incomplete(why: str) -> Problem:
 
 
 def body_of(request: HttpRequest) -> bytes:
-    """The body: empty, or JSON in UTF-8 that means one thing alone.
+    """The body: empty, or unambiguous JSON in UTF-8.
 
-    Raises Problem, also for one that nobody would read: a GET's.
+    Raises Problem, also for the body of a GET, which no view reads.
     """
     body = request.body
     if body:
@@ -74,23 +72,22 @@ def decode(body: bytes) -> Any: ...
 @overload
 def decode(body: bytes, *, type: builtins.type[T]) -> T: ...
 def decode(body: bytes, *, type: Any = Any) -> Any:  # noqa: A002 -- as msgspec calls it
-    """The body's value, of this type. Raises Problem, msgspec.ValidationError (of a value that
-    does not fit) and msgspec.DecodeError (of no JSON)."""
+    """The body's value, of this type. Raises Problem, msgspec.ValidationError (for a value that
+    does not fit) and msgspec.DecodeError (if it is not JSON)."""
     with _refusing():
         return msgspec.json.decode(body, type=type)
 
 
 def values(body: bytes) -> Any:
-    """The body as Python values: a number with a fraction as the Decimal that was written, since
-    0.1 is no float, and what has too many decimals must be told from what has not. Of no body an
-    object without fields.
+    """The body as Python values, an empty body as {}. A number with a fraction is the Decimal that
+    was sent: 0.1 is no float, and too many decimals must be found.
     """
     with _refusing():
         return _exact.decode(body) if body else {}
 
 
 class JsonParser(BaseParser):
-    """The same, for the REST framework's views."""
+    """`values`, for the REST framework's views."""
 
     media_type = "application/json"
 
@@ -127,12 +124,12 @@ def _refusing() -> Iterator[None]:
 
 
 def encode(value: Any) -> bytes:
-    """The value as JSON; what msgspec does not know (lazy texts, say) as its str."""
+    """The value as JSON; types that msgspec does not know (lazy texts, say) as their str."""
     return msgspec.json.encode(value, enc_hook=_as_plain)
 
 
 def fingerprint(body: Any) -> str:
-    """The same for bodies that mean the same, whatever the order of their fields."""
+    """A hash of a body, which does not depend on the order of its fields."""
     encoded = msgspec.json.encode(body, enc_hook=_as_plain, order="deterministic")
     return hashlib.sha256(encoded).hexdigest()
 
@@ -140,14 +137,14 @@ def fingerprint(body: Any) -> str:
 def answer(
     data: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> HttpResponse:
-    """A JSON answer without a renderer's detour."""
+    """A JSON answer, without a renderer."""
     return HttpResponse(
         encode(data), status=status, headers=headers, content_type="application/json"
     )
 
 
 def _unusable(detail: str, *, status: int = 400, code: str = "parse_error") -> Problem:
-    """A body that can't be read as it was sent."""
+    """The problem of a body that can't be read."""
     return Problem(status=status, code=code, detail=detail)
 
 
@@ -183,9 +180,9 @@ def _check_what_it_is(request: HttpRequest) -> None:
 
 
 def _check_text(body: bytes, *, is_strict: bool) -> None:
-    """What msgspec would take in silence, or refuse with a riddle. Lists, which services send each
-    other, are spared the second reading (12 us a command): the first refuses all but fields that
-    are there twice."""
+    """Checks what msgspec accepts silently or refuses without a clear error. Lists, which services
+    send each other, are not decoded a second time (12 us per command): only duplicate fields would
+    be missed."""
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
@@ -205,7 +202,7 @@ def _check_text(body: bytes, *, is_strict: bool) -> None:
 
 
 def _check_characters(value: Any, path: str) -> None:
-    """Names the field of a text that no table and no other service could take."""
+    """Raises Problem for a text that can't be stored, with the name of its field."""
     if isinstance(value, dict):
         for name, inner in value.items():
             _check_characters(name, path or "body")

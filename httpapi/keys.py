@@ -1,9 +1,9 @@
-"""Who signs, and whose signature is believed: Ed25519 keys as JSON Web Keys (RFC 7517, RFC 8037).
+"""Signing keys and trusted keys: Ed25519 keys as JSON Web Keys (RFC 7517, RFC 8037).
 
-A holder (a service, or who knows the people) has a file of private keys; everybody has a file, or
-a URL, of the public ones of all holders. Two keys a holder at once are usual: a new one is
-published, and signs from its `from` on. Files are read again when they change, so that keys are
-exchanged while everything runs.
+A holder (a service, or the identity provider of the people) has a file of private keys; every
+service has a file, or a URL, with the public keys of all holders. A holder may have two keys at
+once: a new key is published first, and signs from its `from` on. Files are read again when they
+change, so that keys are rotated without a restart.
 """
 
 import json
@@ -24,22 +24,22 @@ from jwt.algorithms import OKPAlgorithm
 
 ALGORITHM = "EdDSA"
 USER, SERVICE = "user+jwt", "svc+jwt"
-"""The `typ` of a token: one is never taken for the other."""
+"""The `typ` of a token: neither is accepted as the other."""
 ALL, PEOPLE = "dueto", "dueto-accounts"
 """The audience, and the issuer, of the tokens of people."""
 SERVICE_SECONDS, KEPT_SECONDS = 60, 45
-"""How long a service's token lasts, and how long it is used."""
+"""How long a service's token is valid, and how long it is used."""
 LONGEST = {USER: 24 * 3600, SERVICE: 2 * SERVICE_SECONDS}
-"""Seconds that a token may be good for at the most: nobody is believed for ever."""
+"""The longest validity of a token, in seconds."""
 FILE_SECONDS, URL_SECONDS, UNKNOWN_SECONDS = 5.0, 300.0, 1.0
-"""How often a file and a URL are looked at again, and where a key is not known."""
+"""How often a file and a URL are read again, and either if a key is unknown."""
 URL_WAIT = 3.0
 
 Jwk = dict[str, Any]
 
 
 class Key(NamedTuple):
-    """`holder`: whose it is. `begins`: since when it signs (seconds of the epoch)."""
+    """A key of `holder`, which signs since `begins` (seconds of the epoch)."""
 
     kid: str
     holder: str
@@ -55,12 +55,12 @@ def new(*, holder: str, begins: float = 0) -> Jwk:
 
 
 def public(private: Jwk) -> Jwk:
-    """What others may know of it."""
+    """The public part of a key."""
     return {name: value for name, value in private.items() if name != "d"}
 
 
 def write(path: Path, keys: Iterable[Jwk], *, mode: int = 0o600) -> None:
-    """Replaces the file whole: whoever reads it meanwhile has the old keys or the new ones."""
+    """Replaces the file atomically: a concurrent reader gets the old keys or the new keys."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
         json.dump({"keys": [*keys]}, file, indent=1)
@@ -68,13 +68,13 @@ def write(path: Path, keys: Iterable[Jwk], *, mode: int = 0o600) -> None:
 
 
 def read(path: Path) -> list[Jwk]:
-    """Of a file; none where there is none."""
+    """The keys of a file; none if it does not exist."""
     found: list[Jwk] = json.loads(path.read_text())["keys"] if path.exists() else []
     return found
 
 
 class Ring:
-    """The keys of a file or a URL by `kid`. The last good answer of a URL is kept."""
+    """The keys of a file or a URL, by `kid`. The last usable answer of a URL is kept."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -85,14 +85,14 @@ class Ring:
         self._changed: float | None = None
 
     def find(self, kid: str) -> Key | None:
-        """None where nobody has published it."""
+        """The key; None if it is unknown."""
         known = self.known()
         if kid not in known:
             known = self.known(within=UNKNOWN_SECONDS)
         return known.get(kid)
 
     def known(self, *, within: float | None = None) -> Mapping[str, Key]:
-        """As they were at most so many seconds ago."""
+        """The keys, at most `within` seconds old."""
         if within is None:
             within = URL_SECONDS if self._is_url else FILE_SECONDS
         if time.monotonic() - self._looked_at < within:
@@ -117,7 +117,7 @@ class Ring:
 
 
 def _fetched(url: str) -> Mapping[str, Key]:
-    """None of them where they can't be had now."""
+    """The keys of a URL; none if it does not answer now."""
     try:
         answer = urllib3.request("GET", url, timeout=URL_WAIT, retries=False)
         return _by_kid(answer.data) if answer.status == 200 else {}
@@ -138,26 +138,24 @@ def _by_kid(body: bytes) -> Mapping[str, Key]:
 
 
 FOLDER, USUAL_FOLDER = "DUETO_KEYS", ".dueto/keys"
-"""The variable that names the folder with the keys of all holders, and where it usually is."""
+"""The variable that names the folder with the keys of all holders, and its default."""
 
 
 def signer_of_people() -> "Signer | None":
-    """By the key of who knows the people, where this machine has it and lets it be read: for
-    commands.
-    """
+    """A signer with the identity provider's key, if this machine has it: for commands."""
     path = Path(os.environ.get(FOLDER) or USUAL_FOLDER) / f"{PEOPLE}.json"
     return Signer(str(path)) if os.access(path, os.R_OK) else None
 
 
 class Signer:
-    """Signs with the newest of a holder's keys that has begun."""
+    """Signs with a holder's newest key whose time has come."""
 
     def __init__(self, source: str) -> None:
         self._ring = Ring(source)
         self._kept: dict[str, tuple[float, str]] = {}
 
     def sign(self, *, kind: str, seconds: float, **claims: Any) -> str:
-        """A token that lasts so long. Raises LookupError where no key has begun."""
+        """A token that is valid for `seconds`. Raises LookupError if no key's time has come."""
         now = time.time()
         begun = [key for key in self._ring.known().values() if key.begins <= now]
         if not begun:
@@ -175,19 +173,19 @@ class Signer:
     def for_person(
         self, sub: str, *, scopes: Iterable[str], seconds: float, merchant: str = "", via: str = ""
     ) -> str:
-        """A token that says who somebody is, and what they may; `via`: what asks in their name."""
-        told = {"merchant": merchant, "via": via}
+        """A token for a person with these scopes; `via`: what calls in their name."""
+        optional = {"merchant": merchant, "via": via}
         return self.sign(
             kind=USER,
             seconds=seconds,
             aud=ALL,
             sub=sub,
             scope=" ".join(sorted(scopes)),
-            **{name: value for name, value in told.items() if value},
+            **{name: value for name, value in optional.items() if value},
         )
 
     def for_service(self, callee: str) -> str:
-        """The service's own token for another one: the same for some time."""
+        """The service's own token for another service, kept for KEPT_SECONDS."""
         until, token = self._kept.get(callee, (0.0, ""))
         if time.monotonic() >= until:
             token = self.sign(kind=SERVICE, seconds=SERVICE_SECONDS, aud=callee)
@@ -197,7 +195,7 @@ class Signer:
 
 def credentials(callee: str) -> dict[str, str]:
     """The header with which this process calls a service; none without a key of its own. Raises
-    LookupError where its key has not begun.
+    LookupError if the time of its key has not come.
     """
     own = signer() if callee else None
     return {"Authorization": f"Bearer {own.for_service(callee)}"} if own else {}
@@ -205,6 +203,6 @@ def credentials(callee: str) -> dict[str, str]:
 
 @cache
 def signer() -> Signer | None:
-    """With this process's own key; None: it has none."""
+    """The signer with this process's own key; None without a key."""
     source = str(getattr(settings, "SIGNING_KEY", ""))
     return Signer(source) if source else None

@@ -1,9 +1,9 @@
-"""/metrics, for Prometheus: the figures of this web process, those of its service's workers, and
-those of its tables.
+"""/metrics, for Prometheus: the figures of this web process, of its service's workers, and of its
+tables.
 
-A scrape is a few looks by an index, as /health is, and asked in the same way. What workers have
-counted is taken from their heartbeats: this process adds what each has counted since the last
-scrape, so that a worker that ends takes nothing away.
+A scrape makes a few queries by indexes, in the same way as /health. The workers' counts are in
+their heartbeats: this process adds what each worker has counted since the last scrape, so that the
+sum does not fall when a worker ends.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ _COUNTERS: Mapping[str, Key] = {
     "calls": (figures.CALLS.name,),
     **{f"sagas_{it}": (figures.REMEDIES.name, it) for it in ("redrive", "abort", "return", "park")},
 }
-"""What a heartbeat's own counters are called here; of `calls.pagos` a label is `pagos`."""
+"""The metric for a counter in a heartbeat; for `calls.pagos` the label is `pagos`."""
 _GAUGES: Mapping[str, Key] = {
     "queue": (figures.QUEUE.name,),
     "breaker": (figures.BREAKER.name,),
@@ -37,14 +37,14 @@ _GAUGES: Mapping[str, Key] = {
 
 
 class OfWorkers:
-    """What all workers of the service have counted, as far as this process has seen."""
+    """The counts of all workers of the service that this process has seen."""
 
     def __init__(self) -> None:
         self._total: dict[Key, float] = {}
         self._seen: dict[int, Mapping[Key, float]] = {}
 
     def total(self, *, heartbeats: Sequence[Heartbeat]) -> dict[Key, float]:
-        """With what these have counted since they were seen last."""
+        """Adds the counts in these heartbeats since the last call; the sums."""
         for heartbeat in heartbeats:
             now, before = _counters(heartbeat), self._seen.get(heartbeat.id, {})
             for key, value in now.items():
@@ -54,7 +54,7 @@ class OfWorkers:
 
 
 _of_workers = OfWorkers()
-"""Used by the one thread that looks."""
+"""Used by the thread of `health.looks` only."""
 
 
 @door(PUBLIC, gives={200: Text("text/plain")})
@@ -64,12 +64,12 @@ def metrics(request: HttpRequest) -> HttpResponse:
         found = health.looks.ask(question=_look, seconds=health.LOOK_SECONDS)
     except TimeoutError:
         found = {"": {(figures.DATABASE_UP.name,): 0.0}}
-    told = text({**found, "web": figures.counted()})
-    return HttpResponse(told, content_type=CONTENT_TYPE)
+    shown = text({**found, "web": figures.counted()})
+    return HttpResponse(shown, content_type=CONTENT_TYPE)
 
 
 def _look() -> dict[str, dict[Key, float]]:
-    """By the kind of process that has counted them, or "": of the whole service."""
+    """The figures by kind of process; by "" those of the whole service."""
     app = health.app()
     is_up = not health.database().stands
     found: dict[Key, float] = {(figures.DATABASE_UP.name,): float(is_up)}
@@ -102,7 +102,9 @@ def _gauges(app: AppConfig, heartbeats: Sequence[Heartbeat]) -> Iterator[dict[Ke
 
 
 def _workers(service: str, heartbeats: Sequence[Heartbeat]) -> dict[Key, float]:
-    """What runs, and what those that are alive see: of several the worst, or all that they hold."""
+    """The number of worker processes by state, and the gauges of live workers: the worst of several
+    values, or the sum of sagas in flight.
+    """
     alive = [heartbeat for heartbeat in heartbeats if heartbeat.is_alive]
     still = standing.standing_still(service=service, heartbeats=heartbeats)
     found: dict[Key, float] = {
@@ -110,11 +112,11 @@ def _workers(service: str, heartbeats: Sequence[Heartbeat]) -> dict[Key, float]:
         (figures.WORKERS.name, "stands_still"): len(still),
         (figures.WORKERS.name, "dead"): len(heartbeats) - len(alive) - len(still),
     }
-    told = [
+    is_up = [
         heartbeat.counters["broker_up"] for heartbeat in alive if "broker_up" in heartbeat.counters
     ]
-    if told:
-        found[figures.BROKER_UP.name,] = min(told)
+    if is_up:
+        found[figures.BROKER_UP.name,] = min(is_up)
     for heartbeat in alive:
         for name, value in heartbeat.counters.items():
             if key := _key(name, _GAUGES):
@@ -147,14 +149,14 @@ def _failed(service: str) -> dict[Key, float]:
 
 
 def _decisions(service: str) -> dict[Key, float]:
-    told = standing.decisions(service=service).fields["decisions"]
+    shown = standing.decisions(service=service).fields["decisions"]
     rows = sql.execute(
         service=service,
         sql=f"""
             SELECT decided_by, count(*) FROM {service}_decision WHERE closed_at IS NULL GROUP BY 1
             """,
     )
-    found: dict[Key, float] = {(figures.STEPS_OVERDUE.name,): told["overdue"]}
+    found: dict[Key, float] = {(figures.STEPS_OVERDUE.name,): shown["overdue"]}
     return found | {(figures.STEPS_WAITING.name, who): number for who, number in rows}
 
 
@@ -170,8 +172,8 @@ def _key(name: str, known: Mapping[str, Key]) -> Key | None:
 
 
 def text(counted: Mapping[str, Mapping[Key, float]]) -> str:
-    """The figures in Prometheus' text format. By the kind of process that has counted them, which
-    becomes a label; under "" those of the whole service.
+    """The figures in Prometheus' text format. `counted`: by kind of process, which becomes a label;
+    under "" those of the whole service.
 
     https://prometheus.io/docs/instrumenting/exposition_formats/
     """
@@ -196,7 +198,7 @@ def text(counted: Mapping[str, Mapping[Key, float]]) -> str:
 def _by_series(
     values: Mapping[Key, float],
 ) -> Iterator[tuple[str, tuple[str, ...], dict[str, float]]]:
-    """Name, labels, and a value by bucket; by "" of what is no histogram."""
+    """Name, labels, and values by bucket; by "" the value of a counter or gauge."""
     series: dict[Key, dict[str, float]] = {}
     for key, value in values.items():
         size = 1 + len(figures.BY_NAME[key[0]].labels)

@@ -1,8 +1,8 @@
-"""What happens around each request, from the server's thread to the view and back.
+"""The path of each request, from the server's thread to the view and back.
 
-Gateway, the WSGI entry, reads the body and gives the request a slot to be worked on in; the body
-first: a client that sends slowly holds a thread, and no slot. RequestContext, Django's middleware,
-counts the request, refuses what can't be read, and lets it meet no connection that is stale.
+Gateway, the WSGI entry, reads the body and then takes a slot for the request, so that a slow client
+holds a thread but no slot. RequestContext, Django's middleware, counts the request, refuses
+unreadable and unauthorized requests, and closes stale database connections.
 """
 
 import re
@@ -28,9 +28,10 @@ Environ = MutableMapping[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Any]
 
 UNUSABLE = "dueto.unusable_body"
-"""In the WSGI variables: why the body could not be read. The middleware answers with it."""
+"""In the WSGI variables: the problem of an unreadable body, with which the middleware answers."""
 _MOST_DISCARDED = 64 * 1024 * 1024
-"""What is read of a body that is too long: many a client hears the answer only then."""
+"""Of a body that is too long so much is still read, because many clients read the answer only after
+they have sent the body."""
 _PIECE = 1024 * 1024
 _ALWAYS = {"X-Content-Type-Options": "nosniff"}
 _OF_DATA = {
@@ -38,11 +39,11 @@ _OF_DATA = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-"""The headers of every answer, and of one that is neither a page nor a file to keep."""
+"""The headers of every answer, and of answers that are neither pages nor cacheable files."""
 LOOKS = ("/health", "/metrics")
-"""Where the paths begin at which a service is looked at: by any host name, however busy it is."""
+"""Prefixes of the monitoring paths, which answer under any host name and under any load."""
 LONGEST_PATH, LONGEST_QUERY, MOST_FIELDS = 2048, 32 * 1024, 100
-"""A query may name some 1,000 ids, in one field."""
+"""A query may have some 1,000 ids, in one field."""
 
 _TRACE = re.compile(r"[0-9a-f]{32}")
 
@@ -51,7 +52,7 @@ _served = 0
 
 
 class Gateway:
-    """Wraps the application. `is_shut`: whether a path with this body takes none now."""
+    """Wraps the application. `is_shut`: whether this path refuses a request with this body now."""
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class Gateway:
     def __call__(self, variables: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         start_response = partial(_start, start_response)
         path = variables["PATH_INFO"]
-        if path == "/health/live":  # whatever else hangs: the process answers
+        if path == "/health/live":  # answers even if everything else hangs
             return self._answer(variables, start_response)
         body = _take_in(variables)
         if variables.get("REQUEST_METHOD") == "POST" and self._is_shut(path, body):
@@ -79,8 +80,8 @@ class Gateway:
         response = self._application(variables, start_response)
         if response.streaming:  # a file of the admin's: the server iterates, and closes it
             return response  # type: ignore[no-any-return]
-        # As a list it is sent whole, with its length; and closed while the slot's connections are
-        # still here, as Django looks at them then.
+        # A list is sent as a whole, with its length; and closed while this thread still has the
+        # slot's connections, because Django checks them then.
         body = [b"".join(response)]
         response.close()
         return body
@@ -89,16 +90,16 @@ class Gateway:
 def _start(
     start_response: Callable[..., Any], status: str, headers: list[tuple[str, str]], *error: Any
 ) -> Any:
-    """With the headers that every answer has: here, as here all answers come by."""
-    said = dict(headers)
-    is_page = said.get("Content-Type", "").startswith("text/html")
-    more = _ALWAYS if is_page or "Cache-Control" in said else _OF_DATA
+    """Adds the headers that every answer has; all answers pass here."""
+    known = dict(headers)
+    is_page = known.get("Content-Type", "").startswith("text/html")
+    more = _ALWAYS if is_page or "Cache-Control" in known else _OF_DATA
     kept = [header for header in headers if header[0] not in more]
     return start_response(status, [*kept, *more.items()], *error)
 
 
 _IN_FLIGHT = ("/steps/", *(f"{pattern.hand_over}/decided" for pattern in PATTERNS.values()))
-"""Where the paths begin that sagas in flight need."""
+"""Prefixes of the paths that sagas in flight need."""
 _HAND_OVERS = frozenset(pattern.hand_over for pattern in PATTERNS.values())
 
 
@@ -118,7 +119,7 @@ def _turned_away(start_response: Callable[..., Any], reason: str) -> Iterable[by
 
 
 def _take_in(variables: Environ) -> bytes:
-    """The body, and as Django wants it: with its length, however it was sent."""
+    """The body; also put into the WSGI variables with its length, however it was sent."""
     try:
         body = _read(variables)
     except Problem as error:
@@ -139,7 +140,7 @@ def _read(variables: Environ) -> bytes:
     if len(body) > MOST_BYTES:
         _discard(source)
         raise json.too_long(limit=MOST_BYTES)
-    # Granian ends a body that breaks off as if that had been all of it.
+    # Granian ends a body that breaks off as if it were complete.
     if not is_chunked and announced is not None and len(body) != int(announced):
         raise json.incomplete(f"{len(body)} of {announced} bytes came")
     if is_chunked and not body:
@@ -154,8 +155,8 @@ def _discard(source: Any) -> None:
 
 
 class RequestContext:
-    """Counts the requests of this process; /health says how many. Refuses what is not for who asks
-    for it, and what no view could read as it was meant: all doors are alike in that."""
+    """Counts the requests of this process, for /health. Refuses unauthorized and unreadable
+    requests, in the same way for all doors."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -171,7 +172,7 @@ class RequestContext:
             tracing.end_request(status=response.status_code)
         metrics.count(metrics.REQUESTS, f"{response.status_code // 100}xx")
         if waiting.places.is_closed.is_set():
-            # Granian says so by itself, but a moment later than those who wait are answered.
+            # Granian adds it too, but only after the waiting requests are answered.
             response["Connection"] = "close"
         return response
 
@@ -185,7 +186,7 @@ class RequestContext:
     def process_view(
         self, request: HttpRequest, view: Callable[..., Any], *path: Any
     ) -> HttpResponse | None:
-        """Before any view: is it this door's method, who asks, and can the body be read?"""
+        """Before any view: checks the method, the caller and the body."""
         try:
             _admit(request, view)
         except Problem as error:
@@ -194,17 +195,17 @@ class RequestContext:
 
 
 def served() -> int:
-    """How many requests this process has taken since its start."""
+    """The number of requests since the start of this process."""
     return _served
 
 
 FORMS = ("/admin", "/dashboard/")
-"""Where people are, and send forms."""
+"""Prefixes of the pages for people, who send forms."""
 
 
 def _admit(request: HttpRequest, view: Callable[..., Any]) -> None:
     if getattr(settings, "HAS_ADMIN", False) and request.path_info.startswith(FORMS):
-        return  # a person's session says who asks
+        return  # the session authenticates the person
     match = request.resolver_match
     found = declared_doors.of_view(view, match.route if match else "")
     if found is None:
@@ -214,11 +215,11 @@ def _admit(request: HttpRequest, view: Callable[..., Any]) -> None:
         allowed = ", ".join([*found, "HEAD"] if "GET" in found else found)
         raise problems.method_not_allowed(request.method or "", allowed=allowed)
     if method not in ("GET", "HEAD") and authentication.is_of_a_foreign_page(request):
-        detail = "A web page of another origin does not act here."
+        detail = "Web pages of another origin may not send this request."
         raise Problem(status=403, code="foreign_origin", detail=detail)
     declared = found[method]
     if declared is None:
-        raise Problem(status=403, code="forbidden", detail="Nobody has said whose door this is.")
+        raise Problem(status=403, code="forbidden", detail="This door declares no callers.")
     shown = authentication.presented(request, declared)
     is_looked_at = request.path_info.startswith(LOOKS)
     if UNUSABLE in request.META and not is_looked_at:
@@ -244,14 +245,14 @@ def _note_who_acts(request: HttpRequest) -> None:
 
 
 def trace_of(request: HttpRequest) -> str:
-    """The id of the trace that a request says it belongs to (W3C Trace Context), if any."""
+    """The trace id in a request's headers (W3C Trace Context), or empty."""
     parts = request.META.get("HTTP_TRACEPARENT", "").split("-")
     return parts[1] if len(parts) == 4 and _TRACE.fullmatch(parts[1]) else ""
 
 
 def _check_address(request: HttpRequest) -> None:
     if request.path_info.startswith(LOOKS):
-        return  # by whatever host name a probe calls it
+        return  # probes may use any host name
     try:
         host = request.get_host()
     except DisallowedHost as error:
@@ -271,12 +272,12 @@ def _check_address(request: HttpRequest) -> None:
 
 
 def _tell_only_known_ports(request: HttpRequest, host: str) -> None:
-    """Of the addresses that are answered: Django takes their port as the request names it."""
+    """Replaces an unknown port in the URLs of answers: Django would take it from the request."""
     name, colon, port = host.rpartition(":")
     own = request.META.get("SERVER_PORT", "")
     if not colon or port.endswith("]") or port == own or port in settings.PUBLISHED_PORTS:
         return
-    # What build_absolute_uri begins with; who asks is still compared with what the request says.
+    # The prefix for build_absolute_uri; the checks of origins still use the request's own host.
     request._current_scheme_host = f"{request.scheme}://{name}:{own}"  # type: ignore[misc]
 
 

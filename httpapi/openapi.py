@@ -1,7 +1,7 @@
-"""The OpenAPI document (3.1) of a service, from what its doors declare.
+"""The OpenAPI document (3.1) of a service, from the declarations of its doors.
 
-Beside what is a door's own, all answer alike what no door could answer otherwise: a body that
-can't be read, an address that is too long, a database that is away.
+Beside its own refusals, each door has those that are the same for all: an unreadable body, an
+address that is too long, a database that is down.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,11 +22,11 @@ from httpapi.waiting import MOST_SECONDS
 
 JSON = "application/json"
 VERSION = "1"
-"""Of what is promised: fields and doors are added to it, never changed."""
+"""Of the API: fields and doors are added, never changed."""
 NO_DOORS = ("/admin", "/static")
-"""Where the paths of pages begin that people look at behind a login."""
+"""Prefixes of the pages behind a login."""
 _WITHOUT_BODY = ("GET", "DELETE")
-"""What these take is in their query."""
+"""The methods whose fields are in the query."""
 _UNREADABLE_BODY = ("parse_error", "incomplete_body", "too_deep")
 _COMMON: dict[int, Sequence[str]] = {
     400: ("invalid", "bad_request"),
@@ -41,31 +41,31 @@ _COMMON: dict[int, Sequence[str]] = {
 }
 _MEANINGS = {
     200: "Done",
-    201: "Made",
+    201: "Created",
     202: "Accepted and durable, or waiting for a decision",
-    204: "Done, and nothing to tell",
-    207: "A list was sent: an outcome for each, in order",
+    204: "Done, without a body",
+    207: "An outcome for each item of the list, in order",
     400: "A field is wrong (`errors` names each), or the body can't be read",
-    401: "Nobody can tell who asks: no token, or none that is good",
-    403: "Not for who asks",
-    404: "There is no such thing",
-    405: "No such method there",
-    406: "JSON is what is answered, and the caller takes none",
-    409: "A business no, with its code; asking again gives the same answer",
+    401: "The token is missing or invalid",
+    403: "The caller has no right to this",
+    404: "Not found",
+    405: "The path does not have this method",
+    406: "The caller does not accept JSON",
+    409: "A business refusal, with its code; a repetition gets the same answer",
     413: "The body is too long",
     414: "The address is too long",
     415: "The body is not JSON in UTF-8",
-    422: "The Idempotency-Key stands for another request",
-    429: "Too many: requests of this person, sagas of theirs, wrong passwords; see Retry-After",
-    503: "Something is away or busy, or more come than can be done: again after Retry-After",
+    422: "The Idempotency-Key belongs to another request",
+    429: "Too many requests, unfinished sagas or wrong passwords of this person; see Retry-After",
+    503: "A dependency is down or busy, or the service is overloaded: retry after Retry-After",
 }
 _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Idempotency-Key": (
-        "The caller's name for this request: the same again gets the same answer",
+        "The caller's name for this request: a repetition gets the same answer",
         {"type": "string", "minLength": 1, "maxLength": bounds.MOST_KEY},
     ),
     "Prefer": (
-        f"`wait=N`: answers the end, if it comes within N seconds (at most {MOST_SECONDS:g})",
+        f"`wait=N`: waits up to N seconds for the saga's end (at most {MOST_SECONDS:g})",
         {"type": "string", "examples": ["wait=5"]},
     ),
     "traceparent": (
@@ -74,15 +74,15 @@ _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 _OF_STARTED = {
-    "Location": {"description": "Where to look", "schema": {"type": "string"}},
+    "Location": {"description": "The URL of the state", "schema": {"type": "string"}},
     "Idempotency-Replayed": {
-        "description": "`true` where the key stood for this saga before",
+        "description": "`true` if an earlier request with this key started the saga",
         "schema": {"type": "string"},
     },
 }
 _PROBLEM = {
     "type": "object",
-    "description": "RFC 9457. A program decides by `code`.",
+    "description": "RFC 9457. Programs should use `code`.",
     "required": ["type", "title", "status", "code", "detail"],
     "properties": {
         "type": {"type": "string", "const": "about:blank"},
@@ -103,11 +103,11 @@ _PROBLEM = {
 
 
 _OF_PATHS = ("not_found", "no_such_path")
-"""Of those with parameters: a thing that is not there, and what can't be the name of one."""
+"""Of paths with parameters: an unknown thing, and a name that is never valid."""
 
 
 def document(*, service: str, urls: Iterable[Any]) -> dict[str, Any]:
-    """Of a URL configuration: of all of its doors that declare themselves."""
+    """The document of all doors of a URL configuration."""
     found = declared_doors.all_in(urls, but=NO_DOORS)
     schemas = Schemas(kind for door in found for kind in _types(door))
     paths: dict[str, dict[str, Any]] = {}
@@ -138,13 +138,13 @@ _TOKEN = {
     "scheme": "bearer",
     "bearerFormat": "JWT",
     "description": "Of a person with one of the scopes, or of a service that may call this door."
-    " In the mode demo, from this machine, none is needed.",
+    " In the mode demo, from this machine, no token is needed.",
 }
 _OF_TAGS = {
-    Audience.SHOPPER: "Of those who buy, and of the shop's pages for them",
-    Audience.MERCHANT: "Of those who sell: products and payments",
-    Audience.OPERATOR: "Of those who run the shop",
-    Audience.SERVICE: "Of other services",
+    Audience.SHOPPER: "For shoppers, and for the shop's pages",
+    Audience.MERCHANT: "For merchants: products and payments",
+    Audience.OPERATOR: "For operators of the shop",
+    Audience.SERVICE: "For other services",
     Audience.ANYONE: "Open to all",
 }
 
@@ -156,7 +156,6 @@ def _types(door: Door) -> list[Any]:
 
 
 def _operation(door: Door, schemas: Schemas) -> dict[str, Any]:
-    """One method of one path."""
     found: dict[str, Any] = {
         "operationId": _id_of(door),
         "summary": _sentence(door.what),
@@ -177,7 +176,7 @@ def _id_of(door: Door) -> str:
 
 
 def _sentence(text: str) -> str:
-    """The first of these."""
+    """The first sentence or clause."""
     return text.partition(". ")[0].partition("; ")[0]
 
 
@@ -194,7 +193,7 @@ def _parameters(door: Door, schemas: Schemas) -> Iterable[dict[str, Any]]:
 
 
 def _present(schema: dict[str, Any]) -> dict[str, Any]:
-    """Of a field of a query: one that is null is one that is not there."""
+    """The schema of a query's field without null, which a query can't contain."""
     parts = [part for part in schema.get("anyOf", []) if part != {"type": "null"}]
     return parts[0] if len(parts) == 1 else {k: v for k, v in schema.items() if v is not None}
 
@@ -210,7 +209,7 @@ def _example(schemas: Schemas, schema: dict[str, Any], name: str) -> dict[str, A
 def _body(door: Door, schemas: Schemas) -> dict[str, Any]:
     schema = schemas.of(door.declared.takes)
     example = door.declared.example or schemas.example(schema)
-    # What a path names needs no body: all fields of such a one have a default.
+    # If all fields have defaults, the body may be empty.
     may_be_empty = not schemas.resolved(schema).get("required", ["something"])
     return {
         "required": not may_be_empty,
@@ -227,7 +226,7 @@ def _responses(door: Door, schemas: Schemas) -> dict[str, Any]:
             given["headers"] = _OF_STARTED
     for status, codes in _refusals(door).items():
         is_common = tuple(codes) == tuple(_COMMON.get(status, _OF_PATHS))
-        if status in found:  # /health answers 503 in its own words
+        if status in found:  # /health has its own answer for 503
             found[status]["content"] |= _problem(status, codes)["content"]
         elif is_common:
             found[status] = {"$ref": f"#/components/responses/{_common_name(status)}"}
@@ -247,7 +246,7 @@ def _answer(status: int, kind: Any, schemas: Schemas) -> dict[str, Any]:
 
 
 def _refusals(door: Door) -> dict[int, list[str]]:
-    """By status: the door's own codes, and those that it has as all such doors have."""
+    """By status: the door's own codes, and those that all such doors have."""
     found = {status: list(codes) for status, codes in door.declared.refuses.items()}
 
     def also(status: int, codes: Sequence[str]) -> None:
@@ -257,7 +256,7 @@ def _refusals(door: Door) -> dict[int, list[str]]:
     has_body = door.method not in _WITHOUT_BODY
     also(400, _COMMON[400])
     also(400, _UNREADABLE_BODY if has_body else ("unexpected_body",))
-    also(401, _COMMON[401])  # of an open door, too, where the token that is shown is not good
+    also(401, _COMMON[401])  # also for open doors, which refuse an invalid token
     if not door.declared.is_public:
         also(403, _COMMON[403])
         also(429, _COMMON[429])

@@ -1,8 +1,8 @@
 """Pages of a list that grows while it is read: a client that follows `next` meets each row once.
 
-`next` and `previous` are cursors: they say after (or before) which row to go on, not how many rows
-to leave out, so what comes in meanwhile shifts nothing, and the millionth page costs no more than
-the first. `?page=` jumps to a page by its number, and then counts rows as it always did.
+`next` and `previous` are cursors: they name the row after (or before) which to continue, and not a
+number of rows to skip. So new rows shift nothing, and the millionth page costs no more than the
+first. `?page=` jumps to a page by its number, and then skips rows.
 """
 
 import base64
@@ -23,7 +23,7 @@ Shown = TypeVar("Shown")
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
-    """The number of the page that it leads to, and the row that lies just beyond it."""
+    """The number of the page that it leads to, and the row next to that page."""
 
     number: int
     row: list[str]
@@ -39,7 +39,7 @@ class PageRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PageFields(TypedDict):
-    """What every page of a list has, beside its rows. `next`, `previous`: URLs."""
+    """The fields of every page, beside its rows. `next`, `previous`: URLs."""
 
     count: int
     page: int
@@ -55,8 +55,8 @@ class Page(PageFields, Generic[Shown]):
 
 
 class ResultPage(msgspec.Struct, Generic[Row], frozen=True, kw_only=True):
-    """The rows of a page, and what leads to its neighbours; None: there is none. `count`: of all,
-    up to participant.sql.MOST_COUNTED.
+    """The rows of a page, and the URLs of its neighbours, None if there is none. `count`: of all
+    rows, up to participant.sql.MOST_COUNTED.
     """
 
     rows: Sequence[Row]
@@ -67,7 +67,7 @@ class ResultPage(msgspec.Struct, Generic[Row], frozen=True, kw_only=True):
     previous: str | None
 
     def answer(self, *, results: Sequence[Any]) -> dict[str, Any]:
-        """As all lists are answered."""
+        """The body of the answer, as for all lists."""
         return {
             "count": self.count,
             "page": self.number,
@@ -79,8 +79,8 @@ class ResultPage(msgspec.Struct, Generic[Row], frozen=True, kw_only=True):
 
 
 def page(*, request: Request, found: QuerySet[Row], wanted: PageRequest) -> ResultPage[Row]:
-    """The page of `found`, which is ordered by fields that together are unique, all in the same
-    direction, an index behind them. Raises Problem (400) for a cursor that is none of this list.
+    """The page of `found`, which must be ordered by indexed fields that together are unique, all in
+    the same direction. Raises Problem (400) for a cursor that is not from this list.
     """
     if wanted.after and wanted.before:
         raise problems.wrong_field("before", "not together with after")

@@ -1,4 +1,4 @@
-"""Every error is answered as problem+json (RFC 9457): what is wrong, where, and what to mend."""
+"""Errors, answered as problem+json (RFC 9457): what is wrong, where, and how to correct it."""
 
 import logging
 import sys
@@ -21,11 +21,11 @@ log = logging.getLogger(__name__)
 Read = TypeVar("Read", bound=msgspec.Struct)
 CONTENT_TYPE = "application/problem+json"
 MOST_ECHOED = 200
-"""Characters of what came in, in an error."""
+"""Characters of the request's values in an error."""
 
 
 class Problem(Exception):
-    """An error that a view answers with. `errors`: the wrong fields, each with what to mend."""
+    """An error that a view answers with. `errors`: the wrong fields, each with a message."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ def unknown(what: str, value: str) -> Problem:
 
 
 def shortened(text: str) -> str:
-    """What somebody has sent, as far as it is sent back."""
+    """A value of a request, cut for the answer."""
     return text if len(text) <= MOST_ECHOED else f"{text[:MOST_ECHOED]}..."
 
 
@@ -69,7 +69,7 @@ def method_not_allowed(method: str, *, allowed: str) -> Problem:
     return Problem(
         status=405,
         code="method_not_allowed",
-        detail=f"{method} is not allowed here, but {allowed}.",
+        detail=f"{method} is not allowed here; allowed: {allowed}.",
         headers={"Allow": allowed},
     )
 
@@ -80,12 +80,12 @@ def refusal(refused: Refused, *, status: int = 409) -> Problem:
 
 
 def unavailable(what: str) -> Problem:
-    """503: something that the answer needs cannot be reached now."""
+    """503: a dependency cannot be reached now."""
     return _later(code="unavailable", detail=f"{what} cannot be reached now; try again.")
 
 
 def busy() -> Problem:
-    """503: what this request needs is held by another one, for longer than it can wait."""
+    """503: another request holds a needed row for longer than this one can wait."""
     return _later(code="busy", detail="Another request holds what this one needs; try again.")
 
 
@@ -118,7 +118,7 @@ def read(value: Any, kind: type[Read]) -> Read:
 
 
 def read_key(request: HttpRequest) -> str | None:
-    """Its `Idempotency-Key`; None without one. Raises Problem (400) where it is not usable."""
+    """The request's `Idempotency-Key`, or None. Raises Problem (400) for an invalid key."""
     key = request.headers.get("Idempotency-Key")
     if key is not None and not 1 <= len(key) <= bounds.MOST_KEY:
         raise wrong_field("Idempotency-Key", f"1 to {bounds.MOST_KEY} characters")
@@ -155,7 +155,7 @@ def respond(problem: Problem) -> HttpResponse:
 
 
 def handle(error: Exception, context: Mapping[str, Any]) -> HttpResponse | None:
-    """DRF's exception handler. None: not ours to answer, it is a bug and becomes a 500."""
+    """DRF's exception handler. None for a bug, which becomes a 500."""
     problem = _problem_of(error)
     return respond(problem) if problem else None
 
@@ -172,7 +172,7 @@ def _problem_of(error: Exception) -> Problem | None:
             detail=str(error.detail),
         )
     if isinstance(error, Http404):
-        return Problem(status=404, code="not_found", detail=str(error) or "There is no such thing.")
+        return Problem(status=404, code="not_found", detail=str(error) or "Not found.")
     if isinstance(error, PermissionDenied):
         return Problem(status=403, code="permission_denied", detail=str(error) or "Not allowed.")
     if isinstance(error, sql.Damaged):
@@ -184,7 +184,7 @@ def _problem_of(error: Exception) -> Problem | None:
 
 
 def _of_database(error: Error) -> Problem | None:
-    """None for a bug. The database's own words stay in the log: they name tables and hosts."""
+    """None for a bug. The database's text is only logged: it names tables and hosts."""
     stale_connections.mark(error=error)
     if isinstance(error, DataError):
         log.warning("a value that the database refuses: %s", error)
@@ -201,7 +201,7 @@ def _of_database(error: Error) -> Problem | None:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler400."""
-    detail = "This service can not read the request; its log has the reason."
+    detail = "This service can't read the request; its log has the reason."
     return respond(Problem(status=400, code="bad_request", detail=detail))
 
 
@@ -218,7 +218,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500: of an admin page, too, a database that is away is no bug."""
+    """Django's handler500. A database that is down is no bug, also on an admin page."""
     error = sys.exc_info()[1]
     bug = Problem(status=500, code="internal_error", detail="A bug: this service's log has it.")
     return respond((_of_database(error) if isinstance(error, Error) else None) or bug)

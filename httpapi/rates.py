@@ -1,7 +1,7 @@
-"""How many requests a person may send: a token bucket each, in each process of a service.
+"""Rate limits for people: a token bucket for each person, in each process of a service.
 
-Money has limits of its own, in the database (coordination.acceptance); what comes without a token
-is the proxy's matter.
+Sagas have limits of their own, in the database (coordination.acceptance); the proxy limits requests
+without a token.
 """
 
 import threading
@@ -13,19 +13,19 @@ from django.conf import settings
 from httpapi.problems import Problem
 
 MOST_KNOWN = 10_000
-"""Buckets that are kept; beyond it all are full again."""
+"""Buckets that are kept; with more people all are dropped, so that they are full again."""
 CODE = "too_many_requests"
 
 _lock = threading.Lock()
 _buckets: dict[str, tuple[float, float]] = {}
-"""By whose it is: what was left, and when that was."""
+"""By person: the tokens that were left, and at which time."""
 
 
 def take(person: str) -> None:
-    """Counts a request of this person. Raises Problem (429) where there are too many.
+    """Counts a request of this person. Raises Problem (429) if there are too many.
 
-    `PERSON_RATE` of the settings: so many a second for long (0: as many as come); `PERSON_BURST`:
-    at once.
+    Settings: `PERSON_RATE`, the lasting rate per second (0: unlimited), and `PERSON_BURST`, the
+    number at once.
     """
     rate = float(getattr(settings, "PERSON_RATE", 0))
     if not rate:
@@ -35,14 +35,14 @@ def take(person: str) -> None:
         raise Problem(
             status=429,
             code=CODE,
-            detail=f"At most {rate:g} requests a second, and {burst:g} at once: again in a moment.",
+            detail=f"At most {rate:g} requests per second, and {burst:g} at once: retry later.",
             headers={"Retry-After": str(ceil(wait))},
         )
 
 
 def seconds_to_wait(whose: str, *, rate: float, burst: float) -> float:
-    """0, where there is something in this bucket, which is taken. `rate`: what comes into it in a
-    second; `burst`: what it holds.
+    """Takes a token from a bucket and returns 0, or the seconds until there is one. `rate`: new
+    tokens per second; `burst`: the bucket's size.
     """
     now = monotonic()
     with _lock:
@@ -56,6 +56,6 @@ def seconds_to_wait(whose: str, *, rate: float, burst: float) -> float:
 
 
 def forget() -> None:
-    """All buckets are full again."""
+    """Drops all buckets, so that they are full again."""
     with _lock:
         _buckets.clear()

@@ -1,14 +1,13 @@
 """`python -m httpapi.serving`: Granian's own command line, with a server that drains.
 
 Granian stops listening the moment it gets SIGTERM. A proxy that has just chosen this process, or
-sends on a connection that it has kept, then meets a reset, and may not repeat a POST. So a web
-process that is told to stop first says that it wants nothing new: by a file (DUETO_DRAIN_FILE) that
-the local proxy looks for at each request, by `/health/ready`, and by `Connection: close` in each
-answer. It serves for DUETO_DRAIN_SECONDS more all the same, and then stops as Granian does: it ends
-the requests that run.
+sends on a kept connection, then gets a reset, and may not repeat a POST. So a web process that is
+told to stop first announces that it wants no new requests: by a file (DUETO_DRAIN_FILE) that the
+local proxy checks at each request, by `/health/ready`, and by `Connection: close` in each answer.
+It serves for DUETO_DRAIN_SECONDS more, and then stops as Granian does, which waits some seconds for
+running requests.
 
-The file is there, too, from the start of the process until its application is loaded and it
-listens, whichever comes first.
+The file also exists from the start of the process until its application is loaded and it listens.
 """
 
 import multiprocessing
@@ -25,14 +24,14 @@ from granian.server import Server
 
 SECONDS, FILE = "DUETO_DRAIN_SECONDS", "DUETO_DRAIN_FILE"
 LISTENS = "DUETO_LISTENS"
-"""Where, as `port@host`: told by this process to the one with the application, below it."""
+"""The address, as `port@host`, from this process to its child with the application."""
 LONGEST, LOOK_SECONDS = 60.0, 0.01
 DRAINS = signal.SIGUSR1
-"""Tells the process with the application (`waiting.stop_on_signal`)."""
+"""The signal to the process with the application (`waiting.stop_on_signal`)."""
 
 
 class DrainingServer(Server):
-    """Granian's, for one process with the application below this one."""
+    """Granian's server, for one child process with the application."""
 
     drain_seconds = 0.0
 
@@ -43,10 +42,10 @@ class DrainingServer(Server):
         super().startup(*arguments)
 
     def shutdown(self, exit_code: int = 0) -> None:
-        """Drains first, where somebody has asked it to stop; who asks again has it stop at once.
+        """Drains first, after a signal to stop; a second signal ends the draining.
 
-        Not for no time at all: where connections close at the very moment at which Granian stops,
-        it may wait for them until it is killed (every second process did, 5 s later).
+        Draining has another use: if connections close at the very moment at which Granian stops, it
+        may wait for them until it is killed (every second process did, 5 s later).
         """
         if self.interrupt_signal and self.drain_seconds:
             self.main_loop_interrupt.clear()
@@ -58,20 +57,20 @@ class DrainingServer(Server):
 
 
 def turn_away() -> None:
-    """From now on the proxy sends this process nothing new."""
+    """Makes the proxy send this process no new requests."""
     if path := os.environ.get(FILE):
         Path(path).touch()
 
 
 def let_in() -> None:
-    """The application is loaded: the proxy may send it requests, from when it listens on."""
+    """Called once the application is loaded: lets the proxy send requests once it listens."""
     if FILE in os.environ:
         threading.Thread(target=_let_in_once_it_listens, daemon=True).start()
 
 
 def _let_in_once_it_listens() -> None:
-    """What is refused in between goes elsewhere; and nginx leaves alone for a second who refuses
-    twice, which may be all that are left.
+    """Before that, a refused connection would count as a failure: nginx leaves out for a second a
+    server that refuses twice, and it may be the last one.
     """
     port, _, host = os.environ[LISTENS].partition("@")
     pause = threading.Event()
@@ -86,7 +85,7 @@ def _let_in_once_it_listens() -> None:
 
 
 def seconds(variables: Mapping[str, str]) -> float:
-    """For how long it drains. Raises ValueError where DUETO_DRAIN_SECONDS is no such number."""
+    """How long to drain. Raises ValueError for an invalid DUETO_DRAIN_SECONDS."""
     text = variables.get(SECONDS) or "0"
     try:
         found = float(text)
@@ -98,7 +97,7 @@ def seconds(variables: Mapping[str, str]) -> float:
 
 
 def main() -> None:
-    """Exits with 2 where a variable is wrong."""
+    """Exits with 2 if a variable is wrong."""
     try:
         DrainingServer.drain_seconds = seconds(os.environ)
     except ValueError as error:

@@ -1,16 +1,16 @@
-"""How many requests a web process works on at once, and the database connections they use.
+"""Slots: how many requests a web process works on at once, and their database connections.
 
 A web process has many threads (stack.services.WEB_THREADS), because some requests only wait, for a
-saga to end or for another service. Only those that hold a slot work: so many threads at once make
-the best of one interpreter, and so many connections to the database are enough. A slot keeps its
-connections and lends them to whichever thread has taken it; those that wait hold neither.
+saga's end or for another service. Only requests that hold a slot work: the number of slots is best
+for one interpreter, and limits the connections to the database. A slot keeps its connections and
+lends them to the thread that has taken it; waiting requests hold neither.
 
-What runs comes before what is new: the doors that sagas in flight need have slots of their own, and
-so many other requests may be there at once, whatever they wait for. One more is told to come again.
+Running sagas come before new ones: the doors that they need have slots of their own. Of all other
+requests only MOST may be there at once; further ones are refused (503).
 
-One request finds out that connections must not be used again (`participant.stale_connections`), and
-the others need not: each slot would fail a request before its own is replaced, and a coordinator
-would turn a hand-over away eight times.
+Stale connections (`participant.stale_connections`) are found by one request for all slots:
+otherwise each slot would fail a request before its connection is replaced, and a coordinator would
+refuse a hand-over eight times.
 """
 
 import sys
@@ -27,15 +27,15 @@ from participant import stale_connections
 
 WORKING = 8
 STEPPING = 4
-"""For the steps of sagas in flight: coordinators ask for whole lists of them."""
+"""For the steps of sagas in flight, which coordinators send in lists."""
 LOOKING = 2
-"""For whoever asks for the health: a full house is no reason to call it ill."""
+"""For health checks, so that a busy service does not appear unhealthy."""
 MOST = 152
-"""Requests that may be there at once but for those: at work, waiting for an end (at most 64, see
-httpapi.waiting), for a batch that takes them along, or for a slot. Each holds a thread, of which
-those need some."""
+"""All other requests that may be there at once: at work, waiting for a saga's end (at most 64, see
+httpapi.waiting), for a batch, or for a slot. Each holds a thread, and STEPPING and LOOKING need
+threads, too."""
 SLOT_SECONDS = 5.0
-"""Nobody waits longer for a step; a shopper is told to come again."""
+"""The timeout of a step's call; a shopper's request is refused (503) after it."""
 
 
 class NoSlot(Exception):
@@ -47,7 +47,7 @@ Lent = dict[str, BaseDatabaseWrapper]
 
 
 class _Place:
-    """In a line. `lent`: None until it is one's turn."""
+    """A place in a queue. `lent`: None until its turn comes."""
 
     def __init__(self) -> None:
         self.lent: Lent | None = None
@@ -59,15 +59,15 @@ class _Place:
         self._turn.release()
 
     def wait(self, *, seconds: float) -> None:
-        """At most so long; -1: without an end."""
+        """Waits at most `seconds`; -1: without a limit."""
         self._turn.acquire(timeout=seconds)
 
 
 class Slots:
-    """So many slots; the one that was used last is taken first, and its connection is warm.
+    """`count` slots; the slot used last is taken first, because its connection is warm.
 
-    `most`: how many requests may be there at once, with a slot or without. Those that go on come
-    before those that have not begun.
+    `most`: how many requests may be there at once, with a slot or without. Requests that continue
+    come before requests that start.
     """
 
     def __init__(self, *, count: int, most: int = sys.maxsize) -> None:
@@ -80,8 +80,8 @@ class Slots:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Works in a slot; waits for one where all are taken. Raises NoSlot after SLOT_SECONDS, or
-        at once where too many are there.
+        """Takes a slot for the block; waits for one if all are taken. Raises NoSlot after
+        SLOT_SECONDS, or at once if there are too many requests.
         """
         with self._lock:
             if self._there >= self._most:
@@ -99,8 +99,8 @@ class Slots:
 
     @contextmanager
     def given_back(self) -> Iterator[None]:
-        """Waits without the slot that this thread has taken, and takes one again after it: without
-        a limit, as it has begun, and the others will end.
+        """Gives this thread's slot back for the block, and takes one again after it, without a time
+        limit: the request has begun, and others will end.
         """
         self._give_back()
         try:
@@ -126,12 +126,12 @@ class Slots:
         _here.slots = self
 
     def _give_back(self) -> None:
-        """Whatever happens: a slot that is lost is never there again."""
+        """Gives the slot back even after an error: a lost slot would never come back."""
         _here.slots = None
         kept: Lent = {}
         try:
             for alias in connections:
-                # By alias, which a connection does not tell for sure (monolith/ has one for all).
+                # By this alias, not the connection's own (monolith/ has one for all aliases).
                 if hasattr(connections._connections, alias):
                     kept[alias] = _lendable(connections[alias])
                     del connections[alias]
@@ -146,9 +146,9 @@ class Slots:
 
 def _lendable(connection: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
     if connection.in_atomic_block:
-        connection.close()  # a bug left it so; nobody else may go on in its transaction
+        connection.close()  # a bug; no other thread may continue its transaction
     if not connection.allow_thread_sharing:
-        connection.inc_thread_sharing()  # one after the other, never at once
+        connection.inc_thread_sharing()  # threads use it one after the other, never at once
     return connection
 
 
@@ -164,8 +164,8 @@ looking = Slots(count=LOOKING)
 
 @contextmanager
 def given_back(*, if_wanted: bool = True) -> Iterator[None]:
-    """Waits without a slot. Whoever holds none (a thread of a test), or is in the middle of a
-    transaction, which needs its connection, just waits."""
+    """Gives this thread's slot back for the block. A thread without a slot (of a test), or inside
+    a transaction, which needs its connection, gives none back."""
     slots = _here.slots
     if slots is None or not if_wanted or _is_in_transaction():
         yield
@@ -179,7 +179,7 @@ def _is_in_transaction() -> bool:
 
 
 def _mark_unanswered(**_: object) -> None:
-    """Where no door of ours answers an error: a page of the admin, say."""
+    """For errors that no door of ours answers: on a page of the admin, say."""
     stale_connections.mark(error=sys.exc_info()[1])
 
 

@@ -1,7 +1,7 @@
-"""What stands in a service, read from its tables: also what its worker can't tell any more.
+"""The problems of a service, read from its tables: also those that its worker can't report itself.
 
-Every statement here is one look by an index, or at a table of a few rows: /health is asked every
-second. Limits of the session keep a locked table from keeping the look.
+Every statement here uses an index or reads a table of a few rows, because /health is called every
+second. The session's limits end a statement that waits for a locked table.
 """
 
 import threading
@@ -18,20 +18,20 @@ T = TypeVar("T")
 
 WORKER_SILENT_SECONDS = 5
 COMPLAINT_SECONDS = 5
-"""What a part complains of for less is met by its own retries: it is told, and nothing is red."""
+"""A component's complaint of less time may end by retries: it is shown, but not as unavailable."""
 UNSENT_SECONDS = 10
 IDLE_IN_TRANSACTION_SECONDS = 10
 OVERDUE_SECONDS = 60
-"""A decision is overdue for so long: more than ending ten thousand at once takes."""
+"""For which a decision is overdue: longer than it takes to end ten thousand at once."""
 MOST_NAMED = 10
-"""Sagas and messages that wait for a person are counted; the first of them are named."""
+"""Parked sagas and dead letters are counted; so many of them are named."""
 
 
 class Findings(msgspec.Struct, kw_only=True):
-    """What a look has found.
+    """The findings of a check.
 
-    `fields`: of the answer. `stands`: keeps sagas from moving, so the service is unavailable.
-    `waits`: for a person, and nobody waits for it.
+    `fields`: of the answer. `stands`: problems that keep sagas from moving, so the service is
+    unavailable. `waits`: problems that only wait for an operator.
     """
 
     fields: dict[str, Any] = {}
@@ -45,24 +45,24 @@ class Findings(msgspec.Struct, kw_only=True):
 
 
 class Noted:
-    """Since when this process has seen what it sees now."""
+    """Since when this process has seen each of its present problems."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._first: dict[str, datetime] = {}
 
     def since(self, *, what: str) -> datetime:
-        """When it was seen first; noted now, if it was not."""
+        """When the problem was first seen; by default now."""
         with self._lock:
             return self._first.setdefault(what, datetime.now(UTC))
 
     def forget(self, *, what: str) -> None:
-        """It is not there any more."""
+        """Forgets a problem that has ended."""
         with self._lock:
             self._first.pop(what, None)
 
     def keep(self, *, only: Sequence[str]) -> None:
-        """Forgets what none of these begins with: it is not there any more."""
+        """Forgets the problems that have ended: those that none of these names begins with."""
         with self._lock:
             kept = [what for what in self._first if any(name.startswith(what) for name in only)]
             self._first = {what: self._first[what] for what in kept}
@@ -84,7 +84,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
         return self.silent <= WORKER_SILENT_SECONDS
 
     def seconds_since(self, time: datetime) -> float:
-        """By the database's clock, whoever looks, and however often."""
+        """Seconds since `time`, by the database's clock."""
         return max(0.0, (self.seen_at - time).total_seconds() + self.silent)
 
     @property
@@ -110,7 +110,7 @@ def workers(*, service: str, noted: Noted) -> Findings:
 
 
 def heartbeats_of(*, service: str) -> list[Heartbeat]:
-    """Of its worker processes, the newest first."""
+    """The heartbeats of its worker processes, the newest first."""
     rows = sql.execute(
         service=service,
         sql=f"""
@@ -131,7 +131,7 @@ def heartbeats_of(*, service: str) -> list[Heartbeat]:
 
 
 def _typed(text: str, kind: type[T]) -> T:
-    """Empty where somebody has typed over it: the next beat of that worker writes it anew."""
+    """The decoded column; empty if it was edited by hand: the next heartbeat repairs it."""
     try:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.MsgspecError, RecursionError):
@@ -139,14 +139,14 @@ def _typed(text: str, kind: type[T]) -> T:
 
 
 def standing_still(*, service: str, heartbeats: Sequence[Heartbeat]) -> set[int]:
-    """The ids of those that are silent, and there."""
+    """The ids of workers that are silent, but whose processes exist."""
     return _with_session(
         service, [heartbeat.id for heartbeat in heartbeats if not heartbeat.is_alive]
     )
 
 
 def _with_session(service: str, ids: Sequence[int]) -> set[int]:
-    """Which of these workers hold their session's lock: their processes are there."""
+    """The workers that hold their session's lock, so that their processes exist."""
     if not ids:
         return set()
     rows = sql.execute(
@@ -210,22 +210,24 @@ def _no_worker(service: str, heartbeats: Sequence[Heartbeat], noted: Noted) -> C
 
 
 def _complaints(alive: Sequence[Heartbeat], *, grace: float) -> Findings:
-    """Of all processes, each once. What lasts is red, unless it only waits for a person."""
+    """The complaints of all processes, each once. `grace`: younger complaints do not count as
+    unavailable.
+    """
     found = Findings()
-    told = {
+    by_text = {
         complaint.what: (heartbeat, complaint)
         for heartbeat in alive
         for complaint in heartbeat.complaints
     }
-    for heartbeat, complaint in told.values():
+    for heartbeat, complaint in by_text.values():
         lasts = heartbeat.seconds_since(complaint.since) >= grace
         (found.stands if lasts and complaint.stops_sagas else found.waits).append(complaint)
     return found
 
 
 def outbox(*, service: str) -> Findings:
-    """What waits to be sent, and what failed to be. It is not down by itself: what waits is the
-    broker's or the worker's; but a relay that sends nothing is told of."""
+    """The events that wait to be sent, and those that failed. The outbox itself is never down,
+    because the broker or the worker is; but a relay that sends nothing is a problem."""
     ((unsent, first_id, oldest, seconds),) = sql.execute(
         service=service,
         sql=f"""
@@ -246,14 +248,14 @@ def outbox(*, service: str) -> Findings:
             Complaint(
                 what=f"{unsent} events of {service} wait to be sent, and none goes out",
                 since=oldest,
-                do="see the worker and the broker above; they go out by themselves after that",
+                do="look at the worker and the broker above; the events go out by themselves then",
             )
         )
     return found
 
 
 def _sends(service: str, first_unsent: int) -> bool:
-    """Whether what stands before the first that waits went out just now: it is a queue then."""
+    """Whether the event before the first unsent one was sent just now: then events only queue."""
     rows = sql.execute(
         service=service,
         sql=f"""
@@ -281,15 +283,15 @@ def _failed_events(service: str) -> Findings:
                 what=f"{count} events of {service} have failed: the broker does not take them;"
                 f" the first: {reason}",
                 since=oldest,
-                do=f"see each one's reason in the admin (Outbox entries of {service}), then retry"
-                " or discard it; they are tried again ever more rarely",
+                do=f"look at their reasons in the admin (Outbox entries of {service}), then retry"
+                " or discard them; they are retried ever more rarely",
             )
         ]
     return found
 
 
 def parked_messages(*, service: str) -> Findings:
-    """Messages that wait for a person."""
+    """Messages that wait for an operator."""
     rows = sql.execute(
         service=service,
         sql=f"""
@@ -317,7 +319,7 @@ def parked_messages(*, service: str) -> Findings:
 
 
 def parked_sagas(*, service: str, look: Callable[..., tuple[int, list[SagaSummary]]]) -> Findings:
-    """Sagas that wait for a person. `look`: the coordinator's own."""
+    """Sagas that wait for an operator. `look`: the coordinator's `parked_sagas`."""
     count, oldest = look(limit=MOST_NAMED)
     found = Findings(fields={"parked_sagas": {"count": count, "oldest": oldest}})
     if oldest and (parked := oldest[0].parked):
@@ -334,7 +336,7 @@ def parked_sagas(*, service: str, look: Callable[..., tuple[int, list[SagaSummar
 
 
 def pauses(*, service: str) -> Findings:
-    """Sagas that this service accepts no more of, until an operator resumes them."""
+    """Sagas that an operator has paused at this service."""
     rows = sql.execute(
         service=service,
         sql=f"""
@@ -352,15 +354,15 @@ def pauses(*, service: str) -> Findings:
                 what=f"{what} is paused by {by}: {reason}",
                 since=since,
                 do=f"accept it again: manage.py resume {saga}{option} --reason ..., or in the admin"
-                f" (Pauses of {service}); what runs goes on meanwhile",
+                f" (Pauses of {service}); running sagas go on meanwhile",
             )
         )
     return found
 
 
 def decisions(*, service: str) -> Findings:
-    """Steps that wait for somebody: how many, and when the first is overdue. One that is, for long,
-    stands: the worker should have ended it.
+    """Steps that wait for a decision: how many, and when the first is overdue. A decision that has
+    been overdue for long is a problem: the worker should have ended it.
     """
     ((waiting, first, overdue, untold),) = sql.execute(
         service=service,
@@ -373,17 +375,17 @@ def decisions(*, service: str) -> Findings:
             """,
         values=[OVERDUE_SECONDS],
     )
-    told = {"waiting": waiting, "first_until": first, "overdue": overdue, "untold": untold}
-    found = Findings(fields={"decisions": told})
+    fields = {"waiting": waiting, "first_until": first, "overdue": overdue, "untold": untold}
+    found = Findings(fields={"decisions": fields})
     if overdue:
-        what = f"{overdue} steps of {service} are overdue, and nobody ends them"
-        do = f"see the worker of {service} above, and its log"
+        what = f"{overdue} steps of {service} are overdue, and its worker does not end them"
+        do = f"look at the worker of {service} above, and its log"
         found.stands = [Complaint(what=what, since=first, do=do)]
     return found
 
 
 def open_transactions(*, service: str) -> Findings:
-    """Sessions of anybody that keep a transaction open and do nothing: psql, left alone."""
+    """Sessions of any login that keep a transaction open without working: a forgotten psql, say."""
     rows = sql.execute(
         service=service,
         sql="""
@@ -394,8 +396,8 @@ def open_transactions(*, service: str) -> Findings:
     return Findings(
         waits=[
             Complaint(
-                what=f"session {pid} of the database ({program}) keeps a transaction open:"
-                " what it has locked stands",
+                what=f"session {pid} of the database ({program}) keeps a transaction open, with its"
+                " locks",
                 since=since,
                 do=f"commit or quit there, or on the database's host: kill {pid}",
             )

@@ -1,8 +1,8 @@
-"""The HTTP doors into an operation: one command, or a list of them.
+"""The HTTP doors of operations: for one command, or a list of commands.
 
-A saga's own door is `/steps/<operation>[/undo|/block]` (`doors`): what comes in there says whose
-step it is. The others (`StepView`, on the paths that users know) are for who calls by hand: what
-belongs to a saga is not done, or undone, there.
+Sagas use `/steps/<operation>[/undo|/block]` (`doors`), with commands that name their saga and step.
+The other doors (`StepView`, on the users' own paths) are for calls by hand: they refuse to do or
+undo steps that belong to a saga.
 """
 
 import inspect
@@ -22,7 +22,7 @@ from contracts.bounds import MOST_IN_A_BATCH, Reason, field_and_message
 from contracts.doors import Declared, declared, door_by
 from contracts.outcomes import Busy, Done, Outcome, Refused, Waiting
 from contracts.patterns import CONDUCTORS
-from contracts.saga import ANSWERS, SAGAS, Answers, Command, Direction
+from contracts.saga import ANSWERS, SAGAS, Answers, Command, Direction, find_step
 from httpapi import problems
 from httpapi.json import answer, decode
 from participant import failpoints, operations
@@ -31,8 +31,8 @@ from participant.operations import Operation
 
 
 class PlainView(View):
-    """A plain Django view, whose errors are answered as everywhere: what it serves needs none of
-    the REST framework's negotiation.
+    """A plain Django view with the errors of all other views, without the REST framework's
+    negotiation.
     """
 
     @classmethod
@@ -50,14 +50,14 @@ class PlainView(View):
 
 
 class StepView(PlainView):
-    """POST a command, by hand: 200 with what was done, 202 where that waits for somebody, or 409
-    with the refusal's code, also where the saga id is a saga's own.
+    """POST a command by hand: 200 with the result, 202 if the step waits for a decision, or 409
+    with the refusal's code, also if the saga id belongs to a real saga.
 
-    POST a list of commands: 207 with an outcome for each, in order, all in one transaction; where
-    somebody else holds a row of one, that one is `busy` and the others are not held up.
-    The same saga and step again: the first outcome again.
+    POST a list of commands: 207 with an outcome for each, in order, all in one transaction; a
+    command whose row another transaction holds is `busy`, and does not delay the others.
+    A repeated saga id and step gets the first outcome again.
 
-    `aliases`: other names that users have for fields.
+    `aliases`: other names of fields, for users.
     """
 
     operation: Operation
@@ -97,7 +97,7 @@ class StepView(PlainView):
         return [self._by_hand(item, at=f"[{at}].") for at, item in enumerate(given)], True
 
     def _by_hand(self, fields: Any, *, at: str = "") -> Command:
-        """No saga's, whatever it says of itself. `at`: where in the body it stands."""
+        """A command of no saga, whatever its fields say. `at`: its position in the body."""
         if not isinstance(fields, dict):
             raise problems.wrong_field(at.rstrip(".") or "body", "an object, or a list of them")
         named = {self.aliases.get(name, name): value for name, value in fields.items()}
@@ -121,7 +121,7 @@ class StepView(PlainView):
 
 
 class SagaStepView(StepView):
-    """POST a saga's commands. 400 for one that does not say whose step it is."""
+    """POST a saga's commands. 400 for a command that does not name its saga and step."""
 
     is_of_sagas = True
 
@@ -134,26 +134,25 @@ class SagaStepView(StepView):
             else [decode(body or b"{}", type=kind)]
         )
         if not all(command.saga and command.step for command in commands):
-            raise problems.wrong_field("saga", "the name of the saga, and step that of its step")
+            raise problems.wrong_field("saga", "required, with the name of the step in `step`")
         for command in commands:
             self._check_step(command)
         return commands, is_batch
 
     def _check_step(self, command: Command) -> None:
-        """A step that the page gives to another operation is not done here. One that is not on the
-        page may be of a saga that began by another version of it.
+        """Refuses a step that the saga's definition gives to another operation. A step that is not
+        in the definition may be of a saga that started with another version of it.
         """
-        page = SAGAS.get(command.saga)
-        named = [step for step in page.steps if step.name == command.step] if page else []
-        if named and named[0].operation != self.operation.full_name:
-            raise problems.wrong_field("step", f"{command.step} is done by {named[0].operation}")
+        step = find_step(command.saga, command.step)
+        if step and step.operation != self.operation.full_name:
+            raise problems.wrong_field("step", f"{command.step} is done by {step.operation}")
 
 
 def doors(module: ModuleType) -> list[URLPattern]:
-    """The sagas' own paths to the operations that a service's module declares; an acceptance is
-    only undone there.
+    """The sagas' paths to the operations that a service's module declares; of an acceptance only
+    its undo.
     """
-    accepting = {page.steps[0].operation for page in SAGAS.values()}
+    accepting = {saga.steps[0].operation for saga in SAGAS.values()}
     return [
         path(
             f"steps/{operation.service}.{action}" + _BELOW[direction],
@@ -165,7 +164,7 @@ def doors(module: ModuleType) -> list[URLPattern]:
 
 
 def made(view: type[View], **options: Any) -> Callable[..., HttpResponseBase]:
-    """A view of this class with these attributes, as a path takes it."""
+    """A view of this class with these attributes, for a path."""
     found: type[View] = type(view.__name__, (view,), options)
     return found.as_view()
 
@@ -177,16 +176,16 @@ class NothingToUndo(TypedDict):
 
 
 def _declared(view: type[StepView], path: str) -> Declared:
-    """What the operation takes and tells; by a path that names its saga, the body may be empty."""
+    """The operation's command and answers; on a path that names the saga, the body may be empty."""
     operation = view.operation
-    told = ANSWERS.get(operation.full_name, Answers())
+    answers = ANSWERS.get(operation.full_name, Answers())
     always = [refusals.UNREADABLE]
     if not view.is_of_sagas:
         always.append(refusals.PART_OF_A_SAGA)
-    gives: dict[int, Any] = {200: told.done, 207: list[Outcome | Busy]}
-    refuses = [*told.refuses, refusals.ABORTED, *always]  # a block: what came of it before
+    gives: dict[int, Any] = {200: answers.done, 207: list[Outcome | Busy]}
+    refuses = [*answers.refuses, refusals.ABORTED, *always]  # a block: the step's stored outcome
     if operation.direction is Direction.UNDO:
-        gives[200], refuses = (told.undone, NothingToUndo), always
+        gives[200], refuses = (answers.undone, NothingToUndo), always
     elif operation.direction is Direction.DO and operation.decide:
         gives[202] = Waiting
     takes: Any = (operation.command, list[operation.command])  # type: ignore[name-defined]
@@ -199,21 +198,23 @@ def _declared(view: type[StepView], path: str) -> Declared:
         gives=gives,
         refuses={409: refuses},
         most_bytes=bounds.MOST_BYTES,
-        what=f"{operation.name}: {_told_of(operation, view.aliases)}",
+        what=f"{operation.name}: {_summary(operation, view.aliases)}",
     )
 
 
 class Reasoned(msgspec.Struct, frozen=True):
-    """Why it is asked for: shown to who looks at the row later. The body may be empty."""
+    """The reason, which is stored and shown. The body may be empty."""
 
     reason: Reason = ""
 
 
-def _told_of(operation: Operation, aliases: Mapping[str, str]) -> str:
-    """What its docstring says first: of a block, that of what it blocks; and of other names."""
-    said = operation.doing.run if operation.direction is Direction.BLOCK else operation.run
-    first = (inspect.getdoc(said) or "").partition("\n\n")[0]
-    named = [f" `{theirs}` may be said for `{ours}`." for theirs, ours in aliases.items()]
+def _summary(operation: Operation, aliases: Mapping[str, str]) -> str:
+    """The first paragraph of its docstring (for a block, of the operation that it blocks), and its
+    aliases.
+    """
+    run = operation.doing.run if operation.direction is Direction.BLOCK else operation.run
+    first = (inspect.getdoc(run) or "").partition("\n\n")[0]
+    named = [f" `{theirs}` is an alias of `{ours}`." for theirs, ours in aliases.items()]
     return first + "".join(named)
 
 

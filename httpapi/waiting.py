@@ -1,7 +1,7 @@
-"""`Prefer: wait=N` (RFC 7240): answer when it has ended, or after N seconds as it stands then.
+"""`Prefer: wait=N` (RFC 7240): answers at the saga's end, or with its state after N seconds.
 
-A request that waits holds a thread of the web process, and no slot (httpapi.slots): steps,
-hand-overs and health go on beside any number of shoppers who wait.
+A request that waits holds a thread of the web process, and no slot (httpapi.slots): any number of
+waiting shoppers does not delay steps, hand-overs and health checks.
 """
 
 import re
@@ -23,19 +23,19 @@ T = TypeVar("T")
 
 MOST_SECONDS = 30.0
 MOST_WAITING = 64
-"""Requests of one process, whichever door they came by. One more is not made to wait: a preference
-may go unmet. stack.services.WEB_THREADS has room for them."""
+"""Requests of one process, of all doors. A further request does not wait: a preference need not be
+met. stack.services.WEB_THREADS has threads for them."""
 POLL_SECONDS, KEPT_SECONDS = 0.01, 1.0
 
 
 def seconds_of(*, prefer: str) -> float:
-    """The N of a Prefer header; 0 where it has none, at most MOST_SECONDS."""
+    """The N of a Prefer header, at most MOST_SECONDS; 0 without one."""
     found = re.search(r"(?:^|[\s,;])wait\s*=\s*\"?([0-9]+)", prefer)
     return min(float(found.group(1)), MOST_SECONDS) if found else 0.0
 
 
 class Places:
-    """Who may wait, counted by request; all are sent home at once when the process is to stop."""
+    """Limits the number of waiting requests; all are answered at once when the process stops."""
 
     def __init__(self, *, most: int) -> None:
         self._most = most
@@ -45,7 +45,7 @@ class Places:
 
     @contextmanager
     def one(self) -> Iterator[bool]:
-        """Whether there was a place; it is free again after that."""
+        """Takes a place for the block, if there is one; whether there was."""
         with self._lock:
             has_place = self._taken < self._most and not self.is_closed.is_set()
             self._taken += has_place
@@ -61,14 +61,14 @@ places = Places(most=MOST_WAITING)
 
 @contextmanager
 def for_an_answer() -> Iterator[None]:
-    """While another service is asked: without a slot, where there is a place to wait in. Who calls
-    us for a step must not wait until that one answers."""
+    """For a call of another service: gives the slot back, if there is a place to wait, so that
+    steps that are called here do not wait for that service."""
     with places.one() as has_place, slots.given_back(if_wanted=has_place):
         yield
 
 
 def answer_of(*, service: str, client: Client, path: str, kind: type[T]) -> T:
-    """What another service has to say. Raises Problem (503) where it can't be asked."""
+    """Another service's answer. Raises Problem (503) if there is none."""
     try:
         with for_an_answer():
             found: T = client.get(path=path).decode(type=kind)
@@ -81,20 +81,20 @@ _all_waiters: list["Waiters"] = []
 
 
 class News(Protocol):
-    """What tells that rows of a service may have ended, to the one thread that asks."""
+    """Wake-ups for the thread that queries for ended rows."""
 
     def begin(self) -> None:
-        """Nothing is missed from here on."""
+        """Starts listening: no wake-up is missed from now on."""
 
     def wait(self) -> None:
-        """Until something may have ended, or for a while."""
+        """Waits until rows may have ended, or for a limited time."""
 
 
 class Polling:
-    """No news: the rows are looked at again and again."""
+    """Queries at intervals, without wake-ups."""
 
     def begin(self) -> None:
-        """Nothing has to be begun."""
+        """Does nothing."""
 
     def wait(self) -> None:
         time.sleep(POLL_SECONDS)
@@ -102,7 +102,7 @@ class Polling:
 
 class Waiters:
     """Requests that wait for rows to end. They are woken by their keys (`wake`), or by one thread,
-    which asks for all of them in one query when there is news.
+    which queries for all of them at once after a wake-up.
     """
 
     def __init__(
@@ -121,12 +121,12 @@ class Waiters:
         _all_waiters.append(self)
 
     def wait(self, *, key: str, seconds: float) -> bool:
-        """Whether it ended within that time; false at once where too many wait already."""
+        """Whether the row ended within that time; false at once if too many requests wait."""
         with places.one() as has_place:
             return has_place and self.wait_in_place(key=key, seconds=seconds)
 
     def wait_in_place(self, *, key: str, seconds: float) -> bool:
-        """The same, for a request that has a place."""
+        """As `wait`, for a request that has a place."""
         flag = threading.Event()
         self._enter(key, flag)
         try:
@@ -137,7 +137,7 @@ class Waiters:
         return has_ended
 
     def send_home(self) -> None:
-        """Wakes all, ended or not."""
+        """Wakes all requests, whether their rows have ended or not."""
         with self._changed:
             for flags in self._waiting.values():
                 for flag in flags:
@@ -154,7 +154,7 @@ class Waiters:
             self._changed.notify()
 
     def _leave(self, key: str, flag: threading.Event) -> bool:
-        """Takes this request's flag away; whether the row had ended, which empties the key."""
+        """Removes this request's flag; whether the row had ended, which removes its key."""
         with self._changed:
             flags = self._waiting.get(key, [])
             if flag not in flags:
@@ -165,7 +165,7 @@ class Waiters:
             return False
 
     def wake(self, keys: Sequence[str]) -> bool:
-        """Their rows have ended; whether each of them was waited for here."""
+        """Wakes requests whose rows have ended; whether there was a request for each key."""
         with self._changed:
             flags = [self._waiting.pop(key, []) for key in keys]
             for flag in chain(*flags):
@@ -185,7 +185,7 @@ class Waiters:
                 time.sleep(POLL_SECONDS)
 
     def _keys(self) -> list[str]:
-        """Once there are any; where there are none for a while, its connection is not kept."""
+        """Waits for keys; closes the connection if there are none for KEPT_SECONDS."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._waiting, timeout=KEPT_SECONDS):
                 connections[self._service].close()
@@ -194,19 +194,19 @@ class Waiters:
 
 
 def stop() -> None:
-    """Sends all home who wait in this process, and lets nobody wait from now on."""
+    """Ends the waiting of all requests of this process; no request waits from now on."""
     places.is_closed.set()
     for waiters in _all_waiters:
         waiters.send_home()
 
 
 def stop_on_signal(*, drains: signal.Signals) -> None:
-    """Calls `stop` at SIGTERM or SIGINT, whoever handles it, or before them at `drains`. For the
-    main thread.
+    """Calls `stop` at SIGTERM or SIGINT, whatever handlers they have, or earlier at `drains`. To be
+    called by the main thread.
 
-    Granian sets handlers of its own after it has loaded the application, stops accepting, and waits
-    for the requests that run: 30 seconds, for those that wait here, of which it grants five. Python
-    writes a signal's number to the wake-up descriptor, whichever handler it has.
+    Granian sets its own handlers after it has loaded the application, stops accepting, and waits
+    for running requests: requests that wait here could take 30 seconds, and it grants five. Python
+    writes each signal's number to the wake-up descriptor, whatever its handler.
     """
     signal.signal(drains, _just_wake)
     reader, writer = socket.socketpair()
@@ -220,11 +220,11 @@ def stop_on_signal(*, drains: signal.Signals) -> None:
 def _listen(
     reader: socket.socket, writer: socket.socket, numbers: Collection[signal.Signals]
 ) -> None:
-    """`writer` is kept open here: the interpreter has only its number."""
+    """Holds `writer` open: the interpreter has only its descriptor."""
     while writer.fileno() >= 0:
         if any(number in numbers for number in reader.recv(64)):
             stop()
 
 
 def _just_wake(*_: object) -> None:
-    """Its number has gone to the wake-up descriptor."""
+    """Does nothing: the signal's number has gone to the wake-up descriptor."""

@@ -1,7 +1,7 @@
-"""Events out and in: how a service publishes its own, and receives those of others.
+"""Events out and in: a service publishes its own events, and receives those of other services.
 
 Out:  `outbox` (a row of the business transaction) -> `relay` -> `brokers`
-In:   `brokers` -> `consumer` -> `reactions` (which operation, what is published then) -> `outbox`
-Else: `failed` (messages to be retried, or dead-lettered), `wakeups` (notify and listen), `worker`
-      (runs it all)
+In:   `brokers` -> `consumer` -> `reactions` (event -> operation -> next event) -> `outbox`
+Else: `failed` (messages that are retried or dead-lettered), `wakeups` (notify and listen),
+      `worker` (runs all components)
 """

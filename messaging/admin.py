@@ -1,6 +1,6 @@
-"""The admin of every service's messages: what it publishes, what it could not handle, who works.
+"""The admin of every service's outbox, failed messages and worker processes.
 
-Each service's own tables are registered with these by `coordination.admin.register_alike`.
+`coordination.admin.register_alike` registers each service's tables with these classes.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,15 +23,15 @@ from participant.in_bulk import reason_of
 
 SHOWN_IN_LISTS = 100
 MOST_SUMMED = 1_000
-"""Messages whose sagas' money is added up before they are discarded: the newest of those chosen."""
-_NEEDS_NOTHING = Refused("needs_nothing", "It needs nothing any more, and is left.")
+"""The newest messages, whose sagas' amounts are added up before messages are discarded."""
+_NEEDS_NOTHING = Refused("needs_nothing", "It needs no action any more.")
 _NOT_ITS_TO_SAY = Refused(
-    refusals.NOT_ITS_TO_SAY, "Who has said it may not: it is not retried, but to be discarded."
+    refusals.NOT_ITS_TO_SAY, "Its publisher may not publish it: it can only be discarded."
 )
 
 
 class _Act(Protocol):
-    """Does it to those of these rows that it can be done to, and returns their ids."""
+    """Acts on those of these rows that allow it, and returns their ids."""
 
     def __call__(self, *, service: str, ids: Sequence[int]) -> Sequence[int]: ...
 
@@ -42,12 +42,12 @@ class _FailedAdmin(RecordAdmin):
     ordering = ["-id"]
     readonly_fields = ["message"]
     actions = ["retry", "discard"]
-    # One statement for each lot, which takes its own locks.
+    # One statement for each transaction, which takes its own locks.
     locks = False
     rows_at_once = 500
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:
-        """Without the bodies, which only the page of a single one shows."""
+        """Without the bodies, which only the page of a single row shows."""
         return super().get_queryset(request).defer("body")
 
     @admin.display(description="reason")
@@ -55,7 +55,7 @@ class _FailedAdmin(RecordAdmin):
         return Truncator(row.reason).chars(SHOWN_IN_LISTS)
 
     def facts_of(self, queryset: QuerySet[Any]) -> list[str]:
-        """How many there are of each type, and the money of their sagas."""
+        """The number of messages by type, and the total amount of their sagas."""
         types = queryset.order_by().values_list("event_type").annotate(Count("pk"))
         facts = [f"{number} {event_type or 'unreadable'}" for event_type, number in types[:20]]
         bodies = queryset.order_by("-pk").values_list("saga_id", "body")[:MOST_SUMMED]
@@ -76,7 +76,7 @@ class _FailedAdmin(RecordAdmin):
         return self.in_bulk(request, queryset, act_on_many=act_on_many, done=done)
 
     def refused(self, ids: Sequence[int]) -> dict[int, Refused]:
-        """Why nothing was done to these."""
+        """The refusals of these rows."""
         return dict.fromkeys(ids, _NEEDS_NOTHING)
 
 
@@ -93,13 +93,13 @@ class _Facts(msgspec.Struct):
 
 
 class _Message(msgspec.Struct):
-    """What of a message names its saga's money."""
+    """The part of a message with its saga's amount."""
 
     data: _Facts = msgspec.field(default_factory=_Facts)
 
 
 def _amount_of(body: Any) -> Decimal | None:
-    """None where there is none, or it can't be read."""
+    """The amount of a message's saga; None if there is none, or the body can't be read."""
     try:
         encoded = body.encode() if isinstance(body, str) else bytes(body)
         return msgspec.json.decode(
@@ -110,10 +110,9 @@ def _amount_of(body: Any) -> Decimal | None:
 
 
 class OutboxEntryAdmin(_FailedAdmin):
-    """The events that this service publishes; `sent at` is empty until the broker has
-    confirmed it.
+    """The events that this service publishes; `sent at` is empty until the broker has confirmed it.
 
-    One that the broker does not take is postponed, with the reason, and retried from time to time.
+    An event that the broker does not take is postponed, with the reason, and retried.
     """
 
     list_display = [
@@ -133,13 +132,13 @@ class OutboxEntryAdmin(_FailedAdmin):
         return as_json(entry.body.encode())
 
     @admin.action(
-        description="Retry: send what was postponed, within a second", permissions=["operate"]
+        description="Retry: send postponed events within a second", permissions=["operate"]
     )
     def retry(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         return self._act(request, queryset, outbox.retry, "put back to be sent")
 
     @admin.action(
-        description="Discard: never send what was postponed, and delete it", permissions=["operate"]
+        description="Discard: delete postponed events, and never send them", permissions=["operate"]
     )
     def discard(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         asks = self.asked_again(request, queryset, verb="Discard")
@@ -183,7 +182,7 @@ class FailedMessageAdmin(_FailedAdmin):
         return super().refused(ids) | dict.fromkeys(unbelieved, _NOT_ITS_TO_SAY)
 
     def _noted(self, request: HttpRequest, act: Callable[..., Sequence[int]]) -> _Act:
-        """With who asks, and why, where that was said."""
+        """The action with its note: who asks, and why, if there is a reason."""
         verb = "discarded" if act is failed.discard else "retried"
         why = reason_of(request)
         return partial(act, note=why and f"{verb} by {request.user.get_username()}: {why}")

@@ -17,18 +17,18 @@ OPEN_TRANSACTIONS = """
           AND state_change < clock_timestamp() - make_interval(secs => seconds)
     $$
 """
-"""Which sessions of anybody keep a transaction open. Of those of others a service's login is told
-this much and no more: their statements may have data in them that are not its own."""
+"""Sessions of any login that keep a transaction open. A service's login sees no more of other
+logins' sessions: their statements may contain data that it may not read."""
 
 
 class MessagingConfig(AppConfig):
     name = "messaging"
 
     def ready(self) -> None:
-        """Raises ImproperlyConfigured where there is nothing to react to."""
+        """Raises ImproperlyConfigured if no saga is registered."""
         if not SAGAS:
             raise ImproperlyConfigured(
-                "no saga is registered: have the settings import the module that calls"
+                "no saga is registered: the settings must import the module that calls"
                 " contracts.saga.register"
             )
         post_migrate.connect(_make_function, sender=self)

@@ -1,7 +1,7 @@
-"""The components of the worker of every service that receives events and publishes some.
+"""The components of the worker of every service that receives and publishes events.
 
-The probe asks the broker now and then whether it is there, and what lies in its queues, for /health
-and /metrics.
+The probe asks the broker at intervals whether it works, and for the depths of its queues, for
+/health and /metrics.
 """
 
 import math
@@ -19,8 +19,8 @@ from messaging.worker import Component
 
 
 def make_topology(*, broker: Broker) -> int:
-    """Makes every queue with its bindings, and lets the services in; again: changes nothing.
-    Returns how many queues there are. Raises BrokerUnavailable, and Rejected.
+    """Makes every queue with its bindings, and grants the services their rights. Idempotent.
+    Returns the number of queues. Raises BrokerUnavailable and Rejected.
     """
     services = topology.services()
     for service in services:
@@ -28,7 +28,7 @@ def make_topology(*, broker: Broker) -> int:
             queue=topology.queue_of(service=service), events=topology.bindings_of(service=service)
         )
     publishes = {
-        service: [key for keys in topology.says(service).values() for key in keys]
+        service: [key for keys in topology.published_by(service).values() for key in keys]
         for service in services
     }
     consumes = {topology.queue_of(service=service): service for service in services}
@@ -48,7 +48,7 @@ def components(
 
 
 def backlog(*, broker: Broker, service: str) -> float:
-    """How many messages wait for a service; without an end where the broker can't be asked."""
+    """The number of messages that wait for a service; infinite if the broker can't be asked."""
     queue = topology.queue_of(service=service)
     try:
         return broker.depths([queue])[queue]
@@ -58,7 +58,7 @@ def backlog(*, broker: Broker, service: str) -> float:
 
 PROBE_SECONDS = 2.0
 ANSWER_SECONDS = 3.0
-"""A broker that is paused refuses nothing: the ping itself ends much later."""
+"""A paused broker refuses nothing: the ping itself fails much later."""
 LONGEST_REASON = 200
 
 
@@ -80,8 +80,8 @@ class BrokerProbe:
         return {"broker_up": int(self._is_up and not self._waits_long()), **self._depths}
 
     def complaints(self) -> list[Complaint]:
-        """That the broker is away, since the first ping that it did not answer; or that there are
-        messages in the queue of those that it has given up, which stops no saga.
+        """That the broker does not work, since the first ping without an answer; or that there are
+        messages in the dead-letter queue, which stops no saga.
         """
         complaint, asked_at = self._complaint, self._asked_at
         if complaint is None and asked_at and self._waits_long():
@@ -116,10 +116,10 @@ class BrokerProbe:
 
 def _dead(count: int, queue: str, since: datetime) -> Complaint:
     return Complaint(
-        what=f"{count} messages lie in {queue}.dead, and no service receives them",
+        what=f"{count} messages are in {queue}.dead, and no service receives them",
         since=since,
-        do=f"with the broker's own tools move them to {queue}, where each is handled once or parked"
-        f" with its reason; or purge {queue}.dead",
+        do=f"with the broker's own tools move them to {queue}, where each is handled once or"
+        f" dead-lettered with its reason; or purge {queue}.dead",
         stops_sagas=False,
     )
 

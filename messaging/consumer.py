@@ -1,7 +1,7 @@
 """The consumer: takes events in batches, handles them by reaction, and acks after the commit.
 
 A batch that faults is handled again in pieces, in the end one by one, so a poison message harms
-only itself: it is kept (`failed`), retried with growing delays, and in the end left to a person.
+only itself: it is stored (`failed`), retried with growing delays, and dead-lettered in the end.
 """
 
 import logging
@@ -30,62 +30,62 @@ from participant.databases import EARLIEST
 log = logging.getLogger(__name__)
 
 ReactionKey = tuple[str, str]
-"""A saga's name, and the type of event within it."""
+"""A saga's name, and a type of event of that saga."""
 BATCH = 100
 PREFETCH = 200
 SMALL = 12
-"""Messages of a batch that faulted are handled one by one from here on."""
+"""A batch that faulted is handled message by message if it is at most so large."""
 IDLE_SECONDS = 0.5
 RETRY_SECONDS = 1.0
-"""How often messages that failed are looked at, also in the middle of a rush."""
+"""How often failed messages are checked, also under load."""
 LATE_SHARE = 0.9
-"""Of the retention: an older message is of a saga that may be closed. The rest is for clocks."""
+"""Of the retention: the saga of an older message may be closed. The rest allows for clock skew."""
 CLOCK_SECONDS = 15.0
-"""How often it is reckoned anew which messages are too old."""
+"""How often the age limit of messages is calculated anew."""
 IMPATIENT_SECONDS = 10.0
-"""How long no message waits for a locked row after one has: the row may be locked for long."""
+"""After a message has met a locked row, for so long none waits for locks: they may last long."""
 _NOBODY: frozenset[str] = frozenset()
 _LATE = (
-    "it is older than what is kept of sagas that ended (DUETO_KEEP_SECONDS): discard it if its saga"
-    " has ended, or else retry it"
+    "it is older than the rows that are kept of ended sagas (DUETO_KEEP_SECONDS): discard it if its"
+    " saga has ended, or else retry it"
 )
 _WHAT_TO_DO = (
-    "start or continue the broker or the database; where there is no such queue, run manage.py"
-    " topology, which also says whose stands under its name; where the broker refuses it, give the"
-    " service's login its rights back (manage.py topology --rights): it then goes on by itself"
+    "start or continue the broker or the database; if the queue is missing, run manage.py topology,"
+    " which also reports a different queue of that name; if the broker refuses access, restore the"
+    " rights of the service's login (manage.py topology --rights): it then goes on by itself"
 )
 
 
 _TOO_MUCH = (
     "with DUETO_AUTH=required a service logs in to the broker with a login of its own, which may"
-    " publish and read what is its own, and nothing else (manage.py topology --rights)"
+    " only publish its own messages and read its own queue (manage.py topology --rights)"
 )
 
 
 def is_required() -> bool:
-    """Whether whoever speaks is to be known."""
+    """Whether publishers must be authenticated."""
     return str(getattr(settings, "AUTH", "required")) == "required"
 
 
 def refuse_login(*, broker: Broker, service: str) -> str:
-    """Why this login is no service's own, where it has to be; empty where all is well."""
+    """Why this login is refused: it must be the service's own; empty if it is allowed."""
     if not is_required() or broker.login == service:
         return ""
     return f"{service} would log in to the broker as {broker.login!r}: {_TOO_MUCH}"
 
 
 class DatabaseUnavailable(Exception):
-    """The service's own database cannot do its work now: no message's fault."""
+    """The service's database can't work now, which is no message's fault."""
 
 
 class Consumer:
-    """Consumes what the reactions name, on the service's durable queue.
+    """Consumes the events of the reactions, from the service's durable queue.
 
-    Where it logs in to the broker under the service's own name, everybody does: what a message
-    tells is believed only of who may say it. With one login for all nobody can be told apart.
+    If it logs in to the broker under the service's own name, so do all services: a message is then
+    accepted only from a service that may publish it. With one login for all there is no such check.
 
-    `linger`: seconds to wait for more once something is there; only for a consumer that keeps
-    nothing waiting. Raises ValueError where two reactions are to the same event.
+    `linger`: seconds to wait for more messages after the first; only for a consumer that delays no
+    saga. Raises ValueError for two reactions to the same event.
     """
 
     name = "consumer"
@@ -98,7 +98,7 @@ class Consumer:
         self.linger = linger
         self.queue = topology.queue_of(service=service)
         self._is_attested = broker.login == service
-        self._speakers = topology.speakers()
+        self._publishers = topology.publishers()
         self.reactions: Mapping[ReactionKey, Reaction] = {
             (reaction.saga, reaction.on): reaction for reaction in reactions
         }
@@ -116,12 +116,12 @@ class Consumer:
         return dict(self._counters)
 
     def complaints(self) -> list[Complaint]:
-        """That no message comes: in the words of the broker, or of the database."""
+        """That no message comes, with the reason of the broker or the database."""
         what = f"{self.service} receives nothing from its queue {self.queue}"
         return self._backoff.complaints(what, _WHAT_TO_DO)
 
     def run(self, stop: threading.Event) -> None:
-        """Consumes until `stop` is set; an unreachable broker or database is waited for."""
+        """Consumes until `stop` is set; waits for a broker or database that is unreachable."""
         while not stop.is_set():
             try:
                 self._consume(stop)
@@ -133,9 +133,9 @@ class Consumer:
         connections[self.service].close()
 
     def handle(self, deliveries: Sequence[Delivery]) -> None:
-        """Handles a batch; afterwards every message has taken effect or is kept as failed.
+        """Handles a batch; afterwards every message has taken effect or is stored as failed.
 
-        Raises DatabaseUnavailable, and then nothing may be acked.
+        Raises DatabaseUnavailable; then no message may be acked.
         """
         with self._translated():
             decoded = [event for delivery in deliveries if (event := self._decoded(delivery))]
@@ -153,7 +153,7 @@ class Consumer:
         metrics.observe(metrics.BATCH, len(deliveries), "consumed")
 
     def retry_failed(self) -> int:
-        """Retries what failed and is due; returns how many messages there were.
+        """Retries failed messages that are due; returns their number.
 
         Raises DatabaseUnavailable, and then no attempt is counted.
         """
@@ -176,7 +176,7 @@ class Consumer:
             subscription.close()
 
     def look_at_the_clock(self) -> None:
-        """From when on messages are too old, by the database's clock."""
+        """Calculates the age limit of messages, by the database's clock."""
         late = timedelta(seconds=keep_seconds() * LATE_SHARE)
         self._late_before = sql.now(service=self.service) - late
         self._clock_at = time.monotonic() + CLOCK_SECONDS
@@ -204,7 +204,7 @@ class Consumer:
         failpoints.reach("consumer.acked")
 
     def _retry_failed_unless_locked(self) -> None:
-        """What another session has locked there must not keep new messages waiting."""
+        """Retries failed messages; a lock of another session must not delay new messages."""
         try:
             self.retry_failed()
         except DatabaseError as error:
@@ -213,13 +213,13 @@ class Consumer:
             log.warning("consumer of %s: a failed message is locked: %s", self.service, error)
 
     def _decoded(self, delivery: Delivery) -> Event | None:
-        """None where it is parked, because nothing here can handle it, or where a known saga's
-        event means nothing here: a queue may have been bound for it once.
+        """The event; None if it is dead-lettered because it can't be handled, or ignored because a
+        known saga's event has no reaction here: an old binding of the queue may deliver it.
         """
         try:
             event = events.decode(delivery.message.body)
             key = event.saga, event.type
-            if self._is_attested and delivery.speaker not in self._speakers.get(key, _NOBODY):
+            if self._is_attested and delivery.speaker not in self._publishers.get(key, _NOBODY):
                 raise InvalidMessage(_not_its_to_say(delivery.speaker, event))
             if key in self.reactions:
                 if self._is_late(event):
@@ -240,11 +240,11 @@ class Consumer:
         return None
 
     def _is_late(self, event: Event) -> bool:
-        """Whether its saga may be closed: the barrier would take a duplicate for the first one."""
+        """Whether its saga may be closed: the barrier would then execute a duplicate."""
         return not event.redrive and event.occurred_at < self._late_before
 
     def _handle_group(self, reaction: Reaction, group: list[Event], *, attempts: int = 1) -> None:
-        """`attempts`: with this one. A group that faults is handled again in pieces."""
+        """Handles a group, after a fault in pieces. `attempts`: including this one."""
         try:
             reaction.handle(group)
             failed.close(service=self.service, handled=[event for event in group if event.redrive])
@@ -253,7 +253,7 @@ class Consumer:
             others = [event for event in group if event is not error.event]
             if others:
                 self._handle_group(reaction, others, attempts=attempts)
-        except Exception as error:  # noqa: BLE001 -- any fault: find whose it is
+        except Exception as error:  # noqa: BLE001 -- any fault: find the message
             self._raise_if_database_is_gone(error)
             if sql.is_busy(error):
                 self._impatient_until = time.monotonic() + IMPATIENT_SECONDS
@@ -268,7 +268,7 @@ class Consumer:
                     self._handle_group(reaction, piece, attempts=attempts + 1)
 
     def _handle_one_by_one(self, reaction: Reaction, group: list[Event], error: Exception) -> None:
-        """Another session has locked a row that one of them needs: only that one waits for it."""
+        """Handles one by one, because one message needs a locked row: only that message waits."""
         if len(group) == 1:
             self._keep(group[0], error, attempts=0)
             return
@@ -279,8 +279,8 @@ class Consumer:
 
     @contextmanager
     def _patience(self) -> Iterator[None]:
-        """While locked rows are met, nothing waits long for them: a rush of messages may have one
-        in each batch.
+        """After a locked row, waits only a short time for locks: under load each batch may have a
+        message that needs a locked row.
         """
         if self._is_impatient or time.monotonic() >= self._impatient_until:
             yield
@@ -310,7 +310,7 @@ class Consumer:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """An outage of the database is no message's fault, wherever it is met."""
+        """Raises DatabaseUnavailable for an outage of the database."""
         try:
             yield
         except (DatabaseError, InterfaceError) as error:
@@ -318,7 +318,7 @@ class Consumer:
             raise
 
     def _raise_if_database_is_gone(self, error: Exception) -> None:
-        """Also where it is back by now: a connection that broke is no message's fault."""
+        """Also if the database is back by now: a broken connection is no message's fault."""
         if not isinstance(error, DatabaseError | InterfaceError):
             return
         if sql.is_outage(error) or not connections[self.service].is_usable():
@@ -332,8 +332,8 @@ def _give_back(subscription: Subscription, deliveries: list[Delivery]) -> None:
 
 
 def _pieces(group: list[Event]) -> Iterator[list[Event]]:
-    """As many as each has events, then one by one: of a hundred with a poison message twenty
-    transactions instead of a hundred, and still only three attempts at the poison.
+    """Pieces of the square root's size, or single events: a hundred events with a poison message
+    take twenty transactions instead of a hundred, and only three attempts at the poison message.
     """
     size = 1 if len(group) <= SMALL else isqrt(len(group))
     for start in range(0, len(group), size):
@@ -345,13 +345,13 @@ def _key(event: Event) -> ReactionKey:
 
 
 def _is_known(event: Event) -> bool:
-    """Whether it is an event, a request or a reply of a saga that there is."""
-    return _key(event) in topology.speakers()
+    """Whether it is an event, a request or a reply of a saga in the catalogue."""
+    return _key(event) in topology.publishers()
 
 
 def _not_its_to_say(speaker: str, event: Event) -> str:
-    who = " or ".join(sorted(topology.speakers().get(_key(event), _NOBODY)))
+    allowed = " or ".join(sorted(topology.publishers().get(_key(event), _NOBODY)))
     return (
-        f"{refusals.NOT_ITS_TO_SAY}: {speaker or 'somebody unknown'!r} has published it, and"
-        f" {event.route} is published by {who or 'nobody'} alone: discard it, it is not retried"
+        f"{refusals.NOT_ITS_TO_SAY}: {speaker or 'an unknown login'!r} has published it, but only"
+        f" {allowed or 'no service'} may publish {event.route}: discard it, it is not retried"
     )

@@ -1,7 +1,7 @@
-"""Messages whose handling failed: retried with growing delays, then dead-lettered for a person.
+"""Messages whose handling failed: retried with growing delays, then dead-lettered for an operator.
 
-A dead letter is announced (`step.parked`), so that it is seen which saga waits there. All SQL of
-the table is here.
+A dead letter is announced (`step.parked`), so that its saga is shown as parked. All SQL on the
+table is here.
 """
 
 import logging
@@ -24,18 +24,19 @@ from participant import failpoints, sql, trail
 log = logging.getLogger(__name__)
 
 DELAYS = (1, 2, 4, 8)
-"""Seconds before the second, third, ... attempt; after the last one it is a dead letter."""
+"""Seconds before the second, third, ... attempt; after the last attempt it is a dead letter."""
 ROUND_SECONDS = 0.5
-"""How long one round of retries may keep new messages waiting."""
+"""How long one round of retries may delay new messages."""
 AT_ONCE = 20
 _BELIEVED = f"reason NOT LIKE '{refusals.NOT_ITS_TO_SAY}:%%'"
-"""Who published the others is not kept with them: tried again, they would be taken for true."""
+"""The other messages had a publisher that may not publish them. The publisher is not stored, so a
+retry would accept them."""
 CLAIM_SECONDS = 20
-"""Enough for a round of retries; after a crash or an outage in it the messages wait no longer."""
+"""Long enough for a round of retries; if it crashes, its messages are due again after this time."""
 
 
 class Due(NamedTuple):
-    """A message whose time has come. `attempts`: so far."""
+    """A message whose retry is due. `attempts`: so far."""
 
     id: int
     attempts: int
@@ -43,7 +44,7 @@ class Due(NamedTuple):
 
 
 class FailedDelivery(NamedTuple):
-    """A message to be kept. `delay`: seconds until its next attempt; None: a dead letter."""
+    """A message to be stored. `delay`: seconds until its next attempt; None: a dead letter."""
 
     message: Message
     saga_id: str
@@ -53,10 +54,10 @@ class FailedDelivery(NamedTuple):
 
 
 def keep(*, service: str, event: Event, attempts: int, error: Exception) -> None:
-    """Keeps the message for a later attempt; it may be acked then. A duplicate is not kept twice,
-    and a redrive has its dead letter tried again.
+    """Stores the message for a later attempt; then it may be acked. A duplicate is not stored
+    twice, and a redrive revives its dead letter.
 
-    `attempts`: so far; none where it only met a locked row.
+    `attempts`: so far; 0 if it only met a locked row.
     """
     message, reason = Message(event.id, event.route, events.encode(event)), sql.category(error)
     failed = FailedDelivery(message, event.saga_id, attempts, reason, DELAYS[max(attempts, 1) - 1])
@@ -70,9 +71,9 @@ def keep(*, service: str, event: Event, attempts: int, error: Exception) -> None
 
 
 def dead_letter(*, service: str, message: Message, reason: str, is_again: bool = True) -> None:
-    """Keeps a message that no attempt can handle, for a person.
+    """Stores a message that no attempt can handle, for an operator.
 
-    `is_again`: whether it may be kept already, which costs a search.
+    `is_again`: whether it may be stored already, which costs a query.
     """
     failpoints.reach("failed.before_dead_letter")
     insert(service=service, failed=FailedDelivery(message, "", 1, reason, None), is_again=is_again)
@@ -87,11 +88,11 @@ def retry_due(
     step_of: Callable[[Event], str],
     limit: int = AT_ONCE,
 ) -> int:
-    """Tries messages whose time has come, for a while; returns how many there were.
+    """Retries messages that are due, for at most about ROUND_SECONDS; returns their number.
 
-    `step_of`: the step that an event sets off, empty where it is none of a saga's. They are tried
-    one by one, so none waits long for a locked row. Raises what is an outage of the database, and
-    then no attempt is counted.
+    `step_of`: the step that an event causes; empty if there is none. Messages are retried one by
+    one, with a short lock timeout. Raises errors that are an outage of the database; then no
+    attempt is counted.
     """
     count, until = 0, time.monotonic() + ROUND_SECONDS
     while True:
@@ -108,14 +109,14 @@ def retry_due(
 
 
 def being_retried(*, service: str, redrives: Sequence[Event]) -> set[str]:
-    """The ids of those that have failed and will be retried anyway: no use for a copy."""
+    """The ids of redrives whose message failed and will be retried anyway."""
     if not redrives:
         return set()
     return retrying(service=service, event_ids=[event.id for event in redrives])
 
 
 def close(*, service: str, handled: Sequence[Event]) -> None:
-    """Dead letters of these events are settled: the events were handled."""
+    """Closes the dead letters of these events, which were handled."""
     if handled:
         failpoints.reach("failed.before_close")
         close_dead_letters(service=service, event_ids=[event.id for event in handled])
@@ -141,8 +142,8 @@ def _retry(
 
 
 def _failed_again(service: str, due: Due, error: Exception, event: Event | None, step: str) -> None:
-    """`event`: None where none can be read; `step`: empty where its dead letter need not be
-    announced. A row that is locked is no fault of the message: no attempt counts.
+    """Counts a failed attempt, unless it only met a locked row. `event`: None if it can't be read;
+    `step`: empty if its dead letter need not be announced.
     """
     reason = sql.category(error)
     is_last = event is None or due.attempts >= len(DELAYS)
@@ -161,7 +162,7 @@ def _failed_again(service: str, due: Due, error: Exception, event: Event | None,
 
 
 def _step_parked(service: str, cause: Event, step: str, reason: str) -> Event:
-    """Tells that this service has left the message to a person."""
+    """The event that this service has dead-lettered a message of a saga."""
     return Event(
         id=events.event_id(
             saga_id=cause.saga_id, step=step, direction=f"parked {service} {cause.type}"
@@ -181,9 +182,7 @@ def _step_parked(service: str, cause: Event, step: str, reason: str) -> Event:
 
 
 def insert(*, service: str, failed: FailedDelivery, is_again: bool = True) -> None:
-    """Keeps it, unless the very same message is kept already; which is not looked for if it
-    can't be.
-    """
+    """Stores a failed message. `is_again`: unless the same message is stored already."""
     message = failed.message
     names = [_id(message.id), _id(message.type)]
     _execute(
@@ -204,7 +203,7 @@ def insert(*, service: str, failed: FailedDelivery, is_again: bool = True) -> No
 
 
 def revive(*, service: str, failed: FailedDelivery) -> bool:
-    """Has a dead letter of this event retried; whether there was one."""
+    """Makes a dead letter of this event retry; whether there was a dead letter."""
     return bool(
         _execute(
             service,
@@ -223,7 +222,7 @@ def revive(*, service: str, failed: FailedDelivery) -> bool:
 
 
 def claim_due(*, service: str, limit: int) -> list[Due]:
-    """Messages whose time has come; no other worker has them for `CLAIM_SECONDS`."""
+    """Claims messages that are due, for `CLAIM_SECONDS`."""
     rows = _execute(
         service,
         """
@@ -238,7 +237,7 @@ def claim_due(*, service: str, limit: int) -> list[Due]:
 
 
 def count_attempt(*, service: str, due: Due, reason: str, delay: int | None) -> bool:
-    """Counts the attempt; whether it counts still: a person may have discarded the message."""
+    """Counts the attempt; False if the message is not being retried: it may have been discarded."""
     return bool(
         _execute(
             service,
@@ -253,7 +252,7 @@ def count_attempt(*, service: str, due: Due, reason: str, delay: int | None) -> 
 
 
 def postpone(*, service: str, due: Due, reason: str) -> None:
-    """Waits as long again as it has waited, up to 8 s; the attempts stay as they are."""
+    """Delays the message for as long as it has waited so far, from 1 to 8 s; counts no attempt."""
     _execute(
         service,
         """
@@ -267,17 +266,17 @@ def postpone(*, service: str, due: Due, reason: str) -> None:
 
 
 def retry(*, service: str, ids: Sequence[int], note: str = "") -> list[int]:
-    """An operator's: has those of these that failed retried, from the first attempt; which. None of
-    those that were not their speaker's to say (`unbelieved`).
+    """For operators: makes failed messages retry, from the first attempt; returns which. Leaves out
+    messages that their publisher may not publish (`unbelieved`).
 
-    `note`: who asks and why, kept below the reason of each until it fails again, and in the log.
+    `note`: who asks and why; stored below the message's reason until it fails again, and logged.
     """
     changes = "status = 'retrying', attempts = 0, next_attempt_at = now()"
     return _acted(service, ids, note, "message.retry", changes, only=_BELIEVED)
 
 
 def unbelieved(*, service: str, ids: Sequence[int]) -> set[int]:
-    """Which of these are for discarding alone: nobody may say them who has said them."""
+    """The dead letters that can only be discarded: their publisher may not publish them."""
     return set(
         _ids(
             service,
@@ -289,8 +288,8 @@ def unbelieved(*, service: str, ids: Sequence[int]) -> set[int]:
 
 
 def discard(*, service: str, ids: Sequence[int], note: str = "") -> list[int]:
-    """An operator's: those of these that failed are not wanted any more; which. The rows stay as
-    a record, each with the `note`: who asked, and why.
+    """For operators: discards failed messages; returns which. The rows are kept, each with the
+    `note`: who asked, and why.
     """
     changes = "status = 'discarded', next_attempt_at = NULL"
     return _acted(service, ids, note, "message.discard", changes)
@@ -330,7 +329,7 @@ def _changed(
 
 
 def mark_handled(*, service: str, due: Due) -> None:
-    """The row stays as a record."""
+    """Marks a message as handled; its row is kept."""
     _ids(
         service,
         "UPDATE {table} SET status = 'handled', next_attempt_at = NULL WHERE id = ANY(%s)"
@@ -340,7 +339,7 @@ def mark_handled(*, service: str, due: Due) -> None:
 
 
 def close_dead_letters(*, service: str, event_ids: Sequence[str]) -> None:
-    """Marks those of these events as handled."""
+    """Marks the dead letters of these events as handled."""
     _execute(
         service,
         "UPDATE {table} SET status = 'handled' WHERE event_id = ANY(%s)"
@@ -350,7 +349,7 @@ def close_dead_letters(*, service: str, event_ids: Sequence[str]) -> None:
 
 
 def forget_sagas(*, service: str, saga_ids: Sequence[str]) -> None:
-    """Deletes what is still to be handled of these sagas: they ended without it, long ago."""
+    """Deletes the unhandled messages of these sagas, which ended without them long ago."""
     if saga_ids:
         _execute(
             service,
@@ -361,7 +360,7 @@ def forget_sagas(*, service: str, saga_ids: Sequence[str]) -> None:
 
 
 def retrying(*, service: str, event_ids: Sequence[str]) -> set[str]:
-    """Those of these events that will be retried anyway."""
+    """Those of these events that will be retried."""
     rows = _execute(
         service,
         "SELECT event_id FROM {table} WHERE event_id = ANY(%s) AND status = 'retrying'",

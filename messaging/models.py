@@ -1,4 +1,4 @@
-"""The tables of messaging, to be made concrete in each service."""
+"""The abstract tables of messaging, which each service makes concrete."""
 
 from django.db import models
 from django.db.models.functions import Now
@@ -9,13 +9,13 @@ LONGEST_REASON = 2_000
 
 
 def storable(*, text: str, longest: int = LONGEST_REASON) -> str:
-    """The beginning of the text, as PostgreSQL can store it, wherever it is from."""
+    """The beginning of any text, without characters that PostgreSQL can't store."""
     kept = text[:longest].replace("\0", "\N{REPLACEMENT CHARACTER}")
     return kept.encode(errors="replace").decode()
 
 
 class OutboxEntry(models.Model):
-    """An event that this service publishes, written in the transaction of what it tells of."""
+    """An event that this service publishes, written in the transaction of the change it reports."""
 
     for_admin = READ_AND_WRITE
 
@@ -23,11 +23,11 @@ class OutboxEntry(models.Model):
     event_id = TextId()
     event_type = TextId()
     saga_id = TextId()
-    body = models.TextField(help_text="The event as JSON, as it goes out.")
+    body = models.TextField(help_text="The event as JSON, as it is sent.")
     created_at = models.DateTimeField(db_default=Now())
-    # When it was given to the broker; set once that has confirmed it.
+    # When it was given to the broker; set once the broker has confirmed it.
     sent_at = models.DateTimeField(null=True, blank=True)
-    # Postponed: the broker would not take it (`reason`), and the others don't wait for it.
+    # Postponed: the broker did not take it (`reason`), and other events don't wait for it.
     attempts = models.PositiveIntegerField(default=0, db_default=0)
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     reason = models.TextField(default="", db_default="", blank=True)
@@ -60,7 +60,7 @@ class FailedStatus(models.TextChoices):
 
 
 class FailedMessage(models.Model):
-    """A message whose handling failed: retried with growing delays, then left to a person."""
+    """A message whose handling failed: retried with growing delays, then dead-lettered."""
 
     for_admin = CHANGED_ONLY
 
@@ -95,7 +95,7 @@ class FailedMessage(models.Model):
 
 
 class WorkerHeartbeat(models.Model):
-    """A worker process of this service, once a second while it lives; /health reads it."""
+    """A worker process of this service: updated once a second while it lives, read by /health."""
 
     id = models.BigAutoField(primary_key=True)
     host = models.CharField(max_length=255)

@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 
 CHANNEL = "outbox"
 PARTITIONS = 12
-"""Even among 1, 2, 3, 4, 6 and 12 relays; one more has nothing to do until another one ends."""
+"""Divides evenly among 1, 2, 3, 4, 6 and 12 relays; a thirteenth relay is a spare."""
 ALL_PARTITIONS = frozenset(range(PARTITIONS))
 PARTITION_SQL = f"mod(hashtext(saga_id)::bigint + 2147483648, {PARTITIONS})"
-"""The number of the partition that a row is in."""
+"""The number of a row's partition."""
 MOST_KEPT = 5_000
-"""Rows that are kept in memory for a relay that can't send; beyond it only the table has them."""
+"""Rows that are kept in memory for a relay that can't send; further rows are only in the table."""
 _DISTANCE = "power(2, least(attempts, 4))"
-"""Seconds until a postponed row is tried again: 1, 2, 4, 8, and 16 from then on."""
+"""Seconds until a postponed row is retried: 1, 2, 4, 8, and 16 from then on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ _new_rows: dict[str, "NewRows"] = {}
 
 
 def add(*, service: str, events: Sequence[Event]) -> None:
-    """Writes the events, in order, in the transaction that is open; wakes the relay after it."""
+    """Inserts the events, in order, in the open transaction; wakes the relay after its commit."""
     if not events:
         return
     events, begun = tracing.begin(lambda event: f"send {event.type}", events, kind="producer")
@@ -73,7 +73,7 @@ def add(*, service: str, events: Sequence[Event]) -> None:
 
 
 class NewRows:
-    """What a relay waits for: rows that this process commits, or a wake-up from another process."""
+    """The queue from this process's commits to its relay, and the wake-ups of other processes."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -82,15 +82,16 @@ class NewRows:
         self._is_woken = False
 
     def take_all(self, takes_all: bool) -> None:
-        """Whether this relay sends all that is committed here; else several share it."""
+        """Sets whether this relay alone sends all rows, or shares them with other relays."""
         with self._changed:
             self._takes_all = takes_all
 
     def give(self, rows: Sequence[Unsent]) -> bool:
-        """They are committed; the relay need not ask the table for them.
+        """Queues committed rows, so that the relay need not query the table for them.
 
-        With too many of them (a broker that takes nothing) it has to ask after all. False where
-        other relays send some of them: each finds its own in the table, in order.
+        If there are too many (the broker takes nothing), they are dropped here and the relay
+        queries the table. False if other relays send some of the rows: each then finds its own
+        rows in the table, in order.
         """
         with self._changed:
             if not self._takes_all:
@@ -104,15 +105,15 @@ class NewRows:
         return True
 
     def set(self) -> None:
-        """A wake-up: there may be something in the table."""
+        """A wake-up: the table may have new rows."""
         with self._changed:
             self._is_woken = True
             self._changed.notify()
 
     def take(self, *, timeout: float, limit: int) -> tuple[list[Unsent], bool]:
-        """What was given since, at most `limit`, or that it was woken; waits for either.
+        """Waits for queued rows or a wake-up; at most `limit` rows, and whether it was woken.
 
-        Woken, the table has to be asked, and has in order what was given too.
+        After a wake-up the relay has to query the table, which has the queued rows too, in order.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._rows or self._is_woken, timeout)
@@ -123,16 +124,16 @@ class NewRows:
         return rows, False
 
     def forget(self) -> None:
-        """Drops what was given: the caller asks the table now, where all of it is."""
+        """Drops the queued rows: the caller is about to query the table, which has them all."""
         with self._changed:
             self._rows.clear()
 
 
 @contextmanager
 def arriving(*, service: str) -> Iterator[NewRows]:
-    """Within the block, what this process commits is given to the relay as well as written.
+    """Within the block, rows that this process commits are also queued for its relay.
 
-    What other processes commit, and what a crash has left, is found with `unsent`.
+    Rows that other processes commit, or that a crash has left, are found with `unsent`.
     """
     new_rows = _new_rows[service] = NewRows()
     try:
@@ -151,11 +152,9 @@ def _committed(service: str, rows: list[tuple[Any, ...]], begun: tracing.Begun) 
 
 
 def unsent(*, service: str, limit: int, among: frozenset[int] = ALL_PARTITIONS) -> list[Unsent]:
-    """The oldest rows of these partitions that are not confirmed yet, in order, without postponed
-    ones.
+    """The oldest rows of these partitions that are neither confirmed nor postponed, in order.
 
-    Asks for the rows themselves, not for ids after the last one seen: a transaction that took an
-    early id may commit late.
+    Does not start after the last id seen: a transaction that took an early id may commit late.
     """
     found = sql.execute(
         service=service,
@@ -169,7 +168,7 @@ def unsent(*, service: str, limit: int, among: frozenset[int] = ALL_PARTITIONS) 
 
 
 def due(*, service: str, limit: int, among: frozenset[int] = ALL_PARTITIONS) -> list[Unsent]:
-    """Postponed rows of these partitions that are to be tried again now."""
+    """Postponed rows of these partitions whose retry is due."""
     found = sql.execute(
         service=service,
         sql=f"""
@@ -183,9 +182,9 @@ def due(*, service: str, limit: int, among: frozenset[int] = ALL_PARTITIONS) -> 
 
 
 def mark_sent(*, service: str, given: Mapping[int, datetime]) -> list[int]:
-    """Called once the broker has confirmed them. `given`: when they were given to it, by their ids.
+    """Marks rows that the broker has confirmed. `given`: by id, when they were given to the broker.
 
-    Returns those that are marked; a row that another session has locked is not waited for.
+    Returns the marked rows; does not wait for rows that another session has locked.
     """
     found = sql.execute(
         service=service,
@@ -203,7 +202,7 @@ def mark_sent(*, service: str, given: Mapping[int, datetime]) -> list[int]:
 
 
 def still_unsent(*, service: str, ids: Sequence[int]) -> list[int]:
-    """Those of these rows that are there, and not marked as sent."""
+    """Those of these rows that exist and are not marked as sent."""
     if not ids:
         return []
     table = _table(service)
@@ -216,9 +215,9 @@ def still_unsent(*, service: str, ids: Sequence[int]) -> list[int]:
 
 
 def postpone(*, service: str, ids: Sequence[int], reason: str) -> int:
-    """The broker does not take them: they wait, each time longer, and the others don't.
+    """Postpones rows that the broker does not take, each time for longer; others are sent.
 
-    Returns how many are postponed; a row that another session has locked is not waited for.
+    Returns how many are postponed; does not wait for rows that another session has locked.
     """
     found = sql.execute(
         service=service,
@@ -236,12 +235,12 @@ def postpone(*, service: str, ids: Sequence[int], reason: str) -> int:
 
 
 def retry(*, service: str, ids: Sequence[int]) -> list[int]:
-    """An operator's: postponed ones of these are sent at the relay's next sweep."""
+    """For operators: the relay's next sweep sends the postponed rows among these."""
     return _acted(service, ids, "unsent.retry", "UPDATE {table} SET next_attempt_at = now()")
 
 
 def discard(*, service: str, ids: Sequence[int]) -> list[int]:
-    """An operator's: postponed ones of these will never be sent, and are deleted."""
+    """For operators: deletes the postponed rows among these; they are never sent."""
     return _acted(service, ids, "unsent.discard", "DELETE FROM {table}")
 
 
@@ -270,7 +269,7 @@ def _acted(service: str, ids: Sequence[int], action: str, change: str) -> list[i
 
 
 def _of(among: frozenset[int]) -> str:
-    """As a condition in SQL; empty for all, so that one relay alone asks for no hash."""
+    """The partitions as a condition in SQL; empty for all: a single relay hashes nothing."""
     if among == ALL_PARTITIONS:
         return ""
     return f"AND {PARTITION_SQL} = ANY('{{{','.join(map(str, sorted(among)))}}}'::bigint[])"

@@ -1,13 +1,14 @@
-"""The partitions of a service's outbox, by hash of the saga id, shared out among its relays.
+"""The partitions of a service's outbox, by hash of the saga id, shared among its relays.
 
 A relay has a partition while its session holds the partition's advisory lock, in the service's own
-database: nothing is configured, and what a process that died had is free with its connection. Each
-relay also holds a lock that all of them share, by which they are counted; it takes what is free up
-to an even share, and gives up what another one lacks. One that stands still (a paused process)
-keeps its session, which is ended once it has issued no statement for `worker.LEAD_SECONDS`.
+database: nothing is configured, and the partitions of a process that died are free with its
+connection. Each relay also holds a shared lock, by which relays are counted. It takes free
+partitions up to an even share, and gives up partitions that another relay lacks. A relay that
+stands still (a paused process) keeps its session; the other relays end the session once it has
+issued no statement for `worker.LEAD_SECONDS`.
 
-Locks of a session, and the NOTIFY that tells of one given up, need a connection of their own all
-along: behind PgBouncer workers need its session mode.
+Locks of a session, and NOTIFY after one is given up, need a permanent session: behind PgBouncer
+workers need its session mode.
 """
 
 import logging
@@ -23,7 +24,7 @@ from participant import sql
 log = logging.getLogger(__name__)
 
 CHANNEL = "outbox shares"
-"""Wakes relays when one of them has given partitions up."""
+"""Wakes relays when another has given partitions up."""
 LOOK_SECONDS = 1.0
 _PRESENT = PARTITIONS
 """The number of the lock that all relays share."""
@@ -32,12 +33,12 @@ _PRESENT = PARTITIONS
 class Share:
     """The partitions of one relay; for the thread whose connection holds their locks.
 
-    `mine`: as of the last look. All methods raise DatabaseError or InterfaceError where the
-    connection broke, and then nothing is held any more.
+    `mine`: as of the last query. All methods raise DatabaseError or InterfaceError if the
+    connection broke; then the relay holds no partition any more.
     """
 
     def __init__(self, *, service: str, on_released: Callable[[], None]) -> None:
-        """`on_released`: called when another relay has given something up, from any thread."""
+        """`on_released`: called from any thread when another relay has given partitions up."""
         self.mine: frozenset[int] = frozenset()
         self._service = service
         self._key = f"dueto {service} relay"
@@ -48,21 +49,22 @@ class Share:
 
     @property
     def is_all(self) -> bool:
-        """Whether no other relay sends anything."""
+        """Whether this relay has all partitions."""
         return self.mine == ALL_PARTITIONS
 
     def set(self) -> None:
-        """A wake-up: another relay has given something up. May be called from any thread."""
+        """A wake-up: another relay has given partitions up. May be called from any thread."""
         self._look_at = 0.0
         self._on_released()
 
     def is_due(self) -> bool:
-        """Whether it is time to look at who has what."""
+        """Whether the next query of the locks is due."""
         return time.monotonic() >= self._look_at
 
     def to_give_up(self) -> frozenset[int]:
-        """Looks at who has what; takes what is free and due to this relay. Returns what another one
-        lacks: `give_up` has to follow, once nothing of it is on its way.
+        """Queries the locks; takes the free partitions of this relay's share. Returns partitions
+        that another relay lacks: `give_up` has to follow, once none of their messages is in
+        transit.
         """
         self._look_at = time.monotonic() + LOOK_SECONDS
         if not self._is_present:
@@ -74,20 +76,20 @@ class Share:
         self.mine = own
         wanted, surplus = shares(own=len(own), others=[len(held) for held in others])
         free = ALL_PARTITIONS - own - frozenset().union(*others)
-        # What is free at two looks in a row is taken by anybody, also beyond its share: the relay
-        # whose share it is may stand still.
+        # A partition that is free at two queries in a row is taken also beyond the share: the relay
+        # that should take it may stand still.
         left, self._free = free & self._free, free
         if len(own) > min(map(len, others), default=PARTITIONS):
             wanted = 0
-        # At random: relays that start at once would all try the first ones.
+        # At random: relays that start at once would all try the first partitions.
         taken = random.sample(sorted(free), min(wanted, len(free)))
         if left or taken:
             self._take([*left.union(taken)])
-        # Nothing of what was taken just now: nobody would have sent it meanwhile.
+        # Only from the partitions it had before: those just taken have waited long enough.
         return frozenset(random.sample(sorted(own), surplus))
 
     def give_up(self, numbers: Collection[int]) -> None:
-        """Others may send what is in these from now on, and are told so."""
+        """Gives these partitions up, and wakes the other relays."""
         self.mine -= frozenset(numbers)
         self._execute(
             "SELECT pg_advisory_unlock(hashtext(%s), number) FROM unnest(%s::int[]) AS number",
@@ -96,7 +98,7 @@ class Share:
         wakeups.notify_at_once(service=self._service, channel=CHANNEL)
 
     def leave(self) -> None:
-        """Gives all up, and is counted no more."""
+        """Gives all partitions up, and is no longer counted."""
         self._execute("SELECT pg_advisory_unlock_shared(hashtext(%s), %s)", [_PRESENT])
         self._is_present = False
         self.give_up(self.mine)
@@ -110,7 +112,7 @@ class Share:
         self.mine |= frozenset(number for (number,) in taken)
 
     def _held(self) -> tuple[frozenset[int], list[frozenset[int]]]:
-        """What this relay has, and what each other one."""
+        """The partitions of this relay, and of each other relay."""
         rows = self._execute(
             f"""
             SELECT pid = pg_backend_pid(), array_agg(objid::bigint) FROM ({_LOCKS}) AS held
@@ -149,8 +151,8 @@ _LOCKS = """
 
 
 def shares(*, own: int, others: Sequence[int]) -> tuple[int, int]:
-    """How many more partitions a relay takes where they are free, and how many it gives up, if it
-    has `own` and the other relays so many each.
+    """How many more partitions a relay takes if they are free, and how many it gives up, if it has
+    `own` and the other relays have `others` each.
     """
     even = -(-PARTITIONS // (1 + len(others)))
     least = min(others, default=own)

@@ -1,7 +1,7 @@
-"""What a service does on an event, or when it is asked by message, and what it publishes then.
+"""A service's reactions to events and request messages, and what it publishes after them.
 
-Its rows are the projection of the sagas' pages for its name. Each becomes a transaction: event ->
-command -> operation (through the barrier) -> what follows, in the outbox.
+The rows are the projection of the sagas' definitions for this service. Each is handled in one
+transaction: event -> command -> operation (through the barrier) -> next event, in the outbox.
 """
 
 import logging
@@ -28,13 +28,13 @@ from participant.operations import Operation
 log = logging.getLogger(__name__)
 
 _NO_CONTEXT = msgspec.Raw(b"null")
-"""The sender has the context: returning it would only cost."""
+"""For replies: the sender has the context already."""
 _context = msgspec.json.Decoder(Context)
 _encode = msgspec.json.Encoder().encode
 
 
 class InvalidEvent(outcomes.Described):
-    """No command can be made from this event; nothing was done for the others either."""
+    """No command can be made from this event; the other events were not handled either."""
 
     def __init__(self, event: Event, why: str) -> None:
         super().__init__(why)
@@ -42,11 +42,11 @@ class InvalidEvent(outcomes.Described):
 
 
 class Reaction(Protocol):
-    """Anything that can be done on receiving an event."""
+    """A handler for a type of event."""
 
     @property
     def saga(self) -> str:
-        """The saga in which `on` has its meaning."""
+        """The saga to which `on` belongs."""
 
     @property
     def on(self) -> str:
@@ -54,21 +54,21 @@ class Reaction(Protocol):
 
     @property
     def group(self) -> str:
-        """Events whose reactions have the same group are handled together, in one transaction."""
+        """Events of reactions with the same group are handled together, in one transaction."""
 
     @property
     def step(self) -> str:
-        """The step of a saga that this does or undoes; empty where it is none."""
+        """The step of a saga that this does or undoes; empty if it is none."""
 
     def handle(self, received: Sequence[Event]) -> None:
-        """Takes these events, in order, in one transaction. May see an event again.
+        """Handles these events, in order, in one transaction. May get an event again.
 
-        Raises InvalidEvent where it can tell whose fault it is.
+        Raises InvalidEvent if it knows which event is at fault.
         """
 
 
 class _Received(NamedTuple):
-    """An event, and what is made of it. `context`: None where it carries a command instead."""
+    """An event, with its command. `context`: None if the event carries a command instead."""
 
     event: Event
     command: Command
@@ -76,12 +76,12 @@ class _Received(NamedTuple):
 
 
 class _Handler(ABC):
-    """Event -> command -> operation -> the event that follows, in the outbox: one transaction."""
+    """Event -> command -> operation -> next event, in the outbox: one transaction."""
 
     operation: Operation
     row: projection.ReactionRow | projection.StepCall
     answers_again: ClassVar[bool]
-    """Whether an event that comes again, and is no redrive, is answered all the same."""
+    """Whether a repeated event that is no redrive is answered again."""
 
     @property
     def saga(self) -> str:
@@ -100,7 +100,7 @@ class _Handler(ABC):
         return self.row.step.name
 
     def handle(self, received: Sequence[Event]) -> None:
-        """Executes the operation for all of them; what follows goes to the outbox."""
+        """Executes the operation for all events; the next events go to the outbox."""
         started = datetime.now(UTC)
         read = [self._continued(self._read(event)) for event in received]
 
@@ -126,7 +126,7 @@ class _Handler(ABC):
     def decided(
         self, *, asked_by: Event, outcome: Outcome, since: datetime | None = None
     ) -> Event | None:
-        """What is emitted of a step that has waited `since` then, of which `asked_by` asked."""
+        """The event of a step that waited since `since`, if any. `asked_by`: its request."""
         if not isinstance(outcome, Waiting) and not self._type(outcome):
             return None
         started = since or datetime.now(UTC)
@@ -148,7 +148,7 @@ class _Handler(ABC):
         )
 
     def _continued(self, received: _Received) -> _Received:
-        """In the trace of the event, not of where the saga began."""
+        """Continues the trace of the event, not that of the saga's start."""
         if not is_sampled(received.event.traceparent):
             return received
         traceparent = received.event.traceparent
@@ -158,7 +158,7 @@ class _Handler(ABC):
     @property
     @abstractmethod
     def _direction(self) -> str:
-        """Tells this event's id from those of the step's other events."""
+        """Makes this event's id different from those of the step's other events."""
 
     @abstractmethod
     def _read(self, event: Event) -> _Received: ...
@@ -176,7 +176,7 @@ class _Handler(ABC):
 
     @abstractmethod
     def _type(self, outcome: Done | Refused) -> str:
-        """Of the event that follows; empty where none does."""
+        """The type of the next event; empty if there is none."""
 
     @abstractmethod
     def _facts(
@@ -186,9 +186,9 @@ class _Handler(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class EventHandler(_Handler):
-    """On that event executes this operation; then emits one event, or the other if refused.
+    """On an event executes an operation; then emits the event of its outcome.
 
-    An event that comes again emits nothing, unless it is a redrive: then the stored outcome is
+    A repeated event emits nothing, unless it is a redrive: then the event of the stored outcome is
     emitted again, under the same event id.
     """
 
@@ -241,7 +241,7 @@ class EventHandler(_Handler):
     def _passed_on(
         self, cause: Event, found: Context | None, outcome: Done | Refused
     ) -> msgspec.Raw:
-        """The context as it came, with what later steps need of this one's result."""
+        """The received context, with those fields of this step's result that later steps need."""
         if found is None or self.row.direction is not Direction.DO:
             return cause.data.context
         grown = projection.with_result(
@@ -250,19 +250,18 @@ class EventHandler(_Handler):
         return cause.data.context if grown is found else msgspec.Raw(_encode(grown))
 
     def _undid(self, outcome: Outcome) -> bool:
-        """Whether a step was undone; the acceptance's undo is the end itself."""
+        """Whether a step was undone, other than the acceptance, whose undo is the end."""
         is_end = self.step == SAGAS[self.saga].steps[0].name
         return self.row.direction is Direction.UNDO and not is_end and had_effect(outcome)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CommandHandler(_Handler):
-    """On that request executes this operation, and replies what came of it.
+    """On a request executes an operation, and replies with the outcome.
 
-    Nothing else follows from it: the sender decides. A request that comes again is answered again,
-    with the stored outcome and under the same id: its sender asks again because it lacks the
-    answer. (An event that comes again emits nothing, unless it is a redrive: its publisher waits
-    for nothing.)
+    Nothing else follows: the sender decides. A repeated request is answered again, with the stored
+    outcome and under the same id: its sender repeats it because it lacks the answer. (A repeated
+    event emits nothing, unless it is a redrive: its publisher waits for nothing.)
     """
 
     row: projection.StepCall
@@ -307,8 +306,8 @@ class CommandHandler(_Handler):
 
 @dataclass(frozen=True, kw_only=True)
 class _Appeal(ABC):
-    """Who watches a saga asks its services for something, and the one whose step it is does it.
-    `known`: the handlers of this service's own steps, by what an appeal names.
+    """An appeal goes to all services of a saga; the service of the named step does it. `known`: the
+    handlers of this service's steps, by the value of the field `names` in the appeal.
     """
 
     service: str
@@ -316,7 +315,7 @@ class _Appeal(ABC):
     known: Mapping[str, EventHandler]
     step: ClassVar[str] = ""
     on: ClassVar[str]
-    names: ClassVar[str]  # the field that tells which of them is meant
+    names: ClassVar[str]
 
     @property
     def group(self) -> str:
@@ -333,7 +332,7 @@ class _Appeal(ABC):
 
 
 class RedriveHandler(_Appeal):
-    """Says again, as a redrive, what its barrier knows of its own step, and nothing else."""
+    """Publishes the stored outcome of a step again, as a redrive."""
 
     on = projection.REDRIVE_REQUESTED
     names = "event"
@@ -344,7 +343,7 @@ class RedriveHandler(_Appeal):
             outcome = barrier.stored(operation=handler.operation, keys=[key]).get(key)
             again = handler.decided(asked_by=event, outcome=outcome) if outcome else None
             if again is None or again.type != event.data.result[self.names]:
-                log.warning("asked to publish again what never was: %s", event.data.result)
+                log.warning("asked for an event that was never published: %s", event.data.result)
                 return
             outbox.add(service=self.service, events=[again])
             failpoints.reach("saying_again.before_commit")
@@ -352,8 +351,8 @@ class RedriveHandler(_Appeal):
 
 
 class SkipHandler(_Appeal):
-    """Records in its barrier that a person has seen to its step otherwise, and says what follows;
-    what has come of the step already stands.
+    """Records in the barrier that an operator has skipped a step, and emits its event; an outcome
+    that is stored already stays.
     """
 
     on = projection.SKIP_REQUESTED
@@ -364,7 +363,7 @@ class SkipHandler(_Appeal):
 
 
 class _SkippedStep(EventHandler):
-    """A step that is not run. No command is made of its context, which may lack a field."""
+    """A step that is not run. Its context may lack a field, so no command is made from it."""
 
     def _read(self, event: Event) -> _Received:
         reason = str(event.data.result.get(SKIPPED, ""))
@@ -382,14 +381,15 @@ def _skipped(operation: Operation) -> Operation:
 def _appeals(
     *, service: str, saga: str, declared: Mapping[operations.Key, Operation]
 ) -> list[Reaction]:
-    """Of a saga that the service takes part in."""
+    """The handlers of appeals, of a saga that the service takes part in."""
     own = [step for step in SAGAS[saga].steps if step.service == service]
-    said: dict[str, EventHandler] = {}
+    by_event: dict[str, EventHandler] = {}
     for step in own:
         do = projection.ReactionRow(saga, "", Direction.DO, step, step.done, step.refused)
         undo = projection.ReactionRow(saga, "", Direction.UNDO, step, step.undone)
-        said |= {event: _handler(declared, do) for event in (step.done, step.refused) if event}
-        said |= {event: _handler(declared, undo) for event in (step.undone,) if event}
+        by_event |= {event: _handler(declared, do) for event in (step.done, step.refused) if event}
+        if step.undone:
+            by_event[step.undone] = _handler(declared, undo)
     rows = [
         row
         for row in projection.reactions(saga)
@@ -397,20 +397,20 @@ def _appeals(
     ]
     skippable = {f"{row.direction} {row.step.name}": _handler(declared, row) for row in rows}
     return [
-        RedriveHandler(service=service, saga=saga, known=said),
+        RedriveHandler(service=service, saga=saga, known=by_event),
         SkipHandler(service=service, saga=saga, known=skippable),
     ]
 
 
 def of(*, service: str, module: ModuleType) -> list[Reaction]:
-    """All that a service reacts to and answers. `module`: its operations. Raises LookupError where
-    a page wants one that it does not declare.
+    """All reactions of a service. `module`: its operations. Raises LookupError if a definition
+    needs an operation that it does not declare.
     """
     return to_operations(service=service, declared=operations.all_in(module))
 
 
 def to_operations(*, service: str, declared: Mapping[operations.Key, Operation]) -> list[Reaction]:
-    """The same, of these operations."""
+    """As `of`, with the service's operations."""
     found: list[Reaction] = [_handler(declared, row) for row in projection.of_service(service)]
     found += [
         CommandHandler(
@@ -431,10 +431,10 @@ def _handler(
 
 
 def emitted(*, reactions: Sequence[Reaction], decided: Sequence[DecidedStep]) -> list[Event]:
-    """What follows of steps that waited, and are decided now: by the reaction to the event that
-    asked, as if it had been received now. Nothing of those that were asked for over HTTP.
+    """The events of steps that waited and are decided now: those of the reaction to the event that
+    requested the step, as if it were received now. None for steps that were requested over HTTP.
 
-    Raises LookupError where this version of the code has no such reaction any more.
+    Raises LookupError if this version of the code has no such reaction any more.
     """
     by_event = {(reaction.saga, reaction.on): reaction for reaction in reactions}
     found = []
@@ -455,28 +455,28 @@ def emitted(*, reactions: Sequence[Reaction], decided: Sequence[DecidedStep]) ->
 
 
 def _caused(cause: Event, executed: Executed) -> Event:
-    """What follows from it is caused by what it has set off here, if that is traced."""
+    """The cause, with the traceparent of the span of its execution here, if that is traced."""
     traceparent = executed.command.traceparent
     return msgspec.structs.replace(cause, traceparent=traceparent) if traceparent else cause
 
 
 def is_noticed(step: Step, waiting: Waiting, *, is_again: bool) -> bool:
-    """Whether it is told that a step waits: at once where a person decides. A system mostly answers
-    before it is asked again: of that only a sender that asks again is told.
+    """Whether to publish that a step waits: at once if a person decides. A system mostly answers
+    soon, so then only a repeated request is answered with the notice.
     """
     return is_again or waiting.decided_by == step.decided_by
 
 
 def notice(*, cause: Event, step: Step, waiting: Waiting, context: msgspec.Raw) -> Event:
-    """That the step waits, for whom, and until when: for the watchdog, or the orchestrator."""
-    told = {"step": step.name, "decided_by": waiting.decided_by, "until": waiting.until}
+    """The event that the step waits: for the watchdog and the orchestrator."""
+    result = {"step": step.name, "decided_by": waiting.decided_by, "until": waiting.until}
     return follow(
         cause=cause,
         event_type=projection.STEP_WAITING,
         event_id=events.event_id(
             saga_id=cause.saga_id, step=step.name, direction=f"waiting {waiting.until}"
         ),
-        facts=Facts(context=context, result={**told, "cause": cause.type}),
+        facts=Facts(context=context, result={**result, "cause": cause.type}),
     )
 
 
@@ -486,14 +486,14 @@ def _operation(
     service, _, action = name.partition(".")
     if (action, direction) not in declared:
         raise LookupError(
-            f"a page of the catalogue wants {direction} {name}, and {service}/operations.py does"
-            " not declare it: see manage.py sagas check"
+            f"a saga's definition needs {direction} {name}, and {service}/operations.py does not"
+            " declare it: see manage.py sagas check"
         )
     return declared[action, direction]
 
 
 def follow(*, cause: Event, event_type: str, event_id: str, facts: Facts) -> Event:
-    """The event that `cause` sets off. A redrive is passed on: the chain heals along its way."""
+    """The event that follows from `cause`; a redrive if `cause` is one, to repair the chain."""
     return Event(
         id=event_id,
         type=event_type,
@@ -508,7 +508,7 @@ def follow(*, cause: Event, event_type: str, event_id: str, facts: Facts) -> Eve
 
 
 def context(*, event: Event) -> Context:
-    """What the saga is about. Raises InvalidEvent if it is malformed, or another saga's."""
+    """The event's context. Raises InvalidEvent if it is malformed, or another saga's."""
     try:
         found = _context.decode(event.data.context)
     except msgspec.MsgspecError as error:

@@ -1,7 +1,7 @@
 """The relay: sends the rows of a service's outbox, in order, and marks them once confirmed.
 
-Each worker process of a service has one. They share the outbox by partitions (`partitions`), and
-all events of a saga are in one of them: so their order is kept, however many relays there are.
+Each worker process of a service has a relay. Relays share the outbox by partitions (`partitions`).
+All events of a saga are in one partition, so their order is kept with any number of relays.
 """
 
 import logging
@@ -26,22 +26,22 @@ log = logging.getLogger(__name__)
 
 BATCH = 500
 MARK_SECONDS = 0.1
-"""After the first of those that are marked together."""
+"""Rows are marked together, so long after the first confirmation."""
 SWEEP_SECONDS = 1.0
-"""How often the table is looked at without a wake-up: finds what a crash left."""
+"""How often the relay queries the table without a wake-up: it finds rows that a crash has left."""
 _UNROUTABLE = "no queue is bound to this type of event"
 _DO_ABOUT_BROKER = (
-    "start or continue the broker, or free its memory or disk; where it has no such exchange, run"
-    " manage.py topology; where it refuses, give the service's login its rights back (manage.py"
-    " topology --rights); events wait in the outbox meanwhile"
+    "start or continue the broker, or free its memory or disk; if an exchange is missing, run"
+    " manage.py topology; if it refuses access, restore the rights of the service's login"
+    " (manage.py topology --rights); events wait in the outbox meanwhile"
 )
 
 
 class Relay:
-    """Sends what is in its own partitions: all, until `run` has found other relays.
+    """Sends the rows of its partitions: of all, until `run` has found other relays.
 
-    What the broker does not take, or has no queue for yet, is postponed in the table and tried
-    again, ever more rarely; all the rest flows.
+    Rows that the broker does not take, or has no queue for yet, are postponed in the table and
+    retried, ever more rarely; all others are sent.
     """
 
     name = "relay"
@@ -51,8 +51,8 @@ class Relay:
         self.broker = broker
         self._counters: Counter[str] = Counter()
         self._backoff = Backoff()
-        # Confirmed, and to be marked in a moment, or when no other session has locked them: not
-        # sent again. By id, when they were given to the broker.
+        # Rows that are confirmed, but not marked yet (another session may have locked them): they
+        # are not sent again. By id, when they were given to the broker.
         self._unmarked: dict[int, datetime] = {}
         self._mark_at = math.inf
         self._among = outbox.ALL_PARTITIONS
@@ -61,11 +61,11 @@ class Relay:
         return dict(self._counters)
 
     def complaints(self) -> list[Complaint]:
-        """That nothing can be sent. What is postponed, /health reads from the table."""
+        """That nothing can be sent. /health reads postponed rows from the table."""
         return self._backoff.complaints(f"{self.service} sends no event", _DO_ABOUT_BROKER)
 
     def run(self, stop: threading.Event) -> None:
-        """Relays until `stop` is set; an unreachable broker or database is waited for."""
+        """Relays until `stop` is set; waits for a broker or database that is unreachable."""
         while not stop.is_set():
             try:
                 self._relay(stop)
@@ -77,7 +77,7 @@ class Relay:
         connections[self.service].close()
 
     def relay_once(self) -> int:
-        """Sends one batch of what waits in the table; returns for how many that is settled.
+        """Sends one batch of rows from the table; returns how many are settled.
 
         Raises BrokerUnavailable, and leaves the rows unsent, if not all were confirmed.
         """
@@ -94,7 +94,7 @@ class Relay:
         return [row for row in rows if row.id not in self._unmarked]
 
     def _send(self, rows: Sequence[Unsent]) -> int:
-        """Returns how many are sent, or postponed because the broker does not take them."""
+        """Returns how many rows are sent, or postponed because the broker does not take them."""
         if not rows:
             return 0
         failpoints.reach("relay.before_publish")
@@ -109,7 +109,7 @@ class Relay:
         return settled
 
     def _publish(self, rows: Sequence[Unsent]) -> dict[int, str]:
-        """Why the broker does not take some of the rows, by their ids; it has all the others."""
+        """Publishes the rows; by id, why the broker does not take some. It has all the others."""
         try:
             self.broker.publish([Message(row.event_id, row.event_type, row.body) for row in rows])
         except Unroutable as error:
@@ -120,7 +120,7 @@ class Relay:
         return {}
 
     def _publish_in_parts(self, rows: Sequence[Unsent], error: Rejected) -> dict[int, str]:
-        """Without those that it refuses; where it does not say which, halves show it."""
+        """Publishes without the rows that the broker refuses; if it names none, in halves."""
         refused = set(error.ids) if len(rows) > 1 else {rows[0].event_id}
         refusals = {row.id: str(error) for row in rows if row.event_id in refused}
         parts = [[row for row in rows if row.id not in refusals]]
@@ -142,8 +142,8 @@ class Relay:
         return settled
 
     def _mark(self) -> None:
-        """Marks what is confirmed, together. What is locked is marked the next time, and a table
-        that is locked is not waited for, either.
+        """Marks the confirmed rows. Locked rows are marked the next time; nor does it wait for a
+        locked table.
         """
         self._mark_at = math.inf
         if not self._unmarked:
@@ -175,8 +175,8 @@ class Relay:
                 share.leave()
 
     def _share_out(self, share: Share, new_rows: NewRows) -> None:
-        """What is sent by this relay from now on, as all relays share it now; nothing of what it
-        gives up is on its way then.
+        """Updates this relay's partitions to the current shares. No message of a partition that it
+        gives up is in transit then.
         """
         if not share.is_due():
             return
@@ -188,8 +188,8 @@ class Relay:
         new_rows.take_all(share.is_all)
 
     def _sweep(self, new_rows: NewRows, is_over: Callable[[], bool] = lambda: False) -> bool:
-        """Sends all that the table has; what was given before it is asked is in it as well. False
-        where it `is_over` before that.
+        """Sends all unsent rows of the table, which has the queued rows, too. False if `is_over`
+        becomes true before the end.
         """
         if not self._among:
             return True
@@ -204,7 +204,7 @@ class Relay:
         return True
 
     def _send_new_rows(self, new_rows: NewRows, stop: threading.Event) -> None:
-        """Sends what is given, until another process wakes it, or it is time to sweep."""
+        """Sends queued rows, until another process wakes it, or the next sweep is due."""
         sweep_at = time.monotonic() + SWEEP_SECONDS
         while not stop.is_set() and (left := sweep_at - time.monotonic()) > 0:
             until_marked = max(0.0, self._mark_at - time.monotonic())

@@ -1,12 +1,11 @@
-"""Retention: what a service keeps only for a while is deleted, a little at a time.
+"""Retention: old rows are deleted in small batches.
 
-A component of every worker. What each table keeps, and for how long, is a row here
-(`RetentionRule`); what belongs to a saga goes with the whole saga, once its owner has closed it
-(`coordination.closing`).
+A component of every worker. Each table has a `RetentionRule` here; the rows of a saga are deleted
+with the whole saga, once its owner has closed it (`coordination.closing`).
 
-The tables grow at their end, so a look begins at the oldest row and ends at the first young one: it
-never scans what is to stay. A batch is one statement of some milliseconds, which waits for no
-locked row; while there is more, the next one follows at once.
+The tables grow at their end, so a batch begins at the oldest row and ends at the first young row:
+it never scans rows that stay. A batch is one statement of some milliseconds, which skips locked
+rows; while there is more, the next batch follows at once.
 """
 
 import logging
@@ -25,20 +24,20 @@ from participant import sql
 log = logging.getLogger(__name__)
 
 SENT_SECONDS = 6 * 3600.0
-"""The timeline and the audit look at what was sent; nothing else needs it any more."""
+"""Only the timeline and the audit read sent events."""
 DEAD_WORKER_SECONDS = 900.0
-"""Of the row of a worker that died: its counters belong to a measurement, perhaps."""
+"""For the row of a dead worker: a measurement may still read its counters."""
 AT_ONCE = 2_000
 PAUSE_SECONDS = 10.0
 AGAIN_SECONDS = 3600.0
-"""How often a table is looked through from its first row: some rows stay for longer than others."""
+"""How often a table is searched from its first row: some rows are kept longer than others."""
 
 
 class RetentionRule(NamedTuple):
-    """What is kept of a table for `seconds` since `since`, and is deleted after that.
+    """The rows of a table are deleted `seconds` after `since`.
 
-    `begun`: a column that grows with the rows' ids. `condition`: on the row, `entry`; what does not
-    meet it stays, however old.
+    `begun`: a column that grows with the rows' ids. `condition`: on the row, `entry`; rows that do
+    not meet it are never deleted.
     """
 
     table: str
@@ -49,8 +48,8 @@ class RetentionRule(NamedTuple):
 
 
 def kept(*, service: str) -> list[RetentionRule]:
-    """The tables that every service has alike. Not here, so never deleted: unsent events, messages
-    that are retried or wait for a person, and a row of a worker that stands still.
+    """The rules for the tables that every service has. Never deleted are unsent events, messages
+    that are retried or dead-lettered, and the row of a worker that stands still.
     """
     from participant import barrier  # has models: after the apps
 
@@ -70,27 +69,27 @@ def kept(*, service: str) -> list[RetentionRule]:
 
 
 class Cleaned(NamedTuple):
-    """What one batch has deleted, by the name of a counter; whether there is more at once."""
+    """How many rows a batch has deleted, by name of a counter; whether there is more to delete."""
 
     counts: Mapping[str, int]
     is_more: bool
 
 
 class Chore(Protocol):
-    """Something to be cleaned, a batch at a time."""
+    """Something to clean, a batch at a time."""
 
     def clean(self) -> Cleaned:
         """One batch, some milliseconds. Raises django.db.DatabaseError."""
 
     def complaints(self) -> list[Complaint]:
-        """What keeps it from its work."""
+        """The problems that keep it from its work."""
 
 
 class Deleting:
-    """The chore of a table: batches from its oldest row on.
+    """The chore of one table: deletes batches, from its oldest row on.
 
-    Rows are old in the order of their ids, or nearly so. What stays of a batch that is old as a
-    whole is looked at again after AGAIN_SECONDS.
+    Rows age in the order of their ids, or nearly so. Old rows that a batch has left are tried again
+    after AGAIN_SECONDS.
     """
 
     def __init__(self, *, service: str, what: RetentionRule) -> None:
@@ -113,7 +112,9 @@ class Deleting:
         return []
 
     def _delete(self) -> tuple[int, int, int, int]:
-        """How many rows it looked at, the last one's id, how many are old, and were deleted."""
+        """Deletes a batch: the number of rows examined, the last id, and how many are old and were
+        deleted.
+        """
         what = self._what
         ((looked_at, last, old, deleted),) = sql.execute(
             service=self._service,
@@ -139,7 +140,7 @@ class Deleting:
 
 
 class Cleaner:
-    """Does a service's chores in turn. One worker leads: two would only delete the same rows."""
+    """Does a service's chores in turn. Only the leading worker does: two would delete the same."""
 
     name = "cleaner"
 
@@ -155,7 +156,7 @@ class Cleaner:
         return [complaint for chore in self._chores for complaint in chore.complaints()]
 
     def run(self, stop: threading.Event) -> None:
-        """Cleans until `stop` is set; a database that is away is waited for."""
+        """Cleans until `stop` is set; waits for a database that is down."""
         while not stop.is_set():
             try:
                 self._lead(stop)
@@ -166,12 +167,12 @@ class Cleaner:
         connections[self._service].close()
 
     def clean_once(self) -> bool:
-        """A batch of each chore; whether there is more at once."""
+        """Runs a batch of each chore; whether there is more to delete."""
         more = [self._clean(chore) for chore in self._chores]
         return any(more)
 
     def _clean(self, chore: Chore) -> bool:
-        """A table that somebody has locked keeps no other from being cleaned."""
+        """Runs a batch; a locked table does not keep others from being cleaned."""
         try:
             counts, is_more = chore.clean()
         except DatabaseError as error:

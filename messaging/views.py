@@ -1,4 +1,4 @@
-"""Messages that failed, over HTTP: those that a service can't handle, and those it can't send.
+"""Failed messages over HTTP: messages that a service can't handle, and events it can't send.
 
 GET  /messages/parked?status=dead_lettered GET  /messages/unsent
 POST /messages/parked/{id}/retry           POST /messages/unsent/{id}/retry
@@ -27,14 +27,14 @@ from messaging.models import FailedStatus
 from participant import trail
 
 SHOWN_BYTES = 2_000
-"""Of each body in a list; `size` says how long it is."""
+"""Of each body in a list; `size` is its full length."""
 _FIELDS = ("id", "event_id", "event_type", "saga_id", "attempts", "reason", "next_attempt_at")
 
 Act = Callable[..., Sequence[int]]
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
-    """What a page of a list is asked with. `cursor`: the id after which it begins, newest first."""
+    """The query of a page of a list, newest first. `cursor`: the id after which it begins."""
 
     status: Literal["retrying", "dead_lettered", "handled", "discarded"] | None = None
     cursor: Annotated[int, msgspec.Meta(ge=1, le=bounds.MOST_INTEGER)] | None = None
@@ -42,20 +42,20 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NotFailed(APIException):
-    """409: it needs nothing any more."""
+    """409: the message needs no action any more."""
 
     status_code = 409
     default_code = "not_dead_lettered"
 
 
 class NotItsToSay(NotFailed):
-    """409: who has published it may not say it, and a retry would believe it."""
+    """409: its publisher may not publish the message, and a retry would accept it."""
 
     default_code = refusals.NOT_ITS_TO_SAY
 
 
 class _Row(TypedDict):
-    """A message. `body`: its beginning; `size`: of all of it."""
+    """A message. `body`: its beginning; `size`: of the whole body."""
 
     id: int
     event_id: str
@@ -118,7 +118,7 @@ class _FailedView(APIView):
 
 
 class _ListView(_FailedView):
-    """GET: a page; `next` is the URL of the one after it, or null."""
+    """GET: a page; `next` is the URL of the next page, or null."""
 
     @door_by(lambda view, path: declared(OPS_READ, takes=Listing, gives={200: view.page}))
     def get(self, request: Request) -> Response:
@@ -135,14 +135,14 @@ class _ListView(_FailedView):
         )
 
     def of(self, rows: QuerySet[Model], wanted: Listing) -> QuerySet[Model]:
-        """Those that the list is of."""
+        """The rows of this list."""
         raise NotImplementedError
 
 
 class _ActView(_FailedView):
-    """POST: 200 with the row as it is then (where it is deleted: as it was), 404, or 409.
+    """POST: 200 with the row after the action (or before its deletion), 404, or 409.
 
-    `verb`: of what was asked, in the note of who and why; empty where none is kept.
+    `verb`: of the action, for its note; empty if no note is stored.
     """
 
     act: Act
@@ -174,8 +174,8 @@ class _ActView(_FailedView):
         return Response((self.shown(this) or before)[0])
 
     def refused(self, row_id: int) -> APIException:
-        """Why nothing was done."""
-        return NotFailed(f"Message {row_id} needs nothing any more.")
+        """The refusal of the action."""
+        return NotFailed(f"Message {row_id} needs no action any more.")
 
 
 class _Parked(_FailedView):
@@ -191,14 +191,14 @@ class _Unsent(_FailedView):
 
 
 class ParkedView(_Parked, _ListView):
-    """Messages that could not be handled; of one status if asked."""
+    """Messages that could not be handled, by default in any status."""
 
     def of(self, rows: QuerySet[Model], wanted: Listing) -> QuerySet[Model]:
         return rows.filter(status=wanted.status) if wanted.status else rows
 
 
 class RetryParkedView(_Parked, _ActView):
-    """Tried again within a second, as if for the first time; `reason`, `requested_by` are noted."""
+    """Retried within a second, from the first attempt; stores `reason` and `requested_by`."""
 
     verb = "retried"
     act = staticmethod(failed.retry)
@@ -206,12 +206,12 @@ class RetryParkedView(_Parked, _ActView):
 
     def refused(self, row_id: int) -> APIException:
         if failed.unbelieved(service=self.service, ids=[row_id]):
-            return NotItsToSay(f"Message {row_id} is not its speaker's to say: discard it.")
+            return NotItsToSay(f"The publisher of message {row_id} may not publish it: discard it.")
         return super().refused(row_id)
 
 
 class DiscardParkedView(_Parked, _ActView):
-    """Not wanted any more; the row stays, with `requested_by` and `reason`, as a record."""
+    """Discarded; the row is kept, with `requested_by` and `reason`."""
 
     verb = "discarded"
     act = staticmethod(failed.discard)
@@ -231,7 +231,7 @@ class RetryUnsentView(_Unsent, _ActView):
 
 
 class DiscardUnsentView(_Unsent, _ActView):
-    """Never sent, and deleted; the log says what it was."""
+    """Deleted, and never sent; the log has its type and id."""
 
     act = staticmethod(outbox.discard)
 
@@ -250,7 +250,7 @@ def urls(*, service: str) -> list[URLPattern]:
 
 
 def _as_text(row: dict[str, Any]) -> dict[str, Any]:
-    """`body`: its beginning, whatever its bytes are."""
+    """The row with the beginning of its body as text."""
     start = row.pop("start")
     text = start if isinstance(start, str) else bytes(start).decode(errors="replace")
     return {**row, "body": text}

@@ -1,7 +1,7 @@
-"""Wakes a worker when a transaction has left it something to do.
+"""Wake-ups: a transaction that leaves work for a worker wakes it after the commit.
 
-In the same process it is a flag; from another process it is PostgreSQL's NOTIFY, in a transaction
-of its own after the commit, because NOTIFY inside a business transaction would take a lock that all
+In the same process a flag is set; another process gets PostgreSQL's NOTIFY, in a transaction of its
+own after the commit, because NOTIFY inside a business transaction would take a lock that all
 committing transactions of the database share. A lost wake-up costs a sweep interval, never work.
 """
 
@@ -24,7 +24,7 @@ _lock = threading.Lock()
 
 
 def notify(*, service: str, channel: str) -> None:
-    """Wakes what listens to this channel of the service, here or in another process."""
+    """Wakes the listener of this channel of the service, here or in another process."""
     flag = _here.get((service, channel))
     if flag:
         flag.set()
@@ -33,7 +33,7 @@ def notify(*, service: str, channel: str) -> None:
 
 
 def notify_all(*, service: str, channel: str) -> None:
-    """The same, where several processes listen to it: wakes all of them."""
+    """Wakes the listeners of this channel in all processes."""
     flag = _here.get((service, channel))
     if flag:
         flag.set()
@@ -41,16 +41,16 @@ def notify_all(*, service: str, channel: str) -> None:
 
 
 def notify_at_once(*, service: str, channel: str) -> None:
-    """Wakes what listens to it in other processes, on this thread's own connection."""
+    """Wakes the listeners in other processes, on this thread's own connection."""
     sql.execute(
         service=service, sql="SELECT pg_notify(%s, %s)", values=[_channel(service), channel]
     )
 
 
 def tell(*, service: str, channel: str, keys: Sequence[str]) -> None:
-    """Wakes those who wait for one of these keys, once the transaction that is open is committed.
+    """Wakes threads that wait for one of these keys, once the open transaction is committed.
 
-    Another process is only told where not all of them are waited for in this one.
+    Other processes are notified only if threads of this one do not wait for all of the keys.
     """
     transaction.on_commit(lambda: _tell(service, channel, keys), using=service)
 
@@ -62,7 +62,7 @@ def _tell(service: str, channel: str, keys: Sequence[str]) -> None:
 
 
 def close() -> None:
-    """Ends this process's notifier and its connections; a later wake-up starts afresh."""
+    """Ends this process's notifiers and their connections; a later wake-up starts new ones."""
     with _lock:
         for notifier in _notifiers.values():
             notifier.stop()
@@ -70,18 +70,18 @@ def close() -> None:
 
 
 class Flag(Protocol):
-    """Whatever is to be told of a wake-up: a threading.Event, say."""
+    """Is set by a wake-up: a threading.Event, say."""
 
     def set(self) -> None: ...
 
 
 F = TypeVar("F", bound=Flag)
 Wake = Callable[[Sequence[str]], bool]
-"""Wakes those who wait for these keys in this process; whether each of them was waited for."""
+"""Wakes threads of this process that wait for these keys; whether there was one for each key."""
 
 
 def wake_by(*, service: str, channel: str, wake: Wake) -> None:
-    """From now on `tell` wakes those who wait in this process by this."""
+    """Registers how `tell` wakes the waiting threads of this process."""
     _waited_for[service, channel] = wake
 
 
@@ -104,7 +104,7 @@ class Listener:
         self.service = service
 
     def run(self, stop: threading.Event) -> None:
-        """Listens until `stop` is set; a lost connection is made again."""
+        """Listens until `stop` is set; reconnects after a loss."""
         while not stop.is_set():
             try:
                 self._listen(stop)
@@ -127,14 +127,12 @@ class Listener:
 
 
 def listen(*, service: str) -> None:
-    """From now on this thread's connection takes the wake-ups of other processes."""
+    """Makes this thread's connection receive the wake-ups of other processes."""
     sql.execute(service=service, sql=f"LISTEN {_channel(service)}")
 
 
 def notified(*, service: str, seconds: float) -> list[str]:
-    """The channel of the next of them, or none within so many seconds, on a connection that takes
-    them.
-    """
+    """The channel of the next wake-up on this thread's connection, or none within `seconds`."""
     connection = connections[service]
     stale_connections.refuse(connection)
     with connection.wrap_database_errors:
@@ -143,7 +141,7 @@ def notified(*, service: str, seconds: float) -> list[str]:
 
 
 class _Notifier:
-    """One thread a process and service; wake-ups that come while it notifies become one."""
+    """One thread per process and service; wake-ups that come while it notifies become one."""
 
     def __init__(self, service: str) -> None:
         self.service = service

@@ -1,11 +1,11 @@
-"""A worker process: the components of a service that run without being called, each in a thread.
+"""A worker process: the background components of a service, each in a thread.
 
-Of several workers of a service one leads in a thing; the others wait to take over. The lead is a
-session's advisory lock in the service's own database: it is gone with the connection. A leader
-that stands still (a paused process, a frozen host) keeps its connection, so a follower ends that
-session once it has issued no statement for LEAD_SECONDS. For a moment two may believe that they
-lead (after a cut connection, or when the one that stood still goes on), so what they do must be
-idempotent; the next statement of the old one fails, and it has to ask for the lead again.
+Of several workers of a service one leads a task; the others wait to take over. Leadership is a
+session's advisory lock in the service's own database: it ends with the connection. A leader that
+stands still (a paused process, a frozen host) keeps its connection, so a follower ends that session
+once it has issued no statement for LEAD_SECONDS. For a moment two may believe that they lead (after
+a cut connection, or when the frozen leader continues), so their work must be idempotent; the next
+statement of the old leader fails, and it has to take the lead again.
 """
 
 import logging
@@ -36,25 +36,25 @@ HEARTBEAT_FILE = "DUETO_HEARTBEAT_FILE"
 
 @runtime_checkable
 class Complaining(Protocol):
-    """A component that can tell what keeps it from its work."""
+    """A component that reports the problems that keep it from its work."""
 
     def complaints(self) -> list[Complaint]:
-        """What stands now; empty while all is well. Called from another thread."""
+        """The present problems; empty while all is well. Called from another thread."""
 
 
 class Component(Protocol):
-    """Something that runs until it is told to stop. It answers its own faults."""
+    """Something that runs until it is told to stop. It handles its own faults."""
 
     name: str
 
     def run(self, stop: threading.Event) -> None: ...
 
     def counters(self) -> dict[str, int]:
-        """What it has done since the start: for the cost of a run, and for /metrics."""
+        """Counters since its start: for the cost of a run, and for /metrics."""
 
 
 class Pulse(threading.Event):
-    """The worker's `stop` as a component sees it: each look at it is a sign of life."""
+    """The worker's `stop` as a component gets it: each check of it is a sign of life."""
 
     def __init__(self, stop: threading.Event) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class Pulse(threading.Event):
         self._stop.set()
 
     def silent_seconds(self) -> float:
-        """Since the component looked at it last."""
+        """Seconds since the component last checked it."""
         return time.monotonic() - self._seen
 
 
@@ -84,7 +84,7 @@ class Worker:
     """Runs the components of one service until SIGTERM or SIGINT.
 
     A component that ends by itself is a bug: the whole process then ends with status 1, so that
-    its supervisor starts it afresh, rather than limping on.
+    its supervisor restarts it.
     """
 
     def __init__(self, *, service: str, components: Sequence[Component]) -> None:
@@ -123,15 +123,15 @@ class Worker:
         return 1 if self._failed else 0
 
     def complaints(self) -> list[Complaint]:
-        """What its components complain of, and which of them hang."""
+        """The complaints of its components, and about components that hang."""
         complaining = [
             component for component in self.components if isinstance(component, Complaining)
         ]
-        told = [complaint for component in complaining for complaint in component.complaints()]
-        return told + [_hangs(name, seconds) for name, seconds in self._hanging().items()]
+        found = [complaint for component in complaining for complaint in component.complaints()]
+        return found + [_hangs(name, seconds) for name, seconds in self._hanging().items()]
 
     def _hanging(self) -> dict[str, float]:
-        """For how long which components have been silent."""
+        """The components that hang, and for how many seconds."""
         silent = {name: pulse.silent_seconds() for name, pulse in self._pulses.items()}
         return {
             name: seconds for name, seconds in silent.items() if seconds > COMPONENT_SILENT_SECONDS
@@ -140,7 +140,7 @@ class Worker:
     def _run_component(self, component: Component) -> None:
         try:
             component.run(self._pulses[component.name])
-        except Exception:  # the outermost loop of a thread: without this it would die unseen
+        except Exception:  # the outermost loop of a thread: log its end
             log.exception("%s of %s ended unexpectedly", component.name, self.service)
         if not self._stop.is_set():
             self._failed = True
@@ -169,10 +169,10 @@ class Worker:
 
 
 class HeartbeatWriter:
-    """The worker's row, once a second, and a session's lock that is there while the process is.
+    """Updates the worker's row once a second, and holds a session's lock while the process lives.
 
-    The row without a fresh beat but with its lock is a process that stands still; without the
-    lock it is of one that died (`httpapi.standing` reads both). Used by one thread.
+    A row without a recent update but with its lock belongs to a process that stands still; without
+    the lock, to a process that died (`httpapi.standing` reads both). Used by one thread.
     """
 
     def __init__(self, *, service: str) -> None:
@@ -184,50 +184,50 @@ class HeartbeatWriter:
 
     def beat(self, *, counters: Mapping[str, float], complaints: Sequence[Complaint]) -> None:
         """Raises DatabaseError or InterfaceError; `lose_session` has to follow then."""
-        told = [
+        values = [
             sql.as_json(counters),
             sql.as_json([self._in_its_time(complaint) for complaint in complaints]),
         ]
-        if self._id is None or not self._update(told):
-            self._insert(told)
+        if self._id is None or not self._update(values):
+            self._insert(values)
         if not self._has_lock:
             self._has_lock = self._lock()
 
     def sign_off(self) -> None:
-        """A clean stop leaves no row."""
+        """Deletes the row, at a clean stop."""
         self._execute(f"DELETE FROM {self._table} WHERE id = %s", [self._id])
         self.lose_session()
 
     def lose_session(self) -> None:
-        """The next beat has a new connection, and takes the lock on it."""
+        """Closes the connection; the next beat opens another, and takes the lock on it."""
         self._has_lock = False
         connections[self._service].close()
 
-    def _update(self, told: list[str]) -> bool:
-        """False where the row is gone: this process stood still for so long."""
+    def _update(self, values: list[str]) -> bool:
+        """False if the row was deleted, because this process stood still for long."""
         rows = self._execute(
             f"UPDATE {self._table} SET seen_at = clock_timestamp(), counters = %s::jsonb,"
             " complaints = %s::jsonb WHERE id = %s RETURNING seen_at",
-            [*told, self._id],
+            [*values, self._id],
         )
         for (seen_at,) in rows:
             self._ahead = datetime.now(UTC) - seen_at
         return bool(rows)
 
-    def _insert(self, told: list[str]) -> None:
+    def _insert(self, values: list[str]) -> None:
         ((self._id,),) = self._execute(
             f"INSERT INTO {self._table} (host, pid, counters, complaints)"
             " VALUES (%s, %s, %s::jsonb, %s::jsonb) RETURNING id",
-            [socket.gethostname(), os.getpid(), *told],
+            [socket.gethostname(), os.getpid(), *values],
         )
         self._has_lock = False
 
     def _in_its_time(self, complaint: Complaint) -> Complaint:
-        """Told in the database's time: how long it lasts is read there (`httpapi.standing`)."""
+        """With `since` by the database's clock, by which readers calculate its duration."""
         return msgspec.structs.replace(complaint, since=complaint.since - self._ahead)
 
     def _lock(self) -> bool:
-        """False while a session of ours that broke is still there for the server."""
+        """False while the server still has a broken session of ours, with the lock."""
         ((is_taken,),) = self._execute(
             "SELECT pg_try_advisory_lock(hashtext(%s), %s::int)", [self._table, self._id]
         )
@@ -241,14 +241,14 @@ def _hangs(name: str, seconds: float) -> Complaint:
     return Complaint(
         what=f"the {name} of worker process {os.getpid()} on {socket.gethostname()} hangs",
         since=datetime.now(UTC) - timedelta(seconds=seconds),
-        do=f"kill -KILL {os.getpid()}; it is started again by what supervises it",
+        do=f"kill -KILL {os.getpid()}; its supervisor starts it again",
     )
 
 
 RETRY_SECONDS = 1.0
 LEAD_SECONDS = 20.0
-"""Healthy leaders issue a statement a second, and at the longest wait for 15 s of confirms (a
-relay) or a call of 10 s (a hand-over) and a statement of 3 s in between."""
+"""A healthy leader issues a statement per second; at most it waits in between for 15 s of confirms
+(a relay) or a call of 10 s (a hand-over), and a statement of 3 s."""
 
 
 def wait_to_lead(*, service: str, task: str, stop: threading.Event) -> bool:
@@ -294,12 +294,12 @@ def _key(service: str, task: str) -> str:
 
 
 PASSING = timedelta(seconds=2)
-"""What is over by then was no more than a restart."""
+"""Trouble that ends within this time is taken for a restart."""
 
 
 class Trouble(NamedTuple):
-    """What keeps a loop from its work, in the words of its last fault (their first line: a
-    database shows the statement below it)."""
+    """What keeps a loop from its work. `reason`: the first line of its last fault (a database shows
+    the statement below it)."""
 
     reason: str
     since: datetime
@@ -314,24 +314,22 @@ class Backoff:
         self._trouble: Trouble | None = None
 
     def pause(self, error: Exception | None = None) -> float:
-        """Seconds to wait after one more fault."""
+        """Notes a fault; the seconds to wait after it."""
         now, self._next = self._next, min(self._next * 2, self._longest)
         since = self._trouble.since if self._trouble else datetime.now(UTC)
-        told = sql.category(error).partition("\n")[0] if error else "it is not told why"
-        self._trouble = Trouble(told, since)
+        reason = sql.category(error).partition("\n")[0] if error else "unknown reason"
+        self._trouble = Trouble(reason, since)
         return now
 
     def went_well(self) -> None:
-        """The next pause is the first one again."""
+        """Resets the pause."""
         self._next = self._first
         self._trouble = None
 
     def complaints(self, what: str, do: str, *, stops_sagas: bool = True) -> list[Complaint]:
-        """That it has gone wrong again and again, once that is more than passing: `what` is not
-        done, and what to `do`.
-        """
+        """The complaint about lasting faults, if there are any: `what` fails, and what to `do`."""
         trouble = self._trouble
         if not trouble or datetime.now(UTC) - trouble.since <= PASSING:
             return []
-        told = f"{what}: {trouble.reason}"[:500]
-        return [Complaint(what=told, since=trouble.since, do=do, stops_sagas=stops_sagas)]
+        what = f"{what}: {trouble.reason}"[:500]
+        return [Complaint(what=what, since=trouble.since, do=do, stops_sagas=stops_sagas)]

@@ -4,13 +4,13 @@
     from participant.executing import execute
 
     @does(service="inventario")
-    def reserve(commands): ...            # lock, decide, write; one outcome a command
+    def reserve(commands): ...            # lock, decide, write; one outcome per command
 
     @undoes(reserve)
     def unreserve(commands): ...
 
     outcomes = execute(operation=reserve, commands=[...])
 
-To lift it into another shop: this package, `contracts`, and a table made from
+To use it in another shop, take this package and `contracts`, and make a table from
 `participant.models.BarrierEntry` in each service (tests/kit/trip is such a shop).
 """

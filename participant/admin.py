@@ -1,4 +1,4 @@
-"""The admin of the barrier, and of records in general: to be looked at, never typed over."""
+"""The admin of the barrier, and of records in general: read-only, except for actions."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,20 +37,20 @@ from participant.in_bulk import (
 log = logging.getLogger(__name__)
 
 MOST_LOOKED_AT = 2_000
-"""Of the newest rows, for the values of a filter."""
+"""The newest rows, from which a filter takes its values."""
 LONGEST_SHOWN = 65_536
 Act = Callable[[Any], Refused | None]
-"""Does something for the row with this key; why not, if not."""
+"""An action on the row with this key; returns None, or the refusal."""
 ActOnMany = Callable[[Sequence[Any]], Mapping[Any, Refused | None]]
-"""The same for rows with these keys, by key."""
+"""The same on the rows with these keys, by key."""
 
 BULK_SECONDS = 3.0
-"""Of one request; the page that answers it goes on by itself with the rest."""
-_BUSY = Refused("busy", "Somebody else has it in hand: do it again.")
+"""Of one request; the page that answers it continues by itself with the rest."""
+_BUSY = Refused("busy", "Another transaction has locked the row: try again.")
 
 
 class SoFarPaginator(Paginator):  # type: ignore[type-arg]  # no type arguments at runtime
-    """Counts no further than lists of the API do."""
+    """Counts no further than the API's lists do."""
 
     @cached_property
     def count(self) -> int:
@@ -59,7 +59,7 @@ class SoFarPaginator(Paginator):  # type: ignore[type-arg]  # no type arguments 
 
 
 class NewestValuesFilter(admin.AllValuesFieldListFilter):
-    """Django's reads the whole table for its list of values."""
+    """Offers the values of the newest rows; Django's own filter reads the whole table."""
 
     def __init__(
         self, field: Any, request: HttpRequest, params: Any, model: Any, page: Any, field_path: str
@@ -72,9 +72,7 @@ class NewestValuesFilter(admin.AllValuesFieldListFilter):
 
 
 class DescribedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # none at runtime
-    """Rows that people describe themselves: each deed is in the trail of their service, in its own
-    transaction.
-    """
+    """Rows that people edit: each change is in the trail of their service, in one transaction."""
 
     def note(self, action: str, *rows: Any, detail: str = "") -> None:
         name = self.opts.model_name
@@ -100,12 +98,13 @@ class DescribedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # none at run
 
 
 class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type arguments at runtime
-    """Rows that only the code writes. Actions that ask for `operate` need the change permission.
+    """Rows that only the code writes. Actions with the permission `operate` need the change
+    permission.
 
     `arrives`: the field by which new rows come last. An action for all rows of a list takes those
-    that were there when it began. `locks`: whether an action's rows are locked before it; not where
-    what it does takes its own locks first, in an order and a transaction of its own.
-    `rows_at_once`: in one transaction, whose locks are held for some tenths of a second.
+    that were there when it began. `locks`: whether an action's rows are locked before it; false if
+    the action takes its own locks, in its own order and transaction. `rows_at_once`: in one
+    transaction, which holds its locks for some tenths of a second.
     """
 
     show_full_result_count = False
@@ -128,7 +127,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
         return super().has_change_permission(request)
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
-        """Of a column of any text, only what the newest rows have is offered."""
+        """Columns of free text offer only the values of the newest rows."""
         return [
             (name, NewestValuesFilter) if self._is_any_text(name) else name
             for name in super().get_list_filter(request)
@@ -141,14 +140,14 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
         return isinstance(field, CharField) and not field.choices
 
     def facts_of(self, queryset: QuerySet[Any]) -> list[str]:
-        """What a person who is asked again should know of these rows, beside their number."""
+        """Facts about these rows, beside their number, for the page that asks to confirm."""
         return []
 
     def asked_again(
         self, request: HttpRequest, queryset: QuerySet[Any], *, verb: str
     ) -> HttpResponse | None:
-        """The page that asks again, for a reason, with how many rows and `facts_of` them; None once
-        it is given. For what can't be taken back.
+        """The page that asks to confirm an action and for its reason, with the number of rows and
+        `facts_of` them; None once the reason is given. For actions that can't be undone.
         """
         if reason_of(request):
             return None
@@ -174,13 +173,13 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
         act_on_many: ActOnMany | None = None,
         done: str,
     ) -> HttpResponse | None:
-        """An action's answer: does `act` for each row, given its key, or `act_on_many` for each
-        lot; None: all of it is done.
+        """Calls `act` for each row's key, or `act_on_many` for the keys of each transaction.
+        Returns the page that continues, or None once all rows are done.
 
-        In transactions of `rows_at_once`, each row locked before; what is locked by somebody else
-        is counted and left out. `act` returns why not, or None. Goes on in further
-        requests where one takes longer than BULK_SECONDS, and says in the end in one sentence
-        what came of it: `done` follows a number ("12 on their way").
+        In transactions of `rows_at_once`, which lock their rows first; a row that another
+        transaction has locked is counted as refused. Continues in further requests after
+        BULK_SECONDS. The message at the end has the numbers: `done` follows one ("12 on their
+        way").
         """
         does = act_on_many or (lambda keys: {key: act(key) if act else None for key in keys})
         progress = progress_of(request) or beginning(queryset, self.arrives)
@@ -197,7 +196,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
             if not sql.is_outage(error):
                 raise
             connections[queryset.db].close()
-            told = f"{progress.told(done)} Then the database was away: do it again for the rest."
+            told = f"{progress.told(done)} Then the database was down: try again for the rest."
             self.message_user(request, told, messages.ERROR)
             return None
         level = messages.WARNING if progress.refused else messages.SUCCESS
@@ -213,7 +212,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
         progress: BulkProgress,
         done: str,
     ) -> None:
-        """Where these fault together, each is done by itself, and the one at fault counted."""
+        """Acts on these rows together; after a fault on each alone, to count the row at fault."""
         try:
             with self._held(queryset, keys) as rows:
                 refused = does([row.pk for row in rows])
@@ -238,7 +237,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
 
     @contextmanager
     def _held(self, queryset: QuerySet[Any], keys: Sequence[Any]) -> Iterator[list[Any]]:
-        """The rows with these keys, locked in one transaction with what is done, or as they are."""
+        """The rows with these keys; if `locks`, locked in the transaction of the action."""
         rows = queryset.model._default_manager.using(queryset.db).filter(pk__in=keys).order_by("pk")
         if not self.locks:
             yield list(rows)
@@ -247,7 +246,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
             yield list(rows.select_for_update(skip_locked=True, no_key=True))
 
     def _goes_on(self, request: HttpRequest, progress: BulkProgress, done: str) -> HttpResponse:
-        """A page that sends the same request again by itself, with how far it has come."""
+        """The page that sends the same request again by itself, with the progress so far."""
         context = {
             **self.admin_site.each_context(request),
             "title": f"{progress.reached} of {progress.total}",
@@ -259,7 +258,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
 
 
 class BarrierEntryAdmin(RecordAdmin):
-    """What this service has answered for each step of each saga."""
+    """This service's outcome of each step of each saga."""
 
     list_display = ["saga_id", "step", "direction", "status", "code", "entered_at", "decided_at"]
     list_filter = ["step", "direction", "status", "code"]
@@ -269,7 +268,7 @@ class BarrierEntryAdmin(RecordAdmin):
 
 
 class InterventionAdmin(RecordAdmin):
-    """The trail: who did what here, when, why and by which door."""
+    """The trail: who changed what here, when, why and through which door."""
 
     list_display = [
         *["requested_at", "requested_by", "action", "subject", "detail", "reason"],
@@ -277,14 +276,14 @@ class InterventionAdmin(RecordAdmin):
     ]
     list_filter = ["action", "requested_by", "via"]
     search_fields = ["subject__exact", "requested_by__exact", "jti__exact"]
-    search_help_text = "What it was done to (product 4), who did it, or the id of their token"
+    search_help_text = "The subject (product 4), the person, or the id of their token"
     ordering = ["-id"]
 
 
 def as_json(value: Any) -> SafeString:
-    """The value (or its JSON, as bytes) as a block that a person can read.
+    """The value (or its JSON, as bytes) as a readable block.
 
-    Bytes may be anything: what is no JSON, too deep or too long is shown as it begins.
+    Bytes that are no JSON, too deep or too long are shown raw, up to LONGEST_SHOWN.
     """
     encoded = bytes(value) if isinstance(value, bytes | memoryview) else msgspec.json.encode(value)
     try:

@@ -3,8 +3,8 @@
 One row for (saga, step, direction), written in the transaction of the effect. The idea is DTM's
 sub-transaction barrier (Fu Ye, 2021): insert the key, and let the database say who was first.
 
-The row of a step that waits for somebody stays `waiting`. Who decides, who finds it overdue, and an
-undo or a block that withdraws it take that row's lock; the first closes it.
+The row of a step that waits for a decision stays `waiting`. A decision, its timeout, an undo and a
+block all take that row's lock; the first to get it closes the row.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ from participant.models import BarrierStatus
 from participant.operations import Operation
 
 KEEP_SECONDS = 30 * 24 * 3600.0
-"""Unless DUETO_KEEP_SECONDS says otherwise."""
+"""The default of DUETO_KEEP_SECONDS."""
 _ABORTED = Refused(refusals.ABORTED, "This step was undone or blocked before it could happen.")
 
 Key = tuple[str, str]
@@ -31,10 +31,11 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Entered:
-    """Who may go on, and what is answered for the others, all by key.
+    """Which commands are to be run, and the outcomes of the others, all by key.
 
-    `fresh`: to be run; the row that waits for the outcome. `settled`: answered now, with nothing
-    to run. `known`: answered before. `withdrawn`: those that waited for a decision until now.
+    `fresh`: to be run; the id of the row for the outcome. `settled`: the outcomes of commands that
+    need no run. `known`: the stored outcomes of repeated commands. `withdrawn`: the steps that
+    waited for a decision until now.
     """
 
     fresh: Mapping[Key, int]
@@ -44,15 +45,15 @@ class Entered:
 
 
 def keep_seconds() -> float:
-    """For how long what is over is remembered."""
+    """How long rows are kept after their end."""
     return float(getattr(settings, "KEEP_SECONDS", KEEP_SECONDS))
 
 
 def enter(*, operation: Operation, commands: Sequence[Command]) -> Entered:
-    """Takes the keys of these commands for the operation; waits for their holders.
+    """Inserts the keys of these commands; waits for transactions that are inserting the same keys.
 
-    Must run in the transaction in which the effect is written. Keys are taken in sorted order, so
-    that two overlapping batches cannot wait for each other.
+    Must run in the transaction in which the effect is written. Keys are inserted in sorted order,
+    so that two overlapping batches cannot wait for each other.
     """
     sagas = {key_of(operation, command): command.saga for command in commands}
     if operation.direction is Direction.DO:
@@ -63,12 +64,12 @@ def enter(*, operation: Operation, commands: Sequence[Command]) -> Entered:
 
 
 def key_of(operation: Operation, command: Command) -> Key:
-    """Under which key the barrier knows it."""
+    """The command's key in the barrier."""
     return command.saga_id, operation.step_of(command)
 
 
 def record(*, operation: Operation, outcomes: Mapping[int, Outcome]) -> None:
-    """Stores the outcomes (by row of the entry) beside the effects, to be answered from now on."""
+    """Stores the outcomes (by row id) in the transaction of the effects, for repeated commands."""
     if outcomes:
         _execute(
             operation,
@@ -85,7 +86,7 @@ def record(*, operation: Operation, outcomes: Mapping[int, Outcome]) -> None:
 
 
 def forget(*, operation: Operation, commands: Sequence[Command]) -> None:
-    """Frees the keys of these again: for a refusal that is not to be remembered."""
+    """Deletes the keys of these commands: for a refusal that must not be remembered."""
     if commands:
         _execute(
             operation,
@@ -100,8 +101,9 @@ def forget(*, operation: Operation, commands: Sequence[Command]) -> None:
 def forget_sagas(
     *, service: str, saga_ids: Sequence[str], seconds: float, has_decisions: bool
 ) -> set[str]:
-    """Deletes the entries of these sagas, and what their steps have asked; none of a saga of which
-    one is open, or younger than that, and none that is locked. Those of which some are left.
+    """Deletes the entries of these sagas, and their decisions; none of a saga with an entry that is
+    open or younger than `seconds`, and none that is locked. Returns the sagas that still have
+    entries.
     """
     entries = f"{service}_barrierentry"
     gone = sql.execute(
@@ -133,8 +135,8 @@ def forget_sagas(
 
 
 def owned(*, operation: Operation, commands: Sequence[Command]) -> dict[str, str]:
-    """By saga id the name of the saga, for those of these commands whose saga id a real saga uses
-    here: such a step may not be called by hand. Exception: an undo by hand of what was so done.
+    """By saga id the name of the saga, for commands whose saga id belongs to a real saga here: its
+    steps may not be called by hand. Exception: an undo by hand of a step that was done by hand.
     """
     rows = _execute(
         operation,
@@ -187,7 +189,7 @@ def _block(operation: Operation, sagas: Mapping[Key, str]) -> Entered:
 
 
 def _withdraw(operation: Operation, keys: Collection[Key]) -> set[Key]:
-    """Closes those that wait for a decision: they are refused for good, and nobody decides them."""
+    """Closes the steps that wait for a decision: they are refused for good."""
     if not operation.doing.decide or not keys:
         return set()
     rows = _execute(
@@ -209,7 +211,7 @@ def _withdraw(operation: Operation, keys: Collection[Key]) -> set[Key]:
 
 
 def lock_waiting(*, operation: Operation, keys: Collection[Key]) -> dict[Key, tuple[int, Waiting]]:
-    """Those of these that wait for a decision, locked: the row, and what each waits for."""
+    """Locks the steps that wait for a decision; their row ids, and what each waits for."""
     rows = _execute(
         operation,
         """
@@ -224,7 +226,7 @@ def lock_waiting(*, operation: Operation, keys: Collection[Key]) -> dict[Key, tu
 
 
 def stored(*, operation: Operation, keys: Collection[Key]) -> dict[Key, Outcome]:
-    """What the operation has answered for these steps, so far."""
+    """The operation's stored outcomes for these steps."""
     return _stored(operation, keys, operation.direction)
 
 
@@ -234,7 +236,7 @@ def _take(
     direction: Direction,
     status: BarrierStatus | None = None,
 ) -> dict[Key, int]:
-    """The rows of those keys that were free; with `status`, they are refused for good."""
+    """Inserts the keys that are new; their row ids. With `status`, as refused for good."""
     if not sagas:
         return {}
     rows = _execute(

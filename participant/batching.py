@@ -1,8 +1,8 @@
-"""Group commit: commands (or questions) that come at once are executed as one batch.
+"""Group commit: commands (or queries) that come at once are executed as one batch.
 
-A request that finds no batch running executes its own command at once: a quiet door waits for
-nothing. Commands that come meanwhile wait, and one of their requests then executes them all as one
-list, in one transaction: a rush costs a few transactions instead of one each.
+A request that finds no batch running executes its own command at once: at low load nothing waits.
+Commands that come meanwhile wait, and one of their requests then executes them all as one list, in
+one transaction: a burst costs a few transactions instead of one per command.
 """
 
 import threading
@@ -17,16 +17,16 @@ Result_co = TypeVar("Result_co", covariant=True)
 
 
 class ExecuteBatch(Protocol[Result_co]):
-    """`participant.executing.execute` of one operation, or whatever does the same for a list."""
+    """`participant.executing.execute` of one operation, or a function with the same shape."""
 
     def __call__(self, *, commands: Sequence[Any]) -> Sequence[Result_co]: ...
 
 
 class Batcher(Generic[Result]):
-    """The way into one operation for commands that come on many threads.
+    """Batches the commands of many threads for one operation.
 
-    `execute_batch`: executes a list of them, in one transaction, at `service`. `most`: in one list.
-    `waiting`: within it a request waits for a batch of another one's.
+    `execute_batch`: executes a list of commands, in one transaction, at `service`. `most`: commands
+    in one list. `waiting`: a context in which a request waits for the batch of another thread.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Batcher(Generic[Result]):
         self._lock = threading.Lock()
 
     def execute(self, *, command: Any) -> Result:
-        """What became of this one command; a fault of another's is not seen."""
+        """The result of this command; faults of other commands are not raised here."""
         place: _Entry[Result] = _Entry(command)
         with self._lock:
             # Queued even when nothing runs: the leader takes its own command from the queue too.
@@ -67,27 +67,27 @@ class Batcher(Generic[Result]):
             self._settle(batch)
         finally:
             # The hand-over of leadership, in one step under the lock: a command that comes now is
-            # either in the queue whose first leads next, or finds nothing busy and leads itself.
-            # A leader runs one batch only: its own answer must not wait for those behind it.
+            # either in the queue whose first entry leads next, or finds no leader and leads itself.
+            # A leader runs one batch only: its own answer must not wait for later commands.
             with self._lock:
                 self._is_busy = bool(self._waiting)
                 if self._waiting:
                     self._waiting[0].lead()
-            # Only then: the next batch must not wait until all of this one have gone on.
+            # Only then: the next batch must not wait until all threads of this one are woken.
             for place in batch:
                 place.tell()
 
     def _settle(self, batch: Sequence["_Entry[Result]"]) -> None:
         try:
             self._run_together(batch)
-        except Exception as error:  # noqa: BLE001 -- whatever it was: each learns its own below
+        except Exception as error:  # noqa: BLE001 -- any fault: each command gets its own below
             if len(batch) == 1:
                 batch[0].fail(error)
             else:
                 self._settle_apart(batch, is_busy=sql.is_busy(error))
 
     def _settle_apart(self, batch: Sequence["_Entry[Result]"], *, is_busy: bool) -> None:
-        """One that waits for a locked row holds up no other."""
+        """Each command alone: one that waits for a locked row delays no other."""
         with sql.impatient(service=self._service) if is_busy else nullcontext():
             for place in batch:
                 self._settle_alone(place)
@@ -115,7 +115,7 @@ class _Entry(Generic[Result]):
         self._woken = threading.Event()
 
     def wait(self) -> bool:
-        """Until it is settled, or has to lead: then true."""
+        """Waits until the command is settled (False), or its thread has to lead (True)."""
         self._woken.wait()
         return self._leads
 
@@ -130,10 +130,10 @@ class _Entry(Generic[Result]):
         self._error = error
 
     def tell(self) -> None:
-        """It is settled."""
+        """Wakes the thread: its command is settled."""
         self._woken.set()
 
     def result(self) -> Result:
         if self._result is None:
-            raise self._error or AssertionError("nobody settled this command")
+            raise self._error or AssertionError("this command was never settled")
         return self._result

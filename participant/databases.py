@@ -1,6 +1,5 @@
-"""Which database is whose: each service has its own, named by an environment variable.
-
-Its tables live there; everything else (the admin's logins, sessions and log) in `default`.
+"""The databases: each service has its own, named by an environment variable, with its tables.
+Everything else (the admin's logins, sessions and log) is in `default`.
 """
 
 import os
@@ -21,24 +20,24 @@ from psycopg.conninfo import conninfo_to_dict
 _SERVICE = os.environ.get("DUETO_SERVICE", "")
 
 _ALWAYS_BY_INDEX = {f"enable_{way}": "off" for way in ("seqscan", "hashjoin", "mergejoin")}
-"""A prepared plan is made while its table is small, and kept while it grows: one that scans the
-table would go on scanning it. Without this the barrier's UPDATE took 19 ms after 3,000 checkouts
-instead of 0.2 ms. Where there is no index to use, PostgreSQL scans all the same; it then takes
-the plan for an expensive one, and must not compile it at each execution (12 ms instead of 0.02)."""
+"""A plan is prepared while its table is small, and kept while the table grows: a plan that scans
+the table would still scan it then. Without this the barrier's UPDATE took 19 ms after 3,000
+checkouts instead of 0.2 ms. Without a usable index PostgreSQL scans all the same, but estimates the
+plan as expensive, and with jit on compiles it at each execution (12 ms instead of 0.02)."""
 
 _FOR_EACH = {"plan_cache_mode": "force_custom_plan"}
-"""In the dashboard people look for the beginning of an id, which no kept plan can look up in an
-index: from the sixth search on each read all rows there were."""
+"""The dashboard searches for the beginning of an id, and a kept plan can't use an index for that:
+from the sixth search on each read the whole table."""
 
 LOCK_SECONDS, STATEMENT_SECONDS, IDLE_IN_TRANSACTION_SECONDS = 1.0, 3.0, 4.0
-"""Each below what a call of a step may take (5 s, contracts.saga.Step): a service answers that
-it is busy before its caller gives up (docs/reference/limits.md)."""
+"""Each below the timeout of a step's call (5 s, contracts.saga.Step): a service answers that it is
+busy before its caller gives up (docs/reference/limits.md)."""
 ADMIN_STATEMENT_SECONDS = 15.0
-"""In the dashboard, where a person waits for a page and no step does."""
+"""In the dashboard, where a person waits for a page and no step waits."""
 
 CONNECT_SECONDS, HOST_SECONDS = 5, 2
-"""To connect; and for each host, where a URL names several: one that swallows what it is sent would
-cost two minutes. Two seconds are the least that libpq can wait."""
+"""To connect; and for each host of a URL with several: a host that drops packets would cost two
+minutes. Two seconds are the least that libpq can wait."""
 
 LINE_SECONDS = 10
 _LINE = {
@@ -47,7 +46,8 @@ _LINE = {
     "keepalives_interval": 2,
     "keepalives_count": 2,
 }
-"""A server that is gone without a trace is noticed, by who waits for it and by who listens."""
+"""A server that vanishes without closing its connections is noticed, by statements that wait for
+an answer and by connections that listen."""
 
 SHARED = "DATABASE_URL"
 _HINTS = {"prepare_threshold": " (set DUETO_PREPARE_THRESHOLD)"}
@@ -55,13 +55,13 @@ _FALLBACK = "postgresql://dueto@127.0.0.1:5432/dueto"
 
 
 def variable_of(*, alias: str) -> str:
-    """The variable that names its database."""
+    """The variable with the URL of this database."""
     return f"{alias.upper()}_DATABASE_URL"
 
 
 def url_of(*, alias: str) -> tuple[str, str]:
-    """The URL of an alias, and the variable that it is from: `<ALIAS>_DATABASE_URL`, else
-    `DATABASE_URL`, else a local default."""
+    """The URL of an alias, and its variable: `<ALIAS>_DATABASE_URL`, else `DATABASE_URL`, else a
+    local default."""
     for variable in (variable_of(alias=alias), SHARED):
         if url := os.environ.get(variable):
             return url, variable
@@ -69,15 +69,13 @@ def url_of(*, alias: str) -> tuple[str, str]:
 
 
 def planning(*, service: str) -> dict[str, str]:
-    """How PostgreSQL plans for a process of this service: settings by name."""
+    """PostgreSQL's planner settings for a process of this service, by name."""
     return _FOR_EACH if service == "dashboard" else _ALWAYS_BY_INDEX
 
 
 def limits(*, service: str) -> dict[str, str]:
-    """The limits of each connection of a process of this service, in milliseconds, by the names of
-    the server's settings.
-
-    None for commands that belong to no service: a migration or an audit takes as long as it takes.
+    """The limits of each connection of a process of this service, in milliseconds, by the name of
+    the server's setting. None for commands of no service: migrations and audits may take long.
     """
     if not service:
         return {}
@@ -91,12 +89,12 @@ def limits(*, service: str) -> dict[str, str]:
 
 
 def parse(*, url: str, variable: str = SHARED) -> dict[str, Any]:
-    """Django's settings for a URL as libpq reads it: `postgresql://user:password@host:port/name`,
+    """Django's settings for a URL in libpq's form: `postgresql://user:password@host:port/name`,
     with several hosts or a folder as the host, and `?option=value` (which are passed on). Of
-    several hosts that is meant which can be written to, unless the URL says otherwise.
+    several hosts the writable one is used, unless the URL says otherwise.
 
-    Its `options` are added to ours, and our limits stay. Raises ImproperlyConfigured, which names
-    `variable` and tells nothing of a login.
+    The URL's `options` are added to ours, and our limits stay. Raises ImproperlyConfigured, which
+    names `variable` and contains nothing of a login.
     """
     found = with_several_hosts(_read(url, variable))
     given = found.pop("options", "")
@@ -126,8 +124,8 @@ def _options(settings: Mapping[str, str]) -> str:
 
 
 def with_several_hosts(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts of a URL, by libpq's names, with what has to be said where it names several hosts:
-    a primary and its standbys. Anything else than the primary would take no write, for ever.
+    """The parts of a URL, by libpq's names. For several hosts, a primary and its standbys, with the
+    options that find the primary: a standby would refuse every write.
     """
     if "," not in str(found.get("host", "")):
         return dict(found)
@@ -160,14 +158,14 @@ def _is_port(text: str) -> bool:
 def _wrong(variable: str, what: str) -> ImproperlyConfigured:
     return ImproperlyConfigured(
         f"{variable} is no URL of a database: {what}. It looks like"
-        " postgresql://user:password@host:5432/name, with %40 for an @ in the password, and the"
-        " like: mend it in the environment, or unset it."
+        " postgresql://user:password@host:5432/name, with special characters percent-encoded (%40"
+        " for an @ in the password): correct it in the environment, or unset it."
     )
 
 
 def _prepare_threshold() -> int | None:
-    """Statements are few and repeated: they are prepared on first use, unless something between us
-    and the server (a pool of transactions) can't have that."""
+    """Statements are few and repeated: they are prepared on first use, unless a pool between us and
+    the server (that pools transactions) can't support that."""
     text = os.environ.get("DUETO_PREPARE_THRESHOLD", "0")
     if text.lower() == "none":
         return None
@@ -179,7 +177,7 @@ def _prepare_threshold() -> int | None:
 
 
 def databases_of(*, services: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Django's DATABASES: one entry a service; in tests each has a database of its own."""
+    """Django's DATABASES: one entry per service; in tests each has a database of its own."""
     urls = {alias: url_of(alias=alias) for alias in ("default", *services)}
     databases = {
         alias: parse(url=url, variable=variable) for alias, (url, variable) in urls.items()
@@ -213,8 +211,8 @@ EARLIEST, LATEST = (end.replace(tzinfo=UTC) for end in (datetime.min, datetime.m
 
 
 class ClampingTzLoader(BaseTzLoader):  # type: ignore[misc]  # Django's has no types
-    """Reads a timestamptz that Python can't hold (`infinity`, the year 20000, 44 BC) as the nearest
-    one that it can: a time written by hand must not stop the loop that reads its row.
+    """Reads a timestamptz that Python can't hold (`infinity`, the year 20000, 44 BC) as Python's
+    nearest time: a time written by hand must not stop the loop that reads its row.
     """
 
     timezone = UTC
@@ -230,5 +228,5 @@ class ClampingTzLoader(BaseTzLoader):  # type: ignore[misc]  # Django's has no t
 
 @receiver(connection_created)
 def clamp_times(connection: Any, **_: Any) -> None:
-    """Every connection of Django's reads times so, from its first statement."""
+    """Registers the loader in every connection of Django's, before its first statement."""
     connection.connection.adapters.register_loader("timestamptz", ClampingTzLoader)

@@ -1,8 +1,8 @@
-"""Decisions: what a step has asked somebody, and the one way in which it is answered.
+"""Decisions that steps wait for, and the only way in which a decision is given.
 
-A step that waits has a row in the barrier (`waiting`) and one here. What ends the wait (a yes, a
-no, its time, an undo, a block) holds the lock of the barrier's row while it does; all who come
-later find it closed.
+A step that waits has a row in the barrier (`waiting`) and one in the table of decisions. Whatever
+ends the wait (a yes, a no, its timeout, an undo, a block) takes the lock of the barrier's row
+first; all others then find the row closed.
 """
 
 import time
@@ -25,11 +25,11 @@ from participant.operations import OVERDUE, WITHDRAWN, Operation, Verdict
 from participant.sql import Damaged
 
 MOST_DUE = 100
-"""Overdue ones in one transaction: its locks are held for some tenths of a second."""
+"""Overdue decisions in one transaction, which holds its locks for some tenths of a second."""
 
 
 class RequestedDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """A step that waits, or has waited: a row of the table. `command`, `cause`: as they came."""
+    """A row of the table: a step that waits or has waited. `command`, `cause`: as received."""
 
     saga_id: str
     step: str
@@ -53,7 +53,7 @@ class RequestedDecision(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class GivenVerdict:
-    """A verdict on a step, from who decides it. `word`: yes, no or overdue."""
+    """A verdict on a step. `word`: yes, no, overdue or withdrawn."""
 
     saga_id: str
     step: str
@@ -69,8 +69,8 @@ class GivenVerdict:
 
 @dataclass(frozen=True, kw_only=True)
 class DecidedStep:
-    """What became of a step by a decision. `fresh`: by this one; otherwise as it was before.
-    `traceparent`: of the decision, where the saga's trace is recorded.
+    """A step after a decision. `fresh`: this decision took effect; else the outcome is an earlier
+    one. `traceparent`: of the decision, if the saga's trace is recorded.
     """
 
     asked: RequestedDecision
@@ -80,21 +80,21 @@ class DecidedStep:
 
 
 InSameTransaction = Callable[[Sequence[DecidedStep]], None]
-"""What a door adds to the same transaction: what is said of the steps that are decided now."""
+"""What a door adds to the same transaction: the events of the steps that are decided now."""
 
 System = Callable[[Collection[Key]], bool]
-"""Asks what is no person for these steps, whose wait for it is committed; whether it has done what
-it can for now. False: somebody else does, and this waits for nothing."""
+"""Asks an external system to decide these steps, after the commit of their wait; whether that may
+have changed their outcomes. False: another thread asks it."""
 _systems: dict[str, tuple[str, System]] = {}
 
 
 def asked_of(*, service: str, decided_by: str, system: System) -> None:
-    """From now on this process asks `system` for each step of the service that waits for it."""
+    """Registers `system`: this process asks it for each step of the service that waits for it."""
     _systems[service] = decided_by, system
 
 
 def pursue(*, service: str, outcomes: Mapping[Key, Outcome]) -> bool:
-    """Asks the system that the steps with these outcomes wait for, if they do; whether it was."""
+    """Asks the external system for those of these steps that wait for it; whether it was asked."""
     decided_by, system = _systems.get(service, ("", None))
     waiting = [
         key
@@ -105,7 +105,7 @@ def pursue(*, service: str, outcomes: Mapping[Key, Outcome]) -> bool:
 
 
 def reckoned(*, operation: Operation, outcomes: Mapping[Key, Outcome]) -> dict[Key, Outcome]:
-    """The outcomes, each wait with the time when it is over, by the database's clock."""
+    """The outcomes, each Waiting with its `until`, by the database's clock."""
     if not any(isinstance(outcome, Waiting) for outcome in outcomes.values()):
         return dict(outcomes)
     now = sql.now(service=operation.service)
@@ -124,7 +124,7 @@ def ask(
     outcomes: Mapping[Key, Outcome],
     cause: Mapping[Key, str],
 ) -> None:
-    """Writes a decision for each of these commands that waits. `cause`: what asked for it."""
+    """Inserts a decision for each command that waits. `cause`: the message that requested it."""
     waiting = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, Waiting)}
     if not waiting:
         return
@@ -157,7 +157,7 @@ def ask(
 
 
 def withdraw(*, operation: Operation, keys: Collection[Key]) -> None:
-    """What these waited for is not asked any more: an undo or a block has closed their rows."""
+    """Closes the decisions of these steps: an undo or a block has closed their barrier rows."""
     if keys:
         found = _read(operation, keys)
         verdicts = {key: GivenVerdict(saga_id=key[0], step=key[1], word=WITHDRAWN) for key in found}
@@ -172,13 +172,12 @@ def decide(
     decided_by: str = "",
     in_same_transaction: InSameTransaction | None = None,
 ) -> list[DecidedStep]:
-    """Ends the wait of those that still wait, as it was decided, and adds what
-    `in_same_transaction` does.
+    """Applies the verdicts to the steps that still wait, and calls `in_same_transaction`.
 
-    One transaction. Returns a `DecidedStep` for each step that has ever waited, sorted by saga and
-    step, whatever became of it. `decided_by`: whose verdicts these are; those that wait for
-    somebody else by now are left as they are. One whose time is over is overdue, whatever the
-    verdict; one that is said to be overdue and is not is left as it is.
+    One transaction. Returns a `DecidedStep` for each of the steps that has ever waited, sorted by
+    saga and step. `decided_by`: who gives these verdicts; steps that wait for another decision by
+    now are left unchanged. A step whose time is over is overdue, whatever the verdict; the verdict
+    overdue changes no step that still has time.
     """
     since = time.time_ns()
     with transaction.atomic(using=operation.service):
@@ -202,7 +201,7 @@ def decide(
 def _traced(
     operation: Operation, fresh: Sequence[DecidedStep], since: int
 ) -> tuple[Sequence[DecidedStep], tracing.Begun]:
-    """Each in the trace of what has asked for its step."""
+    """Begins a span for each, in the trace of the step's command."""
     if not tracing.is_on():
         return fresh, tracing.Begun({})
     asked = [msgspec.json.decode(step.asked.command, type=tracing.Cause) for step in fresh]
@@ -248,7 +247,7 @@ def _decide(
 def _due(
     asked: RequestedDecision, given: GivenVerdict, waits_for: str, decided_by: str
 ) -> GivenVerdict | None:
-    """The verdict that takes effect on a step that waits; None: it goes on waiting."""
+    """The verdict that takes effect on a step that waits; None if it continues to wait."""
     if asked.is_over:
         return GivenVerdict(saga_id=asked.saga_id, step=asked.step, word=OVERDUE)
     if given.word == OVERDUE or (decided_by and decided_by != waits_for):
@@ -279,8 +278,8 @@ def _run(
 def _close(
     operation: Operation, outcomes: Mapping[Key, Outcome], given: Mapping[Key, GivenVerdict]
 ) -> None:
-    """Writes what was decided; what waits for somebody else now stays open, until then. The first
-    verdict stands: a card network's answer is not the customer's.
+    """Stores the verdicts; a step that now waits for another decision stays open. The first verdict
+    of a step stays stored: the answer of the card network does not replace the customer's.
     """
     sql.execute(
         service=operation.service,
@@ -340,14 +339,14 @@ def _asked(row: tuple[Any, ...]) -> RequestedDecision:
 
 
 def url_of(*, service: str, saga_id: str, step: str) -> str:
-    """Where a decision is given."""
+    """The URL to POST a decision to."""
     return f"{settings.SERVICE_URLS[service]}/decisions/{saga_id}/{step}"
 
 
 def awaited(
     *, saga: str, saga_id: str, step: str, decided_by: str, since: datetime, until: datetime
 ) -> Awaited:
-    """What a saga waits for, as its coordinator shows it."""
+    """The decision that a saga waits for, as its coordinator shows it."""
     service = SAGAS[saga].step(step).service
     url = url_of(service=service, saga_id=saga_id, step=step)
     return Awaited(step=step, decided_by=decided_by, since=since, until=until, url=url)
@@ -363,12 +362,8 @@ def find(*, service: str, saga_id: str, step: str) -> RequestedDecision | None:
     return _asked(rows[0]) if rows else None
 
 
-def overdue(
-    *, service: str, limit: int = MOST_DUE, but_not: Sequence[str] = ()
-) -> list[RequestedDecision]:
-    """Those whose time is over and that still wait, the longest first. `but_not`: sagas that are
-    left alone for now.
-    """
+def overdue(*, service: str, but_not: Sequence[str] = ()) -> list[RequestedDecision]:
+    """At most MOST_DUE open decisions whose time is over, the oldest first; without these sagas."""
     rows = sql.execute(
         service=service,
         sql=f"""
@@ -376,13 +371,13 @@ def overdue(
             WHERE closed_at IS NULL AND until <= statement_timestamp() AND saga_id <> ALL(%s)
             ORDER BY until LIMIT %s
             """,
-        values=[list(but_not), limit],
+        values=[list(but_not), MOST_DUE],
     )
     return [_asked(row) for row in rows]
 
 
 def untold(*, service: str, limit: int) -> list[Key]:
-    """Those of which the coordinator has not been told, the longest first."""
+    """The closed decisions that the coordinator has not been told of, the oldest first."""
     rows = sql.execute(
         service=service,
         sql=f"""
@@ -395,7 +390,7 @@ def untold(*, service: str, limit: int) -> list[Key]:
 
 
 def mark_told(*, service: str, keys: Collection[Key]) -> None:
-    """The coordinator knows of these."""
+    """Records that the coordinator has been told of these decisions."""
     sql.execute(
         service=service,
         sql=f"""
@@ -408,7 +403,7 @@ def mark_told(*, service: str, keys: Collection[Key]) -> None:
 
 
 def promise(*, service: str, keys: Collection[Key]) -> None:
-    """Who has asked for these over HTTP rests now, and is told once they are decided."""
+    """Records that the coordinator, which asked over HTTP, is to be told of these decisions."""
     sql.execute(
         service=service,
         sql=f"""

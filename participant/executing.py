@@ -1,4 +1,4 @@
-"""`execute`: the one way into an operation, whichever door the commands came through."""
+"""`execute`: the only way into an operation, for commands from HTTP, messages and by hand."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +14,12 @@ from participant.barrier import Key
 from participant.operations import Operation
 
 APART_SECONDS = 2.0
-"""With the second that the list has waited before, less than a call of a step may take."""
+"""Together with the second for which the list waits first, less than the timeout of a call."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Executed:
-    """What became of a command. `fresh`: answered now; otherwise the outcome stored before."""
+    """The outcome of a command. `fresh`: it was executed now; else its stored outcome."""
 
     command: Command
     outcome: Outcome
@@ -31,7 +31,7 @@ InSameTransaction = Callable[[Sequence[Executed]], None]
 
 
 class _BecameOwned(Exception):
-    """A saga has come by here between the look and the work of somebody who calls by hand."""
+    """While a command by hand was executed, a saga has used its saga id here."""
 
 
 def execute(
@@ -41,12 +41,12 @@ def execute(
     in_same_transaction: InSameTransaction | None = None,
     cause: Callable[[Command], str] | None = None,
 ) -> list[Executed]:
-    """Runs the operation for those commands that are fresh; answers the others from the barrier.
+    """Runs the operation for the commands that are fresh; answers the others from the barrier.
 
     One transaction for the whole list: effects, stored outcomes and what `in_same_transaction` adds
-    are there together or not at all. Returns one `Executed` a command, in order. A fault (lost
-    connection, a bug) is raised, and leaves nothing behind. `cause`: the message that asked for a
-    command, which is kept where its step waits for a decision.
+    are there together or not at all. Returns one `Executed` per command, in order. A fault (a lost
+    connection, a bug) is raised, and leaves nothing behind. `cause`: the message that requested a
+    command; it is stored if the step waits for a decision.
     """
     name, kind = operation.name, "consumer" if cause else "server"
     while True:
@@ -55,9 +55,9 @@ def execute(
                 executed = _in_one_transaction(operation, given, in_same_transaction, cause)
                 begun.note(executed, _word)
         except _BecameOwned:
-            continue  # what belongs to a saga now is refused
+            continue  # the next try refuses the command
         _count(operation, executed)
-        return _pursued(operation, executed, is_told=cause is not None)
+        return _pursued(operation, executed, came_by_message=cause is not None)
 
 
 def _word(executed: Executed) -> str:
@@ -88,9 +88,12 @@ def _in_one_transaction(
     return executed
 
 
-def _pursued(operation: Operation, executed: list[Executed], *, is_told: bool) -> list[Executed]:
-    """Once it is committed: whoever is no person is asked, and what came of that is answered. Who
-    rests because a step waits is told later, unless a message tells it (`is_told`).
+def _pursued(
+    operation: Operation, executed: list[Executed], *, came_by_message: bool
+) -> list[Executed]:
+    """After the commit: asks the external system that decides waiting steps, if there is one, and
+    returns the outcomes after that. For steps that still wait, the coordinator is promised a call
+    once they are decided, unless their commands came by message and a reply will tell it.
     """
     if not operation.decide:
         return executed
@@ -105,7 +108,7 @@ def _pursued(operation: Operation, executed: list[Executed], *, is_told: bool) -
     if decisions.pursue(service=operation.service, outcomes=outcomes):
         outcomes = barrier.stored(operation=operation, keys=outcomes.keys())
     waiting = [key for key, outcome in outcomes.items() if isinstance(outcome, Waiting)]
-    if waiting and not is_told:
+    if waiting and not came_by_message:
         failpoints.reach("executing.before_promise")
         decisions.promise(service=operation.service, keys=waiting)
         failpoints.reach("executing.promised")
@@ -118,10 +121,10 @@ def _pursued(operation: Operation, executed: list[Executed], *, is_told: bool) -
 def execute_apart(
     *, operation: Operation, commands: Sequence[Command], seconds: float = APART_SECONDS
 ) -> list[Outcome | Busy]:
-    """The outcome of each command, where one that has to wait for a locked row holds up no other.
+    """The outcome of each command; a command that waits for a locked row delays no other.
 
-    The list is tried as one; where that meets a row that somebody else holds on to, each command
-    alone and without patience, for so many `seconds` in all. What was not decided is Busy.
+    The list is tried as one transaction. If that meets a locked row, each command is tried alone
+    with a short lock timeout, for `seconds` in all. Commands that were not executed are Busy.
     """
     try:
         return [result.outcome for result in execute(operation=operation, commands=commands)]
@@ -192,13 +195,13 @@ def _run(
         return ran
     outcomes = decisions.reckoned(operation=operation, outcomes=ran)
     waiting = [key for key, outcome in outcomes.items() if isinstance(outcome, Waiting)]
-    told = {key: cause(commands[key]) for key in waiting} if cause else {}
-    decisions.ask(operation=operation, commands=commands, outcomes=outcomes, cause=told)
+    causes = {key: cause(commands[key]) for key in waiting} if cause else {}
+    decisions.ask(operation=operation, commands=commands, outcomes=outcomes, cause=causes)
     return outcomes
 
 
 def _owned(operation: Operation, commands: Sequence[Command]) -> dict[str, Refused]:
-    """Of those that come by hand: why not, where what they name is a saga's own."""
+    """By saga id, the refusals of commands by hand whose step belongs to a saga."""
     by_hand = [command for command in commands if not command.saga]
     found = barrier.owned(operation=operation, commands=by_hand) if by_hand else {}
     return {

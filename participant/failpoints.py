@@ -1,12 +1,12 @@
 """Failpoints (as etcd and FreeBSD have them): named moments before and after each lasting effect, a
 commit, publish, ack, call or reply.
 
-In a stack of the crash tests (`tests/chaos/`) a process can be killed at any of them, or held
-there while a connection is cut or the database restarts. Everywhere else reaching one is a look
-at a variable, which takes 0.03 µs. docs/reference/failpoints.md lists them all.
+In a stack of the crash tests (`tests/chaos/`) a process can be killed at any failpoint, or held
+there while a connection is cut or the database restarts. Everywhere else a failpoint reads one
+variable, which takes 0.03 µs. docs/reference/failpoints.md lists them all.
 
 A test stack names a folder in DUETO_POINTS. A file `armed/PROCESS/POINT` there, or `armed/PROCESS/
-POINT of WHAT`, is an order to the process that gets there first, and to nobody after it.
+POINT of WHAT`, is an order to the first process that reaches the point, and to no later one.
 """
 
 import logging
@@ -25,7 +25,7 @@ _LOOK_SECONDS = 0.005
 
 
 class Named(Protocol):
-    """What a process is at, where one point serves many: an operation, say."""
+    """What a process is at, if one point serves many: an operation, say."""
 
     @property
     def name(self) -> str: ...
@@ -47,7 +47,7 @@ class _Orders:
             self._noted.add(point)
             (self._seen / point).touch()
         try:
-            # Whoever renames it has it: once, whatever the number of threads.
+            # The thread that renames the file has the order: exactly one does.
             (self._armed / point).rename(self._taken / point)
         except FileNotFoundError:
             return
@@ -66,7 +66,7 @@ _orders: _Orders | None = None
 
 
 def reach(point: str, of: Named | None = None) -> None:
-    """This process is at the point now. `of`: with what, where one point serves many."""
+    """Obeys the orders for this point. `of`: what the process is at, if one point serves many."""
     if _orders is not None:
         _orders.obey(point)
         if of is not None:
@@ -74,7 +74,7 @@ def reach(point: str, of: Named | None = None) -> None:
 
 
 def listen(*, process: str) -> None:
-    """Has this process (`carrito.worker`) take orders, if a test stack has named a folder."""
+    """Makes this process (`carrito.worker`) obey orders, if a test stack has named a folder."""
     global _orders
     folder = os.environ.get(FOLDER)
     if folder:

@@ -1,5 +1,5 @@
-"""Doing something for many rows of an admin's list: how far it has come, from request to request,
-and the pages that ask again and that go on by themselves.
+"""Actions on many rows of an admin list: their progress from request to request, the page that asks
+for a confirmation, and the page that continues by itself.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,12 +14,12 @@ from contracts.outcomes import Refused
 
 LONGEST_REASON = 1_000
 PROGRESS, REASON = "bulk", "reason"
-"""Fields of the request."""
+"""Form fields of the request."""
 _NOT_PASSED_ON = ("csrfmiddlewaretoken", PROGRESS)
 
 
 class BulkProgress(msgspec.Struct, kw_only=True):
-    """How far an action has come. `newest`: of the rows that were there when it began."""
+    """The progress of an action. `newest`: the last of the rows that were there when it began."""
 
     total: int
     newest: str
@@ -33,7 +33,7 @@ class BulkProgress(msgspec.Struct, kw_only=True):
         return self.done + sum(self.refused.values())
 
     def count(self, outcomes: Sequence[Refused | None]) -> None:
-        """What came of some rows: None, or why not."""
+        """Counts the results of some rows: None for done, or the refusal."""
         for refused in outcomes:
             if refused is None:
                 self.done += 1
@@ -42,8 +42,8 @@ class BulkProgress(msgspec.Struct, kw_only=True):
                 self.detail = refused.detail
 
     def told(self, done: str) -> str:
-        """`812 on their way, 13 refused: 9 already_undone, 4 past_pivot.` The only one that is
-        refused is told in full.
+        """`812 on their way, 13 refused: 9 already_undone, 4 past_pivot.` A single refusal is shown
+        with its detail.
         """
         if not self.refused:
             return f"{self.done} {done}."
@@ -78,7 +78,7 @@ ASKS_AGAIN = """
 {% for name, value in fields %}<input type="hidden" name="{{ name }}" value="{{ value }}">
 {% endfor %}
 {% if is_blank %}<p class="errornote">Say why.</p>{% endif %}
-<p><label for="reason">Why: it is kept with your name, and shown.</label></p>
+<p><label for="reason">Why: it is stored with your name, and shown.</label></p>
 <p><textarea id="reason" name="reason" rows="3" maxlength="{{ longest }}" required
  autofocus></textarea></p>
 <p><input type="submit" value="{{ does }}">
@@ -89,12 +89,12 @@ ASKS_AGAIN = """
 
 
 def reason_of(request: HttpRequest) -> str:
-    """Why a person wants an action done; empty where it was not said."""
+    """The reason that a person gives for an action; empty if there is none."""
     return str(request.POST.get(REASON, "")).strip()[:LONGEST_REASON]
 
 
 def beginning(queryset: QuerySet[Any], arrives: str) -> BulkProgress:
-    """Of an action on these rows, before it does anything."""
+    """The progress of an action on these rows before its start."""
     found = queryset.order_by().aggregate(total=Count("pk"), newest=Max(arrives))
     newest = found["newest"]
     text = newest.isoformat() if hasattr(newest, "isoformat") else str(newest)
@@ -102,20 +102,20 @@ def beginning(queryset: QuerySet[Any], arrives: str) -> BulkProgress:
 
 
 def progress_of(request: HttpRequest) -> BulkProgress | None:
-    """Where the request before this one had come to. Raises SuspiciousOperation."""
+    """The progress that the request before this one has sent on. Raises SuspiciousOperation."""
     text = request.POST.get(PROGRESS)
     if not text:
         return None
     try:
         return msgspec.json.decode(text, type=BulkProgress)
     except msgspec.MsgspecError as error:
-        raise SuspiciousOperation("The progress of an action that was sent is none.") from error
+        raise SuspiciousOperation("The progress of the action can't be read.") from error
 
 
 def next_keys(
     queryset: QuerySet[Any], progress: BulkProgress, arrives: str, limit: int
 ) -> list[Any]:
-    """The keys of its next lot."""
+    """The keys of the next rows."""
     if not progress.total:
         return []
     found = queryset.order_by("pk").filter(**{f"{arrives}__lte": progress.newest})
@@ -125,7 +125,7 @@ def next_keys(
 
 
 def passed_on(request: HttpRequest) -> Iterator[tuple[str, str]]:
-    """The fields by which the same action is asked for again."""
+    """The fields that repeat the same action."""
     for name, values in request.POST.lists():
         if name not in _NOT_PASSED_ON:
             yield from ((name, str(value)) for value in values)

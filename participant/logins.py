@@ -1,5 +1,5 @@
-"""Logging in to the databases: as who makes the roles, and as the owner who migrates; and whether a
-login may more than a process of a shop needs.
+"""Logging in to the databases as the superuser, who makes the roles, and as the owner, who
+migrates; and the check that a login has no more rights than a service needs.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ _DANGEROUS_ROLES = {
 
 
 def run(*, roles: Roles, statements: Iterable[Statement]) -> None:
-    """Runs them, as the superuser. Raises psycopg.Error."""
+    """Runs the statements as the superuser. Raises psycopg.Error."""
     links: dict[str, psycopg.Connection] = {}
     try:
         for statement in statements:
@@ -39,7 +39,7 @@ def run(*, roles: Roles, statements: Iterable[Statement]) -> None:
 
 
 def become_owner(*, roles: Roles, alias: str) -> None:
-    """From now on what Django does in this database is the owner's: tables that it makes are."""
+    """Makes Django act as the owner in this database from now on, so that it owns new tables."""
     home = next((home for home in roles.homes if alias in home.logins), None)
     if home is None:
         return
@@ -55,8 +55,8 @@ def become_owner(*, roles: Roles, alias: str) -> None:
 
 
 def problems_of_login(*, aliases: Iterable[str]) -> list[str]:
-    """What the logins of these databases may that no process of a shop needs, in words; none where
-    all is well. Raises django.db.OperationalError where a database is away."""
+    """The rights of these databases' logins that no service needs, in words; empty if there are
+    none. Raises django.db.OperationalError if a database is down."""
     found = []
     for alias in aliases:
         with connections[alias].cursor() as cursor:
@@ -73,7 +73,7 @@ def problems_of_login(*, aliases: Iterable[str]) -> list[str]:
             member = [row[0] for row in cursor.fetchall()]
         may = [what for what, flag in zip(_DANGEROUS.values(), flags, strict=False) if flag]
         may += [_DANGEROUS_ROLES[role] for role in member]
-        if _SUPERUSER in may:  # which is all of the others, too
+        if _SUPERUSER in may:  # which includes all others
             may = [_SUPERUSER]
         found += [f"the login {name} of the database of {alias} {what}" for what in may]
     return found
@@ -82,7 +82,7 @@ def problems_of_login(*, aliases: Iterable[str]) -> list[str]:
 def _run(link: psycopg.Connection, statement: Statement) -> None:
     text = statement.text
     if login := statement.login:
-        # Only what the password is checked against is sent: a log may keep the statement.
+        # Only the password's SCRAM secret is sent: a log may keep the statement.
         secret = link.pgconn.encrypt_password(
             login.password.encode(), login.name.encode(), b"scram-sha-256"
         )

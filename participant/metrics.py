@@ -1,12 +1,12 @@
-"""Every metric of every service, a row each, and what this process has counted of them.
+"""Every metric of every service, a row each, and this process's counts of them.
 
-Counting is a row of a dictionary under a lock: under a microsecond, and no thread of its own. A web
-process shows its own figures at /metrics (`httpapi.metrics`); a worker, which has no port, tells
-its own with its heartbeat, and the web process of its service shows them too. Both start at zero
-with their process, as Prometheus expects of a counter.
+Counting changes an entry of a dictionary under a lock: less than a microsecond, and no thread. A
+web process shows its own figures at /metrics (`httpapi.metrics`); a worker, which has no port,
+writes its figures with its heartbeat, and the web process of its service shows them too. Both start
+at zero with their process, as Prometheus expects of a counter.
 
-Labels are words of the catalogue, never ids. Whatever else may come (a step that is called by
-hand, a row that a person has typed over) counts as `other` once a metric has MOST_SERIES.
+Labels are names from the catalogue, never ids. Any other value (a step that is called by hand, a
+row that was edited by hand) counts as `other` once a metric has MOST_SERIES.
 """
 
 import threading
@@ -18,12 +18,12 @@ from typing import Literal
 import msgspec
 
 MOST_SERIES = 500
-"""Of a metric: all sagas, steps, directions and outcomes of the catalogue are some 300."""
+"""Series of one metric: the catalogue's sagas, steps, directions and outcomes make some 300."""
 OTHER = "other"
 SUM, INFINITE = "sum", "+Inf"
 
 Key = tuple[str, ...]
-"""A metric's name and its labels' values; of a histogram then a bucket's upper limit, or SUM."""
+"""A metric's name and its labels' values; for a histogram also a bucket's upper limit, or SUM."""
 
 
 class Metric(msgspec.Struct, frozen=True):
@@ -43,37 +43,37 @@ ITEMS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)
 _SAGA = ("saga", "pattern")
 _STEP = ("saga", "step", "direction")
 
-# Counted where it happens, in the process that does it.
+# Counted in the process that does the work.
 ACCEPTED = Metric(
     "dueto_sagas_accepted_total", "counter", "Sagas that their owner has accepted.", _SAGA
 )
 DURATION = Metric(
     "dueto_saga_duration_seconds",
     "histogram",
-    "From a saga's acceptance to its outcome, by the owner's row and its database's clock. One that"
-    " was completed and is given back later ends again, as compensated.",
+    "From a saga's acceptance to its outcome, by the owner's row and its database's clock. A"
+    " completed saga that is returned later ends again, as compensated.",
     (*_SAGA, "outcome"),
     SECONDS,
 )
 STEPS = Metric(
     "dueto_steps_total",
     "counter",
-    "Commands that a service has answered. waiting: it is decided later, which is counted then;"
-    " repeated: it was known, and its stored outcome was given again. Without a saga: by hand.",
+    "Commands that a service has answered. waiting: for a decision, which is counted later;"
+    " repeated: answered with the stored outcome. Without a saga: by hand.",
     (*_STEP, "outcome"),
 )
 FAULTS = Metric(
     "dueto_step_faults_total",
     "counter",
-    "Calls and requests of the orchestrator that brought no answer; each is tried again, until the"
-    " saga is parked or turned back.",
+    "Calls and requests of the orchestrator without an answer; each is retried, until the saga is"
+    " parked or goes backward.",
     (*_STEP, "pattern"),
 )
 BATCH = Metric(
     "dueto_batch_items",
     "histogram",
-    "What is handled at once: commands in a transaction, messages consumed or published together,"
-    " sagas told of in a call.",
+    "Sizes of batches: commands in a transaction, messages consumed or published together, sagas"
+    " handed over in a call.",
     ("of",),
     ITEMS,
 )
@@ -86,8 +86,8 @@ REQUESTS = Metric(
 REFUSED = Metric(
     "dueto_http_requests_refused_total",
     "counter",
-    "Requests that were told to come again (503 overloaded). admission: more sagas come than can be"
-    " done; slots: more requests than a web process can hold.",
+    "Requests that were refused as overloaded (503). admission: more sagas come than can be done;"
+    " slots: more requests than a web process can hold.",
     ("reason",),
 )
 
@@ -97,7 +97,7 @@ CONSUMED = Metric("dueto_messages_consumed_total", "counter", "Messages that wer
 FAILED = Metric(
     "dueto_messages_failed_total",
     "counter",
-    "Messages whose handling failed; each is retried, and left to a person in the end.",
+    "Messages whose handling failed; each is retried, and dead-lettered in the end.",
 )
 CALLS = Metric(
     "dueto_calls_total", "counter", "Calls of the orchestrator over HTTP.", ("participant",)
@@ -105,32 +105,32 @@ CALLS = Metric(
 REMEDIES = Metric(
     "dueto_watchdog_remedies_total",
     "counter",
-    "What the watchdog has done for choreographed sagas that stood still.",
+    "Remedies of the watchdog for choreographed sagas that stood still.",
     ("remedy",),
 )
 BROKER_UP = Metric("dueto_broker_up", "gauge", "1 while the broker answers the workers.")
 QUEUE = Metric(
     "dueto_queue_messages",
     "gauge",
-    "Messages in the service's queue (work), and in that of those the broker has given up (dead).",
+    "Messages in the service's queue (work) and in its dead-letter queue (dead).",
     ("queue",),
 )
 BREAKER = Metric(
     "dueto_breaker_open",
     "gauge",
-    "1 while the orchestrator does not call that service, because it is down.",
+    "1 while the orchestrator's circuit breaker for that service is open.",
     ("participant",),
 )
 HELD = Metric("dueto_runner_sagas", "gauge", "Sagas that runners have in flight now.")
 
-# Read at each scrape, from rows that an index has few of.
+# Read at each scrape, through small partial indexes.
 DATABASE_UP = Metric(
     "dueto_database_up", "gauge", "1 while the service's database answers and takes writes."
 )
 WORKERS = Metric(
     "dueto_worker_processes",
     "gauge",
-    "Worker processes: up, stands_still (there, and silent), or dead (silent, and gone).",
+    "Worker processes: up, stands_still (running without a heartbeat), or dead.",
     ("state",),
 )
 SAGAS = Metric(
@@ -143,19 +143,19 @@ SAGAS = Metric(
 OLDEST = Metric(
     "dueto_saga_oldest_open_seconds",
     "gauge",
-    "The age of the oldest of them; 0 where there is none.",
+    "The age of the oldest of them; 0 without one.",
     (*_SAGA, "state"),
 )
 ACCEPTED_ONLY = Metric(
     "dueto_sagas_not_handed_over",
     "gauge",
-    "Sagas that were accepted and that no coordinator has been told of, at most 1000 a pattern.",
+    "Sagas that were accepted and not yet handed over to a coordinator, at most 1000 per pattern.",
     ("pattern",),
 )
 OLDEST_ACCEPTED_ONLY = Metric(
     "dueto_saga_oldest_not_handed_over_seconds",
     "gauge",
-    "Since when the oldest of them was accepted.",
+    "Seconds since the oldest of them was accepted.",
     ("pattern",),
 )
 STEPS_WAITING = Metric(
@@ -164,24 +164,24 @@ STEPS_WAITING = Metric(
 STEPS_OVERDUE = Metric(
     "dueto_steps_overdue",
     "gauge",
-    "Steps whose decision has been overdue for a minute, and that the worker has not ended.",
+    "Steps that the worker has not ended although their decision is overdue by a minute.",
 )
 OUTBOX = Metric("dueto_outbox_unsent", "gauge", "Events that wait to be sent.")
 OUTBOX_AGE = Metric(
     "dueto_outbox_oldest_unsent_seconds", "gauge", "The age of the oldest of them; 0 without one."
 )
 OUTBOX_FAILED = Metric(
-    "dueto_outbox_postponed", "gauge", "Events that the broker does not take; they are tried again."
+    "dueto_outbox_postponed", "gauge", "Events that the broker does not take; they are retried."
 )
 MESSAGES_RETRYING = Metric(
-    "dueto_messages_retrying", "gauge", "Messages that failed and are tried again."
+    "dueto_messages_retrying", "gauge", "Messages that failed and are retried."
 )
 MESSAGES_DEAD = Metric(
     "dueto_messages_dead_lettered", "gauge", "Messages that wait for an operator."
 )
 
 ALL = tuple(value for value in vars().values() if isinstance(value, Metric))
-"""In this order they are shown."""
+"""In the order in which they are shown."""
 BY_NAME: Mapping[str, Metric] = {metric.name: metric for metric in ALL}
 
 _counted: dict[Key, float] = {}
@@ -222,7 +222,7 @@ _BETWEEN = "|"
 
 
 def told() -> dict[str, float]:
-    """The same with a word for each key, as a heartbeat tells it."""
+    """The counts with a text for each key, as a heartbeat contains them."""
     return {
         _BETWEEN.join(part.replace(_BETWEEN, "_") for part in key): value
         for key, value in counted().items()
@@ -230,6 +230,6 @@ def told() -> dict[str, float]:
 
 
 def received(counters: Mapping[str, float]) -> dict[Key, float]:
-    """What was told so, without what else a heartbeat counts."""
+    """The counts in a heartbeat, without its other counters."""
     keys = {name: tuple(name.split(_BETWEEN)) for name in counters}
     return {key: counters[name] for name, key in keys.items() if key[0] in BY_NAME}

@@ -1,6 +1,6 @@
-"""The tables of the barrier and of decisions, to be made concrete in each service, and the columns
-that the tables of every service have alike; the words for what a table's `granted` and `for_admin`
-say (`participant.roles`).
+"""Abstract tables of the barrier, of decisions and of the trail, which each service makes concrete;
+fields that all services share; and the values of a table's `granted` and `for_admin`
+(`participant.roles`).
 """
 
 import json
@@ -12,17 +12,17 @@ from django.db.models.functions import Now
 
 READ_AND_WRITE = "SELECT, INSERT, UPDATE, DELETE"
 KEPT = "SELECT, INSERT, UPDATE"
-"""Of what is never deleted."""
+"""For rows that are never deleted."""
 READ_ONLY, CHANGED_ONLY = "SELECT", "SELECT, UPDATE"
 ADDED_ONLY = "SELECT, INSERT"
-"""Of a ledger: what was written stays as it is."""
+"""For a ledger, whose rows never change."""
 
 
 class TextId(models.CharField):  # type: ignore[type-arg]  # no type arguments at runtime
     """Up to 64 characters with the collation "C": compared byte by byte, as in Python.
 
-    Named to the database by the type's long name, or Django would add a second index to each one
-    that is indexed, for LIKE; with this collation the first one serves LIKE too.
+    Its database type has the long name, or Django would add a second index for LIKE to each indexed
+    column; with this collation the first index serves LIKE too.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -35,17 +35,17 @@ class TextId(models.CharField):  # type: ignore[type-arg]  # no type arguments a
 
 
 def owned_by(user_id: str | None, field: str = "user_id") -> models.Q:
-    """Which rows somebody may see, who sees their own alone; None: all."""
+    """The rows that this user owns; None: all rows."""
     return models.Q() if user_id is None else models.Q(**{field: user_id})
 
 
 class LenientJson(json.JSONDecoder):
-    """For a JSONField that a person looks at: what Python can't hold (too deep, a number of 5,000
+    """For a JSONField in the admin: JSON that Python can't hold (too deep, a number of 5,000
     digits) is shown as its text.
     """
 
     def decode(self, s: str, *_: Any) -> Any:
-        """Raises JSONDecodeError, for which Django gives the text itself."""
+        """Raises JSONDecodeError, for which Django returns the text itself."""
         try:
             return super().decode(s)
         except (ValueError, RecursionError) as error:
@@ -53,7 +53,7 @@ class LenientJson(json.JSONDecoder):
 
 
 class Json(models.JSONField):
-    """A JSONField that is read so. To migrations it is a JSONField as any other."""
+    """A JSONField with LenientJson. In migrations it is a plain JSONField."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{"decoder": LenientJson} | options)
@@ -71,13 +71,13 @@ class BarrierStatus(models.TextChoices):
 
 
 class BarrierEntry(models.Model):
-    """What this service has answered for a step of a saga, in one direction.
+    """This service's outcome of a step of a saga, in one direction.
 
-    `saga`: the saga's name; empty where somebody has called the step by hand.
+    `saga`: the saga's name; empty if the step was called by hand.
 
-    Written in the transaction of the effect itself: the effect is there if and only if its row is.
-    `status` is null only inside that transaction. One that is `waiting` stays open until somebody
-    has decided (`Decision`): its lock decides between all who come at once.
+    Written in the transaction of the effect: the effect is there if and only if its row is.
+    `status` is null only inside that transaction. A row that is `waiting` stays open until its
+    decision (`Decision`); the row's lock serializes decisions, undos and blocks that come at once.
     """
 
     for_admin = KEPT
@@ -109,15 +109,15 @@ class BarrierEntry(models.Model):
 
 
 class Decision(models.Model):
-    """What a step has asked somebody, and what was decided: of each step that waits, or has waited.
+    """The decision of a step that waits, or has waited.
 
-    `command`: of the step. `cause`: the event or request that asked for it, whose answer is
-    published with the decision; empty where it was asked for over HTTP. `decided_by`: who is to
-    decide now; `until`: when that is overdue. `verdict` to `decided_at`: what a person has decided,
-    or that it is overdue or withdrawn. `closed_at`: null while the step waits. `is_to_be_told`:
-    whether the coordinator rests meanwhile, and must be told once it is closed.
+    `command`: of the step. `cause`: the event or request message that asked for the step; its
+    answer is published with the decision. Empty if the step was requested over HTTP. `decided_by`:
+    who has to decide now; `until`: when that is overdue. `verdict` to `decided_at`: the decision of
+    a person, or that it is overdue or withdrawn. `closed_at`: null while the step waits.
+    `is_to_be_told`: whether the coordinator must be told once the decision is closed.
 
-    Who was asked what, and when, is written once.
+    The columns that are not in the UPDATE below are written once.
     """
 
     granted = (
@@ -178,9 +178,9 @@ class Decision(models.Model):
 
 
 class Intervention(models.Model):
-    """What somebody did to rows of this service (participant.trail): only ever added.
+    """What a person or the service did to rows of this service (participant.trail): only added.
 
-    `subject`: to what (`product 4`, `message 12`); `detail`: what of it. `via`: by which door.
+    `subject`: the row (`product 4`, `message 12`); `detail`: what changed. `via`: the door.
     """
 
     for_admin = granted = ADDED_ONLY

@@ -1,4 +1,4 @@
-"""What a service can do in a saga: a function on a list of commands, and what undoes it."""
+"""Operations of a service: functions on a list of commands, and the functions that undo them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import msgspec
 from django.conf import settings
 
 from contracts.outcomes import Outcome, Waiting
-from contracts.saga import COMMANDS, SAGAS, Command, Direction, Undo
+from contracts.saga import COMMANDS, SAGAS, Command, Direction, Undo, find_step
 
 # Any: each operation takes its own class of command, checked where it is declared.
 Run = Callable[[Sequence[Any]], list[Outcome]]
@@ -18,8 +18,8 @@ YES, NO, OVERDUE, WITHDRAWN = "yes", "no", "overdue", "withdrawn"
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What was decided of a command that waited for `decided_by`: yes, no, overdue (nobody decided
-    in time) or withdrawn (an undo or a block came first). `data`: what who decided has added.
+    """The decision on a command that waited for `decided_by`: yes, no, overdue (no decision came in
+    time) or withdrawn (an undo or a block came first). `data`: sent with the decision.
     """
 
     step: str
@@ -40,11 +40,12 @@ class Operation:
 
     `action`: what is done, undone or blocked. `run` takes the commands that are fresh, inside the
     transaction, and returns an outcome for each, in order. It locks, decides and writes; it
-    publishes nothing and calls nobody.
+    publishes nothing and calls no service.
 
-    `decide`: what follows from the verdicts on commands that it has answered with `Waiting`, inside
-    the transaction of the decision: an outcome for each, which may be to wait for somebody else.
-    What it answers to `withdrawn` is not looked at. `reverses`: what an undo or a block reverses.
+    `decide` takes the verdicts on commands for which `run` returned `Waiting`, inside the
+    transaction of the decision, and returns an outcome for each, which may be to wait for another
+    decision. Its outcome of `withdrawn` is ignored. `reverses`: the operation that an undo or a
+    block reverses.
     """
 
     service: str
@@ -57,12 +58,12 @@ class Operation:
 
     @property
     def doing(self) -> "Operation":
-        """What is done, undone or blocked by it."""
+        """The operation that this one does, undoes or blocks."""
         return self.reverses or self
 
     @property
     def full_name(self) -> str:
-        """As pages name it: `inventario.reserve`."""
+        """As in a saga's definition: `inventario.reserve`."""
         return f"{self.service}.{self.action}"
 
     @property
@@ -71,7 +72,7 @@ class Operation:
         return f"{self.direction} {self.service}.{self.action}"
 
     def step_of(self, command: Command) -> str:
-        """Which step of its saga this command is for."""
+        """The step that this command is for."""
         return command.step or self.action
 
 
@@ -82,16 +83,15 @@ def asks(
     decided_by: str = "",
     seconds: float = 0.0,
 ) -> Waiting:
-    """That the command's step waits for who decides it by its saga's page, for so long as that says
-    (DUETO_DECIDE_SECONDS may say otherwise); or for `decided_by`, for so many `seconds`.
+    """The outcome of a command whose step waits: for the decision that its saga's definition names
+    (DUETO_DECIDE_SECONDS may change the time), or for `decided_by`, for `seconds`.
 
-    A saga that began by another version of its page may have a step that this one has not: it waits
-    as others of this `operation` do. Raises LookupError where there is none.
+    A saga that started with another version of its definition may have a step that this version
+    lacks: it waits as other steps of this `operation` do. Raises LookupError if there are none.
     """
     if decided_by:
         return Waiting(decided_by, seconds=seconds)
-    page = SAGAS.get(command.saga)
-    named = [step for step in page.steps if step.name == command.step] if page else []
+    named = find_step(command.saga, command.step)
     alike = [
         step
         for other in SAGAS.values()
@@ -99,8 +99,8 @@ def asks(
         if operation and step.operation == operation.full_name
     ]
     if not (named or alike):
-        raise LookupError(f"no page says who decides {command.step} of a {command.saga}")
-    step = (named or alike)[0]
+        raise LookupError(f"no definition says who decides {command.step} of a {command.saga}")
+    step = named or alike[0]
     changed = getattr(settings, "DECIDE_SECONDS", {}).get(f"{command.saga}.{command.step}")
     return Waiting(step.decided_by, seconds=changed or step.decide_seconds)
 
@@ -110,7 +110,7 @@ def does(
 ) -> Callable[[Run], Operation]:
     """Declares the function as an operation of the service, under its own name.
 
-    `command`: what it takes, where that is no other service's matter. `decide`: as of Operation.
+    `command`: its type of command, if no other service needs to know it. `decide`: see Operation.
     """
 
     def declare(run: Run) -> Operation:
@@ -128,7 +128,7 @@ def does(
 
 
 def undoes(operation: Operation) -> Callable[[Run], Operation]:
-    """Declares the function as the way to undo that operation, once it was done."""
+    """Declares the function as the undo of that operation, once it was done."""
 
     def declare(run: Run) -> Operation:
         return Operation(
@@ -144,9 +144,9 @@ def undoes(operation: Operation) -> Callable[[Run], Operation]:
 
 
 def blocks(operation: Operation) -> Operation:
-    """Keeps that operation from ever taking effect, unless it already has.
+    """An operation that keeps the given one from ever taking effect.
 
-    Its outcome: done, the step had taken effect already; refused, it never will.
+    Its outcome: done if the step has taken effect already, refused if it never will.
     """
     return Operation(
         service=operation.service,

@@ -1,11 +1,10 @@
-"""Who may do what in the databases: of each an owner, who is nobody's login, and the service's own
-login, which may read and write its rows and nothing else.
+"""Roles and rights in the databases: each database has an owner, a role that can't log in, and the
+service's login, which may read and write its rows and nothing else.
 
-Made from the settings: the logins are those that the databases' URLs name, the tables those of the
-apps. A model may say what is granted on its table, where that is less than reading and writing
-(`granted`), what the admin's login is granted, where that is more than reading (`for_admin`), and
-that no other login reads it (`is_private`). All of it may be done again, on new
-databases and on those that exist.
+The logins are those in the databases' URLs, the tables those of the apps. A model sets the rights
+of the service's login if they are less than reading and writing (`granted`), those of the admin's
+login if they are more than reading (`for_admin`), and whether other logins can't read its table
+(`is_private`). All statements may be repeated, on new and on existing databases.
 """
 
 import os
@@ -22,31 +21,32 @@ from participant.databases import parse
 from participant.models import READ_AND_WRITE, READ_ONLY
 
 SUPERUSER = "DUETO_SUPERUSER_DATABASE_URL"
-"""Of the login that makes all others: for `migrate_all` and `roles`, and told to no other process.
-Unset: no roles are made, and every database is used by whom its URL names."""
+"""Of the login that makes all others: for `migrate_all` and `roles`; no other process gets it.
+Unset: no roles are made, and every database is used by the login in its URL."""
 AUDIT = "DUETO_AUDIT_DATABASE_URL"
 """Of the login that reads all services, and the server's statistics."""
 MONOLITH = "DUETO_MONOLITH_DATABASE_URL"
-"""Of a login that may what all services may: for benchmarks, where it is set."""
+"""Of a login with the rights of all services, for benchmarks; only if it is set."""
 BROKER = "DUETO_BROKER_DATABASE_URL"
 
 ADMIN = "default"
-"""Whose login is the admin's, which reads in each service, and writes what its actions change."""
+"""The alias of the admin's login, which reads in each service, and writes what its actions change.
+"""
 _MIGRATIONS = "django_migrations"
 
 
 class Login(NamedTuple):
-    """One that a process logs in as."""
+    """A role that a process logs in as."""
 
     name: str
     password: str
 
 
 class Statement(NamedTuple):
-    """What a superuser is to run, in this database (empty: any).
+    """A statement for the superuser, in this database (empty: any).
 
-    `generates`: its rows are statements, to be run (psql's \\gexec). `login`: whose password stands
-    in it as `:'NAME_password'`, psql's variable.
+    `generates`: its rows are statements, to be run too (psql's \\gexec). `login`: its password is
+    in the text as psql's variable `:'NAME_password'`.
     """
 
     text: str
@@ -57,14 +57,14 @@ class Statement(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Home:
-    """A database, and the login of each service whose tables are there, by alias."""
+    """A database, and by alias the logins of the services whose tables are there."""
 
     database: str
     logins: Mapping[str, Login]
 
     @property
     def owner(self) -> str:
-        """The service's, or the database's where several share it, or it is the admin's."""
+        """Named for the service; for the database if several share it, or if it is the admin's."""
         aliases = list(self.logins)
         name = self.database if len(aliases) > 1 or aliases == [ADMIN] else aliases[0]
         return f"{name}_owner"
@@ -72,10 +72,10 @@ class Home:
 
 @dataclass(frozen=True, kw_only=True)
 class Roles:
-    """What is to be on one server. `homes`: of the databases that are on it."""
+    """The roles of one server. `homes`: its databases."""
 
     superuser: Mapping[str, Any] = field(repr=False)
-    """As Django's settings have it."""
+    """In the form of Django's settings."""
     homes: Sequence[Home]
     audit: Login | None = None
     monolith: Login | None = None
@@ -83,23 +83,23 @@ class Roles:
 
     @cached_property
     def admin(self) -> Login | None:
-        """The login of the admin, which is in every database."""
+        """The login of the admin, which may enter every database."""
         return next((home.logins[ADMIN] for home in self.homes if ADMIN in home.logins), None)
 
     @cached_property
     def logins(self) -> list[Login]:
-        """All that log in, once each."""
+        """All logins, once each."""
         found = [login for home in self.homes for login in home.logins.values()]
         others = [self.audit, self.monolith, *(self.broker.logins.values() if self.broker else ())]
         return list({login.name: login for login in (*found, *others) if login}.values())
 
     def before(self) -> Iterator[Statement]:
-        """What comes before the migrations: roles, databases and who may enter them."""
+        """Statements before the migrations: roles, databases and the rights to connect."""
         for home in self.homes:
             yield _made(home.owner)
             text = "ALTER ROLE {} WITH NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE INHERIT"
             yield Statement(_sql(text, home.owner))
-            # A migration that waits for a lock names who holds it.
+            # So that a migration that waits for a lock can name the lock's holder.
             yield Statement(_sql("GRANT pg_read_all_stats TO {}", home.owner))
         for login in self.logins:
             yield from self._login(login)
@@ -109,10 +109,10 @@ class Roles:
             yield from self._schema(home)
 
     def after(self) -> Iterator[Statement]:
-        """What comes after them: rights on the tables."""
+        """Statements after the migrations: rights on the tables."""
         for home in self.homes:
             everybody = ", ".join(["PUBLIC", *(_sql("{}", login.name) for login in self.logins)])
-            # At once: the shop may be running.
+            # In one transaction: the shop may be running.
             yield Statement("BEGIN", home.database)
             yield Statement(
                 f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {everybody}", home.database
@@ -149,7 +149,9 @@ class Roles:
         return [name for name in dict.fromkeys(found) if name != admin]
 
     def _inside(self, home: Home) -> list[Login]:
-        """Who may enter this database. The broker's functions tell its users apart themselves."""
+        """The logins that may connect to this database. In the broker's database its functions
+        check their callers.
+        """
         if home is self.broker:
             return self.logins
         found = [*home.logins.values(), self.admin, self.audit, self.monolith]
@@ -183,7 +185,7 @@ class Roles:
             ),
         ]
         yield from (Statement(text, home.database) for text in texts)
-        # Of an earlier run, whose tables were the superuser's.
+        # An earlier run may have made tables that the superuser owns.
         yield Statement(
             "SELECT format('ALTER TABLE %s OWNER TO %I', oid::regclass,"
             f" {sql.Literal(owner).as_string()}) FROM pg_class"
@@ -212,9 +214,8 @@ class Roles:
 
 
 def wanted(*, databases: Mapping[str, Mapping[str, Any]]) -> Roles | None:
-    """What the environment asks for in these databases (Django's settings, by alias); None where it
-    names no superuser. A database on another server is left as it is. Raises
-    ImproperlyConfigured."""
+    """The roles of these databases (Django's settings, by alias); None if the environment names no
+    superuser. Databases on other servers are left out. Raises ImproperlyConfigured."""
     if not (url := os.environ.get(SUPERUSER)):
         return None
     superuser = parse(url=url, variable=SUPERUSER)
@@ -236,7 +237,7 @@ def wanted(*, databases: Mapping[str, Mapping[str, Any]]) -> Roles | None:
 
 
 def granting(model: type[Any], rights: str, *, to: str) -> Iterator[Statement]:
-    """These rights on its table, and what adding a row needs beside."""
+    """Grants these rights on the model's table, and the use of its sequence for new rows."""
     table, key = model._meta.db_table, model._meta.pk
     yield Statement(_sql(f"GRANT {rights} ON {{}} TO {{}}", table, to))
     if isinstance(key, models.AutoField) and key.column and "INSERT" in rights:
@@ -244,7 +245,7 @@ def granting(model: type[Any], rights: str, *, to: str) -> Iterator[Statement]:
 
 
 def of_admin(model: type[Any]) -> str:
-    """What the admin's login may on the table of a service's model."""
+    """The rights of the admin's login on the table of a service's model."""
     found: str = getattr(model, "for_admin", READ_ONLY)
     return found
 
@@ -260,7 +261,7 @@ def written(statements: Iterable[Statement]) -> Iterator[str]:
 
 
 def _models(alias: str) -> list[type[Any]]:
-    """Those with a table in the database of this alias."""
+    """The models with a table in the database of this alias."""
     return [
         model
         for config in apps.get_app_configs()
@@ -271,7 +272,7 @@ def _models(alias: str) -> list[type[Any]]:
 
 
 def _sequence(table: str, column: str, login: str) -> Statement:
-    """The next number of a table's may be asked for before its row is written."""
+    """Grants the use of a table's sequence, for the next key."""
     literals = [sql.Literal(text).as_string() for text in (table, column, login)]
     return Statement(
         "SELECT format('GRANT USAGE ON SEQUENCE %s TO %I',"
@@ -303,5 +304,5 @@ def _login_of(database: Mapping[str, Any]) -> Login:
 
 
 def _sql(template: str, *names: str) -> str:
-    """With these identifiers in it, quoted."""
+    """The template with these identifiers, quoted."""
     return sql.SQL(template).format(*map(sql.Identifier, names)).as_string()

@@ -1,7 +1,7 @@
-"""The secrets of a process: given by a variable, or by a file that `<VARIABLE>_FILE` names.
+"""The secrets of a process: in a variable, or in a file that `<VARIABLE>_FILE` names.
 
-A process of a service reads them once and forgets them then: Granian puts the environment into each
-request (`request.META`), and a child inherits it.
+A process of a service reads them once and then removes them from its environment: Granian puts the
+environment into each request (`request.META`), and child processes inherit it.
 """
 
 import os
@@ -15,42 +15,43 @@ FILE = "_FILE"
 """The end of the variable that names a secret's file."""
 
 LEAST_BYTES = 32
-"""Of a key that signs."""
+"""Of a signing key."""
 KNOWN = frozenset(
     ("admin", "changeme", "dueto", "guest", "password", "postgres", "root", "secret", "throwaway")
 )
-"""Passwords that whoever breaks in tries first."""
+"""Passwords that an attacker tries first."""
 _CONTAINER = Path("/run/secrets")
-"""Compose decides there who reads a file: by whom it gives it to."""
+"""Compose puts a secret's file there, only into the containers that may read it."""
 
 _files: dict[str, Path] = {}
 
 
 def read_files(names: Iterable[str]) -> None:
-    """Sets each of these variables to what the file of its `_FILE` says, without the line's end.
+    """Sets each of these variables to the text of the file that its `_FILE` names, without the
+    line's end.
 
-    Raises ImproperlyConfigured, which names the variable and no secret: where both are given, and
-    where the file can't be read or has nothing in it.
+    Raises ImproperlyConfigured, which names the variable and no secret: if both are set, or the
+    file can't be read or is empty.
     """
     for name in names:
         path = os.environ.pop(name + FILE, "")
         if not path:
             continue
         if os.environ.get(name):
-            raise ImproperlyConfigured(f"Both {name} and {name}{FILE} are set: give one of them.")
+            raise ImproperlyConfigured(f"Both {name} and {name}{FILE} are set: set one of them.")
         os.environ[name] = _read(path, variable=name + FILE)
         _files[name + FILE] = Path(path)
 
 
 def forget(names: Iterable[str]) -> None:
-    """Takes them out of the environment."""
+    """Removes the variables from the environment."""
     for name in names:
         os.environ.pop(name, None)
 
 
 def problems_of_values(names: Iterable[str], *, keys: Iterable[str] = ()) -> list[str]:
-    """What is wrong with those that are set, in words that tell no secret; none: all is well.
-    `keys`: those among them that sign."""
+    """The problems of the variables that are set, without their secrets; empty if there are none.
+    `keys`: the signing keys among them."""
     found = []
     for name in names:
         value = os.environ.get(name, "")
@@ -63,8 +64,8 @@ def problems_of_values(names: Iterable[str], *, keys: Iterable[str] = ()) -> lis
 
 
 def problems_of_files(more: dict[str, Path]) -> list[str]:
-    """The same of the files that secrets came from, and of these, by variable: who else may read or
-    write them."""
+    """The problems of the files that secrets came from, and of `more`, by variable: missing files,
+    and files that others may read or write."""
     found = []
     for variable, path in (_files | more).items():
         if not path.exists():

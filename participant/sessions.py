@@ -1,16 +1,17 @@
-"""Whether a connection to a database is a session: behind a pool of connections it may be none.
+"""Checks that each connection to a database is a session of its own; a connection pool may share
+them.
 
-A process of a service needs its sessions whole:
+A process of a service needs its own sessions for:
 
-* advisory locks that last: who leads (`messaging.worker`), who lives (its heartbeat), who migrates;
-* LISTEN: wake-ups (`messaging.wakeups`), and those who wait for a saga's end;
-* SET: the limits of each connection and how it plans (`participant.databases`), patience
-  (`participant.sql.impatient`), the health's own limits;
+* advisory locks of a session: leadership and heartbeats (`messaging.worker`), migrations;
+* LISTEN: wake-ups (`messaging.wakeups`), and requests that wait for a saga's end;
+* SET: limits and planner settings of a connection (`participant.databases`), lock timeouts
+  (`participant.sql.impatient`), the limits of health checks;
 * prepared statements.
 
-A pool that lends a server's session for a transaction (PgBouncer's `pool_mode = transaction`) takes
-all of that away without a word: two would lead, or nobody. One that keeps it for as long as the
-client stays (`pool_mode = session`) takes nothing, if it passes on what is asked for at the start.
+A pool that lends a server's session for one transaction (PgBouncer's `pool_mode = transaction`)
+breaks all of that silently: two workers would lead, or none. A pool that lends it for as long as
+the client stays (`pool_mode = session`) breaks nothing, if it passes on the startup settings.
 """
 
 import logging
@@ -30,13 +31,13 @@ log = logging.getLogger(__name__)
 
 _WAIT_SECONDS = 3.0
 _TRIES = 10
-"""Where the pool is busy, a session is lent to somebody else in between."""
+"""A busy pool may lend the session to another client in between."""
 
 
 def require(*, alias: str) -> None:
-    """Raises ImproperlyConfigured where the way to this database leads through a pool that can't be
-    used, with what to change. Where the database is away it is not looked at: a process starts all
-    the same then, and waits.
+    """Raises ImproperlyConfigured if connections to this database go through a pool that can't be
+    used, with what to change. If the database is down there is no check: the process starts all the
+    same, and waits.
     """
     variable = f"{databases.variable_of(alias=alias)} (or {databases.SHARED})"
     try:
@@ -46,24 +47,24 @@ def require(*, alias: str) -> None:
             raise ImproperlyConfigured(
                 f"{variable} leads through a pool that lends a session for one transaction: locks,"
                 " LISTEN and SET of a service would be lost in it, and two workers could lead at"
-                " once. Use `pool_mode = session`, or lead the service to the database itself."
+                " once. Use `pool_mode = session`, or connect the service to the database itself."
             )
         if lost := _lost_settings(alias):
-            said = ", ".join(f"{name} = {value}" for name, value in lost.items())
+            settings = ", ".join(f"{name} = {value}" for name, value in lost.items())
             raise ImproperlyConfigured(
                 f"{variable} leads through a pool that does not pass on the settings of a"
-                f" connection: {said}. Set each for the login itself (`ALTER ROLE name SET"
-                " lock_timeout = 1000`), or lead the service to the database itself."
+                f" connection: {settings}. Set each for the login itself (`ALTER ROLE name SET"
+                " lock_timeout = 1000`), or connect the service to the database itself."
             )
     except (OperationalError, InterfaceError, psycopg.OperationalError) as error:
-        log.warning("whether the database is behind a pool could not be looked at: %s", error)
+        log.warning("whether the database is behind a pool could not be checked: %s", error)
     finally:
         connections[alias].close()
 
 
 def _is_direct(alias: str) -> bool:
-    """A pool can't tell its clients the number of the server's process: they keep theirs while it
-    has another one.
+    """Whether the client knows the true process id of its server: behind a pool it differs, because
+    the server's process changes while the client keeps its number.
     """
     connection = connections[alias]
     connection.ensure_connection()
@@ -72,8 +73,8 @@ def _is_direct(alias: str) -> bool:
 
 
 def _is_shared(alias: str) -> bool:
-    """Whether somebody else meets what we have set, or we don't, while our connection stays. Who is
-    kept waiting for a session shares none.
+    """Whether another connection sees a setting of ours, or ours loses it. If the other has to wait
+    for a session, sessions are not shared.
     """
     ours = connections[alias]
     given = {**ours.get_connection_params(), "autocommit": True}
@@ -100,15 +101,15 @@ def _is_shared(alias: str) -> bool:
 
 
 def _cut(number: int) -> None:
-    """A pool that has no session left keeps a client waiting for minutes, and no limit of the
-    server's ends that.
+    """Ends a connection that waits for a session: a pool without a free one keeps its client
+    waiting for minutes, and no limit of the server ends that.
     """
     with socket.socket(fileno=os.dup(number)) as line:
         line.shutdown(socket.SHUT_RDWR)
 
 
 def _lost_settings(alias: str) -> dict[str, str]:
-    """Those that our connections are to have, and this one has not."""
+    """The settings that our connections should have, and this one lacks."""
     service = os.environ.get("DUETO_SERVICE", "")
     wanted = databases.planning(service=service) | databases.limits(service=service)
     there = _asked(

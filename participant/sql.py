@@ -3,13 +3,13 @@
 A batch of 50 rows of five columns costs 0.17 ms of CPU in Python as one JSON parameter, and
 0.83 ms as five arrays (psycopg 3.3): `FROM json_to_recordset(%s) AS v (saga_id text, ...)`.
 
-What an error means, by its SQLSTATE, is the same for every door and every loop:
+Every door and every loop classifies an error by its SQLSTATE:
 
-    outage   the database can't do its work for now: no connection, no room, read-only after a
-             failover, a schema in the middle of a migration. Nobody's fault: try again later.
-    busy     a row or a table is locked by somebody else, or the statement took too long. The
-             others go on; this one is tried again.
-    neither  the value or the code is wrong, and trying again gives the same.
+    outage   the database can't work for now: no connection, no room, read-only after a failover, a
+             schema in the middle of a migration. Everything is retried later.
+    busy     another transaction has locked a row or a table, or the statement took too long. Only
+             this statement is retried; others go on.
+    neither  the value or the code is wrong, and a retry gives the same.
 
 PostgreSQL, Appendix A, lists the codes: https://www.postgresql.org/docs/15/errcodes-appendix.html
 """
@@ -29,10 +29,10 @@ from contracts.outcomes import Described
 Word = TypeVar("Word", bound=Enum)
 
 MOST_COUNTED = 10_000
-"""For a page of a list: to count a million costs more than the page, and nobody turns to the last.
+"""For a page of a list: counting a million rows costs more than the page, and no reader needs it.
 """
 IMPATIENT_MILLISECONDS = 20
-"""Enough for a neighbour's transaction to end, and little enough for a hundred in a row."""
+"""Long enough for a short transaction to end, short enough for a hundred waits in a row."""
 
 
 def execute(
@@ -50,7 +50,7 @@ def of(service: str) -> Callable[[str, Sequence[Any] | Mapping[str, Any]], list[
 
 
 def counted(*, rows: QuerySet[Any]) -> int:
-    """How many there are, up to MOST_COUNTED."""
+    """The number of rows, up to MOST_COUNTED."""
     return rows.order_by()[:MOST_COUNTED].count()
 
 
@@ -64,8 +64,8 @@ def now(*, service: str) -> datetime:
 def impatient(*, service: str) -> Iterator[None]:
     """Within the block this thread's transactions wait only a moment for a locked row.
 
-    For those who try a list one by one, after all of it has waited in vain: most of its rows are
-    free, and must not wait again for the one that is not.
+    For trying a list one by one, after the whole list has waited in vain: most of its rows are
+    free, and must not wait again for the locked one.
     """
     execute(service=service, sql=f"SET lock_timeout = {IMPATIENT_MILLISECONDS}")
     try:
@@ -78,7 +78,7 @@ def impatient(*, service: str) -> Iterator[None]:
 
 
 def rows(records: Iterable[Mapping[str, Any]]) -> str:
-    """The parameter of a json_to_recordset; money goes as text, and numeric columns read it."""
+    """The parameter of a json_to_recordset. Money is text in it, which numeric columns read."""
     return msgspec.json.encode(list(records)).decode()
 
 
@@ -95,7 +95,7 @@ _OUTAGE = frozenset(
     {
         _READ_ONLY,
         "25P03",  # idle_in_transaction_session_timeout: the session is gone
-        "42501",  # insufficient_privilege: somebody has taken a right away
+        "42501",  # insufficient_privilege: a right was revoked
         "42703",  # undefined_column, and
         "42P01",  # undefined_table: code and schema are of two versions for the moment
     }
@@ -108,20 +108,20 @@ _BUSY = frozenset(
         "57014",  # query_canceled: statement_timeout
     }
 )
-BUSY = "A row that this needs is locked by somebody else."
+BUSY = "A row that this needs is locked by another transaction."
 _STALE_PLAN = "cached plan must not change result type"
 
 
 class Damaged(Described):
-    """A stored row that nobody can use; the text names it, and what is wrong with it.
+    """A stored row is unusable; the text names the row, and what is wrong with it.
 
-    Only what needs this very row stops at it; it goes on once somebody has mended the row.
+    Only work that needs this row stops; it goes on once an operator has repaired the row.
     """
 
 
 def status_of(row: str, *, kind: type[Word], stored: str) -> Word:
-    """The status that is stored in a row. Raises Damaged, which names the row as it is named here,
-    where there is no such status.
+    """The status that is stored in a row. Raises Damaged, with `row` as its name, for an unknown
+    status.
     """
     try:
         return kind(stored)
@@ -130,9 +130,9 @@ def status_of(row: str, *, kind: type[Word], stored: str) -> Word:
 
 
 def category(error: BaseException) -> str:
-    """What is told of an error, to people and to other services: its own words where they are meant
-    for that, or say which field of something does not fit; else what kind it is. A database's words
-    and a library's name hosts, tables and values: they are for the log alone.
+    """The text of an error for people and other services: its own text if that is meant for them or
+    names a wrong field; else its kind. The texts of a database or a library name hosts, tables and
+    values: they go only into the log.
     """
     if isinstance(error, Described):
         return error.told
@@ -144,7 +144,7 @@ def category(error: BaseException) -> str:
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether the database can't work for now, whoever asks. False for what is no such error."""
+    """Whether the database can't work for now, for any caller. False for errors of other kinds."""
     state = sqlstate(error)
     if state is None:
         return isinstance(error, OperationalError | InterfaceError)
@@ -157,23 +157,25 @@ def is_read_only(error: BaseException) -> bool:
 
 
 def is_busy(error: BaseException) -> bool:
-    """Whether only this one has to wait: for a lock, or because it took too long."""
+    """Whether only this statement failed: it met a lock, or took too long."""
     return sqlstate(error) in _BUSY
 
 
 def spends_connection(error: BaseException) -> bool:
-    """Whether a connection that has met this error must be replaced, although it may answer a
-    ping: it is of a server that was failed over, or keeps plans from before a migration.
+    """Whether a connection must be replaced after this error, although it may answer a ping: its
+    server was failed over, or it keeps plans from before a migration.
     """
     return is_outage(error)
 
 
 def has_stale_plan(error: BaseException) -> bool:
-    """A prepared statement from before a migration (0A000): a new connection prepares it anew."""
+    """Whether a statement was prepared before a migration (0A000): a new connection prepares it
+    anew.
+    """
     return sqlstate(error) == "0A000" and _STALE_PLAN in str(error)
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """Of an error of Django's or of psycopg's; None where the server gave none."""
+    """The SQLSTATE of an error of Django's or psycopg's; None if the server gave none."""
     state = getattr(error, "sqlstate", None) or getattr(error.__cause__, "sqlstate", None)
     return None if state is None else str(state)

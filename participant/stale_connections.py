@@ -1,12 +1,12 @@
 """Connections to a database that must not be used again, although they answer a ping.
 
-After a failover (the old server answers, and writes nothing) or a migration (plans from before it
-are kept) each connection would fail once before it is replaced. One thread finds it out by an
-error; the others of its process need not: what is no younger than that mark is stale.
+After a failover (the old server answers, but takes no writes) or a migration (connections keep
+their old plans) each connection would fail once before it is replaced. Here the first error in one
+thread marks the time: all older connections of the process are stale.
 
-Who only reads on the old server, or listens there, is refused nothing and would stay. So once a
-server has refused to write (SQLSTATE 25006), a statement on a stale connection fails here, as on a
-broken one. All loops answer that alike: they close it, and lead and listen anew on another.
+A loop that only reads or listens on the old server would never see an error. So once a server has
+refused to write (SQLSTATE 25006), a statement on a stale connection fails here, as on a broken
+connection. All loops then close it, and lead and listen anew on another connection.
 """
 
 import time
@@ -23,11 +23,11 @@ _failed_at = _read_only_at = float("-inf")
 
 
 class StaleConnection(OperationalError):
-    """It is of before a failover."""
+    """The connection was made before a failover."""
 
 
 def mark(*, error: BaseException | None) -> None:
-    """After an error: all connections of this process so far are stale, if it is of that kind."""
+    """Marks all connections of this process as stale, if the error is of that kind."""
     global _failed_at
     is_known = isinstance(error, StaleConnection)
     if error is not None and not is_known and sql.spends_connection(error):
@@ -35,14 +35,14 @@ def mark(*, error: BaseException | None) -> None:
 
 
 def mark_read_only() -> None:
-    """A server takes no writes: all connections of this process so far are stale, and refused."""
+    """Marks all connections of this process as stale and refused: a server takes no writes."""
     global _failed_at, _read_only_at
     _failed_at = _read_only_at = time.monotonic()
 
 
 def close(*, among: Iterable[BaseDatabaseWrapper] | None = None) -> None:
-    """Closes the stale ones of these, by default of this thread; the next statement makes new
-    ones. None of them in the middle of a transaction."""
+    """Closes the stale connections among these (by default this thread's), except in the middle of
+    a transaction; the next statement opens a new connection."""
     for connection in connections.all(initialized_only=True) if among is None else among:
         is_idle = connection.connection is not None and not connection.in_atomic_block
         if is_idle and _made_at(connection) <= _failed_at:
@@ -50,9 +50,9 @@ def close(*, among: Iterable[BaseDatabaseWrapper] | None = None) -> None:
 
 
 def refuse(connection: BaseDatabaseWrapper) -> None:
-    """Raises StaleConnection where it was made before a server refused to write."""
+    """Raises StaleConnection if it was made before a server refused to write."""
     if _made_at(connection) <= _read_only_at:
-        raise StaleConnection("this connection is of before a failover")
+        raise StaleConnection("this connection is from before a failover")
 
 
 def _made_at(connection: BaseDatabaseWrapper) -> float:

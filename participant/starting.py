@@ -1,7 +1,7 @@
-"""Whether this process may start as it is configured: what asks nobody who they are starts only
-where nobody else gets in, and what others get into asks, and is told whom to believe.
+"""Whether this process may start as it is configured: without authentication it starts only if no
+other machine can reach it; if others can, it needs authentication, and the keys to check it.
 
-Each web process and each worker asks at its start (`require_safe`).
+Each web process and each worker checks this at its start (`require_safe`).
 """
 
 import logging
@@ -25,24 +25,24 @@ _VERIFIED = "verify-full"
 
 
 def require_safe() -> None:
-    """Raises ImproperlyConfigured: with each variable that is wrong, and what to do about it."""
+    """Raises ImproperlyConfigured with each variable that is wrong, and what to do about it."""
     found = list(_open_demo() if _setting("AUTH") == "demo" else _unkept())
     if found:
         raise ImproperlyConfigured(" ".join(found))
 
 
 def exceptions() -> dict[str, list[str]]:
-    """What was let pass at the start because somebody asked for it, as /health tells it."""
+    """The problems that were allowed at the start by a setting, as /health shows them."""
     found = list(_plaintext()) if _is_allowed() and _setting("AUTH") != "demo" else []
     return {"insecure": [f"{variable} is not encrypted" for variable in found]} if found else {}
 
 
 def _open_demo() -> Iterator[str]:
-    """What lets others in where nobody is asked who they are."""
+    """Why other machines could reach this process, although it authenticates no caller."""
     for variable in (*_far(), *_beyond()):
         yield (
-            f"{variable} is for more than this machine, and DUETO_AUTH=demo lets in everybody who"
-            f" comes: set DUETO_AUTH=required, or unset {variable}."
+            f"{variable} is for more than this machine, and DUETO_AUTH=demo lets in every caller:"
+            f" set DUETO_AUTH=required, or unset {variable}."
         )
 
 
@@ -58,9 +58,9 @@ def _beyond() -> Iterator[str]:
 
 
 def _unkept() -> Iterator[str]:
-    """What is missing where everybody is asked."""
+    """What is missing for authentication."""
     needed = {
-        "JWKS": "the public keys of who knows the people",
+        "JWKS": "the public keys of the identity provider",
         "SERVICE_KEYS": "the public keys of all services",
     }
     if _setting("SERVICE"):
@@ -69,28 +69,27 @@ def _unkept() -> Iterator[str]:
         if not _setting(name):
             yield (
                 f"DUETO_{name} is not set: name the file with {what} (`manage.py keys missing`"
-                " makes them), or set DUETO_AUTH=demo where only this machine gets in."
+                " makes them), or set DUETO_AUTH=demo if only this machine can reach it."
             )
     if not _is_allowed():
         for variable in _plaintext():
             yield (
                 f"{variable} leads to another machine without encryption: use amqps://, https://"
-                f" and sslmode={_VERIFIED}, or say {PLAINTEXT}=1 where nobody else is in that"
-                " network."
+                f" and sslmode={_VERIFIED}, or set {PLAINTEXT}=1 if that network is private."
             )
     if any(_far()):
         yield from _mighty()
 
 
 def _mighty() -> Iterator[str]:
-    """What this process's login may that it should not; nothing where its database is away: it
-    starts all the same then, and waits.
+    """The rights that this process's login should not have; none if its database is down: the
+    process starts all the same then, and waits.
     """
     alias = settings.SERVICE if settings.SERVICE in settings.DATABASES else "default"
     try:
         found = logins.problems_of_login(aliases=[alias])
     except OperationalError as error:
-        log.warning("the database's login could not be looked at: %s", error)
+        log.warning("the rights of the database's login could not be checked: %s", error)
         return
     finally:
         connections[alias].close()
@@ -106,7 +105,7 @@ def _is_allowed() -> bool:
 
 
 def _far() -> Iterator[str]:
-    """The variables that lead to other machines, or let them in."""
+    """The variables that name other machines, or let them in."""
     host = os.environ.get(HOST, "")
     if host and not is_near(host):
         yield HOST
@@ -119,7 +118,7 @@ def _far() -> Iterator[str]:
 
 
 def _plaintext() -> Iterator[str]:
-    """Those that lead there without encryption."""
+    """The variables that lead to other machines without encryption."""
     for variable, database in _databases():
         mode = database.get("OPTIONS", {}).get("sslmode", "")
         if not is_near(str(database["HOST"])) and mode != _VERIFIED:
@@ -132,7 +131,7 @@ def _plaintext() -> Iterator[str]:
 
 
 def _databases() -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Of those at one place, the first; each with its variable."""
+    """The first database of each host, with its variable."""
     seen = set()
     for alias, database in settings.DATABASES.items():
         if database["HOST"] not in seen:
@@ -141,7 +140,7 @@ def _databases() -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _urls() -> Iterator[tuple[str, str]]:
-    """Of the broker and of the services."""
+    """The URLs of the broker and of the services, with their variables."""
     is_rabbit = str(settings.BROKER_URL).startswith("amqp")
     yield "RABBITMQ_URL" if is_rabbit else "DUETO_BROKER_DATABASE_URL", settings.BROKER_URL
     for service, url in settings.SERVICE_URLS.items():
@@ -149,8 +148,7 @@ def _urls() -> Iterator[tuple[str, str]]:
 
 
 def address_of(service: str) -> str:
-    """What sets the address of another service: the variable that settings name, else its place in
-    SERVICE_URLS."""
+    """What sets the address of another service: its variable, else its entry in SERVICE_URLS."""
     named: Mapping[str, str] = getattr(settings, "SERVICE_URL_VARIABLES", {})
     return named.get(service) or f"SERVICE_URLS[{service!r}]"
 

@@ -1,10 +1,11 @@
-"""Traces, by OpenTelemetry: off, and nothing of it imported, unless OTEL_EXPORTER_OTLP_ENDPOINT is
-set. Then one trace a saga: its shopper's request, and below it all that follows, whoever does it.
+"""Traces, by OpenTelemetry: off, and OpenTelemetry is not imported, unless
+OTEL_EXPORTER_OTLP_ENDPOINT is set. Then one trace per saga: the shopper's request, and below it all
+work of all services.
 
-What travels (a command, a saga's context, an event) carries the `traceparent` of the span that sent
-it (https://www.w3.org/TR/trace-context/). What takes a list of them begins a span for each that is
-sampled, in its own saga's trace; those of one transaction or call last alike, and have links to
-the first of them. What is not sampled costs a look at its flags.
+Commands, contexts and events carry the `traceparent` of the span that sent them
+(https://www.w3.org/TR/trace-context/). Code that takes a list of them begins a span for each that
+is sampled, in its own saga's trace; the spans of one transaction or call last equally long, and
+link to the first of them. For items that are not sampled only their flags are read.
 """
 
 import logging
@@ -21,13 +22,13 @@ from contracts.saga import is_sampled
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 DEFAULTS = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"}
-"""One saga in a hundred, and each that its caller samples."""
+"""One saga in a hundred, and each saga that its caller samples."""
 MOST_KNOWN = 10_000
-"""Sagas whose traces a process knows, for its log."""
+"""Sagas whose trace ids a process remembers, for its log."""
 
 _tracer: Any = None
 _trace_of: dict[str, str] = {}
-"""By saga id; of those that are sampled."""
+"""By saga id; sampled sagas only."""
 
 
 class Carrier(Protocol):
@@ -40,7 +41,7 @@ class Carrier(Protocol):
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """What is known of a saga's trace, where nothing travels."""
+    """A saga's trace, where nothing else carries it."""
 
     saga_id: str
     traceparent: Traceparent = ""
@@ -51,7 +52,7 @@ R = TypeVar("R")
 
 
 class _ThreadContext(threading.local):
-    """What this thread works on: the span of its request, and the one saga that it is about."""
+    """This thread's work: the span of its request, and its saga, if it works for one only."""
 
     request: Any = None
     saga_id: str = ""
@@ -61,7 +62,7 @@ _here = _ThreadContext()
 
 
 def start(*, service: str) -> None:
-    """Has this process trace, if it is told where to send that; once, before it works."""
+    """Starts tracing in this process, if an endpoint is set; to be called once, at its start."""
     if not os.environ.get(ENDPOINT):
         return
     if "OTEL_TRACES_SAMPLER" not in os.environ:
@@ -86,18 +87,18 @@ def is_on() -> bool:
 
 
 class Begun:
-    """Spans of a list, by their places in it."""
+    """The spans of a list's items, by position."""
 
     def __init__(self, spans: Mapping[int, Any]) -> None:
         self._spans = spans
 
     def note(self, results: Sequence[R], word: Callable[[R], str]) -> None:
-        """What came of each, in a word."""
+        """Notes each item's outcome, as a word."""
         for at, span in self._spans.items():
             span.set_attribute("dueto.outcome", word(results[at]))
 
     def end(self, error: BaseException | None = None) -> None:
-        """They end now, with this fault if there is one."""
+        """Ends the spans, with this fault if there is one."""
         for span in self._spans.values():
             if error is not None:
                 span.record_exception(error)
@@ -111,9 +112,9 @@ _NONE = Begun({})
 def begin(
     name: str | Callable[[T], str], items: Sequence[T], *, kind: str, since: int | None = None
 ) -> tuple[Sequence[T], Begun]:
-    """Begins a span for each that is sampled: the items, those with its traceparent in the place of
-    that which they came with. `kind`: server, client, producer or consumer. `since`: nanoseconds of
-    the epoch, where it has begun before.
+    """Begins a span for each sampled item; returns the items, the sampled ones with their span's
+    traceparent. `kind`: server, client, producer or consumer. `since`: an earlier start, in
+    nanoseconds of the epoch.
     """
     if _tracer is None or not any(is_sampled(item.traceparent) for item in items):
         return items, _NONE
@@ -144,7 +145,7 @@ def begin(
 def continued(
     name: str | Callable[[T], str], items: Sequence[T], *, kind: str, since: int | None = None
 ) -> Iterator[tuple[Sequence[T], Begun]]:
-    """The same; they end with the block."""
+    """As `begin`; the spans end with the block."""
     if _tracer is None:
         yield items, _NONE
         return
@@ -162,8 +163,8 @@ def continued(
 
 
 def begin_request(*, name: str, header: str, saga: str, saga_id: str, pattern: str) -> str:
-    """Begins the span of a request for a saga, in its caller's trace if `header` is one; it ends
-    with the request (`end_request`). Its traceparent.
+    """Begins the span of a request for a saga, in its caller's trace if `header` is a traceparent;
+    it ends with the request (`end_request`). Returns the span's traceparent.
     """
     attributes = {"dueto.saga": saga, "dueto.saga_id": saga_id, "dueto.pattern": pattern}
     span = _span(name, parent=header, kind="server", attributes=attributes)
@@ -174,7 +175,7 @@ def begin_request(*, name: str, header: str, saga: str, saga_id: str, pattern: s
 
 
 def end_request(*, status: int) -> None:
-    """The request that this thread works on has its answer."""
+    """Ends the span of this thread's request."""
     span, _here.request, _here.saga_id = _here.request, None, ""
     if span is not None:
         span.set_attribute("http.response.status_code", status)
@@ -222,7 +223,7 @@ def _know(saga_id: str, span: Any) -> None:
 
 
 def _add_trace(record: logging.LogRecord) -> bool:
-    """A line tells the saga that it is about, and that one's trace."""
+    """Adds the saga and its trace to a log line."""
     saga_id = getattr(record, "saga_id", "") or _here.saga_id
     if saga_id:
         record.saga_id = saga_id

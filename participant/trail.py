@@ -1,8 +1,8 @@
-"""The trail: who did what to a service's rows, when, why and by which door, in the transaction of
-the deed and in the service's own database: only ever added (`models.Intervention`).
+"""The trail: who changed a service's rows, when, why and through which door. Its rows
+(`models.Intervention`) are written in the transaction of the change, and never changed.
 
-A door says who acts (`begin`), before what is done writes it down (`note`); without one it is the
-service itself.
+A door sets the actor (`begin`) before the change writes its row (`note`); by default the actor is
+the service itself.
 """
 
 from collections.abc import Iterable
@@ -13,9 +13,9 @@ from django.apps import apps
 
 
 class Actor(NamedTuple):
-    """Who acts; `by` is empty where nobody can tell. `via`: the door (api, admin, dashboard,
-    command), or `service` where nobody asked. `jti`: of the token they showed; `trace_id`: of their
-    request, where it is traced.
+    """Who acts. `by`: empty if unknown. `via`: the door (api, admin, dashboard, command), or
+    `service`, which acts by itself. `jti`: of the caller's token; `trace_id`: of the request, if it
+    is traced.
     """
 
     by: str = ""
@@ -30,30 +30,32 @@ _actor: ContextVar[Actor] = ContextVar("actor", default=_NOBODY)
 
 
 def begin(actor: Actor) -> None:
-    """From now on it is this one, until the request ends."""
+    """Sets the actor until the request ends."""
     _actor.set(actor)
 
 
 def end() -> None:
-    """Whoever it was acts no more."""
+    """Resets the actor, at the end of a request."""
     _actor.set(_NOBODY)
 
 
 def because(reason: str, *, by: str = "") -> None:
-    """Why they act, once that is read; and who they say they are, where nobody knows better."""
+    """Adds the reason, once it is read; and the caller's own name for itself, if the door knows no
+    other.
+    """
     known = _actor.get()
     _actor.set(known._replace(reason=reason, by=known.by or by))
 
 
 def told() -> dict[str, str]:
-    """Of an Intervention, what its door knows."""
+    """The fields of an Intervention that its door sets."""
     actor = _actor.get()
     return {"via": actor.via, "jti": actor.jti, "trace_id": actor.trace_id}
 
 
 def note(*, service: str, action: str, subjects: Iterable[tuple[str, str]]) -> None:
-    """That this was done to each of these: what it is (`product 4`), and what of it was changed.
-    Within the transaction that does it.
+    """Writes that `action` was done to each subject (`product 4`), with the detail of what was
+    changed. Call it in the transaction of the change.
     """
     actor = _actor.get()
     model: Any = apps.get_model(service, "Intervention")

@@ -1,4 +1,4 @@
-"""Waiting for what must happen: always for a condition, always with a deadline."""
+"""Waiting in tests: always for a condition, always with a deadline."""
 
 import threading
 from collections.abc import Callable

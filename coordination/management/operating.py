@@ -1,6 +1,6 @@
-"""What an operator's commands have alike: they ask the services over HTTP, as anybody may, so they
-need no database, and work from wherever the services can be reached. Who asks is told by a token:
-TOKEN, or one that is made here for who is named, where the key for that can be read.
+"""Common parts of the operators' commands: they call the services over HTTP, as any client does, so
+they need no database, and work wherever the services can be reached. They authenticate with a
+token: from TOKEN, or made here for the named person, if the signing key can be read.
 """
 
 import getpass
@@ -22,26 +22,28 @@ from django.core.management.base import CommandError, CommandParser
 
 from contracts.bounds import MOST_ID
 from contracts.doors import OPS_ACT, OPS_READ
+from contracts.outcomes import Refused
 from httpapi import keys
 from participant import starting
+from participant.in_bulk import BulkProgress
 
 SECONDS = 10.0
 TOKEN_SECONDS = 3600.0
-"""A command may have thousands of sagas to ask for."""
+"""Long, because a command may have thousands of sagas to act on."""
 TELL_SECONDS = 1.0
-"""Between two lines that say how far it has come."""
+"""Between two lines of progress."""
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class Reply(NamedTuple):
-    """What a service answers. `body`: with the code and detail of a refusal."""
+    """A service's answer. `body`: with the code and detail of a refusal."""
 
     status: int
     body: Any
 
     @property
     def refusal(self) -> str:
-        """Its code; empty where it was done."""
+        """The code of the refusal; empty if the request was done."""
         return "" if self.status < 400 else str(self.body.get("code", self.status))
 
 
@@ -53,10 +55,10 @@ def call(
     body: Mapping[str, Any] | None = None,
     query: Mapping[str, Any] | None = None,
 ) -> Reply:
-    """Raises CommandError where there is no answer, or none that is ours."""
+    """Calls a service. Raises CommandError if there is no answer, or no JSON."""
     if service not in settings.SERVICE_URLS:
         known = ", ".join(settings.SERVICE_URLS)
-        raise CommandError(f"No service {service!r} is in this installation, but {known}.")
+        raise CommandError(f"Unknown service {service!r}; this installation has {known}.")
     url = f"{settings.SERVICE_URLS[service]}{path}{'?' + urlencode(query) if query else ''}"
     more: dict[str, Any] = {} if body is None else {"json": body}
     headers = _credentials((body or query or {}).get("requested_by") or getpass.getuser())
@@ -67,9 +69,9 @@ def call(
         return Reply(given.status, given.json())
     except (urllib3.exceptions.HTTPError, ValueError) as error:
         raise CommandError(
-            f"{service} gives no answer at {url}: {error}\nIs it running? Its address is in"
-            f" {starting.address_of(service)}; `manage.py status --env` prints that of a stack that"
-            " runs here."
+            f"{service} does not answer at {url}: {error}\nIs it running? Its address is in"
+            f" {starting.address_of(service)}; `manage.py status --env` prints the addresses of a"
+            " stack that runs here."
         ) from error
 
 
@@ -78,7 +80,7 @@ TOKEN = "DUETO_TOKEN"  # noqa: S105 -- the name of a variable  # nosec B105
 
 @cache
 def _credentials(by: str) -> dict[str, str]:
-    """The header that says who asks; none where there is no key, as in the mode `demo`."""
+    """The header with the caller's token; none without a signing key, as in the mode `demo`."""
     token = os.environ.get(TOKEN, "")
     signer = None if token else keys.signer_of_people()
     if signer:
@@ -89,7 +91,7 @@ def _credentials(by: str) -> dict[str, str]:
 
 
 def done(reply: Reply) -> Any:
-    """The body. Raises CommandError with the reason where it was refused."""
+    """The body. Raises CommandError with the detail of a refusal."""
     if reply.status >= 400:
         raise CommandError(f"{reply.body.get('detail', reply.body)} ({reply.refusal})")
     return reply.body
@@ -108,14 +110,14 @@ def listed(service: str, path: str, query: Mapping[str, Any]) -> Iterator[dict[s
 
 
 def quoted(part: str) -> str:
-    """A part of a path."""
+    """Quotes a segment of a path."""
     return quote(part, safe="")
 
 
 def add_who_and_why(parser: CommandParser) -> None:
-    """`--reason`, `--by`: who asks, and why; both are kept."""
+    """Adds `--reason` and `--by`, which are both stored."""
     parser.add_argument(
-        "--reason", required=True, metavar="TEXT", help="why: it is kept, and shown"
+        "--reason", required=True, metavar="TEXT", help="why: it is stored and shown"
     )
     parser.add_argument(
         "--by", default=getpass.getuser(), metavar="NAME", help="who asks (default: your login)"
@@ -123,7 +125,7 @@ def add_who_and_why(parser: CommandParser) -> None:
 
 
 def who_and_why(options: Mapping[str, Any]) -> dict[str, str]:
-    """As the services take it; who asks is told by a token alone, where one is given."""
+    """The arguments as fields of requests; with a TOKEN, only the token names the person."""
     named = {} if os.environ.get(TOKEN) else {"requested_by": options["by"]}
     return {**named, "reason": options["reason"]}
 
@@ -141,7 +143,7 @@ def ask_again(question: str, *, is_sure: bool) -> None:
     if is_sure:
         return
     if not sys.stdin.isatty():
-        raise CommandError(f"{question} Say so: --yes")
+        raise CommandError(f"{question} Confirm with --yes.")
     if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
         raise CommandError("Nothing was done.")
 
@@ -153,32 +155,19 @@ def for_each(
     did: str,
     say: Callable[[str], object],
 ) -> tuple[str, bool]:
-    """Does it to one after the other, each in a transaction of its own at its service, and says
-    each second how far it has come. What came of it in a sentence, and whether all was done.
+    """Calls `act` for each row, one after the other, and reports progress each second. Returns a
+    sentence on the results, and whether all were done.
     """
-    refused: Counter[str] = Counter()
-    last = ""
+    progress = BulkProgress(total=len(rows), newest="")
     told_at = time.monotonic()
-    for number, row in enumerate(rows, start=1):
+    for row in rows:
         reply = act(row)
-        if reply.refusal:
-            refused[reply.refusal] += 1
-            last = str(reply.body.get("detail", ""))
+        detail = str(reply.body.get("detail", "")) if reply.refusal else ""
+        progress.count([Refused(reply.refusal, detail) if reply.refusal else None])
         if time.monotonic() - told_at >= TELL_SECONDS:
             told_at = time.monotonic()
-            say(f"{number} of {len(rows)}: {summed(number, refused, did)}")
-    told = summed(len(rows), refused, did)
-    return (f"{told} {last}" if refused.total() == 1 else told), not refused
-
-
-def summed(number: int, refused: Mapping[str, int], did: str) -> str:
-    """`812 on their way, 13 refused: 9 already_undone, 4 past_pivot.`"""
-    count = sum(refused.values())
-    if not count:
-        return f"{number} {did}."
-    codes = sorted(refused.items(), key=lambda found: (-found[1], found[0]))
-    why = ", ".join(f"{times} {code}" for code, times in codes)
-    return f"{number - count} {did}, {count} refused: {why}."
+            say(f"{progress.reached} of {progress.total}: {progress.told(did)}")
+    return progress.told(did), not progress.refused
 
 
 def counted(names: Collection[str]) -> str:

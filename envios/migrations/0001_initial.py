@@ -72,7 +72,7 @@ class Migration(migrations.Migration):
                 ('event_id', participant.models.TextId(db_collation='C', max_length=64)),
                 ('event_type', participant.models.TextId(db_collation='C', max_length=64)),
                 ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
-                ('body', models.TextField(help_text='The event as JSON, as it goes out.')),
+                ('body', models.TextField(help_text='The event as JSON, as it is sent.')),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('sent_at', models.DateTimeField(blank=True, null=True)),
                 ('attempts', models.PositiveIntegerField(db_default=0, default=0)),

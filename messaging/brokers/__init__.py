@@ -1,14 +1,14 @@
-"""Where events travel: one port, and an adapter for each broker behind it.
+"""Brokers: one interface, and an adapter for each broker behind it.
 
-Everything outside this package speaks only to what stands here. `connect(url)` picks the adapter:
+Code outside this package uses only this module. `connect(url)` picks the adapter:
 
 * `amqp://`, `amqps://`: RabbitMQ, durable quorum queues; several hosts with commas between them
   are the nodes of one broker (`rabbitmq.py`; `rabbitmq_link.py` is the only importer of pika);
-* `postgresql://`, `postgres://`: PostgreSQL, where no RabbitMQ is at hand (`postgres.py`);
+* `postgresql://`, `postgres://`: PostgreSQL, for use without RabbitMQ (`postgres.py`);
 * `memory://name`: this process only, for tests; reorders, duplicates and drops (`memory.py`).
 
-All of them deliver **at least once**: an event is there until it is acknowledged, and may come
-again. One contract suite (`tests/broker/`) holds the three to the same behaviour.
+All of them deliver **at least once**: an event is kept until it is acknowledged, and may come
+again. One contract suite (`tests/broker/`) tests the three for the same behaviour.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ LONGEST_NAME = 255
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """An event, a request or a reply as the broker sees it: who it is, how it is routed (by its
-    type alone, on every broker: `contracts.events.route`), and its bytes.
+    """An event, a request or a reply as the broker sees it. `type`: its routing key, on every
+    broker (`contracts.events.route`).
     """
 
     id: str
@@ -41,7 +41,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
     `redelivered` is a hint that it was handed out before; its absence promises nothing.
     `tag` belongs to the adapter. `speaker`: the login under which it was published, as the broker
-    itself attests; empty where it was not told.
+    attests; empty if unknown.
     """
 
     message: Message
@@ -53,18 +53,18 @@ class Delivery(msgspec.Struct, frozen=True):
 class BrokerUnavailable(Described):
     """The broker can't be reached, the connection broke, or it refuses to work for now.
 
-    Whatever was under way is in doubt. Back off and call again: the adapter reconnects by itself
+    The operation that failed is in doubt. Back off and call again: the adapter reconnects by itself
     at the next call. The text names the reason (`blocked` for a memory or disk alarm).
     """
 
 
 class Rejected(BrokerUnavailable):
-    """The broker is there and says no: too large a message, a permission that is missing, a queue
-    of another kind under this name. The text has the broker's own words; trying again gives the
-    same until something is changed.
+    """The broker works but refuses: the message is too large, a permission is missing, or a queue
+    of another kind has this name. The text is the broker's; a retry gives the same until something
+    is changed.
 
-    From `publish`: `ids` are those of the messages that it refuses, and empty where it does not
-    say which. Any of the others may have been stored, or not.
+    From `publish`: `ids` are those of the refused messages, empty if the broker does not name them.
+    Any of the others may have been stored, or not.
     """
 
     def __init__(self, reason: str, ids: Sequence[str] = ()) -> None:
@@ -73,9 +73,9 @@ class Rejected(BrokerUnavailable):
 
 
 class Unroutable(Exception):
-    """The broker is well, but no queue is bound to the type of some published messages.
+    """The broker works, but no queue is bound to the type of some published messages.
 
-    `ids` are theirs. All the other messages of the same call are safely stored.
+    `ids` are theirs. All other messages of the same call are safely stored.
     """
 
     def __init__(self, ids: Sequence[str]) -> None:
@@ -87,19 +87,19 @@ class Subscription(Protocol):
     """One consumer's view of one queue. `take`, `ack` and `give_back` belong to one thread."""
 
     def take(self, *, limit: int, timeout: float) -> list[Delivery]:
-        """Give what is there, oldest first, at most `limit`; never wait for more to come.
+        """Return the waiting messages, oldest first, at most `limit`; does not wait for more.
 
         Blocks until at least one message is there, or `timeout` seconds have passed: then `[]`.
-        Nothing comes while `prefetch` messages are taken and not yet settled.
-        Raises BrokerUnavailable when the connection breaks: what was taken and not acknowledged
-        will come again.
+        No message comes while `prefetch` messages are taken and not yet settled.
+        Raises BrokerUnavailable when the connection breaks: messages that were taken and not
+        acknowledged will come again.
         """
         ...
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """Settle them all: they are never delivered again, unless the ack is lost on its way.
+        """Settle them all: they are never delivered again, unless the ack is lost.
 
-        Acknowledging a delivery of a connection that broke since does nothing.
+        Does nothing for deliveries of a connection that broke since.
         """
         ...
 
@@ -110,8 +110,8 @@ class Subscription(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop consuming; whatever is not acknowledged goes back. Safe to call twice, and from
-        another thread, where it ends a waiting `take` (which then gives `[]`).
+        """Stop consuming; unacknowledged messages go back. Safe to call twice, and from another
+        thread, where it ends a waiting `take` (which then returns `[]`).
         """
         ...
 
@@ -129,39 +129,39 @@ class Broker(Protocol):
     """A connection to a broker, made at the first call and again after a loss.
 
     `publish` belongs to one thread and each subscription to another; they don't hinder each other.
-    `login`: as whom it publishes, which each delivery tells; empty where nobody logs in.
+    `login`: under which it publishes, the deliveries' `speaker`; empty without logins.
     """
 
     @property
     def login(self) -> str: ...
 
     def may_configure(self) -> bool:
-        """Whether this login may make queues and exchanges, which is more than a service needs.
+        """Whether this login may make queues and exchanges, which no service needs.
 
         Raises BrokerUnavailable.
         """
         ...
 
     def describe(self) -> dict[str, str]:
-        """Say what a result was made on: `broker`, `queues`, `publishing`, `acknowledging`.
+        """Describe the broker, for reports: `broker`, `queues`, `publishing`, `acknowledging`.
 
-        Raises BrokerUnavailable where the version can't be asked.
+        Raises BrokerUnavailable if the version can't be asked.
         """
         ...
 
     def declare(self, *, queue: str, events: Sequence[str]) -> None:
-        """Make sure a durable `queue` exists and gets these types of messages. For who makes the
+        """Make sure that a durable `queue` exists and gets these types of messages. For making the
         topology, before any service starts.
 
-        Idempotent; removes neither queue nor binding. Raises BrokerUnavailable, or Rejected
-        where there is a queue of another kind under this name, or the login may not.
+        Idempotent; removes neither queue nor binding. Raises BrokerUnavailable, or Rejected if a
+        queue of another kind has this name, or the login has no right to do this.
         """
         ...
 
     def grant(self, rights: Rights) -> None:
-        """Let services publish and consume just that, where the broker's rights are made through a
-        connection; RabbitMQ's are made by its operator (`contracts.rights`). For who makes the
-        topology, after all queues. Raises BrokerUnavailable.
+        """Grant services exactly these rights, if the broker's rights are set through a connection;
+        RabbitMQ's are set by its operator (`contracts.rights`). For making the topology, after all
+        queues. Raises BrokerUnavailable.
         """
         ...
 
@@ -175,16 +175,16 @@ class Broker(Protocol):
     def subscribe(self, *, queue: str, prefetch: int) -> Subscription:
         """Consume a declared queue, holding at most `prefetch` unsettled messages.
 
-        Raises BrokerUnavailable, also when there is no such queue, and Rejected, also when it is
-        another login's.
+        Raises BrokerUnavailable, also for an unknown queue, and Rejected, also for the queue of
+        another login.
         """
         ...
 
     def depths(self, queues: Sequence[str]) -> dict[str, int]:
         """Count, for each queue, the messages waiting and those taken but not settled.
 
-        A queue that doesn't exist holds 0. RabbitMQ tells a client nothing about what other
-        processes have taken: there the count is what waits plus what this process holds.
+        A queue that doesn't exist has 0. RabbitMQ does not report the messages that other processes
+        have taken: there the count is of waiting messages and those that this process holds.
         Raises BrokerUnavailable.
         """
         ...
@@ -199,7 +199,7 @@ class Broker(Protocol):
 
 
 def refuse_invalid(messages: Sequence[Message]) -> None:
-    """Raise Rejected where some of them fit no broker, or which no service would read."""
+    """Raise Rejected for messages that are too large for a broker or for the reading service."""
     invalid = [
         message.id
         for message in messages
@@ -213,10 +213,10 @@ def refuse_invalid(messages: Sequence[Message]) -> None:
 
 
 def connect(url: str, *, namespace: str = "") -> Broker:
-    """Give the adapter for `url`; connects at the first call, so this never fails for an outage.
+    """Return the adapter for `url`; it connects at its first call, so this can't meet an outage.
 
-    `namespace` is put before the names of everything made on the broker, so that several stacks
-    or test runs can share one. Raises ValueError for a URL that no adapter is for.
+    `namespace` prefixes all names on the broker, so that several stacks or test runs can share it.
+    Raises ValueError for a URL without an adapter.
     """
     # Adapters are imported on demand: a service on RabbitMQ needs no second PostgreSQL client.
     scheme = url.partition("://")[0]

@@ -1,8 +1,8 @@
-"""Latency injection: a broker that is further away than it is, for comparisons.
+"""Latency injection: makes a broker appear more distant, for comparisons.
 
-Everything takes so long, one way: a batch to the broker, its confirms back, a message from the
-broker to the consumer. Deliveries travel side by side, as on a network; a batch waits for its
-confirms, as the relay does on a network. `httpapi.client` does the same to its calls.
+Each way takes `seconds`: a batch to the broker, its confirms back, a message from the broker to the
+consumer. Deliveries travel in parallel, as on a network; a batch waits for its confirms, as the
+relay does on a network. `httpapi.client` delays its calls in the same way.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class LatencyBroker:
 class LatencySubscription:
     """Another subscription, whose deliveries are `seconds` in transit.
 
-    A delivery sets out when it is read, which is when `take` is called: what comes while the
-    consumer is busy is late by that.
+    A delivery's transit starts when it is read, in `take`: deliveries that come while the consumer
+    is busy are late by that time.
     """
 
     def __init__(self, near: Subscription, *, seconds: float) -> None:
@@ -71,7 +71,7 @@ class LatencySubscription:
         self._near.close()
 
     def _read(self, limit: int, *, wait: float) -> None:
-        """Reads what is there, waiting so long for it to come."""
+        """Reads waiting deliveries, for at most `wait` seconds."""
         try:
             found = self._near.take(limit=limit, timeout=wait)
         except BrokerUnavailable:

@@ -1,14 +1,14 @@
-"""The broker for tests: queues in this process, and on demand everything a network does to them.
+"""The broker for tests: queues in this process, with a network's faults on demand.
 
-`memory://login@name?seed=7&duplicate=0.02&reorder=1&drop=0.01` gives, for each name, one set of
-queues for the whole process; the login, which may be left out, has no rights to be held to. Given
-the same calls in the same order, the seed decides everything:
+`memory://login@name?seed=7&duplicate=0.02&reorder=1&drop=0.01` makes, for each name, one set of
+queues for the whole process; the login may be left out, and its rights are not checked. For the
+same calls in the same order, the seed decides everything:
 
 * `duplicate`: the share of stored messages that are stored twice;
-* `drop`: the share that is silently lost although confirmed (what redrives are there to heal);
+* `drop`: the share that is silently lost although confirmed (redrives repair this);
 * `reorder`: with 1, `take` picks at random instead of the oldest.
 
-`MemoryBroker.history` tells what was done, in order.
+`MemoryBroker.history` is the list of all actions, in order.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Action = Literal["stored", "duplicated", "dropped", "taken", "acked", "returned"
 
 
 class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What goes wrong on purpose, and the seed that decides when. Shares are from 0 to 1."""
+    """The faults to inject, and the seed that decides when. Shares are from 0 to 1."""
 
     seed: int = 0
     duplicate: float = 0.0
@@ -45,7 +45,7 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HistoryEntry(msgspec.Struct, frozen=True):
-    """One entry of the history: what happened to which message in which queue."""
+    """An action on a message in a queue."""
 
     action: Action
     queue: str
@@ -53,7 +53,7 @@ class HistoryEntry(msgspec.Struct, frozen=True):
 
 
 class _Queue:
-    """Messages by the number of their arrival, so that a returned one finds its old place."""
+    """Messages by the number of their arrival, so that a returned message gets its old place."""
 
     def __init__(self) -> None:
         self.messages: dict[int, Message] = {}
@@ -63,7 +63,7 @@ class _Queue:
 
 
 class _Shared:
-    """What all handles of one name share. Everything in it is guarded by `changed`."""
+    """The state that all handles of one name share. Everything in it is guarded by `changed`."""
 
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
@@ -107,12 +107,12 @@ class MemoryBroker:
         return self._login
 
     def may_configure(self) -> bool:
-        """Who is told no login is everybody."""
+        """True without a login, which has all rights."""
         return not self._login
 
     @property
     def history(self) -> list[HistoryEntry]:
-        """Everything done to these queues so far, in order; a copy."""
+        """All actions on these queues so far, in order; a copy."""
         with self._shared.changed:
             return list(self._shared.history)
 
@@ -134,7 +134,7 @@ class MemoryBroker:
                     bound.append(name)
 
     def grant(self, rights: Rights) -> None:
-        """Nothing: nobody is held to any rights here."""
+        """Does nothing: no rights are checked here."""
 
     def publish(self, messages: Sequence[Message]) -> None:
         refuse_invalid(messages)
@@ -165,7 +165,7 @@ class MemoryBroker:
             return {name: len(queue.messages) if queue else 0 for name, queue in found.items()}
 
     def waiting(self) -> dict[str, list[tuple[int, Message]]]:
-        """What may be taken from each queue, oldest first, by the number of its arrival."""
+        """By queue, the messages that may be taken, oldest first, with their arrival numbers."""
         with self._shared.changed:
             return {
                 name.removeprefix(self._namespace): [
@@ -175,7 +175,7 @@ class MemoryBroker:
             }
 
     def store_again(self, queue: str, arrival: int) -> None:
-        """Doubles a message that waits: the copy is the newest then."""
+        """Duplicates a waiting message: the copy is the newest message."""
         name = self._namespace + queue
         with self._shared.changed:
             known = self._shared.queues[name]
@@ -183,7 +183,7 @@ class MemoryBroker:
             self._shared.store(name, message, speaker, "duplicated")
 
     def lose(self, queue: str, arrival: int) -> None:
-        """Loses a message that waits, although it was confirmed."""
+        """Loses a waiting message, although it was confirmed."""
         name = self._namespace + queue
         with self._shared.changed:
             found = self._shared.queues[name]
@@ -192,7 +192,7 @@ class MemoryBroker:
             self._shared.history.append(HistoryEntry("dropped", name, message.id))
 
     def purge(self) -> None:
-        """Empties all queues and the history; what was taken is forgotten, too."""
+        """Empties all queues and the history; forgets taken messages, too."""
         with self._shared.changed:
             for queue in self._shared.queues.values():
                 queue.messages.clear()
@@ -201,7 +201,7 @@ class MemoryBroker:
             self._shared.history.clear()
 
     def ping(self) -> None:
-        """Always well."""
+        """Always succeeds."""
 
     def close(self) -> None:
         for subscription in self._subscriptions:
@@ -211,7 +211,7 @@ class MemoryBroker:
 class MemorySubscription:
     """A consumer of one queue; `tag` is the arrival number.
 
-    `only`: what the next `take` gives, and nothing else; None: whatever is there.
+    `only`: the arrival number of the only message that the next `take` returns; None: any message.
     """
 
     def __init__(self, shared: _Shared, queue: str, prefetch: int) -> None:
@@ -292,7 +292,7 @@ _by_name_lock = threading.Lock()
 
 
 def connect_memory(url: str, *, namespace: str = "") -> MemoryBroker:
-    """Give a handle on the queues named in `url`, making them at first use.
+    """Return a handle on the queues named in `url`, which are made at first use.
 
     Raises ValueError for an unknown option, or when the name is in use with other options.
     """
@@ -310,6 +310,6 @@ def connect_memory(url: str, *, namespace: str = "") -> MemoryBroker:
 
 
 def forget(name: str) -> None:
-    """Drop the queues of a name: the next `connect` starts afresh."""
+    """Drop the queues of a name: the next `connect` makes new ones."""
     with _by_name_lock:
         _by_name.pop(name, None)

@@ -1,9 +1,9 @@
-"""The broker on PostgreSQL, where no RabbitMQ is at hand: queues are tables, wake-ups are NOTIFY.
+"""The broker on PostgreSQL, for use without RabbitMQ: queues are tables, wake-ups are NOTIFY.
 
-A message is stored once the publisher's transaction is on the disk. Taking one marks it with the
+A message is stored once the publisher's transaction is on disk. Taking a message marks it with the
 consumer's number, so no transaction stays open while it is handled. A consumer holds an advisory
-lock for as long as its connection lives: when the lock is gone, whatever it had taken is free
-again, whether the consumer crashed, was killed or lost its connection.
+lock for as long as its connection lives: when the lock is gone, the messages that it had taken are
+free again, whether the consumer crashed, was killed or lost its connection.
 
 Only publishing waits for the disk. A crash of the server may undo a take or an ack, and then a
 message comes twice, which "at least once" allows.
@@ -12,9 +12,9 @@ message comes twice, which "at least once" allows.
 consumer's connection holds an advisory lock on (a class number made of the schema, its number):
 a number without its lock belongs to no living consumer.
 
-Everything goes through functions that act as the schema's owner (SECURITY DEFINER) and hold the
-session's own login to its rights: which types of messages it may publish, which queue it consumes.
-A service needs nothing but to connect. The owner and a superuser, one login for all, may do all.
+All access is through functions that act as the schema's owner (SECURITY DEFINER) and check the
+rights of the session's own login: the types of messages that it may publish, the queue that it may
+consume. A service only needs the right to connect. The owner and a superuser may do everything.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ CONNECT_SECONDS, STATEMENT_SECONDS = 5, 10.0
 
 
 class PostgresBroker:
-    """See `Broker`. Its tables are in the schema `dueto_broker`, which `declare` makes."""
+    """A `Broker`, with its tables in the schema `dueto_broker`, which `declare` makes."""
 
     def __init__(self, url: str, *, namespace: str = "") -> None:
         """`namespace` goes before the name of the schema. Raises ValueError for a malformed URL."""
@@ -66,7 +66,7 @@ class PostgresBroker:
         return self._login
 
     def may_configure(self) -> bool:
-        """Whether it owns the schema, or is whoever may do anything."""
+        """Whether it owns the schema, or is a superuser."""
         with self._connected() as connection:
             rows = connection.execute(MAY_CONFIGURE, {"schema": self._statements.schema})
             return any(is_owner for (is_owner,) in rows)
@@ -91,11 +91,11 @@ class PostgresBroker:
             connection.execute(self._statements.declare, values)
 
     def grant(self, rights: Rights) -> None:
-        """To each login that there is a role of: to connect, to publish and to consume its own."""
-        said = [(login, event) for login, events in rights.publishes.items() for event in events]
+        """For logins with a role in the database: to connect, publish and consume."""
+        pairs = [(login, event) for login, events in rights.publishes.items() for event in events]
         values = {
-            "logins": [login for login, _ in said],
-            "events": [event for _, event in said],
+            "logins": [login for login, _ in pairs],
+            "events": [event for _, event in pairs],
             "queues": list(rights.consumes),
             "owners": list(rights.consumes.values()),
         }
@@ -147,7 +147,7 @@ class PostgresBroker:
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
-        """Lend the connection to one caller at a time, a new one after a loss."""
+        """Lend the connection to one caller at a time; reconnects after a loss."""
         with self._lock:
             if self._connection is None or self._connection.closed:
                 self._connection = self._connect()
@@ -163,7 +163,7 @@ class PostgresBroker:
                 autocommit=True,
                 application_name="dueto broker",
                 options=f"-c statement_timeout={round(STATEMENT_SECONDS * 1000)}",
-                tcp_user_timeout=10_000,  # a server that is gone without a trace
+                tcp_user_timeout=10_000,  # for a server that vanished
                 prepare_threshold=1,
             )
         except psycopg.Error as error:
@@ -173,16 +173,16 @@ class PostgresBroker:
 
 SWEEP_SECONDS = 2.0  # how long messages of a consumer that died are stuck, at most
 _REFUSALS = ("22", "23", "42501", "54", "P0")
-"""Of SQLSTATE: a value that can't be stored, a constraint, a missing right, a limit, a trigger."""
+"""SQLSTATEs: a value that can't be stored, a constraint, a missing right, a limit, a trigger."""
 
 Connection = psycopg.Connection[Any]
 
 
 class PostgresSubscription:
-    """A consumer with a connection of its own, and a new one at the next `take` after a loss.
+    """A consumer with a connection of its own; the next `take` after a loss reconnects.
 
-    A delivery's tag is its place in the queue and the number under which this consumer took it,
-    a new one for each connection: a late ack never settles what was handed out again.
+    A delivery's tag is its place in the queue and the number under which this consumer took it.
+    Each connection has a new number: a late ack never settles a message that was handed out again.
     """
 
     def __init__(
@@ -193,10 +193,10 @@ class PostgresSubscription:
         queue: str,
         prefetch: int,
     ) -> None:
-        """Start consuming. Raises BrokerUnavailable, also when there is no such queue."""
+        """Start consuming. Raises BrokerUnavailable, also for an unknown queue."""
         self._connect, self._statements = connect, statements
         self._queue, self._prefetch = queue, prefetch
-        self._lock = threading.Lock()  # held by who uses the connection
+        self._lock = threading.Lock()  # held while the connection is used
         self._held: set[tuple[int, int]] = set()
         self._closed = False
         self._consume()
@@ -256,7 +256,7 @@ class PostgresSubscription:
             self._number: int = number
 
     def _claim(self, room: int) -> list[Delivery]:
-        """Take what is free, oldest first."""
+        """Take free messages, oldest first."""
         self._news = False
         with translated(self._connection):
             self._sweep_if_due()
@@ -298,7 +298,7 @@ class PostgresSubscription:
             self._held.difference_update(tags)
             if self._connection.closed:
                 return  # they come again
-            # A loss shows at the next `take`, which is where it is answered.
+            # The next `take` finds a loss and reconnects.
             with suppress(BrokerUnavailable), translated(self._connection):
                 self._run(statement, places=places, consumers=consumers)
                 if tell:
@@ -317,8 +317,8 @@ class PostgresSubscription:
 
 @contextmanager
 def translated(connection: Connection) -> Iterator[None]:
-    """Have PostgreSQL's errors as BrokerUnavailable, and go on with a new connection then; or as
-    Rejected, where it is there and takes these values never.
+    """Translate PostgreSQL's errors: into Rejected if it refuses these values for good, else into
+    BrokerUnavailable, and close the connection.
     """
     try:
         yield

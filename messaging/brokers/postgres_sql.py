@@ -1,5 +1,5 @@
-"""What the broker on PostgreSQL says to the database: the tables and functions of one schema, and
-the statements that use them.
+"""The SQL of the broker on PostgreSQL: the tables and functions of one schema, and the statements
+that use them.
 """
 
 from hashlib import sha1
@@ -8,7 +8,7 @@ from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
 from messaging.brokers import LONGEST_NAME
 
 _SETUP = """
-SELECT pg_advisory_xact_lock({lock_class}, 0);  -- two that create at once would collide
+SELECT pg_advisory_xact_lock({lock_class}, 0);  -- two concurrent setups would collide
 CREATE SCHEMA IF NOT EXISTS "{schema}";
 CREATE SEQUENCE IF NOT EXISTS "{schema}".consumer AS integer CYCLE;
 CREATE TABLE IF NOT EXISTS "{schema}".queue (name text PRIMARY KEY, login text);
@@ -47,7 +47,7 @@ LANGUAGE plpgsql AS $$ BEGIN
     END IF;
 END $$;
 
--- Stores all, and gives the queues that got something and the ids that no queue is bound for.
+-- Stores all; returns the queues that got messages and the ids without a bound queue.
 CREATE OR REPLACE FUNCTION "{schema}".publish(ids text[], types text[], bodies bytea[])
 RETURNS TABLE (reached text, unroutable text) {definer} AS $$
 DECLARE refused text;
@@ -117,7 +117,7 @@ RETURNS void {definer} AS $$ BEGIN
     UPDATE "{schema}".message SET consumer = NULL WHERE queue = of_queue AND consumer = taker;
 END $$;
 
--- Frees what dead consumers hold.
+-- Frees the messages of dead consumers.
 CREATE OR REPLACE FUNCTION "{schema}".sweep(of_queue text) RETURNS void {definer} AS $$ BEGIN
     PERFORM "{schema}".check_consumer(of_queue);
     UPDATE "{schema}".message SET consumer = NULL
@@ -149,7 +149,7 @@ END $$;
 GRANT USAGE ON SCHEMA "{schema}" TO PUBLIC;  -- to call these, and nothing else
 """
 
-# Whoever calls it acts as the schema's owner, and is held to the rights of its own login.
+# A caller acts as the schema's owner; the functions check the rights of its own login.
 _DEFINER = "LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
 
 _DECLARE = """
@@ -205,8 +205,8 @@ SELECT number, pg_advisory_lock({lock_class}, number)
 FROM (SELECT "{schema}".enlist() AS number OFFSET 0) AS next
 """
 
-# What a server crash may undo without harm doesn't wait for the disk. The plans are meant for
-# full queues, whatever the statistics of an empty one say.
+# A server crash may undo these without harm, so they don't wait for the disk. The plans are meant
+# for full queues, whatever the statistics of an empty queue.
 QUICK = b"SET synchronous_commit TO off; SET enable_seqscan TO off; SET jit TO off"
 
 
@@ -242,8 +242,8 @@ class Statements:
         return f"LISTEN {self._channel(queue)}".encode()
 
     def notify(self, queues: list[str]) -> bytes:
-        """Wake who listens. In a transaction of its own: NOTIFY makes commits queue up behind
-        each other, so it must not be in one that waits for the disk.
+        """Wake the listeners. In a transaction of its own: NOTIFY makes commits queue up behind
+        each other, so it must not be in a transaction that waits for the disk.
         """
         calls = ", ".join(f"pg_notify('{self._channel(queue)}', '')" for queue in queues)
         return f"BEGIN; SET LOCAL synchronous_commit TO off; SELECT {calls}; COMMIT".encode()
@@ -261,7 +261,7 @@ class Statements:
             "definer": _DEFINER,
             "lock_class": self._lock_class,
             "longest_name": LONGEST_NAME,
-            # Of a larger one than ours as much as shows that it is one.
+            # Enough of a larger body to see that it is too large.
             "largest_body": MOST_BYTES_OF_A_MESSAGE + 1,
         }
         return statement.format_map(names).encode()

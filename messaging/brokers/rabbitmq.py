@@ -1,19 +1,19 @@
-"""The RabbitMQ adapter: topic exchanges and durable quorum queues, nothing lost, nothing polled.
+"""The RabbitMQ adapter: topic exchanges and durable quorum queues, without loss or polling.
 
-One connection publishes, each subscription has its own, and one asks. RabbitMQ stops reading from
+One connection publishes, one asks, and each subscription has its own. RabbitMQ stops reading from
 a connection that publishes while a memory or disk alarm is on; consuming must go on meanwhile.
 
-A queue's last net: RabbitMQ 4 drops a message after 20 returns unless told otherwise. Here the
-limit is explicit and far beyond what the consumer needs (it parks a poison message itself, after
-a few tries), and even then the message is moved, safely ("at-least-once"), to the durable queue
-`<queue>.dead`. `depths` counts that one like any other.
+Delivery limit: RabbitMQ 4 drops a message after 20 returns by default. Here the limit is explicit
+and far beyond what the consumer needs (it dead-letters a poison message itself, after a few tries),
+and even then the message is moved, safely ("at-least-once"), to the durable queue `<queue>.dead`.
+`depths` counts that queue like any other.
 
-A service makes nothing here: exchanges, queues and bindings are there when it comes
-(`manage.py topology`). Each message carries its publisher's login as `user_id`, which RabbitMQ
-itself holds to the connection's.
+Services make no exchanges, queues or bindings: `manage.py topology` has made them before. Each
+message has its publisher's login as `user_id`, which RabbitMQ checks against the connection's
+login.
 
-The messages that are published in one call go out in one write, and all their confirms are awaited
-together: a round trip and a disk flush for a list, not for each message.
+The messages of one `publish` call go out in one write, and all their confirms are awaited together:
+a round trip and a disk flush for a list, not for each message.
 """
 
 from __future__ import annotations
@@ -50,21 +50,21 @@ from participant import failpoints
 DELIVERY_LIMIT = 1_000_000
 
 ELECTION_SECONDS = 20.0
-"""For so long a nack is taken for an outage: a quorum queue has lost its leader. If it goes on, it
-is a refusal (a queue that is full, say), which must not keep back what goes elsewhere."""
+"""For this time nacks are taken for an outage: a quorum queue has lost its leader. After it they
+are refusals (of a full queue, say), which must not delay messages for other queues."""
 CALM_SECONDS = 60.0
-"""Without a nack, until the next one is taken for an outage again."""
+"""After this time without a nack, the next nack is taken for an outage again."""
 
 
 class RabbitMQBroker:
-    """See `Broker`. Connects at the first call, and again at the first call after a loss, to any
-    node that the URL names.
+    """A `Broker` that connects at the first call, and again at the first call after a loss, to any
+    node in the URL.
     """
 
     def __init__(
         self, url: str, *, namespace: str = "", delivery_limit: int = DELIVERY_LIMIT
     ) -> None:
-        """`namespace` goes before every name. Raises ValueError for a malformed URL."""
+        """`namespace` prefixes every name. Raises ValueError for a malformed URL."""
         found = parameters(url)
         self._login = str(found[0].credentials.username)
         self._url, self._namespace, self._delivery_limit = url, namespace, delivery_limit
@@ -72,7 +72,7 @@ class RabbitMQBroker:
         self._locks = {"publishing": threading.RLock(), "asking": threading.RLock()}
         self._publisher: Publisher | None = None
         self._is_only_node = len(found) == 1
-        self._silences = 0  # one after the other: connections on which no confirm came in time
+        self._silences = 0  # consecutive connections on which no confirm came in time
         self._nacked_since = self._nacked_at = float("-inf")
         self._subscriptions: list[RabbitMQSubscription] = []
         self._closing = threading.Event()
@@ -83,7 +83,7 @@ class RabbitMQBroker:
         return self._login
 
     def may_configure(self) -> bool:
-        """Tries to make a queue that is gone with the connection."""
+        """Tries to make a queue that ends with the connection."""
         channel, name = self._asking_channel(), f"{self._namespace}dueto.{uuid4()}"
         try:
             channel.call("queue_declare", queue=name, exclusive=True, auto_delete=True)
@@ -130,7 +130,7 @@ class RabbitMQBroker:
         channel.close()
 
     def grant(self, rights: Rights) -> None:
-        """Nothing: a node's rights are its operator's to give."""
+        """Does nothing: RabbitMQ's operator sets the rights."""
 
     def publish(self, messages: Sequence[Message]) -> None:
         refuse_invalid(messages)
@@ -146,7 +146,7 @@ class RabbitMQBroker:
                 self._silences = self._silences + 1 if publisher.is_silent else 0
 
     def _may_be_stored_soon(self) -> bool:
-        """Called at each nack."""
+        """Whether a nack is taken for an outage; called at each nack."""
         now = time.monotonic()
         if now - self._nacked_at > CALM_SECONDS:
             self._nacked_since = now
@@ -169,7 +169,7 @@ class RabbitMQBroker:
         subscription = RabbitMQSubscription(
             lambda: self._open_link(name), queue=name, prefetch=prefetch
         )
-        # A consumer subscribes anew after each fault.
+        # A consumer subscribes again after each fault.
         open_ones = [
             subscription for subscription in self._subscriptions if not subscription.is_closed
         ]
@@ -247,26 +247,26 @@ class RabbitMQBroker:
 WINDOW = 500  # messages sent and not yet confirmed: bounds memory on both sides
 CONFIRM_SECONDS = 15.0
 SOME_CONFIRM_SECONDS = 5.0
-"""Where there are other nodes to ask: this one may be cut off from them. Each time in a row that
-this was too short it is twice as long."""
+"""If there are other nodes: this node may be cut off from them. The time doubles with each
+consecutive time-out."""
 BLOCKED_SECONDS = 2.0
 
 
 class NotStored(Rejected):
-    """A nack: a queue did not store what was published, now."""
+    """A nack: a queue did not store a published message now."""
 
 
 class Publisher:
     """A confirming channel on a link. Lives as long as the channel; for one thread at a time."""
 
     def __init__(self, link: Link, *, namespace: str, login: str, hurry: int | None) -> None:
-        """Open the channel. `hurry`: None where there is no other node to ask, else how often in a
-        row that was done already. Raises BrokerUnavailable.
+        """Open the channel. `hurry`: None if there is no other node, else the number of consecutive
+        time-outs so far. Raises BrokerUnavailable.
         """
         self._link, self._namespace, self._login = link, namespace, login
         self._hurry = hurry
         self.is_silent = False
-        """Whether it was given up because no confirm came in time."""
+        """Whether it was closed because no confirm came in time."""
         self._next_tag = self._lowest_tag = 1
         self._unconfirmed: set[int] = set()
         self._refused: set[int] = set()
@@ -299,7 +299,7 @@ class Publisher:
             raise Unroutable(self._returned)
 
     def _publish_window(self, messages: Sequence[Message]) -> None:
-        # While the broker reads nothing, sending would only fill our own memory.
+        # While the broker does not read, sending would only fill our own memory.
         self._await_unblocked()
         first, self._next_tag = self._next_tag, self._next_tag + len(messages)
         self._unconfirmed = set(range(first, self._next_tag))
@@ -312,15 +312,13 @@ class Publisher:
         self._await_confirms()
         if self._refused:
             ids = [messages[tag - first].id for tag in sorted(self._refused)]
-            # A channel that has met a queue without its leader never asks for the new one
-            # (RabbitMQ 3.10, rabbit_fifo_client: its first message to a queue): it goes on nacking.
+            # A channel that has met a queue without a leader never looks for the new leader
+            # (RabbitMQ 3.10, rabbit_fifo_client: its first message to a queue): it keeps nacking.
             self._channel.close()
             raise NotStored(f"RabbitMQ could not store {len(ids)} message(s)", ids)
 
     def _named_in(self, error: Rejected, messages: Sequence[Message]) -> list[str]:
-        """Those of the type that the broker names; or that go to the exchange that it names, where
-        it refuses a whole one.
-        """
+        """The ids of the messages of the type or the exchange that the error names."""
         reason = str(error)
         if of_type := [it.id for it in messages if f"topic '{it.type}'" in reason]:
             return of_type
@@ -341,7 +339,7 @@ class Publisher:
                 self._await_unblocked()
                 deadline = time.monotonic() + seconds
             if time.monotonic() >= deadline:
-                # A broker that says nothing may be gone without a trace: start anew next time.
+                # A silent broker may have vanished: reconnect next time.
                 self.is_silent = True
                 self._link.abandon(f"RabbitMQ confirmed nothing for {seconds:g} s")
 
@@ -358,7 +356,7 @@ class Publisher:
             raise BrokerUnavailable(f"RabbitMQ blocked publishing: {self._link.blocked}")
 
     def _on_answer(self, frame: Any) -> None:
-        """Confirms, or refuses, one message, or all up to it that are open."""
+        """Confirms or refuses one message, or all open messages up to it."""
         tag, first = frame.method.delivery_tag, frame.method.delivery_tag
         if frame.method.multiple:
             first, self._lowest_tag = self._lowest_tag, tag + 1
@@ -371,12 +369,12 @@ class Publisher:
 class RabbitMQSubscription:
     """A consumer of one queue, which holds at most `prefetch` unsettled deliveries.
 
-    After a loss it makes a new link at the next `take`. Delivery tags start again with each
-    channel, so a delivery counts as ours only while this very object is noted as unsettled.
+    After a loss the next `take` makes a new link. Delivery tags start again with each channel, so a
+    delivery counts as ours only while this very object is noted as unsettled.
     """
 
     def __init__(self, open_link: Callable[[], Link], *, queue: str, prefetch: int) -> None:
-        """Start consuming. Raises BrokerUnavailable, also when there is no such queue."""
+        """Start consuming. Raises BrokerUnavailable, also for an unknown queue."""
         self.queue = queue
         self._open_link, self._prefetch = open_link, prefetch
         self._waiting: deque[Delivery] = deque()
@@ -386,7 +384,7 @@ class RabbitMQSubscription:
 
     @property
     def held(self) -> int:
-        """How many messages this consumer holds, taken or waiting to be."""
+        """The number of messages that this consumer holds, taken or waiting to be taken."""
         self._link.keep()  # reads what arrived meanwhile
         return len(self._unsettled)
 
@@ -409,7 +407,7 @@ class RabbitMQSubscription:
             return [self._waiting.popleft() for _ in range(count)]
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
-        # One for all whose elders are settled too, and one each for the others.
+        # One ack for all deliveries before the oldest unsettled one, and one ack each for others.
         with self._link.lock:
             tags = self._settle(deliveries)
             oldest = next(iter(self._unsettled), None)
@@ -420,14 +418,14 @@ class RabbitMQSubscription:
                 self._channel.ack(tags[together - 1], multiple=True)
 
     def give_back(self, deliveries: Sequence[Delivery]) -> None:
-        # They come before what waits in the queue, but after what was sent to us already.
+        # They come before messages in the queue, but after those that were sent to us already.
         with self._link.lock:
             for tag in self._settle(deliveries):
                 self._channel.requeue(tag)
 
     @property
     def is_closed(self) -> bool:
-        """Whether it will never give anything again."""
+        """Whether it was closed."""
         return self._closed
 
     def close(self) -> None:
@@ -435,7 +433,7 @@ class RabbitMQSubscription:
         self._link.wake()
         with self._link.lock:
             self._link.close()
-            # Last: deliveries still come while the connection closes. They go back with the rest.
+            # Last: deliveries still come while the connection closes; they go back, too.
             self._forget()
 
     def _consume(self) -> None:
@@ -456,7 +454,7 @@ class RabbitMQSubscription:
         return bool(self._waiting or self._closed or self._channel.lost)
 
     def _settle(self, deliveries: Sequence[Delivery]) -> list[int]:
-        """Give the tags that are still ours to settle, lowest first, and forget them."""
+        """The tags that are still ours to settle, lowest first; forgets them."""
         ours = [item.tag for item in deliveries if self._unsettled.get(item.tag) is item]
         for tag in ours:
             del self._unsettled[tag]

@@ -2,12 +2,12 @@
 
 A `Link` is one connection, driven by the thread that waits for something on it: the thread that
 publishes reads its own confirms, the thread that consumes reads its own deliveries. There is no
-input-and-output thread between them, which would cost each small publish two thread switches and
-twice the CPU (280 µs instead of 130 µs here). A link that no thread drives is kept alive by `keep`,
-so that a handler that takes long never costs the connection.
+I/O thread between them, which would cost each small publish two thread switches and twice the CPU
+(280 µs instead of 130 µs here). `keep` keeps a link alive that no thread drives, so that a slow
+handler never costs the connection.
 
-A link lives once: when its connection is gone it is `lost` for good, and the next call makes a
-new one, to whichever node of the broker answers.
+A link is used for one connection: when that is gone, the link is `lost` for good, and the next call
+makes a new link, to any node of the broker that answers.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 CONNECT_SECONDS = 5.0
 HOST_SECONDS = 2.0
-"""For each host while others are left to try; the last one has all the time."""
+"""For each host while others are left to try; the last host gets the full time."""
 HEARTBEAT_SECONDS = 15
 ANSWER_SECONDS = 15.0
 CLOSE_SECONDS = 2.0
 _REFUSALS = (311, 403, 405, 406)
-"""Content too large, access refused, resource locked, precondition failed. A 404 is none: what is
-missing is declared anew."""
+"""Content too large, access refused, resource locked, precondition failed. A 404 is no refusal: the
+topology may still be made."""
 
 
 def parameters(url: str, *, name: str = "") -> list[Any]:
@@ -52,7 +52,7 @@ def parameters(url: str, *, name: str = "") -> list[Any]:
     """
     found = [pika.URLParameters(each) for each in each_host(url)]
     for read in found:
-        read.connection_attempts = 1  # who calls backs off and calls again
+        read.connection_attempts = 1  # the caller backs off and calls again
         read.heartbeat = HEARTBEAT_SECONDS
         read.client_properties = {"connection_name": f"dueto {name} {os.getpid()}"}
     return found
@@ -61,7 +61,7 @@ def parameters(url: str, *, name: str = "") -> list[Any]:
 def connected(url: str, *, name: str) -> Link:
     """Connect to any host of the URL, a random one first, so that clients spread over the nodes.
 
-    Raises BrokerUnavailable with the reason of each when none lets us in.
+    Raises BrokerUnavailable with the reason of each host if none accepts the connection.
     """
     to_try, reasons = parameters(url, name=name), []
     random.shuffle(to_try)
@@ -75,14 +75,14 @@ def connected(url: str, *, name: str) -> Link:
 
 
 class Properties(pika.BasicProperties):  # type: ignore[misc]  # pika has no type information
-    """A message's properties, without a table of headers that pika can't read (a time in
-    milliseconds, a type of field that is unknown): such a message must not cost the connection.
+    """A message's properties; drops a table of headers that pika can't read (a time in
+    milliseconds, an unknown type of field), because it must not cost the connection.
     """
 
     def decode(self, encoded: bytes, offset: int = 0) -> Any:
         try:
             return super().decode(encoded, offset)
-        except Exception:  # noqa: BLE001 -- pika raises many kinds, and the bytes are anybody's
+        except Exception:  # noqa: BLE001 -- pika raises many kinds, and the bytes may be anything
             self.headers = None
         try:
             return super().decode(_without_headers(encoded[offset:]))
@@ -95,7 +95,7 @@ spec.props[pika.BasicProperties.INDEX] = Properties
 
 
 def _without_headers(encoded: bytes) -> bytes:
-    """AMQP 0-9-1, 4.2.6.1: the flags, then those properties that they name, in a fixed order."""
+    """AMQP 0-9-1, 4.2.6.1: the flags, then the properties that they name, in a fixed order."""
     (flags,) = struct.unpack_from(">H", encoded)
     start = 2
     for flag in (Properties.FLAG_CONTENT_TYPE, Properties.FLAG_CONTENT_ENCODING):
@@ -107,7 +107,7 @@ def _without_headers(encoded: bytes) -> bytes:
 
 
 def _text(name: str | bytes | None) -> str:
-    """Anybody may have published the message: its names are text, whatever their bytes are."""
+    """Any program may have published the message: decodes its names, whatever their bytes."""
     return name.decode(errors="replace") if isinstance(name, bytes) else name or ""
 
 
@@ -118,7 +118,7 @@ class Link:
         """Connect by these `parameters`. Raises BrokerUnavailable when it fails or takes longer."""
         self.lost = ""  # why it is gone
         self.blocked = ""  # why the broker takes no messages from us for now
-        self.lock = threading.RLock()  # held by who drives, or touches the connection
+        self.lock = threading.RLock()  # held while a thread drives or uses the connection
         self._opened = False
         read.socket_timeout = min(seconds, CONNECT_SECONDS)
         read.stack_timeout = min(seconds, 2 * CONNECT_SECONDS)
@@ -133,12 +133,12 @@ class Link:
         self._loop.activate_poller()
         self.drive(until=lambda: self._opened, seconds=seconds)
         if not self._opened:
-            self.abandon(f"it let nobody in within {seconds:g} s")
+            self.abandon(f"it opened no connection within {seconds:g} s")
             raise BrokerUnavailable(self.lost)
 
     @property
     def server(self) -> dict[str, Any]:
-        """What the broker says of itself: `product`, `version` and more."""
+        """The broker's properties: `product`, `version` and more."""
         properties: dict[str, Any] = self._connection.server_properties
         return properties
 
@@ -159,7 +159,7 @@ class Link:
             raise BrokerUnavailable(self.lost)
 
     def drive(self, *, until: Callable[[], bool], seconds: float) -> None:
-        """Do input and output until `until()`, or the link is lost, or the time is over."""
+        """Do I/O until `until()` is true, the link is lost, or the time is over."""
         deadline = time.monotonic() + seconds
         with self.lock:
             if until() or self.lost:
@@ -171,22 +171,22 @@ class Link:
                 self._loop.remove_timeout(timer)
 
     def keep(self) -> None:
-        """Send and answer heartbeats if no thread drives the link just now. Doesn't wait."""
+        """Send and answer heartbeats if no thread drives the link now. Doesn't wait."""
         if not self.lock.acquire(blocking=False):
             return
         try:
             if not self.lost:
-                self._loop.add_callback(_nothing)  # or the turn would wait for something to do
+                self._loop.add_callback(_nothing)  # or the turn would wait for an event
                 self._turn()
         finally:
             self.lock.release()
 
     def wake(self) -> None:
-        """Have the thread that drives the link look at its condition again."""
+        """Make the thread that drives the link check its condition again."""
         self._loop.add_callback_threadsafe(_nothing)
 
     def close(self) -> None:
-        """Say goodbye, and leave without an answer after `CLOSE_SECONDS`."""
+        """Close the connection; waits at most `CLOSE_SECONDS` for the broker's answer."""
         with self.lock:
             if self._connection.is_open:
                 self._connection.close()
@@ -198,14 +198,14 @@ class Link:
         with self.lock:
             if not self.lost:
                 if not self._connection.is_closed:
-                    # pika has no public way to drop a connection without a goodbye.
+                    # pika has no public way to drop a connection without closing it properly.
                     self._connection._terminate_stream(pika.exceptions.AMQPConnectionError(reason))
                 self.drive(until=lambda: False, seconds=CLOSE_SECONDS)
             if not self.lost:
                 self._lose(reason)
                 self._loop.close()
 
-    # What follows is called while a thread drives.
+    # The methods below are called while a thread drives.
 
     def _on_opened(self, connection: Any) -> None:
         connection.add_on_connection_blocked_callback(self._on_blocked)
@@ -251,13 +251,13 @@ class Channel:
 
     @property
     def lost(self) -> str:
-        """Why it is gone, or empty."""
+        """Why the channel is gone, or empty."""
         return self._closed or self.link.lost
 
     def call(self, method: str, **arguments: Any) -> Any:
-        """Call pika's channel method of this name, and give the broker's answer.
+        """Call pika's channel method of this name, and return the broker's answer.
 
-        Raises BrokerUnavailable, and Rejected when the broker refuses, which closes the channel.
+        Raises BrokerUnavailable, and Rejected if the broker refuses, which closes the channel.
         """
         answers: list[Any] = []
         with self.link.lock, translated():
@@ -269,7 +269,7 @@ class Channel:
         return answers[0]
 
     def declare_exchange(self, name: str, *, kind: str = "topic") -> None:
-        """Make sure that a durable exchange is there. Raises BrokerUnavailable."""
+        """Make sure that a durable exchange exists. Raises BrokerUnavailable."""
         self.call("exchange_declare", exchange=name, exchange_type=kind, durable=True)
 
     def raise_if_lost(self) -> None:
@@ -280,7 +280,7 @@ class Channel:
             raise BrokerUnavailable(self.lost)
 
     def consume(self, *, queue: str, deliver: Callable[[Delivery], None]) -> None:
-        """Have `deliver` called, by who drives the link, with each message of the queue."""
+        """Call `deliver` with each message of the queue, on the thread that drives the link."""
 
         def _arrived(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
             kept = body[: MOST_BYTES_OF_A_MESSAGE + 1]  # enough to see that it is too large
@@ -291,16 +291,16 @@ class Channel:
         self.call("basic_consume", queue=queue, on_message_callback=_arrived)
 
     def on_return(self, returned: Callable[[str], None]) -> None:
-        """Have `returned` called, by who drives the link, with the id of each message that no
-        queue is bound for.
+        """Call `returned` with the id of each message without a bound queue, on the thread that
+        drives the link.
         """
         self._channel.add_on_return_callback(
             lambda _channel, _method, properties, _body: returned(properties.message_id)
         )
 
     def publish(self, message: Message, *, exchange: str, login: str) -> None:
-        """Send it, persistent and mandatory, once a thread drives; after a loss, nothing. `login`:
-        our own; the broker refuses any other.
+        """Send a message, persistent and mandatory, once a thread drives; does nothing after a
+        loss. `login`: our own; the broker refuses any other.
         """
         properties = pika.BasicProperties(
             content_type="application/json",
@@ -316,17 +316,17 @@ class Channel:
                 )
 
     def ack(self, tag: int, *, multiple: bool) -> None:
-        """Settle one delivery, or all up to and including this one; after a loss, nothing."""
+        """Settle one delivery, or all up to and including it; does nothing after a loss."""
         if not self.lost:
             self._channel.basic_ack(tag, multiple)
 
     def requeue(self, tag: int) -> None:
-        """Put one delivery back into its queue; after a loss, nothing."""
+        """Put a delivery back into its queue; does nothing after a loss."""
         if not self.lost:
             self._channel.basic_nack(tag, requeue=True)
 
     def close(self) -> None:
-        """Close it: all that was sent before still counts, unsettled messages go back."""
+        """Close the channel: sent messages still count, unsettled deliveries go back."""
         with self.link.lock:
             if not self.lost:
                 self._channel.close()
@@ -348,7 +348,7 @@ def _nothing() -> None:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Have pika's errors as BrokerUnavailable."""
+    """Translate pika's errors into BrokerUnavailable."""
     try:
         yield
     except pika.exceptions.AMQPError as error:
@@ -356,14 +356,14 @@ def translated() -> Iterator[None]:
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether the broker closed a channel because it will not do what was asked, ever."""
+    """Whether the broker closed a channel because it refuses the operation for good."""
     return isinstance(error, pika.exceptions.ChannelClosedByBroker) and (
         getattr(error, "reply_code", 0) in _REFUSALS
     )
 
 
 def describe(error: BaseException) -> str:
-    """Say the innermost reason of one of pika's nested errors."""
+    """The innermost reason of one of pika's nested errors."""
     inner = [*getattr(error, "exceptions", ()), getattr(error, "exception", None), *error.args]
     nested = [item for item in inner if isinstance(item, BaseException)]
     return describe(nested[-1]) if nested else f"{type(error).__name__} {error}".strip()

@@ -1,4 +1,4 @@
-"""A broker that is put further away: nothing is lost on the way, and everything takes its time."""
+"""Injected latency of a broker: nothing is lost in transit, and every message is delayed."""
 
 import time
 from collections.abc import Iterator

@@ -236,7 +236,7 @@ def test_every_message_of_a_publisher_reaches_a_queue(node: Node) -> None:
     """Each event of the definitions can be routed, and its publisher may publish it."""
     for service in topology.services():
         broker = node.open(service)
-        for keys in topology.says(service).values():
+        for keys in topology.published_by(service).values():
             try:
                 broker.publish([Message(key, key, b"{}") for key in keys])
             except Unroutable as error:

@@ -1,4 +1,4 @@
-"""Thousands of sagas that wait for somebody cost nothing: no sweep reads their rows."""
+"""Thousands of sagas that wait for a decision cost nothing: no sweep reads their rows."""
 
 from datetime import timedelta
 
@@ -18,11 +18,11 @@ pytestmark = pytest.mark.django_db(databases=["pedidos", "pagos"])
 
 MANY = 2000
 AGAIN = 8
-"""PostgreSQL takes a plan of its own for the first five executions of a statement."""
+"""PostgreSQL makes a custom plan for each of the first five executions of a statement."""
 
 
 def rows_read(service, table):
-    """How many rows of it this transaction has read so far."""
+    """The number of the table's rows that this transaction has read so far."""
     ((found,),) = sql.execute(
         service=service,
         sql="""
@@ -35,7 +35,7 @@ def rows_read(service, table):
 
 
 def let_many_wait():
-    """So many orders that were handed over, and wait for their customers until tomorrow."""
+    """Inserts orders that were handed over, and wait for their customers until tomorrow."""
     accepted = Acceptance(owner=OWNER).accept(
         command=Accept(
             saga_id="s",
@@ -104,7 +104,7 @@ SWEEPS = {
     "pagos_decision_untold": (lambda: asked.untold(service="pagos", limit=9), "pagos"),
     "order_not_handed_over": (hand_over, "pedidos"),
 }
-"""By the index that each sweep goes by: what looks, and where."""
+"""By the index that each sweep uses: the sweep, and its table."""
 TABLES = {"pagos": "pagos_decision", "pedidos": "pedidos_order"}
 
 

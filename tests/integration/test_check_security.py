@@ -1,4 +1,4 @@
-"""`manage.py check_security` finds what is too mighty, and nothing where nothing is."""
+"""`manage.py check_security` finds excessive rights, and nothing if there are none."""
 
 from io import StringIO
 
@@ -15,7 +15,7 @@ MODEST = "dueto_test_modest"
 
 @pytest.fixture
 def broker(monkeypatch):
-    """One whose login may make queues, until it is told otherwise."""
+    """A broker whose login may make queues, by default."""
 
     class Broker:
         is_modest = False
@@ -25,7 +25,7 @@ def broker(monkeypatch):
                 raise Rejected("403 ACCESS_REFUSED")
 
         def grant(self, *_):
-            """It may."""
+            """Is allowed."""
 
         def close(self):
             """Nothing is open."""
@@ -37,7 +37,7 @@ def broker(monkeypatch):
 
 @pytest.fixture
 def modest(db, settings):
-    """The database's login is one that may nothing special."""
+    """The database's login has no special rights."""
     settings.SERVICE = "default"
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE ROLE {MODEST}")

@@ -147,7 +147,7 @@ PAGES = {
 
 
 def of(step, saga_id=SAGA):
-    """What a step's command says of whose it is."""
+    """The fields of a step's command that name its saga and step."""
     return {"saga": "checkout", "saga_id": saga_id, "step": step}
 
 
@@ -157,7 +157,7 @@ def run(operation, command):
 
 @pytest.fixture
 def shop():
-    """One saga in all tables; the ids that paths need."""
+    """A saga in all tables; the ids that paths need."""
     product = Product.objects.create(name="p", sku="p", price="9.95", initial=10, available=10)
     cart = Cart.objects.create(id="c", user_id="ana")
     CartItem.objects.create(cart=cart, product_id=str(product.pk), quantity=2, unit_price="9.95")
@@ -269,7 +269,7 @@ def test_every_page_of_the_admin_shows_it(admin_client, shop, service):
 
 
 def test_time_that_is_read_as_it_is_stops_the_page(client, shop, monkeypatch):
-    """The control: what the loader of times keeps from happening."""
+    """The control: without the loader of times."""
     monkeypatch.setattr("participant.databases.ClampingTzLoader.load", BaseTzLoader.load)
     damage("carrito", "UPDATE carrito_cart SET created_at = 'infinity'")
     client.raise_request_exception = False
@@ -346,7 +346,7 @@ def test_reservation_that_cannot_be_released_holds_up_no_other(due):
 
 
 def test_released_together_one_holds_up_all(due, monkeypatch):
-    """The control: the sweep as one list, and no more."""
+    """The control: the sweep as one list only."""
     monkeypatch.setattr(expiry.Expiry, "_one_by_one", lambda self: None)
     expiry.Expiry().sweep()
     assert set(statuses().values()) == {"reserved"}

@@ -1,4 +1,4 @@
-"""Addresses, deleted once their saga has ended long enough ago."""
+"""Addresses are deleted once their saga has ended long enough ago."""
 
 import pytest
 from django.core.management import call_command
@@ -15,7 +15,7 @@ DAY = 24 * 3600
 
 
 def ordered(saga_id: str, *, days: float | None) -> None:
-    """An order with its address, that ended so many days ago; None: it runs."""
+    """An order with its address that ended this number of days ago; None: it runs."""
     Order.objects.create(saga_id=saga_id, saga="fulfilment", user_id="ana", items=[])
     Address.objects.create(saga_id=saga_id, address=STREET)
     if days is not None:
@@ -55,8 +55,8 @@ def test_it_goes_through_all_of_them_and_tells_how_far_it_is(capsys, monkeypatch
         ordered(f"order-{number}", days=91)
     told = forgotten(capsys).splitlines()
     assert told[1:] == [
-        "pedidos: 2 looked at, 2 deleted",
-        "pedidos: 4 looked at, 4 deleted",
+        "pedidos: 2 examined, 2 deleted",
+        "pedidos: 4 examined, 4 deleted",
         "pedidos: 5 of 5 addresses deleted",
     ]
     assert not Address.objects.exists()

@@ -1,4 +1,4 @@
-"""`manage.py migrate_all` on databases that are up to date, and on one that is not there."""
+"""`manage.py migrate_all` on databases that are up to date, and on one that does not exist."""
 
 import io
 import os
@@ -27,7 +27,7 @@ READ_SECONDS = 2 * migrate_all.LOCK_SECONDS
 
 
 def widen(alias):
-    """Stands for a migration: it needs the table for itself."""
+    """Stands for a migration, which needs an exclusive lock on the table."""
     with connections[alias].cursor() as cursor:
         cursor.execute("ALTER TABLE inventario_product ALTER available SET NOT NULL")
     return 1
@@ -35,7 +35,7 @@ def widen(alias):
 
 @contextmanager
 def migrating():
-    """The command, in another thread; what it has said so far."""
+    """The command, in another thread; its output so far."""
     said = io.StringIO()
 
     def run():
@@ -55,7 +55,7 @@ def migrating():
 
 @contextmanager
 def reading():
-    """Somebody who reads the table again and again; the longest time that it has taken so far."""
+    """A reader of the table, again and again; the longest time of a read so far."""
     stop, times = threading.Event(), [0.0]
     started = [time.monotonic()]
 
@@ -119,7 +119,7 @@ def test_unusable_database_is_named_with_what_to_set():
 
 
 class TestWhileSomebodyHoldsALock:
-    """A session that was left open, on a table that a migration has to change."""
+    """A forgotten session with a lock on a table that a migration has to change."""
 
     pytestmark = pytest.mark.django_db(databases=ALIASES, transaction=True)
 

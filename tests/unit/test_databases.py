@@ -1,4 +1,4 @@
-"""A URL of a database is read as libpq reads it, or refused in one line that tells no login."""
+"""A URL of a database is read as libpq reads it, or refused in one line without its login."""
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured

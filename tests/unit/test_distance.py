@@ -1,4 +1,4 @@
-"""Services that are put further apart: each call takes its way there and back."""
+"""Injected latency between services: each call takes it twice, there and back."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""A process obeys at its points, once; one that listens to nobody does nothing there."""
+"""A process obeys an order at its failpoints once; without a folder of orders it does nothing."""
 
 import os
 import signal

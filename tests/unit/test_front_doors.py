@@ -43,7 +43,7 @@ def clone(tmp_path):
 
 def test_help_has_our_commands_with_what_they_do_before_those_of_django():
     code, said = _said(sys.executable, "manage.py", "help")
-    ours, _, others = said.partition("Those of Django")
+    ours, _, others = said.partition("Commands of Django")
     assert code == 0
     assert re.search(r"\bmigrate\b", others)
     for name in OURS:

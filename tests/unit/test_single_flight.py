@@ -1,4 +1,4 @@
-"""A question that is never answered keeps nobody for long."""
+"""A question that is never answered delays its callers only for a limited time."""
 
 import threading
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from httpapi.health import SingleFlight
 
 
 class Question:
-    """Is answered once `gate` is open; counts how often it is asked."""
+    """Answers once `gate` is open; counts the calls."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()

@@ -85,14 +85,12 @@ class Decisions:
         row = self.table(service).get((saga_id, step))
         return self._asked(row) if row else None
 
-    def overdue(
-        self, *, service: str, limit: int = MOST_DUE, but_not: Sequence[str] = ()
-    ) -> list[RequestedDecision]:
+    def overdue(self, *, service: str, but_not: Sequence[str] = ()) -> list[RequestedDecision]:
         asked = [self._asked(row) for row in self._rows(service) if row.closed_at is None]
         due = [
             decision for decision in asked if decision.is_over and decision.saga_id not in but_not
         ]
-        return sorted(due, key=lambda decision: decision.until)[:limit]
+        return sorted(due, key=lambda decision: decision.until)[:MOST_DUE]
 
     def untold(self, *, service: str, limit: int) -> list[Key]:
         rows = [row for row in self._rows(service) if row.is_to_be_told and row.closed_at]

@@ -14,9 +14,9 @@ from participant import sql
 AT_ONCE = 1_000
 
 HELP = """\
-Deletes the addresses that services keep for sagas which ended longer ago than you say; what was
-bought, paid and sent stays. An address is kept nowhere else. One of a saga that runs, waits or is
-parked stays, however old. Started again after Ctrl-C, it goes on with the rest.
+Deletes the addresses of sagas that ended longer ago than a given time; orders, payments and
+deliveries stay. Addresses are stored nowhere else. The address of a saga that runs, waits or is
+parked stays, however old. Started again after Ctrl-C, the command continues with the rest.
 
   python manage.py forget --older-than 90d --dry-run
 """
@@ -32,11 +32,9 @@ class Command(BaseCommand):
             type=operating.age,
             metavar="90d",
             required=True,
-            help="for how long the saga has ended at least",
+            help="the least time since the saga's end",
         )
-        parser.add_argument(
-            "--dry-run", action="store_true", help="only count them, and delete nothing"
-        )
+        parser.add_argument("--dry-run", action="store_true", help="only count, and delete nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
         seconds = options["older_than"].total_seconds()
@@ -48,7 +46,7 @@ class Command(BaseCommand):
                 count, after, gone = batch
                 looked_at, found = looked_at + count, found + gone
                 if count == AT_ONCE:
-                    self.stdout.write(f"{service}: {looked_at} looked at, {found} {done}")
+                    self.stdout.write(f"{service}: {looked_at} examined, {found} {done}")
             self.stdout.write(f"{service}: {found} of {looked_at} addresses {done}")
 
 
@@ -68,8 +66,8 @@ def _keepers() -> Iterator[tuple[str, str, str]]:
 def _batch(
     service: str, addresses: str, sagas: str, after: str, seconds: float, is_dry: bool
 ) -> tuple[int, str, int] | None:
-    """Of the next addresses how many there are, the last one's saga, and how many are old (and
-    gone, unless `is_dry`); None where there are no more."""
+    """The number of the next addresses, the last one's saga, and how many of them are old (and
+    deleted, unless `is_dry`); None if there are no more."""
     gone = "SELECT saga_id FROM old"
     if not is_dry:
         gone = f"DELETE FROM {addresses} WHERE saga_id IN ({gone}) RETURNING saga_id"

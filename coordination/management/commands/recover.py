@@ -1,4 +1,4 @@
-"""`manage.py recover`: does to many parked sagas, or failed messages, what an operator chooses."""
+"""`manage.py recover`: retries, skips, undoes or discards many parked sagas or failed messages."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,15 +22,15 @@ Row = dict[str, Any]
 _DID = {"discard": "discarded"}
 
 HELP = """\
-Does to all parked sagas, or all failed messages, that fit the filters what you choose: one after
-the other, each in a transaction of its own and recorded with your name and reason, as if asked for
-alone. Says how many there are, and of what amount, before anything is skipped, undone or discarded.
+Retries, skips, undoes or discards all parked sagas, or failed messages, that match the filters: one
+after the other, each in its own transaction and recorded with your name and reason. Shows their
+number and total amount, and asks, before it skips, undoes or discards.
 
   python manage.py recover sagas retry --step process_payment --older 10m --reason 'pagos is back'
   python manage.py recover messages discard --service pagos --reason 'of a test'
 
-Ctrl-C stops it between two; started again, it goes on with the rest. Exit status: 0 all done,
-1 some were refused, 130 stopped.
+Ctrl-C stops it between two rows; started again, it continues with the rest. Exit status: 0 all
+done, 1 some were refused, 130 stopped.
 """
 
 
@@ -42,26 +42,26 @@ class Command(BaseCommand):
         what = parser.add_subparsers(dest="what", required=True)
         sagas = what.add_parser("sagas", help="sagas that are parked")
         sagas.add_argument("action", choices=["retry", "skip", "compensate"], help="what to do")
-        sagas.add_argument("--saga", choices=sorted(SAGAS), help="only of this name")
-        sagas.add_argument("--pattern", choices=list(PATTERNS), help="only in this pattern")
-        sagas.add_argument("--step", metavar="NAME", help="only those parked at this step")
+        sagas.add_argument("--saga", choices=sorted(SAGAS), help="only this saga")
+        sagas.add_argument("--pattern", choices=list(PATTERNS), help="only this pattern")
+        sagas.add_argument("--step", metavar="NAME", help="only sagas parked at this step")
         messages = what.add_parser("messages", help="messages that are dead letters")
         messages.add_argument("action", choices=["retry", "discard"], help="what to do")
-        messages.add_argument("--service", metavar="NAME", help="only those at this service")
-        messages.add_argument("--type", metavar="EVENT", help="only of this type")
+        messages.add_argument("--service", metavar="NAME", help="only messages of this service")
+        messages.add_argument("--type", metavar="EVENT", help="only messages of this type")
         for parser_of in (sagas, messages):
             parser_of.add_argument(
                 "--error",
                 metavar="TEXT",
-                help="only those whose error's code is this, or whose reason has it",
+                help="only with this error code, or with this text in the reason",
             )
             parser_of.add_argument(
-                "--older", type=operating.age, metavar="10m", help="only those older than this"
+                "--older", type=operating.age, metavar="10m", help="only older than this"
             )
             parser_of.add_argument(
-                "--dry-run", action="store_true", help="only say which ones, and do nothing"
+                "--dry-run", action="store_true", help="only list the matches, and do nothing"
             )
-            parser_of.add_argument("--yes", action="store_true", help="ask nothing")
+            parser_of.add_argument("--yes", action="store_true", help="do not ask")
             operating.add_who_and_why(parser_of)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -86,7 +86,7 @@ class Command(BaseCommand):
         try:
             told, is_all_done = operating.for_each(rows, act, did=did, say=self.stderr.write)
         except KeyboardInterrupt:
-            self.stderr.write("Stopped between two; started again, it goes on with the rest.")
+            self.stderr.write("Stopped; started again, it continues with the rest.")
             sys.exit(STOPPED)
         self.stdout.write(told)
         sys.exit(ALL_DONE if is_all_done else SOME_REFUSED)
@@ -107,7 +107,7 @@ def _sagas(options: dict[str, Any]) -> Iterator[Row]:
 
 
 def _with_state(row: Row, options: dict[str, Any]) -> Iterator[Row]:
-    """With its amount and the code of its failure, where they are asked for."""
+    """The saga with its amount, if its failure's code fits; no query if neither is needed."""
     if options["action"] == "retry" and not options["error"]:
         yield row
         return
@@ -125,7 +125,7 @@ def _messages(options: dict[str, Any]) -> Iterator[Row]:
     asked = {"status": "dead_lettered", "page_size": 100}
     for service in services:
         if operating.call(service, "GET", "/messages/parked", query={"page_size": 1}).status == 404:
-            continue  # it takes no messages
+            continue  # a service without messages
         for found in operating.listed(service, "/messages/parked", asked):
             row = {**found, "step": found["event_type"], "since": found["failed_at"]}
             row |= {"at": service, "path": f"/messages/parked/{found['id']}"}

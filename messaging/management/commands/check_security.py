@@ -1,6 +1,4 @@
-"""`manage.py check_security`: whether this process has more rights, or weaker secrets, than it
-should.
-"""
+"""`manage.py check_security`: reports weak secrets and excessive rights of this process."""
 
 from pathlib import Path
 from typing import Any
@@ -19,10 +17,9 @@ _KEY_FILES = {"DUETO_SIGNING_KEY": "SIGNING_KEY", "DUETO_ACCOUNTS_KEY": "ACCOUNT
 
 class Command(BaseCommand):
     help = (
-        "Looks with the environment of a process (in its container, say) for what makes it easy to"
-        " break in, or bad if somebody has: secrets that are known or short, files that others may"
-        " read, a superuser's login in a database, a login that may change the broker. Exit code: 0"
-        " nothing was found, 1 something was."
+        "Checks the environment of a process (in its container, say) for weaknesses: secrets that"
+        " are well known or short, files that others may read, a superuser's login at a database, a"
+        " login that may change the broker. Exit code: 0 nothing was found, 1 something was."
     )
     requires_system_checks: list[str] = []
 
@@ -31,7 +28,7 @@ class Command(BaseCommand):
             *(
                 []
                 if settings.AUTH == "required"
-                else ["DUETO_AUTH is demo: no door asks who comes"]
+                else ["DUETO_AUTH is demo: no door authenticates its callers"]
             ),
             *settings.WEAK_SECRETS,
             *secrets.problems_of_files(_key_files()),
@@ -49,7 +46,7 @@ def _key_files() -> dict[str, Path]:
 
 
 def _of_databases() -> list[str]:
-    """Of the service that this process is; of all, in one that is none."""
+    """The problems of this service's database login; of all databases, if it is no service."""
     own = [settings.SERVICE] if settings.SERVICE in settings.DATABASES else list(settings.DATABASES)
     try:
         return logins.problems_of_login(aliases=own)
@@ -58,7 +55,7 @@ def _of_databases() -> list[str]:
 
 
 def _of_broker() -> list[str]:
-    """A service's login is refused what a topology is made of, also where all of it is there."""
+    """Tries to make the topology: a service's login must be refused, even if it exists already."""
     broker = configured_broker()
     try:
         make_topology(broker=broker)

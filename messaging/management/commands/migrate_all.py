@@ -1,4 +1,4 @@
-"""`manage.py migrate_all`: brings the database of every service up to date; sample rows, too."""
+"""`manage.py migrate_all`: migrates the database of every service; adds sample rows on request."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,20 +17,20 @@ from django.db.migrations.executor import MigrationExecutor
 from participant import logins, roles, sql
 
 LOCK_SECONDS = 2.0
-"""While a migration waits for a table, all who come after it wait behind it, readers too."""
+"""While a migration waits for a table, all later transactions wait behind it, readers too."""
 PAUSE_SECONDS = 5.0
 GIVE_UP_SECONDS = 300.0
 
 
 class Command(BaseCommand):
-    help = "Migrates the database of every service, one after the other; again: changes nothing."
+    help = "Migrates the database of every service, one after the other; idempotent."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--seed",
             nargs="*",
             metavar="SERVICE",
-            help="then puts sample rows into these services, or all, by their commands seed_...",
+            help="then adds sample rows to these services, or all, by their commands seed_...",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -46,7 +46,7 @@ class Command(BaseCommand):
             done = f"{count} migrations applied" if count else "up to date"
             self.stdout.write(f"{alias}: {done}")
         if applied:
-            # The dashboard keeps the permissions for everybody's tables.
+            # The dashboard keeps the permissions for the tables of all services.
             emit_post_migrate_signal(verbosity=0, interactive=False, db="default")
         if asked:
             self._make(asked, asked.after())
@@ -77,7 +77,7 @@ class Command(BaseCommand):
 
     @contextmanager
     def _alone(self, alias: str) -> Iterator[None]:
-        """Two of these commands at once take turns."""
+        """Serializes concurrent runs of this command."""
         key = f"dueto migrate {alias}"
         with connections[alias].cursor() as cursor:
             cursor.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
@@ -90,7 +90,7 @@ class Command(BaseCommand):
                 cursor.execute("RESET lock_timeout")
 
     def _patiently(self, alias: str, work: Callable[[], Any]) -> Any:
-        """Again and again while another session has locked what it needs, and says who."""
+        """Retries while another session holds a needed lock, and reports which session."""
         give_up_at = time.monotonic() + GIVE_UP_SECONDS
         while True:
             try:
@@ -103,7 +103,7 @@ class Command(BaseCommand):
 
 
 def _seeds(names: Sequence[str] | None) -> list[str]:
-    """The commands that put sample rows into these services; into all where none is named."""
+    """The commands that add sample rows to these services; to all if none is named."""
     if names is None:
         return []
     found = get_commands().items()
@@ -129,11 +129,13 @@ def _in_the_way(alias: str) -> str:
         )
         rows = cursor.fetchall()
     named = "; ".join(f"session {pid} ({who}, {state})" for pid, who, state, _ in rows)
-    return f"a lock is held, perhaps by {named or 'a session that is gone now'}: end it there"
+    return f"a lock is held, perhaps by {named or 'a session that has ended'}: end that session"
 
 
 def _migrate(alias: str) -> int:
-    """App by app: services that share one database must not record each other's as applied."""
+    """Migrates app by app, so that services that share a database do not record the migrations of
+    others as applied; the number of migrations.
+    """
     executor = MigrationExecutor(connections[alias])
     labels = [
         config.label
@@ -153,15 +155,15 @@ def _migrate(alias: str) -> int:
 
 
 def _refuse_another_history(alias: str, labels: Sequence[str], executor: MigrationExecutor) -> None:
-    """Raises CommandError where tables were made by migrations that are not here: of an earlier
-    version, whose were replaced (there is no release yet), or of a later one.
+    """Raises CommandError if tables were made by migrations that do not exist here: by an earlier
+    version, whose migrations were replaced (there is no release yet), or by a later one.
     """
     known = executor.loader.disk_migrations
     for label, name in sorted(executor.loader.applied_migrations):
         if label in labels and (label, name) not in known:
             raise CommandError(
-                f"The database of {alias} has tables of another version ({label}.{name}), and there"
-                " is no way from them to those of this one.\nUse the version that made them, or"
-                " another database. For the local stack: make down ARGUMENTS=--purge"
-                " removes all of its data, and make up begins anew."
+                f"The database of {alias} has tables of another version ({label}.{name}), which"
+                " this version can't migrate.\nUse the version that made them, or another database."
+                " For the local stack: make down ARGUMENTS=--purge removes all of its data, and"
+                " make up starts anew."
             )

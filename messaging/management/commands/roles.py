@@ -1,4 +1,4 @@
-"""`manage.py roles`: who may do what in the databases; made, or shown for somebody to run."""
+"""`manage.py roles`: makes the roles and rights in the databases, or prints the statements."""
 
 from itertools import chain
 from typing import Any
@@ -12,10 +12,10 @@ from participant import logins, roles
 
 class Command(BaseCommand):
     help = (
-        "Makes an owner and a login for the database of every service, with the rights that it"
-        " needs and no more: what migrate_all does, too. Again: changes nothing. The logins and"
-        f" their passwords are those of the databases' URLs; {roles.SUPERUSER} names who makes"
-        " them. The tables must be there: they are made by migrate_all."
+        "Makes an owner and a login for the database of every service, with no more rights than it"
+        " needs, as migrate_all does too; idempotent. The logins and their passwords are those of"
+        f" the databases' URLs; {roles.SUPERUSER} names the login that makes them. The tables must"
+        " exist: migrate_all makes them."
     )
     requires_system_checks: list[str] = []
 
@@ -23,14 +23,14 @@ class Command(BaseCommand):
         parser.add_argument(
             "--sql",
             action="store_true",
-            help="changes nothing, and prints it for psql, which takes each password as a variable:"
-            " psql -v carrito_password=...",
+            help="changes nothing, and prints the statements for psql, which takes each password as"
+            " a variable: psql -v carrito_password=...",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         asked = roles.wanted(databases=settings.DATABASES)
         if asked is None:
-            raise CommandError(f"{roles.SUPERUSER} is not set: who is to make the roles?")
+            raise CommandError(f"{roles.SUPERUSER} is not set: it names the login to make roles.")
         statements = chain(asked.before(), asked.after())
         if options["sql"]:
             self.stdout.write("\n".join(roles.written(statements)))

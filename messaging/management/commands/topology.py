@@ -1,4 +1,4 @@
-"""`manage.py topology`: makes the exchanges, queues and bindings; or tells who may do what."""
+"""`manage.py topology`: makes the exchanges, queues and bindings; or prints the logins' rights."""
 
 import json
 import secrets
@@ -16,7 +16,7 @@ from messaging.management.commands.worker import configured_broker
 class Command(BaseCommand):
     help = (
         "Makes exchanges, queues and bindings at the broker that RABBITMQ_URL names, with a login"
-        " that may; again: changes nothing. Services make none."
+        " that has the right to; idempotent. Services make none."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -29,8 +29,8 @@ class Command(BaseCommand):
             "--passwords",
             type=Path,
             metavar="FOLDER",
-            help="with --rights: whose passwords are in the files of this folder, a login each;"
-            " those that are not there are made",
+            help="with --rights: reads the passwords from this folder, a file per login; makes"
+            " those that are missing",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -43,14 +43,14 @@ class Command(BaseCommand):
         try:
             count = make_topology(broker=broker)
         except BrokerUnavailable as error:
-            raise CommandError(f"The topology is not there: {error}") from error
+            raise CommandError(f"The topology can't be made: {error}") from error
         finally:
             broker.close()
-        self.stdout.write(f"{count} queues are there, and bound")
+        self.stdout.write(f"{count} queues exist and are bound")
 
 
 def _passwords(folder: Path) -> dict[str, str]:
-    """By login; each in a file of its own, that its holder alone is given."""
+    """The passwords by login; each in a file of its own, for that login's holder only."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return {login.name: _password(folder / login.name) for login in rights.logins()}
 

@@ -52,12 +52,13 @@ class Command(BaseCommand):
 
 
 def configured_broker() -> Broker:
-    """The broker that the settings name. Raises CommandError where that can't be read."""
+    """The broker that the settings name. Raises CommandError if its URL can't be read."""
     try:
         return connect(settings.BROKER_URL)
     except ValueError:  # whose text may have a part of the password in it
         raise CommandError(
             "RABBITMQ_URL can't be read. It looks like amqp://user:password@host:5672/%2F, or"
             " for a broker of several nodes amqp://user:password@host:5672,host:5672/%2F, with"
-            " %40 for an @ in the password, and the like: mend it in the environment, or unset it."
+            " special characters percent-encoded (%40 for an @ in the password): correct it in the"
+            " environment, or unset it."
         ) from None

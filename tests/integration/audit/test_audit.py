@@ -19,8 +19,8 @@ from loadtests.audit.checking import NotAuditable
 from loadtests.audit.reading import whole_tables
 from loadtests.audit.services import carrito, pagos
 from messaging.brokers import Message
+from tests.definitions import with_sagas
 from tests.integration.audit.conftest import Shop, found, run
-from tests.pages import with_pages
 
 pytestmark = pytest.mark.django_db(databases=WITH_DATABASE)
 
@@ -57,7 +57,7 @@ def test_saga_without_rules_of_its_own_is_audited_by_those_of_all_and_of_its_ser
             ),
         ),
     )
-    with with_pages(gift):
+    with with_sagas(gift):
         shop = Shop()
         shop.completed("given", saga="gift")
         shop.compensated("kept", saga="gift", pattern="choreographed")
@@ -135,7 +135,7 @@ def test_what_no_page_has_is_refused_and_never_called_clean(broker, damage, why)
 def test_data_of_a_shorter_checkout_are_refused_and_not_called_broken(broker):
     page = SAGAS["checkout"]
     longer = replace(page, steps=(*page.steps[:-1], *padding_steps("2"), page.steps[-1]))
-    with with_pages(longer), pytest.raises(NotAuditable, match="no saga has done pad_saga_1, pad"):
+    with with_sagas(longer), pytest.raises(NotAuditable, match="no saga has done pad_saga_1, pad"):
         checking.check(broker=broker)
 
 

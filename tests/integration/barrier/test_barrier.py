@@ -48,7 +48,7 @@ def refund(*saga_ids: str):
 
 
 def hear(event_type: str, *saga_ids: str, redrive: bool = False, **data) -> list[Event]:
-    """Lets pagos hear the event of these checkouts; what it said then."""
+    """Delivers the event of these checkouts to pagos; the events that it publishes."""
     before = OutboxEntry.objects.count()
     reaction = next(
         reaction

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db(databases=["pagos", "tarjetas"])
 
 STEP = "a_step"
 ASKED = ("do", "refused do", "undo", "block")
-"""What is asked of a step: to be done (which is decided either way), undone, or blocked."""
+"""The commands for a step: do (with either decision), undo, or block."""
 
 SEQUENCES = [sequence for length in (1, 2, 3, 4) for sequence in product(ASKED, repeat=length)]
 WAITING = [
@@ -24,11 +24,11 @@ WAITING = [
     for length in (1, 2, 3)
     for sequence in product(("ask", "undo", "block", "yes", "no"), repeat=length)
 ]
-"""Of a step that waits for somebody, who says yes or no."""
+"""For a step that waits for a decision: yes or no."""
 
 
 def operations(ran: list[str]) -> dict[str, Operation]:
-    """Each writes into `ran` that it ran."""
+    """Operations that note in `ran` that they ran."""
 
     def running(name, outcome):
         def run(commands):
@@ -47,7 +47,7 @@ def operations(ran: list[str]) -> dict[str, Operation]:
 
 
 def really(sequence: tuple[str, ...]) -> list[tuple[bool, bool, bool]]:
-    """For each: whether it was done, answered now, and took effect; from the real barrier."""
+    """For each command, from the real barrier: whether it was done, was fresh, and took effect."""
     ran: list[str] = []
     known = operations(ran)
     answers = []
@@ -74,7 +74,7 @@ def modelled(sequence: tuple[str, ...]) -> list[tuple[bool, bool, bool]]:
 
 
 def asking(ran: list[str]) -> dict[str, Operation]:
-    """Those of a step that waits; a yes has it done."""
+    """The operations of a step that waits; a yes does it."""
 
     def decide(verdicts):
         ran.extend("do" for verdict in verdicts if verdict.word == "yes")

@@ -1,4 +1,4 @@
-"""The barrier when several processes come at the same moment."""
+"""The barrier under concurrent commands."""
 
 import random
 import threading
@@ -138,7 +138,7 @@ def test_action_goes_on_where_the_one_before_it_was_rolled_back(product):
 
 
 def test_call_by_hand_never_gets_at_what_a_saga_has_just_done(product, monkeypatch):
-    """The saga commits after the look at whose it is, and before the call by hand does its work."""
+    """The saga commits after the call by hand has checked the saga id, and before its work."""
     enter = barrier.enter
 
     def late(*, operation, commands):
@@ -173,7 +173,7 @@ def test_batches_in_opposite_order_do_not_wait_for_each_other(product):
 
 
 def test_without_the_fixed_order_batches_wait_for_each_other(product, monkeypatch):
-    """The control: keys are taken in the order in which they came."""
+    """The control: keys are inserted in the order of the commands."""
     step = RESERVE["step"]
     came = iter([[(id_, step) for id_ in ids] for ids in ("amz", "zma")])
     mine = threading.local()

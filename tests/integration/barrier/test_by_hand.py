@@ -60,7 +60,7 @@ def post(client):
 
 
 def rows():
-    """All that the participants have stored."""
+    """All rows of the participants."""
     return {
         table: sorted(
             sql.execute(
@@ -81,7 +81,7 @@ def is_refused(answered, saga_id):
 def test_step_of_a_saga_is_not_taken_by_hand(post, sold, path):
     before = rows()
     is_refused(post(path, {"saga_id": sold}), sold)
-    # What it says of itself does not make it the saga.
+    # The fields of a command by hand do not make it a saga's.
     whose = {"saga": "checkout", "step": "process_payment"}
     is_refused(post(path, {"saga_id": sold, **whose}), sold)
     assert rows() == before

@@ -18,7 +18,7 @@ from saga_choreography.models import Saga as Row
 from saga_choreography.reactions import ProjectionHandler, take_note
 from saga_choreography.tracking import track
 from saga_choreography.watchdog import look
-from tests.pages import with_pages
+from tests.definitions import with_sagas
 from tests.unit.choreography.made import NOON, event
 
 DATABASE = "saga_choreography"
@@ -62,7 +62,7 @@ TWIN = Saga(
 
 @pytest.fixture(autouse=True)
 def _twin():
-    with with_pages(TWIN):
+    with with_sagas(TWIN):
         yield
 
 

@@ -20,7 +20,7 @@ from saga_choreography import operations, queries, store, watchdog
 from saga_choreography.models import Intervention, Saga, SagaEvent
 from saga_choreography.tracking import track
 from saga_choreography.watchdog import MOST_REDRIVES, Remedy, look
-from tests.pages import with_pages
+from tests.definitions import with_sagas
 from tests.threads import InThread
 from tests.unit.choreography.made import NOON, context, event, story
 
@@ -114,7 +114,7 @@ def test_redrive_carries_the_results_that_the_event_did(start, said):
 def test_each_saga_has_the_time_that_its_definition_gives_it(start, said, settings):
     settings.SAGA_SECONDS = 0
     hasty = replace(SAGAS["checkout"], name="hasty", seconds=5.0)
-    with with_pages(hasty):
+    with with_sagas(hasty):
         start("s")
         track(received=[event("checkout.initiated", saga_id="h", saga="hasty")], now=NOON)
         assert look(now=after(10)) == {Remedy.REDRIVE: 1, Remedy.ABORT: 1}

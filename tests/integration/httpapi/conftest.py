@@ -1,4 +1,4 @@
-"""A service whose lights are looked at."""
+"""A service whose health is checked."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def lights(client, settings, monkeypatch):
-    """Status and body of the service's /health; every look has a connection of its own."""
+    """Status and body of the service's /health; every check has a connection of its own."""
     monkeypatch.setattr(health, "_noted", Noted())
     assert get_resolver().url_patterns, "read before SERVICE is set: other tests need all of them"
 
@@ -38,18 +38,18 @@ def lights(client, settings, monkeypatch):
 
 @pytest.fixture
 def living():
-    """The sign of life of a worker of inventario; nobody else's is there."""
+    """The heartbeat of a worker of inventario, the only one."""
     WorkerHeartbeat.objects.all().delete()
     return WorkerHeartbeat.objects.create(host="here", pid=1, counters={"broker_up": 1})
 
 
 def stands(body):
-    """What keeps sagas from moving, in words."""
+    """The texts of the problems that keep sagas from moving."""
     return [one["what"] for one in body["attention"] if one["level"] == "unavailable"]
 
 
 def waits(body):
-    """What only waits for a person, in words."""
+    """The texts of the problems that only wait for an operator."""
     return [one["what"] for one in body["attention"] if one["level"] == "attention"]
 
 
@@ -93,6 +93,6 @@ def worker():
 
 @pytest.fixture
 def exit_stack():
-    """What a test has opened, or must mend, is closed and mended after it."""
+    """Closes and repairs after a test what it registers here."""
     with ExitStack() as stack:
         yield stack

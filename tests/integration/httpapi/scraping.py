@@ -1,4 +1,4 @@
-"""A scrape of /metrics, and what Prometheus' own tool makes of it."""
+"""A scrape of /metrics, and the check by Prometheus' own tool."""
 
 import re
 import subprocess

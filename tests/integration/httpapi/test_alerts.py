@@ -45,7 +45,7 @@ def ago(seconds):
 
 
 class Broken:
-    """What each alert is for, done to a service. Done again at the next scrape, it goes on."""
+    """The faults that the alerts are for. Repeated at each scrape, a fault lasts."""
 
     def __init__(self, stack):
         self.stack = stack
@@ -100,7 +100,7 @@ class Broken:
         )
 
     def service_down(self):
-        """Its port is closed: there is nothing but what Prometheus says of it."""
+        """Its port is closed: only Prometheus' own series are left."""
         return {'up{job="dueto",service="inventario"}': 0.0}
 
     def database_down(self):

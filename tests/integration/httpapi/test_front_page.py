@@ -27,7 +27,7 @@ STANDS = {
 
 @pytest.fixture
 def service():
-    """A service that says this in /health; its URL."""
+    """A service with this answer of /health; its URL."""
     said = []
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""The lights of a service: green means that it works, and else it says what stands."""
+"""The health of a service: it works, or the answer names the problems."""
 
 import os
 import signal
@@ -79,7 +79,7 @@ class TestWorkers:
         assert stands(body) == ["no worker of inventario lives"]
 
     def test_complaint_that_lasts_is_red_and_one_of_a_moment_is_not(self, lights, living):
-        """Also to somebody who looks once: how long it lasts is not counted by looks."""
+        """Also at the first check: the duration is not counted by checks."""
         what = "no queue: it is classic"
         for since, seen in [(now(), (200, [], [what])), (ago(10), (503, [what], []))]:
             complaint = Complaint(what=what, since=since, do="mend")
@@ -174,7 +174,7 @@ class TestDatabase:
 
     @pytest.fixture
     def spent(self, lights, monkeypatch):
-        """Makes the look's kept connection one that takes no writes, as after a failover."""
+        """Makes the check's kept connection read-only, as after a failover."""
         monkeypatch.setitem(connections[SERVICE].settings_dict, "CONN_MAX_AGE", None)
 
         def make():

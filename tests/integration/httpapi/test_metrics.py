@@ -1,4 +1,4 @@
-"""/metrics: what a service and its workers have done, in Prometheus' own words."""
+"""/metrics: the figures of a service and its workers, in Prometheus' format."""
 
 import pytest
 
@@ -18,7 +18,7 @@ SERVICE = "inventario"
 
 @pytest.fixture
 def scrape(client, lights, monkeypatch):
-    """What Prometheus finds at inventario."""
+    """The series that Prometheus scrapes at inventario."""
     lights()
     monkeypatch.setattr(metrics, "_counted", {})
     monkeypatch.setattr(metrics, "_series", metrics.Counter())
@@ -81,7 +81,7 @@ def test_transaction_that_is_rolled_back_counts_nothing(scrape, product):
 
 
 def test_what_a_worker_counts_comes_with_its_heartbeat(scrape):
-    """In this process a worker's counters are also the web's own: both are told apart."""
+    """In this process a worker's counters are also the web's own: labels distinguish them."""
     metrics.observe(metrics.DURATION, 0.3, "checkout", "choreographed", "completed")
     Worker(service=SERVICE, components=[])._beat()
     found = scrape()
@@ -96,7 +96,7 @@ def test_what_a_worker_counts_comes_with_its_heartbeat(scrape):
 class TestWorkers:
     @pytest.fixture
     def count(self, scrape):
-        """Has a worker's row tell so many messages; how many are told of in all."""
+        """Sets the number of messages in a worker's row; the number at /metrics."""
 
         def tell(**workers):
             WorkerHeartbeat.objects.exclude(host__in=workers).delete()

@@ -1,4 +1,4 @@
-"""What one request or loop finds out about the database is known to all of its process."""
+"""An error of the database in one request or loop makes all connections of the process stale."""
 
 import uuid
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def sell(thread):
 
 @contextmanager
 def operator() -> Iterator[psycopg.Connection]:
-    """Somebody with a connection of their own, who may write in any case."""
+    """A separate connection that can always write."""
     known = connections[SERVICE].get_connection_params()
     login = {name: known[name] for name in ("host", "port", "user", "password") if name in known}
     with psycopg.connect(
@@ -58,8 +58,7 @@ def operator() -> Iterator[psycopg.Connection]:
 
 
 def make_read_only(operator: psycopg.Connection, *, is_on: bool) -> None:
-    """From the next session on, as a fenced primary does it; those that are there stay as they
-    are."""
+    """Applies from the next session on, as with a fenced primary; open sessions stay unchanged."""
     name = operator.info.dbname
     what = (
         "SET default_transaction_read_only TO on"

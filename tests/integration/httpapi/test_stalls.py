@@ -1,4 +1,4 @@
-"""The stall detector: sagas that should move and don't, told from the tables alone."""
+"""The stall detector: finds sagas that should move and don't, from the tables alone."""
 
 import uuid
 from datetime import timedelta
@@ -77,7 +77,7 @@ class TestOrchestrated:
         assert told(saga_orchestrator.queries) == []
 
     def test_sagas_in_flight_of_which_none_ends_a_step_are_named(self, saga):
-        """Each is tried again and again, so none is due for long, and none moves."""
+        """Each is retried again and again, so none is due for long, and none moves."""
         sagas = [saga(due=-2, moved=1) for _ in range(2)]
         SagaStep.objects.create(
             saga=sagas[0], position=1, name="s", status="completed", finished_at=ago(30)

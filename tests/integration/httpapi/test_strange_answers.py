@@ -1,4 +1,4 @@
-"""An answer that can't be read is the fault of the service that gave it, not of our own caller."""
+"""An unreadable answer is the fault of the service that sent it, not of our own caller."""
 
 import json
 import threading
@@ -32,7 +32,7 @@ STATES = ["/saga/unknown", "/saga/choreography/unknown"]
 
 
 class Stranger(ThreadingHTTPServer):
-    """Answers everything alike."""
+    """Gives the same answer to all requests."""
 
     answer: tuple[int, bytes] = (200, b"")
 
@@ -94,10 +94,10 @@ def test_prices_that_inventario_tells_strangely_are_a_503(stranger, answer, monk
             b'{"code": "unreadable", "detail": "Its account is closed.", "status": 409}',
             "409 unreadable: Its account is closed.",
         ),
-        (b"<html>\xff", "409, and does not say why"),
-        (b'{"detail": 5}', "409, and does not say why"),
-        (b"[" * 5000, "409, and does not say why"),
-        (b"", "409, and does not say why"),
+        (b"<html>\xff", "409 without a reason"),
+        (b'{"detail": 5}', "409 without a reason"),
+        (b"[" * 5000, "409 without a reason"),
+        (b"", "409 without a reason"),
     ],
 )
 def test_summary_is_for_people(body, summary):

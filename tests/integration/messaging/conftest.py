@@ -1,4 +1,4 @@
-"""A service that hears and says, with the memory broker between."""
+"""A service that consumes and publishes, through the memory broker."""
 
 import uuid
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ def broker():
 
 @pytest.fixture
 def due_now():
-    """Makes every message that was set aside due."""
+    """Makes the retry of every failed message due."""
 
     def make():
         with connections["inventario"].cursor() as cursor:
@@ -37,7 +37,7 @@ def due_now():
 
 @pytest.fixture
 def poisoned(monkeypatch):
-    """Reserving for this saga faults within the block, as a bug would; counts how often."""
+    """Within the block reserving for this saga faults, as with a bug; counts how often."""
 
     @contextmanager
     def make(saga_id):

@@ -1,4 +1,4 @@
-"""What is set aside can be seen, retried and discarded without writing SQL."""
+"""Failed messages can be seen, retried and discarded without writing SQL."""
 
 import msgspec
 import pytest
@@ -48,7 +48,7 @@ def test_parked_messages_are_listed_newest_first_in_pages(client, parked):
     made = parked(5)
     page = answered(client.get(f"{PARKED}?page_size=2"))
     assert [row["id"] for row in page["results"]] == [made[4].pk, made[3].pk]
-    parked(6)  # what comes meanwhile moves no page
+    parked(6)  # new messages move no page
     page = answered(client.get(page["next"]))
     assert [row["id"] for row in page["results"]] == [made[2].pk, made[1].pk]
     page = answered(client.get(page["next"]))
@@ -103,7 +103,7 @@ def test_unknown_message_is_not_found(client, url, row_id):
 
 def test_unsent_events_are_listed_with_reason_and_next_attempt(client, unsent, initiated):
     (row,) = unsent()
-    say(initiated())  # this one only waits for the relay
+    say(initiated())  # this event only waits for the relay
     (shown,) = answered(client.get(UNSENT))["results"]
     assert (shown["event_id"], shown["reason"], shown["attempts"]) == (row.event_id, "too large", 1)
     assert shown["next_attempt_at"]

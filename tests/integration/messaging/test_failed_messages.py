@@ -1,4 +1,4 @@
-"""Messages that can't be handled are set aside, tried again, and in the end left to a person."""
+"""Messages that can't be handled are stored, retried, and dead-lettered in the end."""
 
 import msgspec
 import pytest
@@ -25,7 +25,7 @@ def consumer(broker):
 
 @pytest.fixture
 def retry_all(consumer, due_now):
-    """Every attempt that is left, without waiting for it."""
+    """Makes all remaining attempts, without waiting."""
 
     def retry():
         for _ in failed.DELAYS:
@@ -202,7 +202,7 @@ def test_unreadable_message_is_parked(consumer, body):
 def test_message_with_an_impossible_name_is_parked_and_stops_no_other(
     consumer, initiated, product, name
 ):
-    """What the tables could not hold must not fault again and again at the head of the queue."""
+    """Text that the tables can't hold must not fault again and again at the head of the queue."""
     strange = initiated(saga_id=name)
     wild = Message(name, name, b"{")
     consumer.handle(

@@ -1,4 +1,4 @@
-"""A foreign program on the broker: whatever it publishes, the queue goes on, and it is shown."""
+"""A foreign program publishes any message: the queue goes on, and the message is shown."""
 
 import struct
 import threading
@@ -34,7 +34,7 @@ _TIME_IN_MILLISECONDS = b"\x01tT" + struct.pack(">Q", 1_772_000_000_000)
 
 
 def of_another_program(initiated):
-    """A type that is known here; everything else is not."""
+    """A type that is known here, in a message that is otherwise foreign."""
     event = initiated()
     other = [b'{"order": 7}', b"[]", b"null", b'"text"', b'{"saga_id": "another"}']
     return [
@@ -53,7 +53,7 @@ def foreign(request):
 
 
 class Outsider:
-    """Publishes to the service's queue as a program would that knows nothing of it."""
+    """Publishes to the service's queue as a foreign program does."""
 
     def __init__(self, adapter):
         self._adapter = adapter
@@ -122,8 +122,8 @@ def test_consumer_goes_on_whatever_a_foreign_program_publishes(
     outsider.publish(bodies)
     publisher.publish(healthy[HEALTHY // 2 :])
     eventually(lambda: available(product) == 1000 - HEALTHY, what="all healthy ones are handled")
-    # One more came with headers that nobody can read. What can be read is a known saga's here,
-    # and means nothing to this service.
+    # One more came, with unreadable headers. The rest of it is of a known saga, without a reaction
+    # here.
     broken = len(bodies) - len(READABLE) + (foreign.name == "rabbitmq")
     eventually(lambda: FailedMessage.objects.count() == broken, what="all others are aside")
     assert running.counters()["messages_of_no_use"] == len(READABLE)
@@ -136,7 +136,7 @@ def available(product):
 
 
 def are_shown(client):
-    """In the admin's list and page of each, and in the answers of the API."""
+    """In the admin's list and pages, and in the answers of the API."""
     url = "/admin/inventario/failedmessage/"
     assert client.get(url).status_code == 200
     for parked in FailedMessage.objects.defer("body"):
@@ -156,7 +156,7 @@ def are_shown(client):
 def test_control_a_consumer_that_expects_only_errors_of_its_parser_dies(
     broker, initiated, monkeypatch
 ):
-    """As it was: decoded by msgspec alone, caught by msgspec's error alone."""
+    """The control: decoded by msgspec alone, with only msgspec's error caught."""
     decoder = msgspec.json.Decoder(events.Event)
 
     def decode(body):

@@ -1,4 +1,4 @@
-"""Consumer and reactions: every message takes effect once, or is set aside with its reason."""
+"""Consumer and reactions: every message takes effect once, or is stored with its reason."""
 
 import msgspec
 import pytest
@@ -110,7 +110,7 @@ def test_redrive_says_the_stored_outcome_again_as_the_same_event(consumer, initi
 def test_known_sagas_event_that_means_nothing_here_is_acked_and_counted(
     consumer, broker, initiated, product
 ):
-    """A queue may have been bound for it once."""
+    """An old binding of the queue may deliver it."""
     queue, event = consumer.queue, msgspec.structs.replace(initiated(), type="order.cancelled")
     broker.declare(queue=queue, events=["checkout.checkout.initiated", event.route])
     broker.publish([message_of(event), message_of(initiated())])
@@ -146,7 +146,7 @@ def test_what_is_said_of_each_step_and_direction_has_an_id_of_its_own(
 
 @pytest.fixture
 def saying():
-    """What is said while it is done."""
+    """The events that are published in the block."""
 
     def saying(done):
         before = set(OutboxEntry.objects.values_list("pk", flat=True))

@@ -36,7 +36,7 @@ while True:
 
 @pytest.fixture
 def other():
-    """A process that leads, and issues statements all the time as leaders do."""
+    """A process that leads, and keeps issuing statements as leaders do."""
     environment = os.environ | {
         "DUETO_SERVICE": SERVICE,
         "DJANGO_SETTINGS_MODULE": "config.settings",

@@ -1,4 +1,4 @@
-"""A row that somebody has locked, and a database that can't work: neither is a message's fault."""
+"""A locked row, and a database that can't work: neither is a message's fault."""
 
 import threading
 import time
@@ -204,7 +204,7 @@ def test_connection_that_met_an_outage_is_replaced_although_it_answers(
     consumer, broker, initiated, product, monkeypatch
 ):
     """A kept connection of a server that was failed over answers a ping, and no statement."""
-    monkeypatch.setattr(stale_connections, "mark_read_only", lambda: None)  # we look on meanwhile
+    monkeypatch.setattr(stale_connections, "mark_read_only", lambda: None)  # keeps this connection
     broker.declare(queue=consumer.queue, events=["checkout.checkout.initiated"])
     broker.publish([message_of(initiated())])
     stop = Hurried()

@@ -1,5 +1,4 @@
-"""A broker that goes away and comes back: each outage is met afresh, not with the last one's
-patience."""
+"""A broker that goes down and comes back: the pauses of each outage start anew."""
 
 import pytest
 from django.apps import apps
@@ -26,7 +25,7 @@ OUTAGE = [0.1, 0.2, 0.4]
 
 @pytest.fixture
 def away(monkeypatch):
-    """Makes the next calls of a method find no broker."""
+    """Makes the next calls of a method fail without a broker."""
     left = {}
 
     def make(owner, method, *, times):
@@ -61,7 +60,7 @@ def test_relay_meets_a_second_outage_as_it_met_the_first(broker, away, stop, ini
         eventually(lambda: not OutboxEntry.objects.filter(sent_at=None).exists())
     stop.set()
     thread.result()
-    # Its own lock may be there for a moment more than the connection that it closed.
+    # The lock may outlast its closed connection for a moment.
     pauses = [pause for pause in stop.pauses if pause != worker.RETRY_SECONDS]
     assert pauses == [*OUTAGE, *OUTAGE]
 

@@ -1,4 +1,4 @@
-"""A poison message among healthy ones: what it costs the others."""
+"""The cost of a poison message for healthy messages."""
 
 import time
 
@@ -18,10 +18,10 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 
 HEALTHY = 3000
 POISONOUS = HEALTHY // BATCH
-"""One for each batch of healthy ones: what one of them costs stands out of the noise."""
+"""One poison message for each batch of healthy messages, so that its cost exceeds the noise."""
 WINDOWS = 4
 SHARE = 0.95
-"""Of their throughput is left to the healthy ones where one message among them is poison."""
+"""The share of throughput that healthy messages keep if one message in a batch is poison."""
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def consumer(broker):
 
 @pytest.fixture
 def malformed(initiated):
-    """A message whose checkout nobody can read."""
+    """A message whose checkout can't be read."""
 
     def make():
         return msgspec.structs.replace(
@@ -69,7 +69,7 @@ def cpu_of(consumer, initiated, malformed):
 
 
 def test_poison_message_leaves_the_healthy_ones_their_throughput(cpu_of):
-    """The best of windows with and without that take turns: a busy machine only ever adds time."""
+    """The best of alternating windows with and without: a busy machine only adds time."""
     cpu_of(poisonous=0)
     without, with_them = [], []
     for _ in range(WINDOWS):
@@ -81,7 +81,7 @@ def test_poison_message_leaves_the_healthy_ones_their_throughput(cpu_of):
 
 
 def transactions(monkeypatch):
-    """How often the reaction was tried, and with how many."""
+    """The sizes of the groups with which the reaction was tried."""
     handle, tried = EventHandler.handle, []
 
     def count(self, heard):

@@ -35,7 +35,7 @@ def cleaner():
 
 
 def sent(count, *, age=OLD, **fields):
-    """Rows of the outbox, which were sent so long ago."""
+    """Rows of the outbox that were sent that long ago."""
     at = now() - age
     rows = OutboxEntry.objects.bulk_create(
         OutboxEntry(event_id=f"{number}", event_type="x", saga_id="y", body="", sent_at=at)
@@ -149,7 +149,7 @@ def test_it_cleans_until_it_is_told_to_stop(cleaner, monkeypatch):
 
 
 class TestLateMessages:
-    """A duplicate may come when the barrier knows nothing of its saga any more."""
+    """A duplicate may come when the barrier has no entries of its saga any more."""
 
     @pytest.fixture
     def consumer(self, broker):

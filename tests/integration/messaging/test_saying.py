@@ -1,4 +1,4 @@
-"""Outbox and relay: what commits is said until it is confirmed, and nothing else is."""
+"""Outbox and relay: exactly the committed events are published, until they are confirmed."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ def say(*said):
 
 
 def heard(broker):
-    """The ids of what is in the queue, in order."""
+    """The ids of the messages in the queue, in order."""
     subscription = broker.subscribe(queue="everything", prefetch=1000)
     taken = subscription.take(limit=1000, timeout=0)
     subscription.ack(taken)
@@ -138,7 +138,7 @@ def test_entry_that_commits_late_is_not_skipped(relay, broker, initiated):
 
 
 def test_relay_by_last_id_would_skip_it(broker, initiated):
-    """The control: why `unsent` does not ask for ids after the last one seen."""
+    """The control: why `unsent` does not start after the last id seen."""
     seen = [0]
     said = []
 

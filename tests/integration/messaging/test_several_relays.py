@@ -80,7 +80,7 @@ class Relays:
         return process
 
     def share(self, *counts):
-        """Returns once so many relays have so many partitions each."""
+        """Returns once the relays have these numbers of partitions."""
         what = f"they share it as {counts}"
         eventually(lambda: self._held() == sorted(counts), seconds=90, what=what)
 
@@ -97,7 +97,7 @@ class Relays:
             return [count for (count,) in cursor.fetchall()]
 
     def received(self):
-        """The ids of what was sent so far, in order, each as it came first."""
+        """The ids that were sent so far, in the order of their first arrival."""
         subscription = self.broker.subscribe(queue="everything", prefetch=100_000)
         taken = subscription.take(limit=100_000, timeout=0.5)
         subscription.close()
@@ -119,7 +119,7 @@ def relays():
 
 @pytest.fixture
 def say(initiated):
-    """Commits an event of each of these sagas, in order; returns how many there are by now."""
+    """Commits an event of each of these sagas, in order; returns the number of events so far."""
     first, said = initiated(), []
 
     def make(sagas):
@@ -146,7 +146,7 @@ def names():
 
 
 def in_order(ids):
-    """Whether those of each saga came as they were committed."""
+    """Whether the events of each saga came in the order of their commits."""
     by_saga = {}
     for saga, _, number in (name.partition(" ") for name in ids):
         by_saga.setdefault(saga, []).append(int(number))
@@ -253,7 +253,7 @@ class Counting:
 
 @pytest.fixture
 def consumed(relays, initiated):
-    """How long so many consumers take for 500 messages that are 0.4 s away; each holds 20."""
+    """Seconds that these consumers take for 500 messages that are 0.4 s away; each holds 20."""
 
     def make(*, count):
         queue = f"dueto.{SERVICE}"

@@ -1,4 +1,4 @@
-"""A consumer under its service's own login believes only who may say it."""
+"""A consumer under its service's own login accepts a message only from its rightful publisher."""
 
 import uuid
 
@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from contracts import events
-from contracts.topology import speakers
+from contracts.topology import publishers
 from inventario.models import FailedMessage, OutboxEntry, Product
 from messaging import failed
 from messaging.brokers import connect
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(databases=[SERVICE, "default"])
 
 @pytest.fixture
 def heard(initiated):
-    """Has the service hear of a checkout from that login, with another one of its own."""
+    """Delivers a checkout's event, published by that login, to the service."""
 
     def hear(*, speaker, login=SERVICE):
         name = uuid.uuid4()
@@ -52,7 +52,7 @@ def test_what_is_not_its_to_say_is_left_to_a_person(heard, speaker):
     ((status, reason),) = heard(speaker=speaker)
     assert status == "dead_lettered"
     assert reason.startswith("not_its_to_say: ")
-    assert "published by carrito alone" in reason
+    assert "only carrito may publish" in reason
     assert not OutboxEntry.objects.exists()
     assert not Product.objects.exclude(available=10).exists()
 
@@ -82,8 +82,8 @@ def test_with_one_login_for_all_it_would_be_believed(heard):
 
 def test_without_its_table_it_would_be_believed(heard, monkeypatch):
     """The control."""
-    everybody = dict.fromkeys(speakers(), frozenset(["pagos"]))
-    monkeypatch.setattr("contracts.topology.speakers", lambda: everybody)
+    everybody = dict.fromkeys(publishers(), frozenset(["pagos"]))
+    monkeypatch.setattr("contracts.topology.publishers", lambda: everybody)
     assert heard(speaker="pagos") == []
     assert OutboxEntry.objects.exists()
 

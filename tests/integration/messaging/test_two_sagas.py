@@ -16,8 +16,8 @@ from inventario.models import BarrierEntry, FailedMessage, OutboxEntry, Reservat
 from messaging import reactions
 from messaging.brokers import Delivery, Unroutable
 from messaging.consumer import Consumer
+from tests.definitions import with_sagas
 from tests.integration.messaging.conftest import message_of
-from tests.pages import with_pages
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 SERVICE = "inventario"
@@ -27,7 +27,7 @@ TWIN = msgspec.structs.replace(SAGAS["checkout"], name="twin", door="/twins")
 
 @pytest.fixture
 def consumer(broker):
-    with with_pages(TWIN):
+    with with_sagas(TWIN):
         yield Consumer(
             service=SERVICE,
             broker=broker,
@@ -41,7 +41,7 @@ def hear(consumer, *heard):
 
 @pytest.fixture
 def said():
-    """What inventario has said since it was asked last, in order."""
+    """The events of inventario since the last call, in order."""
     before = [0]
 
     def said():
@@ -61,7 +61,7 @@ def of_step(event, event_type):
 
 
 def paid(event):
-    """The same of a saga whose payment is known by now."""
+    """The same for a saga whose payment is known."""
     found = msgspec.json.decode(event.data.context, type=Context)
     results = {"process_payment": {"amount": found.data["total_amount"]}}
     context = msgspec.json.encode(msgspec.structs.replace(found, results=results))

@@ -1,4 +1,4 @@
-"""What can't be sent is set aside alone, ever more rarely tried, and goes out once it can be."""
+"""Events that can't be sent are postponed alone, retried ever more rarely, and sent in the end."""
 
 import threading
 
@@ -31,7 +31,7 @@ def relay(broker):
 
 @pytest.fixture
 def sweep(relay):
-    """One sweep of the relay, as it does each second, and the marks that follow in a moment."""
+    """One sweep of the relay, as each second, with the marks that follow."""
     new_rows = outbox.NewRows()
 
     def sweep():
@@ -42,7 +42,7 @@ def sweep(relay):
 
 
 def test_what_is_not_marked_yet_is_not_sent_again(relay, broker, initiated):
-    """A wake-up has it look at the table before that."""
+    """A wake-up makes it query the table earlier."""
     postponed, other = unheard(initiated), initiated()
     say(postponed, other)
     relay.relay_once()
@@ -120,7 +120,7 @@ def test_distance_between_attempts_grows_up_to_sixteen_seconds(sweep, initiated)
 
 @pytest.fixture
 def small(broker, monkeypatch):
-    """The broker refuses a call with an entry of this size, and does not say which; counts."""
+    """The broker refuses a call with an entry of this size without naming it; counts the calls."""
     publish, calls = broker.publish, []
 
     def refuse(messages):
@@ -178,7 +178,7 @@ def test_events_with_a_body_that_no_consumer_reads_are_not_sent(relay, broker, i
 
 @pytest.fixture
 def locked():
-    """Somebody holds the row of this event, as a forgotten transaction in psql would."""
+    """Holds the row of this event, as a forgotten transaction in psql would."""
     ready, done = threading.Event(), threading.Event()
     threads = []
 

@@ -17,7 +17,7 @@ SERVICE = "inventario"
 
 @pytest.fixture
 def woken():
-    """Is set by a wake-up of the channel, while a listener passes on what other processes ring."""
+    """Is set by a wake-up of the channel, while a listener passes on those of other processes."""
     stop = threading.Event()
     with wakeups.listening(service=SERVICE, channel="test", flag=threading.Event()) as flag:
         thread = InThread(lambda: Listener(service=SERVICE).run(stop), service=SERVICE)

@@ -1,4 +1,4 @@
-"""Of what is known of a saga, what its steps need travels, and nothing else."""
+"""Only the data that a saga's steps need travel."""
 
 import msgspec
 import pytest
@@ -19,8 +19,8 @@ from messaging.consumer import Consumer
 from pagos import operations as pagos
 from pagos.models import BarrierEntry, FailedMessage, OutboxEntry, Payment
 from participant import sql
+from tests.definitions import with_sagas
 from tests.integration.messaging.conftest import message_of
-from tests.pages import with_pages
 from tests.seeded.shop import ADDRESS, Shop
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", *WITH_DATABASE])
@@ -82,7 +82,7 @@ TWICE = Saga(
 
 @pytest.fixture
 def consumers(broker):
-    with with_pages(TWICE):
+    with with_sagas(TWICE):
         yield {
             module.SERVICE: Consumer(
                 service=module.SERVICE,
@@ -94,7 +94,7 @@ def consumers(broker):
 
 
 def hear(consumer, event):
-    """What the service says last, on hearing it."""
+    """The last event that the service publishes after receiving it."""
     outbox = {"inventario": SaidByInventario, "pagos": OutboxEntry}[consumer.service]
     consumer.handle([Delivery(message_of(event), redelivered=False, tag=None)])
     return events.decode(outbox.objects.latest("id").body.encode())
@@ -106,7 +106,7 @@ def results(event):
 
 @pytest.fixture
 def paid(consumers, initiated):
-    """What was said after the first payment."""
+    """The event after the first payment."""
     reserved = hear(consumers["inventario"], initiated(saga="twice", saga_id="s"))
     assert results(reserved) == {}, "no later step needs the reservation's id"
     return hear(consumers["pagos"], reserved)
@@ -118,7 +118,7 @@ def test_result_that_a_later_step_needs_travels_and_no_more_of_it(paid):
 
 
 def test_later_step_gets_what_the_earlier_one_answered(consumers, paid):
-    Payment.objects.update(amount="3.00")  # it is asked with the answer, not with the row
+    Payment.objects.update(amount="3.00")  # the command has the result's amount, not the row's
     again = hear(consumers["pagos"], paid)
     assert (again.type, again.data.result["amount"]) == ("payment.repeated", "10.00")
     assert results(again) == {"pay": {"amount": "10.00"}}
@@ -162,7 +162,7 @@ def shop(monkeypatch, settings):
 
 
 def with_text(text):
-    """The tables of all services in which it is found, as text or as bytes."""
+    """The tables of all services that contain it, as text or as bytes."""
     found = set()
     for service in WITH_DATABASE:
         for model in apps.get_app_config(service).get_models():

@@ -48,5 +48,5 @@ def test_operation_of_no_definition_waits_for_nobody():
         """No definition has it."""
         return []
 
-    with pytest.raises(LookupError, match="no page says who decides"):
+    with pytest.raises(LookupError, match="no definition says who decides"):
         asks(command=Command(saga_id="1", saga="checkout", step="unknown"), operation=unknown)

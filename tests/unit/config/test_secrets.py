@@ -1,4 +1,4 @@
-"""A secret comes from a variable or a file, is read once, and is not left lying about."""
+"""A secret comes from a variable or a file, is read once, and does not stay in the environment."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def test_file_gives_what_the_variable_would(file, monkeypatch):
     monkeypatch.setenv(f"{NAME}_FILE", str(file))
     secrets.read_files([NAME])
     assert os.environ[NAME] == KEY
-    assert f"{NAME}_FILE" not in os.environ, "a child is not told twice"
+    assert f"{NAME}_FILE" not in os.environ, "a child inherits only the secret"
 
 
 def test_two_ways_at_once_are_refused_without_a_word_of_the_secret(file, monkeypatch):
@@ -55,7 +55,7 @@ def test_file_that_gives_none_is_refused(content, why, tmp_path, monkeypatch):
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """That of a process which is told of nothing but this."""
+    """The result of a process with only these variables."""
     secret = {*SECRETS, *(name + secrets.FILE for name in SECRETS), "DUETO_SERVICE"}
     usual = {name: value for name, value in os.environ.items() if name not in secret}
     return {**usual, **variables}
@@ -163,7 +163,7 @@ def application(environ, start_response):
 
 @pytest.fixture
 def peeking(tmp_path):
-    """The address of a web process that answers with what Granian tells it of a request."""
+    """The address of a web process that answers with Granian's variables of a request."""
     (tmp_path / "peek.py").write_text(_PEEK)
     (port,) = free_ports(1)
     web = ("granian", "--interface", "wsgi", "--port", str(port), "peek:application")

@@ -45,5 +45,5 @@ def test_behind_a_proxy_that_speaks_tls_the_location_does_too():
 
 
 def test_headers_of_a_proxy_mean_nothing_where_none_was_named():
-    """The control: without the settings anybody could say them."""
+    """The control: without the settings any client could send these headers."""
     assert location(DUETO_ALLOWED_HOSTS="10.0.0.7").strip() == "[] http://10.0.0.7/saga/1"

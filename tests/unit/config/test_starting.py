@@ -1,4 +1,4 @@
-"""What is open to everybody starts only where nobody else gets in."""
+"""A process without authentication starts only if no other machine can reach it."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +14,7 @@ KEYS = {"JWKS": "people.json", "SERVICE_KEYS": "services.json", "SIGNING_KEY": "
 
 @pytest.fixture(autouse=True)
 def configured(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Settings of which nothing leads further than this machine."""
+    """Settings that name only this machine."""
     settings = SimpleNamespace()
     monkeypatch.setattr(starting, "settings", settings)
     settings.DATABASES = {"default": {"HOST": "/sockets"}}
@@ -40,7 +40,7 @@ def required(configured: SimpleNamespace) -> None:
 
 
 def refusal() -> str:
-    """Why it does not start; empty: it does."""
+    """Why the process does not start; empty if it does."""
     try:
         starting.require_safe()
     except ImproperlyConfigured as error:
@@ -109,7 +109,7 @@ PLAIN = [
 
 @pytest.fixture
 def harmless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A login that may no more than it should."""
+    """A login without excessive rights."""
     monkeypatch.setattr(starting.logins, "problems_of_login", lambda **_: [])
 
 

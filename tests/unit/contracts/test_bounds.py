@@ -1,4 +1,4 @@
-"""What may come in: what one service accepts, the next one can take, and everything reads back."""
+"""Limits of input: every service can take what another has accepted, and all of it reads back."""
 
 from decimal import Decimal
 from typing import Any
@@ -45,7 +45,7 @@ def frozen(lines: list[Line]) -> Context:
 
 
 def asked(context: Context, step: str) -> Any:
-    """What a step of the checkout is asked, as it comes out at its service."""
+    """The command of a step of the checkout, as its service decodes it."""
     sent = projection.command(
         step=SAGAS["checkout"].step(step), direction=Direction.DO, context=context
     )

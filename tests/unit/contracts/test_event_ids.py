@@ -1,4 +1,4 @@
-"""The id of what is said: the same each time it is told, and another for anything else."""
+"""The id of an event: the same at each publication, and different for any other event."""
 
 from itertools import product
 
@@ -9,7 +9,7 @@ from contracts.saga import Direction
 ASKED = {"saga_id": "s", "step": "process_payment", "direction": "do"}
 
 
-def test_told_again_it_has_the_same_id_in_every_process():
+def test_event_has_the_same_id_in_every_process():
     assert events.event_id(**ASKED) == "56e4114c-a7bb-56b4-b680-f973bf6d706b"
 
 
@@ -17,7 +17,7 @@ def test_every_step_direction_saga_and_attempt_has_its_own():
     asked = list(
         product(
             ("s", "t"),
-            {step.name for page in SAGAS.values() for step in page.steps},
+            {step.name for saga in SAGAS.values() for step in saga.steps},
             [*Direction, *(f"reply {one}" for one in Direction), "parked pagos order.cancelled"],
             (1, 2),
         )
@@ -29,6 +29,6 @@ def test_every_step_direction_saga_and_attempt_has_its_own():
     assert len(ids) == len(asked)
 
 
-def test_route_names_the_saga_so_that_no_two_pages_share_one():
+def test_route_names_the_saga_so_that_no_two_sagas_share_one():
     routes = [events.route(name, event) for name in SAGAS for event in projection.events(name)]
     assert len(routes) == len(set(routes))

@@ -1,4 +1,4 @@
-"""Hosts in a URL: one, or those of a broker of several nodes. It …"""
+"""Hosts in a URL: one host, or those of a broker of several nodes. It …"""
 
 import pytest
 

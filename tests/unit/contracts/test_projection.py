@@ -1,4 +1,4 @@
-"""What follows from a saga's page is what people once wrote by hand for the checkout."""
+"""The projection of the checkout's definition equals the tables that were once written by hand."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ DO, UNDO, BLOCK = Direction
 # fmt: off
 # ruff: noqa: E501 -- tables, to be read as such
 REACTIONS = [
-    # on the event, who, what, of which step, says, says if refused
+    # event, service, direction, step, emits, emits on refusal
     ("checkout.initiated",        "inventario", DO,    "reserve_inventory", "inventory.reserved",   "inventory.reserve.failed"),
     ("inventory.reserved",        "pagos",      DO,    "process_payment",   "payment.processed",    "payment.failed"),
     ("payment.processed",         "carrito",    DO,    "create_order",      "order.created",        "order.create.failed"),
@@ -39,7 +39,7 @@ REACTIONS = [
     ("inventory.restored",        "carrito",    UNDO,  "create_order",      "order.cancelled",      ""),
 ]
 CALLS = [
-    # the request, what, of which step, the path at its service
+    # request, direction, step, path at its service
     ("checkout.fail",          UNDO,  "accept_checkout",   "/steps/carrito.accept/undo"),
     ("inventory.reserve",      DO,    "reserve_inventory", "/steps/inventario.reserve"),
     ("inventory.unreserve",    UNDO,  "reserve_inventory", "/steps/inventario.reserve/undo"),

@@ -1,4 +1,4 @@
-"""What is told of a saga that its coordinator does not know."""
+"""The answers about a saga that its coordinator does not have."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -29,7 +29,7 @@ def at_owner(*, pattern: str, status: SagaStatus, ended_ago: float) -> AcceptedS
 
 @pytest.mark.parametrize("status", [SagaStatus.COMPLETED, SagaStatus.COMPENSATED])
 def test_saga_whose_events_are_still_on_their_way_has_not_ended(status):
-    """It would run again as soon as its coordinator hears of the first."""
+    """It would run again as soon as its coordinator receives the first event."""
     state = at_owner(pattern="choreographed", status=status, ended_ago=1).state()
     assert (state.status, state.finished_at) == (SagaStatus.PENDING, None)
     assert not_here(state=state).code == refusals.NOT_STARTED

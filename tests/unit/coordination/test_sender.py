@@ -1,4 +1,4 @@
-"""What a process has accepted is handed over by a thread of its own, and marked together."""
+"""A thread hands over the sagas that a process has accepted, and marks them together."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.waiting import eventually
 
 
 class Coordinator:
-    """In place of a hand-over: what it was told of, and what was marked then."""
+    """A fake hand-over, which stores the sagas that it gets and those that are marked."""
 
     name, service = "handover.test", "carrito"
 
@@ -44,7 +44,7 @@ def saga(number: int) -> Context:
 
 
 def test_what_comes_all_the_time_is_marked_all_the_same(sender, coordinator):
-    """There is no moment at which nothing comes."""
+    """The queue is never empty."""
     numbers = iter(range(10 * BATCH))
 
     def another():

@@ -65,7 +65,7 @@ def test_operations_that_no_service_declares_are_reported_one_by_one():
         assert f"does not declare {operation}" in ended.stdout
     assert "its first step is carrito.lend, which accepts nothing" in ended.stdout
     assert "carrito has no path /loans" in ended.stdout
-    assert "pagos's worker can't be made: a page of the catalogue wants" in ended.stdout
+    assert "pagos's worker can't be made: a saga's definition needs" in ended.stdout
 
 
 def test_service_that_can_not_start_is_reported_for_its_other_sagas():

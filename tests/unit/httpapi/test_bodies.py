@@ -1,4 +1,4 @@
-"""A body is read whole before it is worked on, however it was sent; what broke off is told so."""
+"""A body is read completely before any work on it; a body that broke off is refused."""
 
 import json
 from collections.abc import Iterator
@@ -59,11 +59,11 @@ def test_django_takes_what_the_gateway_takes():
     assert settings.DATA_UPLOAD_MAX_MEMORY_SIZE == MOST_BYTES
 
 
-# What it says
+# Its contents
 
 
 class Anything:
-    """A view that would be content with anything."""
+    """A view that takes any body."""
 
     @door(PUBLIC, most_bytes=MOST_BYTES)
     def post(self):
@@ -80,7 +80,7 @@ def asked(body: bytes, *, method: str = "POST", **headers: str):
 
 
 def admitted(request, view):
-    """The answer of this view, or why it is not asked."""
+    """The answer of this view, or the refusal before it."""
     context = RequestContext(lambda _: HttpResponse())
     return context.process_view(request, view) or context(request)
 
@@ -157,7 +157,7 @@ def test_absurd_address_is_refused(path, status):
 
 
 class OnlyOne:
-    """A view whose doors take no lists, but one, of some products."""
+    """A view of which one door takes lists, of some products."""
 
     @door(PUBLIC)
     def post(self):
@@ -270,7 +270,7 @@ def test_documents_are_only_read(view):
 
 
 class Counted(list[tuple[str, int]]):
-    """How often it is gone through."""
+    """Counts the iterations over it."""
 
     times = 0
 
@@ -280,7 +280,7 @@ class Counted(list[tuple[str, int]]):
 
 
 def test_field_that_is_there_twice_is_found_in_one_go() -> None:
-    """A name at a time, 64 kB of names took two seconds."""
+    """Checked name by name, 64 kB of names took two seconds."""
     pairs = Counted([*((str(number), number) for number in range(10_000)), ("0", 0)])
     with pytest.raises(ValueError, match="'0' is there twice"):
         bodies._once_each(pairs)

@@ -1,4 +1,4 @@
-"""No answer leaves a browser anything to guess, to keep or to run: no door's, no error's."""
+"""The headers of every answer, of errors too, keep browsers from sniffing, caching and scripts."""
 
 from io import BytesIO
 
@@ -19,7 +19,7 @@ def asked(path: str, *, process: Gateway | None = None, **variables: str) -> tup
     seen: list[tuple[int, dict]] = []
 
     def start_response(status, headers, *error):
-        assert len({name for name, _ in headers}) == len(headers), "none is said twice"
+        assert len({name for name, _ in headers}) == len(headers), "a header is there twice"
         seen.append((int(status[:3]), dict(headers)))
 
     environ = {

@@ -1,4 +1,4 @@
-"""What a page that is no API answers to a fault."""
+"""The answer of a page, which is no door of the API, after a fault."""
 
 import pytest
 from django.db import OperationalError, ProgrammingError

@@ -1,4 +1,4 @@
-"""Those who wait hold no slot: whoever only waits keeps nobody from being worked on."""
+"""A waiting request holds no slot, so it does not keep others from being worked on."""
 
 import threading
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ from stack.services import WEB_THREADS
 from tests.waiting import eventually
 
 SOON = 10.0
-"""Seconds: far more than any of these takes that is not held up."""
+"""Seconds: far more than a request takes that is not delayed."""
 BRIEFLY = 0.2
 
 
 class Rows:
-    """Rows that end when they are told to."""
+    """Rows that end on request."""
 
     def __init__(self) -> None:
         self.ended: set[str] = set()

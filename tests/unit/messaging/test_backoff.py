@@ -1,4 +1,4 @@
-"""Pauses after faults: they grow while nothing goes well, and only then."""
+"""Pauses after faults: they grow until a success, and only then."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Whatever anybody publishes is an event or an InvalidMessage, and an event can be stored."""
+"""Any published message is an event or an InvalidMessage, and an event can be stored."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ CONTEXT = {"saga_id": "s", "items": [{"product_id": "p", "quantity": 1}], "stree
 
 
 def body(**changed: Any) -> bytes:
-    """An event's body with other values in it, None: without them."""
+    """An event's body with other values; None removes a field."""
     fields: dict[str, Any] = {
         "id": "e",
         "type": "inventory.reserved",
@@ -95,7 +95,7 @@ def test_broken_message_is_named_as_one(kind: str) -> None:
 
 
 def test_control_a_plain_decoder_lets_them_through_or_falls_over() -> None:
-    """What would reach the handlers, or end the consumer's thread, without the guard."""
+    """Without the guard these reach the handlers, or end the consumer's thread."""
     decoder = msgspec.json.Decoder(Event)
     passed, fell = [], []
     for kind, broken in UNREADABLE.items():
@@ -161,7 +161,7 @@ def test_every_event_that_can_be_said_can_be_read(event: Event) -> None:
 
 
 def read_or_refused(damaged: bytes) -> None:
-    """Nothing but InvalidMessage; and what is read can be stored as text, and said again."""
+    """Raises only InvalidMessage; an event that is read can be stored, and published again."""
     try:
         event = events.decode(damaged)
     except InvalidMessage:

@@ -27,7 +27,7 @@ def test_even_share_is_taken_and_what_another_lacks_is_given_up(own, others, exp
 
 
 class Relay(Share):
-    """Looks at the others' sets, and not at their locks."""
+    """Reads the others' sets instead of their locks."""
 
     def __init__(self, everybody):
         super().__init__(service="inventario", on_released=lambda: None)

@@ -1,4 +1,4 @@
-"""What the broker has given up, or somebody has put with that, is told."""
+"""Messages in the dead-letter queue are reported."""
 
 import math
 import threading
@@ -37,7 +37,7 @@ def test_dead_messages_are_told_until_they_are_gone_and_stop_no_saga(probe, brok
     assert probe.complaints() == []
     broker.publish([Message("1", "given.up", b"{}"), Message("2", "given.up", b"{}")])
     (told,) = eventually(probe.complaints, what="they are told")
-    assert told.what.startswith(f"2 messages lie in {DEAD}")
+    assert told.what.startswith(f"2 messages are in {DEAD}")
     assert not told.stops_sagas
     subscription = broker.subscribe(queue=DEAD, prefetch=10)
     subscription.ack(subscription.take(limit=10, timeout=10))

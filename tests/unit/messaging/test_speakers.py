@@ -1,4 +1,6 @@
-"""Who may publish what, of every saga: made of its page, held against the services' own tables."""
+"""The services that may publish each message, from the definitions: compared with the services' own
+reactions.
+"""
 
 import pytest
 from django.apps import apps
@@ -10,25 +12,25 @@ from contracts.saga import SAGAS
 @pytest.mark.parametrize("service", topology.services())
 def test_queue_is_bound_to_what_its_service_reacts_to(service):
     reactions = apps.get_app_config(service).reactions()
-    assert {(one.saga, one.on) for one in reactions} == topology.heard_by(service)
+    assert {(reaction.saga, reaction.on) for reaction in reactions} == topology.consumed_by(service)
 
 
 @pytest.mark.parametrize("saga", SAGAS)
 def test_event_of_a_step_is_said_by_its_own_service_alone(saga):
     for step in SAGAS[saga].steps:
         for event in filter(None, (step.done, step.refused, step.undone)):
-            assert topology.speakers()[saga, event] == {step.service}
+            assert topology.publishers()[saga, event] == {step.service}
 
 
 @pytest.mark.parametrize("saga", SAGAS)
-def test_who_watches_says_no_event_of_a_step(saga):
-    said = {event for name, event in topology.speakers() if name == saga}
-    own = {event for event in said if topology.WATCHING in topology.speakers()[saga, event]}
-    page = SAGAS[saga]
-    assert own == {page.abort, page.give_back, *projection.APPEALS}
+def test_watchdog_publishes_no_event_of_a_step(saga):
+    known = {event for name, event in topology.publishers() if name == saga}
+    own = {event for event in known if topology.WATCHING in topology.publishers()[saga, event]}
+    definition = SAGAS[saga]
+    assert own == {definition.abort, definition.give_back, *projection.APPEALS}
 
 
 def test_exchange_of_each_message_is_one_that_its_speaker_may_write_to():
     for service in topology.services():
-        for exchange, keys in topology.says(service).items():
+        for exchange, keys in topology.published_by(service).items():
             assert all(topology.exchange_of(message_type=key) == exchange for key in keys)

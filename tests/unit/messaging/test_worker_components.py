@@ -1,4 +1,4 @@
-"""A part of a worker that hangs is named, and so is what a part complains of."""
+"""A worker names its components that hang, and passes on the complaints of components."""
 
 import threading
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.waiting import eventually
 
 
 class Looping:
-    """Looks at its `stop`, as every part does in each round."""
+    """Checks its `stop`, as every component does in each round."""
 
     name = "looping"
 
@@ -27,7 +27,7 @@ class Looping:
 
 
 class Hanging(Looping):
-    """Looks at its `stop` once, and then waits for something that never comes."""
+    """Checks its `stop` once, and then waits for something that never comes."""
 
     name = "hanging"
 
@@ -55,7 +55,7 @@ def hanging() -> Iterator[Hanging]:
 
 
 def started(parts: list[Component]) -> Worker:
-    """A worker whose parts run, without its heartbeat."""
+    """A worker whose components run, without its heartbeat."""
     made = Worker(service="inventario", components=parts)
     for part in parts:
         threading.Thread(target=made._run_component, args=[part], daemon=True).start()

@@ -1,4 +1,4 @@
-"""Sagas that only a test defines, put into the catalogue while it runs."""
+"""Sagas for one test, added to the catalogue while it runs."""
 
 import gc
 import sys
@@ -10,14 +10,15 @@ from contracts.saga import Saga
 
 
 @contextmanager
-def with_pages(*pages: Saga) -> Iterator[None]:
-    """Within the block the catalogue also has these sagas, which replace those of the same name,
-    for all modules, whatever was imported before. Objects made before (a coordinator's REACTIONS)
-    stay unchanged: a test makes its own.
+def with_sagas(*sagas: Saga) -> Iterator[None]:
+    """Within the block the catalogue has these sagas too, or in place of those of the same name.
+
+    All modules see them, also modules that were imported before. Objects that were made from the
+    catalogue before (a coordinator's REACTIONS) stay unchanged: a test makes its own.
     """
-    (catalogue,) = gc.get_referents(SAGAS)  # the dictionary behind all references to SAGAS
+    (catalogue,) = gc.get_referents(SAGAS)  # the one dictionary behind every module's SAGAS
     before = dict(catalogue)
-    catalogue.update((page.name, page) for page in pages)
+    catalogue.update((saga.name, saga) for saga in sagas)
     _forget_projections()
     try:
         yield
@@ -28,7 +29,7 @@ def with_pages(*pages: Saga) -> Iterator[None]:
 
 
 def _forget_projections() -> None:
-    """The caches of modules that read the catalogue."""
+    """Clears the caches of modules that read the catalogue."""
     for module in list(sys.modules.values()):
         if vars(module).get("SAGAS") is SAGAS:
             for kept in list(vars(module).values()):
