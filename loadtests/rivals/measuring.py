@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from loadtests.comparing import REPORTS
 from loadtests.drawing.stored import FIGURES, SAMPLES
 from loadtests.evaluating import caveats, results
@@ -35,6 +33,7 @@ from loadtests.rivals.beside import RIVALS
 from loadtests.rivals.ratios import Idle, Result
 from loadtests.running.bench import own_stack, run_audit
 from loadtests.running.runner import Say
+from loadtests.running.store import as_json
 from loadtests.shop import shop_of
 
 PATTERNS = shopper.THE_TWO
@@ -213,15 +212,11 @@ def _audited(rival: str, database: str, measured: Sequence[Measured]) -> dict[st
     return {name: str(value) for name, value in books.items()}
 
 
-def as_json(*, result: Result) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
-
-
 def _kept(result: Result, measured: Sequence[Measured], now: datetime) -> Path:
     """Writes figures, samples and page into a folder of its own; the page."""
     folder = REPORTS / f"{now:%Y-%m-%dT%H-%M-%SZ}-rivals-seed-{result.settings['seed']}"
     folder.mkdir(parents=True)
-    (folder / FIGURES).write_bytes(as_json(result=result))
+    (folder / FIGURES).write_bytes(as_json(result))
     every = [sample for window in measured for sample in window.samples]
     samples.write(path=folder / SAMPLES, kind=Sample, every=every)
     path = folder / "report.html"

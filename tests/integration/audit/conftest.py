@@ -305,8 +305,8 @@ class Shop:
         decides: bool = True,
     ) -> None:
         context = context or self._told.get(saga_id) or self.context(saga_id)
-        page = SAGAS[context.saga]
-        for step in map(page.step, steps):
+        saga = SAGAS[context.saga]
+        for step in map(saga.step, steps):
             operations = all_in(import_module(f"{step.service}.operations"))
             command = projection.command(
                 step=step, direction=direction, context=context, failure=failure
@@ -321,7 +321,7 @@ class Shop:
             if direction is Direction.DO:
                 self.outcomes[saga_id, step.name] = done.outcome
             context = projection.with_result(
-                context=context, steps=page.steps, step=step.name, outcome=done.outcome
+                context=context, steps=saga.steps, step=step.name, outcome=done.outcome
             )
             self._told[saga_id] = context
 

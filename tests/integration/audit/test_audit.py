@@ -30,7 +30,7 @@ def test_empty_shop_is_clean(broker):
 
 
 def test_saga_without_rules_of_its_own_is_audited_by_those_of_all_and_of_its_services(broker):
-    """One more page, and no other file."""
+    """One more definition, and no other file."""
     gift = Saga(
         name="gift",
         subject="order_id",
@@ -122,7 +122,7 @@ def test_whole_tables_are_never_joined_row_by_row(shop, service, statement):
         ("step = 'reserve_inventory'", "the step 'reserve_inventory' of checkout"),
     ],
 )
-def test_what_no_page_has_is_refused_and_never_called_clean(broker, damage, why):
+def test_what_no_definition_has_is_refused_and_never_called_clean(broker, damage, why):
     run("pagos", f"UPDATE pagos_barrierentry SET {damage} WHERE saga_id = 'sold'")
     with pytest.raises(NotAuditable, match=why):
         checking.check(broker=broker)
@@ -133,14 +133,14 @@ def test_what_no_page_has_is_refused_and_never_called_clean(broker, damage, why)
 
 @pytest.mark.usefixtures("shop")
 def test_data_of_a_shorter_checkout_are_refused_and_not_called_broken(broker):
-    page = SAGAS["checkout"]
-    longer = replace(page, steps=(*page.steps[:-1], *padding_steps("2"), page.steps[-1]))
+    saga = SAGAS["checkout"]
+    longer = replace(saga, steps=(*saga.steps[:-1], *padding_steps("2"), saga.steps[-1]))
     with with_pages(longer), pytest.raises(NotAuditable, match="no saga has done pad_saga_1, pad"):
         checking.check(broker=broker)
 
 
 @pytest.mark.usefixtures("shop")
-def test_accepted_saga_that_no_page_has_is_refused(broker):
+def test_accepted_saga_without_a_definition_is_refused(broker):
     run("carrito", "UPDATE carrito_checkout SET saga = 'wedding' WHERE saga_id = 'sold'")
     with pytest.raises(NotAuditable, match="carrito has accepted sagas 'wedding'"):
         checking.check(broker=broker)
@@ -176,7 +176,7 @@ def test_step_called_by_hand_is_told_and_no_breach(broker):
         " VALUES ('mine', '', 'charge', 'do', 'done', now())",
     )
     assert found(broker) == []
-    assert "saga mine: called by hand, and part of no saga" in checking.check(broker=broker).notes
+    assert "saga mine: steps called by hand, not a saga" in checking.check(broker=broker).notes
 
 
 @pytest.mark.usefixtures("shop")

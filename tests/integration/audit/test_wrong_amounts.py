@@ -163,6 +163,6 @@ def test_whoever_sells_what_is_reserved_sells_too_little(shop, broker, monkeypat
 def test_last_steps_are_asked_for_with_what_the_pivot_has_answered(shop, saga, step):
     """Without it there is no command, and so nothing that a barrier could keep."""
     shop.accept("s", saga=saga)
-    page = SAGAS[saga]
+    definition = SAGAS[saga]
     with pytest.raises(msgspec.ValidationError):
-        projection.command(step=page.step(step), direction=Direction.DO, context=shop.context("s"))
+        projection.command(step=definition.step(step), direction=Direction.DO, context=shop.context("s"))

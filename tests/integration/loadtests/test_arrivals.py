@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from tests.integration.loadtests.slow_shop import SlowShop
 
 @contextmanager
 def _generator(shop: SlowShop, folder: Path, *, workers: int = 1) -> Iterator[Generator]:
-    with Generator(url=f"{shop.url}/checkout/saga", folder=folder, workers=workers) as generator:
+    url = f"{shop.url}/checkout/saga"
+    with closing(Generator(url=url, folder=folder, workers=workers)) as generator:
         generator.wait_until_ready()
         yield generator
 
@@ -143,7 +144,7 @@ def test_checkout_that_is_never_answered_is_a_sample_too(tmp_path: Path) -> None
 def test_refused_connection_is_a_sample_too(tmp_path: Path) -> None:
     with SlowShop() as shop:
         url = shop.url
-    with Generator(url=f"{url}/checkout/saga", folder=tmp_path) as generator:
+    with closing(Generator(url=f"{url}/checkout/saga", folder=tmp_path)) as generator:
         generator.wait_until_ready()
         found = _send(generator, rate=100, seconds=0.05)
     assert {one.status for one in found} == {0}

@@ -77,7 +77,7 @@ def test_shop_that_is_not_there_is_an_error_with_its_address(tmp_path: Path) -> 
         url = shop.url
     ended, _ = _locust(url, url, tmp_path)
     assert ended.returncode == 1
-    assert f"carrito is not at {url}" in ended.stderr + ended.stdout
+    assert f"carrito does not answer at {url}" in ended.stderr + ended.stdout
 
 
 def test_wrong_pattern_is_an_error_that_names_those_that_there_are(tmp_path: Path) -> None:
@@ -147,4 +147,4 @@ def test_what_the_command_line_names_may_be_loaded(tmp_path: Path) -> None:
     url = "http://192.0.2.1:9"
     ended, _ = _locust(url, url, tmp_path)
     assert "is another machine" not in ended.stderr + ended.stdout
-    assert f"carrito is not at {url}" in ended.stderr + ended.stdout
+    assert f"carrito does not answer at {url}" in ended.stderr + ended.stdout

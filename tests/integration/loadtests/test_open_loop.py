@@ -165,7 +165,7 @@ def test_failed_request_fails_its_arrival(tmp_path: Path) -> None:
     ("right", "wrong", "why"),
     [
         ("rate=100", "rate=0", "rate and seconds must be above 0"),
-        ("    @task\n", "", "its tasks must be functions, at least one"),
+        ("    @task\n", "", "at least one task is needed"),
         ("def schedule", "def plan", "def schedule"),
     ],
 )

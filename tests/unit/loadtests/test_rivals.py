@@ -200,7 +200,7 @@ def test_run_without_the_environment_starts_nothing(
     ("options", "why"),
     [
         (("--seconds", "4"), "must be from 20 to 3600s, not 4"),
-        (("--seconds", "many"), "is no number"),
+        (("--seconds", "many"), "is not a number"),
         (("--json", "no/such/folder/a.json"), "there is no such folder"),
     ],
 )

@@ -268,8 +268,8 @@ def test_words_are_escaped_wherever_they_come_from() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_place_that_is_none_is_refused(value: float) -> None:
-    with pytest.raises(ValueError, match="no place on paper"):
+def test_value_that_is_no_number_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="drawn"):
         plot.line((0.0, value), (1.0, 1.0), kind="grid")
 
 

@@ -162,7 +162,7 @@ def test_full_run_of_three_patterns_shows_all_that_was_tried(tmp_path: Path) -> 
     assert len(text) < MOST_BYTES
     shown = {"waterfall", "load", "outage", "hot", "cost", "failures", "throughput"}
     assert shown <= set(found.ids)
-    assert "knee, a second" in text
+    assert "knee, per second" in text
     assert "orchestrated over messages" in text
 
 

@@ -120,7 +120,7 @@ def test_single_windows_leave_the_doubt_of_a_load_on_either_side() -> None:
 
 
 def test_nothing_has_no_interval() -> None:
-    with pytest.raises(ValueError, match="no windows"):
+    with pytest.raises(ValueError, match="without windows"):
         bounds(answers=[])
 
 

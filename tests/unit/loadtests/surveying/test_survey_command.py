@@ -13,10 +13,10 @@ from tests.unit.loadtests.choosing.surveyed import survey as surveyed
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--stacks", "4:0"), "4:0: a stack is STEPS:MS, 5 to 8 steps and 0 to 50 ms"),
+        (("--stacks", "4:0"), "4:0: a stack is STEPS:MS \\(like 5:20\\), with 5 to 8 steps"),
         (("--stacks", "5:51"), "5:51: a stack is STEPS:MS"),
         (("--held-out", "6"), "6: a stack is STEPS:MS"),
-        (("--stacks", ""), "--stacks: at least one"),
+        (("--stacks", ""), "--stacks: name at least one"),
         (("--stacks", "5:0", "--held-out", "5:0"), "5:0 is named twice"),
         (("--loads", "ten"), "--loads ten: numbers with commas between them"),
         (("--loads", "0"), "--loads 0: out of range"),
