@@ -72,17 +72,17 @@ class RunSettings:
     @property
     def as_command(self) -> str:
         """The command that repeats the run."""
-        told = ["--full"] if self.is_full else []
-        told += self._patterns_told()
+        options = ["--full"] if self.is_full else []
+        options += self._pattern_options()
         for name in ("saga", "seconds", "rate", "declined", "scarce", "zipf", "steps", "workers"):
             value = getattr(self, name)
             if value != getattr(RunSettings, name):
-                told.append(f"--{name} {value}".removesuffix(".0"))
+                options.append(f"--{name} {value}".removesuffix(".0"))
         if self.hop_ms:
-            told.append(f"--hop {self.hop_ms:g}ms")
-        return " ".join([f"{MANAGE} compare", *told, f"--seed {self.seed}"])
+            options.append(f"--hop {self.hop_ms:g}ms")
+        return " ".join([f"{MANAGE} compare", *options, f"--seed {self.seed}"])
 
-    def _patterns_told(self) -> list[str]:
+    def _pattern_options(self) -> list[str]:
         first, *others = self.patterns
         if not shopper.is_asked(arm=first):
             return [f"--patterns {shopper.pattern_of(arm=first)}", "--auth"]

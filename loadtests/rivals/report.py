@@ -89,7 +89,7 @@ def page(*, result: Result) -> str:
     compared = [_chapter(result, pattern) for pattern in result.patterns]
     facts = [[name, str(fact)] for name, fact in result.environment.items()]
     facts += [
-        [f"{words.name_of(arm)} at rest", f"{words.number(idle.own)} ms of CPU a second"]
+        [f"{words.name_of(arm)}, idle", f"{words.number(idle.own)} ms of CPU per second"]
         for arm, idle in result.idle.items()
     ]
     made_on = html.table(heads=["", ""], rows=facts, caption="The same for every arm")

@@ -1,4 +1,4 @@
-"""Shoppers who go on buying while servers are taken away, and how long nothing of theirs ended."""
+"""Shoppers who keep buying while servers fail, and the longest time in which no saga ended."""
 
 import itertools
 import sys
@@ -15,7 +15,7 @@ from tests.checkout.shop import Shop
 from tests.waiting import eventually
 
 PAUSE_SECONDS = 0.4
-"""Two cores have servers, services and elections to run beside them."""
+"""Servers, services and elections need the two cores too."""
 SHOPPERS = 4
 CARTS = 2000
 
@@ -39,12 +39,12 @@ class Buying:
 
     @property
     def ended(self) -> int:
-        """How many of each pattern, of that which has fewest."""
+        """The ended sagas of the pattern with the fewest."""
         ended = self._ends()
         return min(len([at for name, at in ended if name == pattern]) for pattern in self._patterns)
 
     def more_end(self, count: int, *, seconds: float = 60) -> None:
-        """Returns when so many more of each pattern have ended."""
+        """Returns when this many more of each pattern have ended."""
         deadline = time.monotonic() + seconds
 
         def come(least: int) -> int:
@@ -58,7 +58,7 @@ class Buying:
         eventually(lambda: come(before + count), seconds=left, what=f"{count} more end")
 
     def stop(self) -> None:
-        """All of them have got what they wanted, and once."""
+        """Every purchase has completed, once."""
         self._is_over.set()
         for thread in self._threads:
             thread.join()

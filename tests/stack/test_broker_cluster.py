@@ -1,4 +1,4 @@
-"""A broker of three nodes, of which one goes: nothing is lost, all go on with the other two."""
+"""A broker of three nodes, one of which fails: nothing is lost, and all continue with two."""
 
 import json
 import signal
@@ -21,14 +21,14 @@ from tests.waiting import eventually
 
 NODES = ("rabbitmq", "rabbitmq-2", "rabbitmq-3")
 BY_MESSAGE = [name for name in PATTERNS if name != "orchestrated"]
-"""The one that needs no broker would hide that the others stand."""
+"""The pattern that needs no broker would hide a stall of the others."""
 AT_MOST = 10.0
-"""Seconds in which nothing ends."""
+"""Seconds in which no saga ends."""
 _VARIABLES = ("PATH", "LANG", "HOME", "RABBITMQ_NODENAME", "RABBITMQ_CONF_ENV_FILE")
 
 
 class Cluster:
-    """The nodes of a running stack, as their operator has them."""
+    """The nodes of a running stack, for an operator."""
 
     def __init__(self, stack: LocalStack) -> None:
         self.stack = stack
@@ -41,7 +41,7 @@ class Cluster:
         self._urls = dict(zip(NODES, each_host(str(stack.rabbitmq_url)), strict=True))
 
     def tell(self, name: str, tool: str, *command: str) -> str:
-        """What a tool of RabbitMQ's says to a node; raises where it fails."""
+        """The output of a RabbitMQ tool for a node; raises if it fails."""
         ended = subprocess.run(
             [str(rabbitmq.SERVER.with_name(tool)), "--quiet", *command],
             env=self._environments[name],
@@ -74,7 +74,7 @@ class Cluster:
         return True
 
     def is_back(self, process: str) -> None:
-        """Returns when clients get in, and each queue could do without any other node."""
+        """Returns when clients can log in, and each queue could lose any other node."""
         eventually(lambda: self.lets_in(process), seconds=90, what=f"{process} lets clients in")
         self.tell(process, "rabbitmq-upgrade", "await_online_quorum_plus_one")
 

@@ -28,7 +28,7 @@ SOON = 5.0
 ASKED, ROUNDS = 200, 5
 FEW = 8
 CONNECTIONS = 20
-"""Of one address, at the edge: `limit_conn`."""
+"""The edge's limit per address: `limit_conn`."""
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +42,14 @@ def stack():
 
 @pytest.fixture(scope="module")
 def folder():
-    """One that nginx's workers, which are nobody where we are root, can reach."""
+    """A folder that nginx's workers (`nobody` if we are root) can reach."""
     with tempfile.TemporaryDirectory(prefix="dueto-edge-") as name:
         Path(name).chmod(0o755)
         yield Path(name)
 
 
 def configured(*, folder: Path, port: int, target: str, tls: bool = False) -> Path:
-    """The configuration for one service, on loopback, with all else as it is in the repository."""
+    """The repository's configuration, for one service on loopback."""
     text = (ROOT / "edge" / "nginx.conf").read_text()
     text = text.replace("/tmp/", f"{folder}/")  # noqa: S108 -- of its container, and not of ours
     listen = (ROOT / "edge" / ("tls.conf" if tls else "plain.conf")).read_text()
@@ -93,7 +93,7 @@ def _takes_connections(port: int) -> bool:
 
 @contextlib.contextmanager
 def slow_bodies(url: str, *, count: int):
-    """So many who have sent a byte of their body, and send no other; four from one address."""
+    """Clients that have sent one byte of their body, and send no more; four from one address."""
     port = int(url.rpartition(":")[2])
     head = b"POST /api/products HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n{"
     with contextlib.ExitStack() as open_ones:
@@ -116,7 +116,7 @@ def _ask(url: str) -> int:
 
 
 def p99(url: str) -> float:
-    """Of a neighbour's reads, in seconds."""
+    """The seconds that a neighbour's reads take."""
     with urllib3.PoolManager(retries=False, timeout=SOON) as http:
         took = []
         for _ in range(ASKED):
@@ -127,7 +127,7 @@ def p99(url: str) -> float:
 
 
 def test_behind_the_edge_slow_bodies_stop_nobody(stack, edge):
-    """More than there are threads: each of them would hold one."""
+    """More clients than threads, of which each would hold one."""
     direct = stack.urls["inventario"]
     quiet, beset = [], []
     for _ in range(ROUNDS):  # the best of each: what else runs here is no part of it
@@ -166,7 +166,7 @@ def test_slow_body_is_given_up(edge):
 
 
 def test_one_address_has_so_many_connections(edge):
-    """A further one is told so at once, and another address is none the worse."""
+    """One more gets its refusal at once, and other addresses are not affected."""
     port = int(edge.rpartition(":")[2])
     head = b"POST /api/products HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
     with contextlib.ExitStack() as open_ones:
@@ -217,7 +217,7 @@ def test_edge_speaks_tls_and_says_how_it_was_asked(folder, stack):
 
 
 def _hear(service: socket.socket) -> str:
-    """What the service behind is sent."""
+    """The request as the service receives it."""
     client, _ = service.accept()
     with client:
         said = client.recv(65536).decode()

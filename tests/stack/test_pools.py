@@ -52,7 +52,7 @@ def server(folder: Folder, supervisor: Supervisor) -> postgres.Postgres:
 
 @pytest.fixture
 def with_settings(server: postgres.Postgres) -> None:
-    """The login has by itself what a pool does not pass on."""
+    """The login has the settings that a pool does not pass on."""
     wanted = databases.planning(service=LOGIN) | databases.limits(service=LOGIN)
     with server.connect() as connection:
         for name, value in wanted.items():
@@ -131,7 +131,7 @@ def test_pool_of_transactions_is_refused(pool: Pool, size: int) -> None:
 @pytest.mark.usefixtures("with_settings")
 @pytest.mark.parametrize("size", [1, 5])
 def test_pool_of_sessions_is_taken(pool: Pool, size: int) -> None:
-    """Also where it has no other session left for the look."""
+    """Even if it has no other session left for the check."""
     assert refusal(pool.start(mode="session", size=size)) == ""
 
 

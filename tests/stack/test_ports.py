@@ -47,7 +47,7 @@ def test_two_who_ask_at_once_get_no_port_twice():
 
 
 def test_without_claims_two_who_ask_at_once_get_the_same_ports():
-    """The control of the test above: nobody listens yet, so each port looks free to both."""
+    """The control of the test above: no process listens yet, so each port looks free to both."""
     first, second = _asked_at_once("without claims")
     assert first & second
 
@@ -86,7 +86,7 @@ def test_port_that_only_root_may_have_is_not_called_taken():
     low = next((port for port in range(1, first_for_all) if is_free(port)), None)
     if low is None:
         pytest.skip("this kernel gives every user every port")
-    with _as_nobody(), pytest.raises(StackError, match=rf"{low} \(for carrito\) is for root"):
+    with _as_nobody(), pytest.raises(StackError, match=rf"{low} \(for carrito\) needs root"):
         require_free({"carrito": low}, host="127.0.0.1")
 
 
@@ -101,7 +101,7 @@ def _as_nobody() -> Iterator[None]:
 
 
 def _asked_at_once(*how: str) -> list[set[int]]:
-    """What each of two processes is given, while both live."""
+    """The ports of two processes that run at the same time."""
     with ExitStack() as running:
         both = [
             running.enter_context(run_python(ASKS_WITH_THE_SAME_LUCK, *how, stdin=subprocess.PIPE))

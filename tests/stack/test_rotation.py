@@ -1,4 +1,4 @@
-"""All keys are exchanged while shoppers buy: nobody is turned away, and no saga is lost."""
+"""All keys are exchanged while shoppers buy: no request is refused, and no saga is lost."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ from tests.waiting import eventually
 
 PATTERNS = ("orchestrated", "orchestrated_messaging", "choreographed")
 LASTS = SERVICE_SECONDS + 10
-"""Seconds until no token of an old key is good any more, whatever was signed last."""
+"""Seconds until every token of an old key has expired."""
 
 
 class Shopper:
@@ -54,7 +54,7 @@ class Shopper:
         return given
 
     def ends(self) -> list[str]:
-        """How all of theirs stand."""
+        """The statuses of all their sagas."""
         found = [
             self._ask(self._asked.person(f"shopper-{at}"), "GET", f"/orders/saga/{saga_id}/status")
             for at, saga_id in enumerate(self.sagas)

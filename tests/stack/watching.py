@@ -1,4 +1,4 @@
-"""Waiting for what must happen, and telling whether a process is really gone."""
+"""Waiting for conditions, and checking whether a process has really ended."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def is_gone(pid: int) -> bool:
-    """Ended; a zombie that nobody has collected yet holds nothing any more."""
+    """Whether it has ended; a zombie counts, as it holds nothing any more."""
     return children.identify(pid) is None
 
 
@@ -20,7 +20,7 @@ def all_gone(pids: list[int]) -> bool:
 
 
 def run_python(code: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-    """A Python process in the clone that speaks to us over its output."""
+    """A Python process in the clone that reports over its output."""
     return subprocess.Popen(
         [sys.executable, "-u", "-c", code, *arguments],
         cwd=ROOT,

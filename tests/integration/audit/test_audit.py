@@ -1,4 +1,4 @@
-"""The audit: a shop that is right passes, and each kind of breach is found and named."""
+"""The audit: a correct shop passes, and each kind of breach is found and named."""
 
 import json
 from datetime import datetime
@@ -105,7 +105,7 @@ def test_shop_in_which_a_saga_ended_in_each_way_is_clean(shop, broker):
     ],
 )
 def test_whole_tables_are_never_joined_row_by_row(shop, service, statement):
-    """Whatever PostgreSQL believes of them: nothing at all, of tables that were filled just now."""
+    """Even without statistics, as for tables that were just filled."""
     with whole_tables(), connections[service].cursor() as cursor:
         cursor.execute(f"EXPLAIN {statement}", {"saga": None})
         plan = "\n".join(line for (line,) in cursor.fetchall())
@@ -350,7 +350,7 @@ def test_command_tells_all_of_one_saga(audit):
 
 
 def test_command_cannot_tell_of_an_unknown_saga():
-    with pytest.raises(CommandError, match="no service knows of a saga nobody") as error:
+    with pytest.raises(CommandError, match="no service has a saga nobody") as error:
         call_command("audit", "--saga", "nobody")
     assert error.value.returncode == 2
 

@@ -1,4 +1,4 @@
-"""Each kind of breach is found in its group and named, in a shop that is right otherwise."""
+"""Each kind of breach is found in its group and named, in an otherwise correct shop."""
 
 import pytest
 
@@ -56,7 +56,7 @@ BREACHES = [
     (
         "facturas",
         "UPDATE facturas_invoicecounter SET last = last + 1",
-        (2, "", "and its counter says 4"),
+        (2, "", "but its counter is 4"),
     ),
     (
         "facturas",
@@ -381,7 +381,7 @@ BREACHES = [
     (
         "carrito",
         "UPDATE carrito_checkout SET saga = 'fulfilment' WHERE saga_id = 'sold'",
-        (6, "sold", "carrito accepted it, and it is pedidos's"),
+        (6, "sold", "carrito accepted it, but its owner is pedidos"),
     ),
     (
         "saga_choreography",
@@ -552,7 +552,7 @@ BREACHES = [
     (
         "carrito",
         "UPDATE carrito_checkout SET status = 'running' WHERE saga_id = 'sold'",
-        (8, "sold", "carrito says running, ended at"),
+        (8, "sold", "carrito has it as running, ended at"),
     ),
     (
         "carrito",

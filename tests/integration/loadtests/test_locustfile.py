@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[3]
 def _locust(
     shop_url: str, inventory: str, folder: Path, *options: str
 ) -> tuple[subprocess.CompletedProcess[str], dict[str, dict[str, str]]]:
-    """Runs it for four seconds; what it printed, and its rows by name."""
+    """Runs it for four seconds; returns its output, and its rows by name."""
     ended = subprocess.run(
         [
             *(sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "--headless"),
@@ -101,7 +101,7 @@ def test_shoppers_come_at_fixed_times_where_a_rate_is_given(tmp_path: Path) -> N
 
 @contextmanager
 def _page(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Locust with its page, as somebody starts it who says no more; where the page is."""
+    """Starts Locust with its page, without further options; gives the page's URL."""
     port = free_ports(1)[0]
     command = [sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py"]
     with subprocess.Popen(

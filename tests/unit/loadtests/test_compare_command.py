@@ -1,4 +1,4 @@
-"""`manage.py compare` where it measures nothing."""
+"""`manage.py compare` without measurements."""
 
 from dataclasses import replace
 from io import StringIO
@@ -97,7 +97,7 @@ def test_run_of_another_plan_is_not_gone_on_with(tmp_path: Path) -> None:
 
 
 def _status(*arguments: str) -> tuple[int, str]:
-    """How the command ends, and what it has said until then."""
+    """The command's exit status and output."""
     out = StringIO()
     try:
         call_command("compare", *arguments, stdout=out)

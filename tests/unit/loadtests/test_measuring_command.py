@@ -1,4 +1,4 @@
-"""A measurement that ends without a result ends its command, in words and with the right status."""
+"""A measurement without a result ends its command with a message and the right status."""
 
 import io
 from argparse import ArgumentTypeError

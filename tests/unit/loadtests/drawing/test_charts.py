@@ -1,4 +1,4 @@
-"""Every chart, with data that people don't think of: words stay inside, nothing is no number."""
+"""Every chart, with unusual data: labels stay inside and don't overlap, numbers are finite."""
 
 import math
 import re
@@ -57,7 +57,7 @@ def verdict(
 
 
 def holds(chart: Drawing, width: float) -> None:
-    """It is a picture with a title, all of its words inside, and no two of them on each other."""
+    """It is a picture with a title; its labels are inside, and don't overlap."""
     drawn = picture(chart, width)
     root = Xml.fromstring(drawn)  # noqa: S314 -- our own
     _, _, across, down = map(float, root.attrib["viewBox"].split())

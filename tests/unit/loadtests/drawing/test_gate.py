@@ -1,4 +1,4 @@
-"""What is told of a run that is held to conditions; its XML as readers of JUnit take it."""
+"""The report on a run's conditions; its XML is valid JUnit."""
 
 from dataclasses import replace
 from math import inf

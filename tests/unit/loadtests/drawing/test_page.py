@@ -34,7 +34,7 @@ EMPTY = {"meta", "link", "br", "img", "hr", "input"}
 
 
 class Nesting(HTMLParser):
-    """What is open where; what is closed that is not."""
+    """Tracks open tags, and tags that are closed but were not open."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ def run() -> Comparison:
 
 
 def spread(milliseconds: float) -> list[Measured]:
-    """Eight windows of one pattern, their latencies so far apart from one to the next."""
+    """Eight windows of one pattern, with this factor between their latencies."""
     return [
         measured(of=window(number=n), latencies=[0.1 + n * milliseconds / 1000] * 50)
         for n in range(8)
@@ -33,7 +33,7 @@ def spread(milliseconds: float) -> list[Measured]:
 
 
 def held(text: str, run: Comparison, against: Comparison | None = None) -> list[Judgement]:
-    """What comes of one condition, for each of its patterns."""
+    """The verdicts on one condition, for each of its patterns."""
     every = conditions.expanded(
         conditions=[conditions.condition(text)],
         patterns=run.patterns,

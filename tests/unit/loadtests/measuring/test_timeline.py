@@ -1,4 +1,4 @@
-"""Which message asks for which step, in any saga of any length."""
+"""The message that asks for each step, in sagas of any length."""
 
 import pytest
 
