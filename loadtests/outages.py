@@ -6,6 +6,7 @@ and how long it takes to drain. For `manage.py outage`, and for the end of a ful
 import tempfile
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -120,14 +121,13 @@ def _course(accepted: Sequence[Sample], refused: Sequence[Sample], down: Down) -
         return []
     return [
         Second(
-            at=at, accepted=_until(answered, at), refused=_until(no, at), ended=_until(ended, at)
+            at=at,
+            accepted=bisect_right(answered, at),
+            refused=bisect_right(no, at),
+            ended=bisect_right(ended, at),
         )
         for at in range(int(min(known)), int(max(known)) + 2)
     ]
-
-
-def _until(times: Sequence[float], at: int) -> int:
-    return sum(time_ <= at for time_ in times)
 
 
 @dataclass(frozen=True, kw_only=True)

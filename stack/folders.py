@@ -110,7 +110,8 @@ class Folder:
         if remembered and is_ours(Path(remembered["path"]), account=account):
             return Path(remembered["path"])
         inside = self.path / name
-        if is_reachable(self.path, account=account) and not (plain and not _is_plain(inside)):
+        is_usable = not plain or _PLAIN.fullmatch(str(inside))
+        if is_usable and is_reachable(self.path, account=account):
             inside.mkdir(exist_ok=True)
             hand_over(inside, account=account)
             return inside
@@ -162,20 +163,16 @@ def temporary(*, inside: Path = STATE_FOLDER) -> Folder:
     parent.mkdir(exist_ok=True)
     parent.chmod(0o711)
     with _only_one(outer.path / "fresh.lock"):
-        for old in parent.iterdir():
-            _purge_if_abandoned(Folder(old, logs=outer.logs / old.name))
+        for old in [Folder(path, logs=outer.logs / path.name) for path in parent.iterdir()]:
+            if old.lock():  # its run was killed
+                old.purge()
+                old.unlock()
         _forget_old_logs(outer.logs, living=parent)
         path = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
         folder = Folder(path, logs=outer.logs / path.name)
         folder.is_temporary = True
         folder.lock()
     return folder
-
-
-def _purge_if_abandoned(folder: Folder) -> None:
-    if folder.lock():
-        folder.purge()
-        folder.unlock()
 
 
 def _forget_old_logs(logs: Path, *, living: Path) -> None:
@@ -202,10 +199,6 @@ def _short_folder(*, account: Account | None) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="dueto-", dir=_ON_DISK))
     hand_over(folder, account=account)
     return folder
-
-
-def _is_plain(path: Path) -> bool:
-    return _PLAIN.fullmatch(str(path)) is not None
 
 
 def is_ours(path: Path, *, account: Account | None = None) -> bool:

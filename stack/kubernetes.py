@@ -80,7 +80,7 @@ def files() -> dict[Path, str]:
 def _written(some: Iterable[Manifest]) -> str:
     """Short mappings on one line, and no YAML aliases."""
     style = {"sort_keys": False, "width": 1000, "default_flow_style": None}
-    return MARK + "---\n".join(yaml.dump(it, Dumper=_InFull, **style) for it in some)
+    return MARK + "---\n".join(yaml.dump(manifest, Dumper=_InFull, **style) for manifest in some)
 
 
 class _InFull(yaml.SafeDumper):
@@ -98,8 +98,8 @@ def callers_of(service: Service) -> list[str]:
         urls += [*apps.get_app_config(service.name).urls(), *closing.urls(service=service.name)]
     found = declared_doors.all_in(urls)
     named = {name for door in found for name in door.declared.callers} - {service.name}
-    dashboards = [it.name for it in ALL if it.role is Role.DASHBOARD]
-    return [it.name for it in ALL if it.name in named or it.name in dashboards]
+    dashboards = [other.name for other in ALL if other.role is Role.DASHBOARD]
+    return [other.name for other in ALL if other.name in {*named, *dashboards}]
 
 
 def _configuration() -> str:
@@ -257,7 +257,7 @@ def _policies(callers: Mapping[str, list[str]]) -> Iterator[Manifest]:
         "edge",
         {f"{_LABEL}/name": "edge"},
         ingress=[{"ports": doors_of_edge}],
-        egress=[{"to": _pods([it.name], kind="web"), **_port(it)} for it in ALL],
+        egress=[{"to": _pods([service.name], kind="web"), **_port(service)} for service in ALL],
     )
     watching = {"namespaceSelector": {"matchLabels": {"dueto/watches": "true"}}}
     web = {**_PART, f"{_LABEL}/component": "web"}

@@ -30,9 +30,9 @@ _choosing = threading.Lock()
 os.register_at_fork(after_in_child=_left.clear)
 
 
-def is_free(port: int, *, host: str = "127.0.0.1") -> bool:
-    """Whether a server could listen there now."""
-    return _refusal(port, host) is None
+def is_free(port: int) -> bool:
+    """Whether a server could listen there now, on loopback."""
+    return _refusal(port, "127.0.0.1") is None
 
 
 def _refusal(port: int, host: str) -> OSError | None:

@@ -136,7 +136,8 @@ def read(record: dict[str, Any], folder: Folder) -> Status:
     asked = {**urls, **record["replicas"]}
     with ThreadPoolExecutor(len(asked) + len(servers)) as threads:
         refusals = threads.map(partial(_refusal, environment=environment), servers)
-        asking = partial(_health, passes=passes.of(environment))
+        known_passes = passes.of(environment)
+        asking = partial(ask, path="/health", passes=known_passes, seconds=ASK_SECONDS)
         pages = dict(zip(asked, threads.map(asking, asked.values()), strict=True))
     looks = [
         _process(SUPERVISOR, record["supervisor"]),
@@ -155,10 +156,6 @@ def read(record: dict[str, Any], folder: Folder) -> Status:
     rows = [row for row, _ in looks if row.process != SUPERVISOR or not row.is_healthy]
     reported = _reported({service: pages[service] for service in urls})
     return Status(rows=rows, attention=[*notes, *reported])
-
-
-def _health(url: str, *, passes: Passes) -> Page:
-    return ask(url, "/health", passes=passes, seconds=ASK_SECONDS)
 
 
 def _noticed(notes: list[AttentionRow], folder: Folder) -> list[AttentionRow]:

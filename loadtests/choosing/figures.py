@@ -45,7 +45,12 @@ def points(*, figure: ModelledFigure, stacks: Sequence[Stack], pattern: str) -> 
     """From all cells of these stacks that measure the figure."""
     return [
         Point(
-            at=_situation(stack, cell),
+            at=Situation(
+                steps=stack.spot.steps,
+                hop_ms=stack.spot.hop_ms,
+                refusals=cell.refusals,
+                load=cell.load,
+            ),
             is_full=cell.is_full and cell.is_saturated,
             value=value,
             key=(stack.spot.place, *(("full", place) if cell.is_full else _asked(cell))),
@@ -55,15 +60,6 @@ def points(*, figure: ModelledFigure, stacks: Sequence[Stack], pattern: str) -> 
         for place, cell in _numbered(figure, stack, pattern)
         if (value := figure.of(stack, cell)) is not None
     ]
-
-
-def _situation(stack: Stack, cell: Cell) -> Situation:
-    return Situation(
-        steps=stack.spot.steps,
-        hop_ms=stack.spot.hop_ms,
-        refusals=cell.refusals,
-        load=cell.load,
-    )
 
 
 def _numbered(figure: ModelledFigure, stack: Stack, pattern: str) -> Iterable[tuple[int, Cell]]:

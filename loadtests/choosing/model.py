@@ -171,7 +171,7 @@ class SurveySource:
     label: str
 
 
-def source(*, named: Path | None, own: Path = SURVEYS, shipped: Path = SHIPPED) -> SurveySource:
+def source(*, named: Path | None, own: Path = SURVEYS) -> SurveySource:
     """The survey in the folder (or file) that is `named`; else the newest complete one in `own`;
     else the shipped one. Raises NotASurvey."""
     if named:
@@ -182,7 +182,7 @@ def source(*, named: Path | None, own: Path = SURVEYS, shipped: Path = SHIPPED) 
         if found and _is_whole(found):
             return SurveySource(survey=found, label=f"your own newest survey, {path}")
     return SurveySource(
-        survey=_usable(shipped), label="the survey that comes with Dueto, of another machine"
+        survey=_usable(SHIPPED), label="the survey that comes with Dueto, of another machine"
     )
 
 

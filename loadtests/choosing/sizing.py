@@ -41,15 +41,15 @@ def needs(model: Model, work: Work, pattern: str, rates: Sequence[int], limit: L
     ]
     return [
         ("", *(f"{rate:,}/s" for rate in rates)),
-        ("cells like the measured machine", *(f"{it.cells:,}" for it in plans)),
-        ("processors", *(_round(it.processors) for it in plans)),
-        ("of each process, at a core each", *(f"{it.lanes:,}" for it in plans)),
-        ("commits/s", *(_round(it.commits) for it in plans)),
-        ("WAL, MB/s", *(_round(it.wal) for it in plans)),
-        ("messages/s", *(_round(it.messages) for it in plans)),
-        ("connections of a service", *(f"{it.connections:,}" for it in plans)),
+        ("cells like the measured machine", *(f"{plan.cells:,}" for plan in plans)),
+        ("processors", *(_round(plan.processors) for plan in plans)),
+        ("of each process, at a core each", *(f"{plan.lanes:,}" for plan in plans)),
+        ("commits/s", *(_round(plan.commits) for plan in plans)),
+        ("WAL, MB/s", *(_round(plan.wal) for plan in plans)),
+        ("messages/s", *(_round(plan.messages) for plan in plans)),
+        ("connections of a service", *(f"{plan.connections:,}" for plan in plans)),
         *(
-            (f"{place} bottleneck", *(_place(it, number) for it in plans))
+            (f"{place} bottleneck", *(_place(plan, number) for plan in plans))
             for number, place in enumerate(("first", "second", "third"))
         ),
     ]

@@ -77,7 +77,7 @@ def _pressures_table(run: Comparison) -> str:
     """Empty unless it was a full run."""
     if not run.pressures:
         return ""
-    known = {(it.phase, it.pattern): _pressure(it) for it in run.pressures}
+    known = {(found.phase, found.pattern): _pressure(found) for found in run.pressures}
     return html.table(
         heads=["", *(words.sentence_name_of(pattern) for pattern in run.patterns)],
         rows=[

@@ -141,8 +141,8 @@ def of_question(*, run: Comparison, question: Question) -> list[FigureVerdict]:
 
 def warnings(*, run: Comparison) -> list[str]:
     """Each a sentence."""
-    stopped = ["the run was stopped before its end: the figures are of the windows until then."]
-    return [*stopped * run.was_stopped, *run.caveats]
+    stopped = "the run was stopped before its end: the figures are of the windows until then."
+    return [stopped, *run.caveats] if run.was_stopped else list(run.caveats)
 
 
 def sentence(verdict: FigureVerdict) -> str:

@@ -239,7 +239,8 @@ def _stack(spot: Spot, ahead: Ahead, folder: Path, say: Say) -> Stack:
     folder.mkdir(exist_ok=True)
     kept = Kept(folder=folder)
     kept.keep(measured=[])
-    with own_stack(variables=_variables(spot), say=_silent) as stack:
+    # Silent: messages about the start of six stacks would hide the progress.
+    with own_stack(variables=_variables(spot), say=lambda _: None) as stack:
         environment = machine.describe(shop=shop_of(stack=stack), database=stack.database)
         taken = _taken(stack, spot, ahead, kept, say)
         audit = run_audit(environment=stack.audit_environment)
@@ -277,7 +278,3 @@ def _variables(spot: Spot) -> dict[str, str]:
         "DUETO_HOP_SECONDS": str(spot.hop_ms / 1000),
         PADDING: str(spot.steps - OWN_STEPS),
     }
-
-
-def _silent(_: str) -> None:
-    """Messages about the start of six stacks would hide the progress."""
