@@ -1,5 +1,5 @@
-"""A whole comparison, from nothing or from where it was stopped: an own fresh stack, its windows,
-the outage at the end of a full run, the audit, the report.
+"""A whole comparison, from the start or resumed: a fresh stack, its windows, the outage of a full
+run, the audit, the report.
 """
 
 import os
@@ -27,39 +27,39 @@ from loadtests.measuring.cost import Cost
 from loadtests.running.bench import own_stack, run_audit, runner_on
 from loadtests.running.runner import Say
 from loadtests.running.store import NotStored, Store, whole_blocks
-from loadtests.shop import CHECKOUT, OWN_STEPS, page, shop_of
+from loadtests.shop import CHECKOUT, OWN_STEPS, definition_of, shop_of
 from stack import access
 from stack.folders import MEASURED, STATE_FOLDER
 from stack.local import LocalStack
 
 REPORTS = STATE_FOLDER / MEASURED[0]
 SETTLE_SECONDS = 60.0
-"""For what was on its way when a run was stopped in its outage."""
+"""For sagas in flight when a run was stopped during its outage."""
 AWAY = "pagos"
-"""In the outage, of those sagas that have it; of another, the first beside its owner."""
+"""Stopped in the outage of sagas that need it; in that of others, the first besides the owner."""
 AWAY_SECONDS = 15.0
-"""Long enough for the breaker to open, and to ask several times in vain."""
+"""Long enough for the circuit breaker to open, and for several failed probes."""
 DRAIN_SECONDS = 8.0
-"""Of the outage by the plan; the experiment itself waits longer."""
+"""Planned for the drain of an outage; the experiment itself waits longer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinishedRun:
-    """A comparison and where it was written."""
+    """A comparison and the path of its report."""
 
     comparison: Comparison
     report: Path
     at_rest: Cost
-    """Of the stack that it was made on."""
+    """Of its stack."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Ongoing:
-    """A run on its stack: what each of its parts needs. `working`: for files while it lasts."""
+    """A run on its stack. `working`: a folder for temporary files."""
 
     stack: LocalStack
     demo: LocalStack | None
-    """A second one, which asks nobody who comes, for the arm that is without that."""
+    """A second stack, without authentication, for the arm that needs one."""
     settings: RunSettings
     store: Store
     working: Path
@@ -69,7 +69,7 @@ class _Ongoing:
     made_at: str
 
     def audit(self, *, wait_seconds: float = 0.0) -> Audit:
-        self.say("auditing what the run has left in the services' tables")
+        self.say("auditing the services' tables")
         found = [
             run_audit(environment=stack.audit_environment, wait_seconds=wait_seconds)
             for stack in (self.stack, self.demo)
@@ -78,7 +78,7 @@ class _Ongoing:
         return min(found, key=lambda audit: audit.is_clean)
 
     def finished(self, *, at_rest: Cost, was_stopped: bool, audit: Audit) -> FinishedRun:
-        """All that was measured until now, compared and written."""
+        """Compares and writes everything measured so far."""
         measured = whole_blocks(measured=self.store.measured(), patterns=self.settings.patterns)
         compared = comparison.compare(
             measured=measured,
@@ -96,18 +96,17 @@ class _Ongoing:
 
 
 def new_folder(*, settings: RunSettings) -> Path:
-    """Where a run that begins now is kept; made, with what was asked for in it."""
+    """Makes the folder of a run that begins now, with its settings."""
     folder = REPORTS / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-seed-{settings.seed}"
     Store(folder=folder).begin(settings=settings)
     return folder
 
 
 def run(*, settings: RunSettings, folder: Path, known: Sequence[Measured], say: Say) -> FinishedRun:
-    """Measures what is not `known` yet, and shows all of it; `folder` is where it is kept.
+    """Measures the windows that are not `known` yet, and writes the result to `folder`.
 
-    On Ctrl-C the windows that have ended are drained, audited and shown.
-    Raises StackError, NotSupplied, GeneratorFailed or NotMeasured; KeyboardInterrupt where not
-    one block of windows had ended.
+    On Ctrl-C the windows that have ended are drained, audited and shown. Raises StackError,
+    NotSupplied, GeneratorFailed or NotMeasured; KeyboardInterrupt if no block of windows had ended.
     """
     started, now = time.monotonic(), datetime.now(UTC)
     start = partial(
@@ -141,18 +140,18 @@ def run(*, settings: RunSettings, folder: Path, known: Sequence[Measured], say: 
 
 
 def resume(*, folder: Path, say: Say) -> FinishedRun:
-    """Goes on with a run that was stopped. As `run`; raises NotStored where there is none."""
+    """Resumes a stopped run. Like `run`; raises NotStored if it can't be resumed."""
     store = Store(folder=folder)
     settings = store.settings()
     audit = store.audit()
     if audit is None or not audit.is_clean:
         raise NotStored(
-            f"{folder}: what it has was not audited as clean, so it can't be part of a result"
+            f"{folder}: the run has no clean audit, so its data can't be used in a result"
         )
     known = whole_blocks(measured=store.measured(), patterns=settings.patterns)
     if not plan.holds(known=[measured.window for measured in known], settings=settings):
         raise NotStored(
-            f"{folder}: another version of Dueto began it, with another plan: it can be shown"
+            f"{folder}: another version of Dueto began this run, with another plan: it can be shown"
             " (--report), but not resumed"
         )
     store.keep(measured=known)
@@ -160,9 +159,9 @@ def resume(*, folder: Path, say: Say) -> FinishedRun:
 
 
 def outage_of(*, settings: RunSettings) -> outages.OutageSettings | None:
-    """The outage at the end of a run; None for one without.
+    """The outage at the end of a run, if it has one.
 
-    An arm goes through it as its pattern does; the monolith has nobody who could be away.
+    Arms of the same pattern share it; the monolith has no participant to stop.
     """
     patterns = list(dict.fromkeys(shopper.pattern_of(arm=arm) for arm in settings.patterns))
     patterns = [pattern for pattern in patterns if pattern != shopper.MONOLITH]
@@ -180,13 +179,13 @@ def outage_of(*, settings: RunSettings) -> outages.OutageSettings | None:
 
 
 def outage_seconds(*, settings: RunSettings) -> float:
-    """How long that takes by its plan."""
+    """The planned duration of the outage."""
     planned = outage_of(settings=settings)
     return len(planned.patterns) * (planned.load_seconds + DRAIN_SECONDS) if planned else 0.0
 
 
 def _with_outage(made: _Ongoing, finished: FinishedRun) -> FinishedRun:
-    """The same with the outage of a full run; what was there before is kept if that fails."""
+    """The same run with the outage of a full run; on Ctrl-C without it."""
     planned = outage_of(settings=made.settings)
     if planned is None or made.store.has_outage():
         return finished
@@ -196,7 +195,7 @@ def _with_outage(made: _Ongoing, finished: FinishedRun) -> FinishedRun:
             stack=made.stack, settings=planned, folder=made.working, say=made.say
         )
     except KeyboardInterrupt:
-        made.say("stopped: the outage is left out, and what was measured before it shown")
+        made.say("stopped: showing the result without the outage")
         audit = made.audit(wait_seconds=SETTLE_SECONDS)
         return made.finished(at_rest=at_rest, was_stopped=True, audit=audit)
     audit = made.audit()
@@ -206,22 +205,22 @@ def _with_outage(made: _Ongoing, finished: FinishedRun) -> FinishedRun:
 
 
 def _environment(stack: LocalStack, settings: RunSettings) -> dict[str, str]:
-    """What the result was made on, and how the shop was, where it was not as usual."""
+    """The environment of the result, and the shop's settings that are not the usual ones."""
     found = machine.describe(shop=shop_of(stack=stack), database=stack.database)
     if settings.saga != CHECKOUT:
-        steps = ", ".join(step.name for step in page(saga=settings.saga).steps[1:])
-        found["saga"] = f"{settings.saga}: {steps}"
+        steps = definition_of(saga=settings.saga).steps[1:]
+        found["saga"] = f"{settings.saga}: {', '.join(step.name for step in steps)}"
     if settings.hop_ms:
-        apart = f"{settings.hop_ms:g} ms further apart, one way"
-        found["distance"] = f"services and broker are put {apart}"
+        found["distance"] = (
+            f"{settings.hop_ms:g} ms of one-way delay added between services and broker"
+        )
     if _arms_in_demo(settings):
         found["access"] = (
-            "two stacks beside each other on this machine: one asks nobody who comes (in demo),"
-            " the other everybody, people and services, as in every other run"
+            "two stacks at the same time on this machine: one without authentication (in demo),"
+            " the other with it, for people and services, as in every other run"
         )
     if settings.zipf:
-        wanted = f"wanted as often as 1 / n^{settings.zipf:g} (Zipf)"
-        found["products"] = f"the n-th most popular is {wanted}"
+        found["products"] = f"demand for the n-th product is 1 / n^{settings.zipf:g} (Zipf)"
     if settings.extra_steps:
         added = ", ".join(PADDED[: settings.extra_steps])
         floor = "; the monolith takes none of these" if _has_monolith(settings) else ""
@@ -232,7 +231,7 @@ def _environment(stack: LocalStack, settings: RunSettings) -> dict[str, str]:
     if _has_monolith(settings):
         found["databases"] = (
             "one for all services, because of the monolith: the same checkout in one local"
-            " transaction, without a saga; no pattern of the shop, but what distribution costs"
+            " transaction, without a saga; not a pattern of the shop, but a baseline"
         )
     return found
 
@@ -246,7 +245,7 @@ def _arms_in_demo(settings: RunSettings) -> list[str]:
 
 
 def _variables(settings: RunSettings) -> dict[str, str]:
-    """What the services are told for this run."""
+    """The services' environment variables for this run."""
     delay = max(shopper.delay_ms_of(arm=arm) for arm in settings.patterns)
     return {
         "PAGOS_SLOW_CARD_SECONDS": str(delay / 1000),
@@ -257,9 +256,8 @@ def _variables(settings: RunSettings) -> dict[str, str]:
 
 
 def _measure(run: _Ongoing, known: Sequence[Measured]) -> tuple[Cost, bool]:
-    """What the stack uses at rest, and whether the run was stopped before its end."""
+    """What the idle stack uses, and whether the run was stopped before its end."""
     planned, workers = plan.windows(run.settings), run.settings.workers
-    # A run that goes on has a new stack, and products of its own.
     of_run: dict[str, Any] = {
         "name": str(run.settings.seed),
         "say": run.say,
@@ -297,7 +295,7 @@ def _measure(run: _Ongoing, known: Sequence[Measured]) -> tuple[Cost, bool]:
 
 
 def _seconds_after(run: _Ongoing) -> float:
-    """What comes after the windows."""
+    """The time needed after the windows."""
     if not run.settings.is_full:
         return windows.AUDIT_SECONDS
     if run.store.has_outage():

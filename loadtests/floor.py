@@ -1,18 +1,17 @@
 """BENCHMARK ONLY. The floor: the same checkout in local transactions of one database.
 
-No saga, no barrier, no outbox, no broker, no call to another service: what a checkout costs where
-nothing is distributed, so that `manage.py compare` can show what distribution itself costs. The
-card network is outside of any shop, and asked as everywhere outside of any transaction: so there
-are two, one until the intent to charge, and one from its answer on. The
-same HTTP server, the same database server with the same durability, and the same operations with
-their SQL, in the order of the saga's page; it is no pattern of the shop, and is not reachable
-unless DUETO_MONOLITH=1 says so. Only checkouts are accepted so: no other owner has such a door.
+It has no saga, barrier, outbox or broker, and calls no other service, so that `manage.py compare`
+can show the cost of distribution. HTTP server, database server, durability, operations and their
+SQL are those of the shop, in the order of the saga's definition. The card network is outside of any
+shop, and is called outside of any transaction: so there are two, one until the intent to charge,
+and one after the network's answer. The floor is not a pattern of the shop, is enabled by
+DUETO_MONOLITH=1 only, and accepts nothing but checkouts.
 
-Every service's tables are in one database here. Its aliases are made one connection, so that the
-services' own operations, unchanged, take part in its transactions. Checkouts that come at once are
-done together, as everything in the shop is: a floor that did them one by one would cost more under
-load than a saga that does not. So one that is refused is not rolled back with the others: within
-the transaction its own steps are undone, by the operations that undo them in a saga.
+All services' tables are in one database here. The services' aliases share one connection, so that
+their own operations, unchanged, run in its transactions. Concurrent checkouts are batched, as in
+the shop: one by one they would cost more under load than a saga that batches. So a refused checkout
+is not rolled back with the others: its own steps are undone within the transaction, by the
+operations that undo them in a saga.
 """
 
 import time
@@ -46,13 +45,11 @@ from participant.executing import Executed
 from participant.operations import NO, YES, Verdict, all_in
 
 PATTERN = "monolith"
-"""As a checkout asks for it, where it can be asked for at all."""
-
-
+"""The `saga_pattern` of a checkout for it."""
 SAGA = SAGAS["checkout"]
 ALIAS = SAGA.owner
 STEPS = [step for step in SAGA.steps if not step.operation.endswith(".pad")]
-"""Without those that only make a saga longer."""
+"""Without padding."""
 CHARGE = [step.operation for step in STEPS].index("pagos.charge")
 _OPERATIONS = {
     service: all_in(import_module(f"{service}.operations")) for service in services_of(SAGA)
@@ -60,14 +57,14 @@ _OPERATIONS = {
 
 
 def check_out(*, command: Accept) -> Outcome:
-    """Accepts the checkout and takes all its steps, or, where one is refused, none: Done with
-    `total_amount` and the `status` that carrito gives it in a saga. Refused: nothing is kept.
+    """Accepts the checkout and takes all its steps, or undoes them if one is refused: Done with
+    `total_amount` and the `status` that carrito gives it in a saga. Refused: not accepted.
     """
     return _batcher.execute(command=command).outcome
 
 
 def check_out_together(*, commands: Sequence[Accept]) -> list[Executed]:
-    """What became of each."""
+    """The outcome of each."""
     _share_one_connection()
     with transaction.atomic(using=ALIAS):
         carts = store.lock_carts(ids=[command.cart_id for command in commands])
@@ -88,7 +85,7 @@ def check_out_together(*, commands: Sequence[Accept]) -> list[Executed]:
 
 
 def _priced(commands: Sequence[Accept], carts: Iterable[LockedCart]) -> list[Accept]:
-    """With what all these carts' products cost now, which inventario's own table says here."""
+    """With the current prices of the carts' products, from inventario's own table."""
     ids = {int(line.product_id) for cart in carts for line in cart.items}
     found = stock.prices(ids=list(ids))
     prices = {str(product_id): price for product_id, price in found.items()}
@@ -96,7 +93,7 @@ def _priced(commands: Sequence[Accept], carts: Iterable[LockedCart]) -> list[Acc
 
 
 Taken = tuple[list[Context], dict[str, str]]
-"""The checkouts that go on, and how each of the others has ended, by saga id."""
+"""The checkouts that continue, and by saga id the status of those that have ended."""
 
 
 def _take_steps(steps: Sequence[Step], contexts: Sequence[Context]) -> Taken:
@@ -109,7 +106,7 @@ def _take_steps(steps: Sequence[Step], contexts: Sequence[Context]) -> Taken:
 
 
 def _after(step: Step, contexts: Sequence[Context], outcomes: Sequence[Outcome]) -> Taken:
-    """What was done is known to the steps that follow; what was refused is undone."""
+    """Adds the results to the contexts, and undoes the refused checkouts."""
     place = STEPS.index(step)
     failures = {
         context.saga_id: Failure(step.name, outcome.code, outcome.detail, undone=place > 1)
@@ -127,7 +124,7 @@ def _after(step: Step, contexts: Sequence[Context], outcomes: Sequence[Outcome])
 
 
 def _asked_of_network(contexts: Sequence[Context]) -> dict[str, Charged]:
-    """What the network says of each charge that it must be asked for, by saga id."""
+    """The network's answer for each charge that is due, by saga id."""
     step = STEPS[CHARGE].name
     payments = pagos.to_ask(keys=[(context.saga_id, step) for context in contexts])
     answers: dict[str, Charged] = {}
@@ -139,7 +136,7 @@ def _asked_of_network(contexts: Sequence[Context]) -> dict[str, Charged]:
         payments = [
             payment for payment in payments if answers[payment.saga_id].status == "processing"
         ]
-        # A slow card: nothing of the database is held meanwhile, and the network has said how long.
+        # A slow card: no database lock is held meanwhile; the network's answer has the delay.
         time.sleep(
             min(
                 (answers[payment.saga_id].retry_after_seconds or 0 for payment in payments),
@@ -171,7 +168,7 @@ def _decide(contexts: Sequence[Context], answers: Mapping[str, Charged]) -> Take
 def _undo(
     steps: Sequence[Step], contexts: Sequence[Context], failures: Mapping[str, Failure]
 ) -> dict[str, str]:
-    """The undo of the acceptance, the last, says how each has ended."""
+    """By saga id the status, from the last undo, that of the acceptance."""
     outcomes: Sequence[Outcome] = ()
     for step in reversed(steps):
         outcomes = _run(step, Direction.UNDO, contexts, failures)
@@ -219,10 +216,10 @@ _batcher = Batcher(service=ALIAS, execute_batch=check_out_together)
 
 
 class FloorView(views.CheckoutView):
-    """The shop's own door. POST: any pattern as ever; `monolith` is done when it answers.
+    """The shop's own door, with one more pattern: a `monolith` checkout has ended when it answers.
 
-    It answers 202 like the others, so that all are measured alike. An Idempotency-Key
-    is not looked at: without a barrier the first answer is not known.
+    It answers 202 like the others, so that all are measured alike. It ignores an Idempotency-Key:
+    without a barrier the first answer is not known.
     """
 
     @views.door_of_checkout

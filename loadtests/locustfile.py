@@ -2,16 +2,18 @@
 
     locust -f loadtests/locustfile.py
 
-Where each door asks who comes, shoppers show DUETO_TOKEN (with the scopes shop and
-catalogue:write, for as long as the test lasts; its person is then the user of all carts), or tokens
-by the keys in DUETO_KEYS, else in .dueto/keys, which may be read only where the stack runs.
 It loads the shop of `manage.py up` (on DUETO_PORT_BASE, if that is set), or that of `--host`.
 Each shopper makes a cart, fills it, checks out in one pattern after the other, and waits for the
-outcome. Rows: `checkout <pattern>` is the acceptance (the 202), `saga <pattern>` lasts from the
-same moment until the outcome, which is asked for with a short backoff (so it is a few milliseconds
-too long). With `--rate 25` shoppers come at times that were fixed beforehand, whatever the answers
-are, for `--seconds` (load/open_loop.py); `ARRIVAL shop` is then all of a shopper's time.
-A refusal that the mix asks for (a declined card) is no failure; whatever else is unexpected is.
+outcome. Rows: `checkout <pattern>` is the acceptance (the 202); `saga <pattern>` lasts from the
+same moment until the outcome, which is polled with a short backoff (so it is a few milliseconds too
+long). With `--rate 25` shoppers start at times that were fixed beforehand, for `--seconds`
+(load/open_loop.py); `ARRIVAL shop` is then the whole time of a shopper. An expected refusal (a
+declined card) is not a failure; any other unexpected outcome is.
+
+With authentication, shoppers send DUETO_TOKEN (it needs the scopes shop and catalogue:write and
+must not expire during the test; its person is then the user of all carts). Without it, tokens are
+made with the keys in DUETO_KEYS, or else in .dueto/keys, which are readable only where the stack
+runs.
 """
 
 import itertools
@@ -53,7 +55,7 @@ OF_THE_SHOP = shopper.WITH_CONTROL
 PRODUCTS = 20
 STOCK = 10_000_000
 
-# Locust says it in a line, and needs no traceback of gevent's beside it.
+# Locust logs a StopTest in one line; gevent's traceback would only repeat it.
 Hub.NOT_ERROR = (*Hub.NOT_ERROR, StopTest)
 
 _named: set[str] = set()
@@ -68,7 +70,7 @@ _products: list[str] = []
 
 @events.init_command_line_parser.add_listener
 def add_options(parser: LocustArgumentParser) -> None:
-    parser.set_defaults(web_host="127.0.0.1")  # the page asks nobody who they are
+    parser.set_defaults(web_host="127.0.0.1")  # the page has no authentication
     group = parser.add_argument_group("Dueto")
     group.add_argument(
         "--patterns",
@@ -83,7 +85,7 @@ def add_options(parser: LocustArgumentParser) -> None:
         env_var="DUETO_DECLINED",
         help="share of checkouts with a declined card, 0 to 1",
     )
-    fixed = "shoppers a second, at times fixed beforehand (Poisson); default: those of --users"
+    fixed = "shoppers per second, at times fixed beforehand (Poisson); default: those of --users"
     group.add_argument("--rate", type=float, default=0.0, help=fixed)
     group.add_argument("--seconds", type=float, default=60.0, help="how long, with --rate")
     group.add_argument(
@@ -96,15 +98,15 @@ def add_options(parser: LocustArgumentParser) -> None:
 
 @events.init.add_listener
 def note_named(environment: Environment, **_: Any) -> None:
-    """What the command line names may be loaded; the page chooses among that and this machine."""
+    """The hosts on the command line may be loaded; the page may choose these, or this machine."""
     options: Any = environment.parsed_options
     _named.update(_host_of(url) for url in (options.host, options.inventory) if url)
 
 
 @events.init.add_listener
 def guard_page(environment: Environment, **_: Any) -> None:
-    """A host may be named on it while a test runs, too; and it asks nobody who they are, so no
-    other page may send its forms.
+    """Checks the hosts that the page sends, also during a test; and refuses the forms of other
+    origins, as the page has no authentication.
     """
     app = environment.web_ui.app if environment.web_ui else None
     if app is None:
@@ -114,7 +116,7 @@ def guard_page(environment: Environment, **_: Any) -> None:
     def refuse() -> tuple[str, int] | None:
         origin = flask.request.headers.get("Origin", "")
         if origin and urlsplit(origin).netloc != flask.request.host:
-            return "A page of another origin does not act here.", 403
+            return "Requests from another origin are refused.", 403
         try:
             _require_named(*flask.request.form.getlist("host"))
         except ValueError as error:
@@ -124,14 +126,14 @@ def guard_page(environment: Environment, **_: Any) -> None:
 
 @events.test_start.add_listener
 def stock_up(environment: Environment, **_: Any) -> None:
-    """Makes the products of this test; without them there is no test."""
+    """Makes the products of this test, or stops it."""
     options: Any = environment.parsed_options
     try:
         shopper.patterns(text=options.patterns, known=OF_THE_SHOP)
         Shopper.fixed_count = 1 if options.rate else 0
         host = environment.host or USUAL_HOST
         inventory = options.inventory or _next_port(host)
-        if not isinstance(environment.runner, WorkerRunner):  # its master has seen to it
+        if not isinstance(environment.runner, WorkerRunner):  # a worker's master has checked it
             _require_named(host, inventory)
         _require_carrito(environment, host)
         _products[:] = _made(environment, inventory)
@@ -140,16 +142,14 @@ def stock_up(environment: Environment, **_: Any) -> None:
         raise StopTest(str(error)) from None
 
 
-def _who(name: str, *scopes: Scope) -> dict[str, str]:
-    """What they show: DUETO_TOKEN, for all; else a token by the keys in DUETO_KEYS, or of the stack
-    in this clone; else nothing, which is enough where nobody is asked.
-    """
+def _authorization(name: str, *scopes: Scope) -> dict[str, str]:
+    """DUETO_TOKEN for everyone, else a token made with the keys that were found, else nothing."""
     return passes.bearer(_SHOWN) if _SHOWN else _passes.person(name, *scopes)
 
 
 class Shopper(OpenLoop, FastHttpUser):
-    """One shopper, who waits for the outcome of a checkout before the next; with a rate, one who
-    comes at a fixed time."""
+    """A shopper, who waits for the outcome of a checkout before the next; with a rate, each starts
+    at a fixed time."""
 
     host = USUAL_HOST
     wait_time = between(0.1, 0.5)
@@ -168,12 +168,12 @@ class Shopper(OpenLoop, FastHttpUser):
     def on_start(self) -> None:
         options = self.environment.parsed_options
         named = shopper.patterns(text=options.patterns, known=OF_THE_SHOP)
-        # Each starts at a random one, so that all patterns have load from the first second.
+        # In random order, so that all patterns have load from the first second.
         self._patterns = itertools.cycle(random.sample(named, len(named)))
         self._declined = float(options.declined)
         self._name = f"shopper-{uuid.uuid4().hex[:8]}"
-        self.client.auth_header = _who(self._name).get("Authorization")
-        # Who shows a token of somebody's own is that person.
+        self.client.auth_header = _authorization(self._name).get("Authorization")
+        # With DUETO_TOKEN the user is the token's person.
         self._named = {} if _SHOWN else {"user_id": self._name}
 
     @task
@@ -183,7 +183,7 @@ class Shopper(OpenLoop, FastHttpUser):
             self._check_out(cart_id, next(self._patterns))
 
     def _filled_cart(self) -> str:
-        """Its id; empty where the shop made none (which its row shows as a failure)."""
+        """Its id; empty if the shop made none (its row then shows a failure)."""
         made = self.client.post("/carts", json=self._named, name="make cart")
         if made.status_code != 201:
             return ""
@@ -203,7 +203,7 @@ class Shopper(OpenLoop, FastHttpUser):
             "/checkout/saga", json=body, name=f"checkout {pattern}", catch_response=True
         ) as answer:
             if answer.status_code != 202:
-                answer.failure(f"answered with {answer.status_code}: {answer.text}")
+                answer.failure(f"status {answer.status_code}: {answer.text}")
                 return
             url = answer.json()["status_url"]
         status = self._outcome(url, pattern)
@@ -230,8 +230,8 @@ class Shopper(OpenLoop, FastHttpUser):
 
 
 def _require_named(*urls: str) -> None:
-    """Raises ValueError for what is neither this machine nor named on the command line: no page
-    aims this load at anybody else.
+    """Raises ValueError for a host that is neither this machine nor on the command line, so that no
+    web page can aim the load at others.
     """
     for url in urls:
         host = _host_of(url)
@@ -251,26 +251,26 @@ def _host_of(url: str) -> str:
 
 
 def _next_port(host: str) -> str:
-    """Where inventario is, beside carrito. Raises ValueError where that can't be told."""
+    """inventario's usual URL, given carrito's. Raises ValueError if that is not a URL."""
     parts = urlsplit(host)
     if not parts.hostname:
-        raise ValueError(f"{host!r} is no URL: give --host http://127.0.0.1:3000, or the like")
+        raise ValueError(f"{host!r} is not a URL like http://127.0.0.1:3000 (--host)")
     return f"{parts.scheme}://{parts.hostname}:{(parts.port or 80) + 1}"
 
 
 def _require_carrito(environment: Environment, host: str) -> None:
-    """Raises OSError where it is not at this host."""
+    """Raises OSError if carrito does not answer at this host."""
     path = "/health/live"
-    answer = _session(environment, host).get(path, name="carrito is there")
+    answer = _session(environment, host).get(path, name="carrito is live")
     if answer.status_code != 200 or answer.json().get("service") not in ("carrito", "dueto"):
         raise OSError(
-            f"carrito is not at {host}{path} ({_why(answer)}): start the shop with"
-            f" `{MANAGE} up`, or say where it is with --host"
+            f"carrito does not answer at {host}{path} ({_why(answer)}): start the shop with"
+            f" `{MANAGE} up`, or give its URL with --host"
         )
 
 
 def _made(environment: Environment, url: str) -> list[str]:
-    """The ids of the new products. Raises OSError where inventario makes none."""
+    """The ids of the new products. Raises OSError if inventario makes none."""
     run = uuid.uuid4().hex[:8]
     bodies = [
         shopper.product(name=f"Load test {run} {n}", quantity=STOCK, sku=f"LOCUST-{run}-{n}")
@@ -279,12 +279,12 @@ def _made(environment: Environment, url: str) -> list[str]:
     answer = _session(environment, url).post(
         "/api/products",
         json=bodies,
-        headers=_who("locust", CATALOGUE_WRITE),
+        headers=_authorization("locust", CATALOGUE_WRITE),
         name="make products",
     )
     if answer.status_code != 207:
         raise OSError(
-            f"inventario at {url} made no products ({_why(answer)}): start it, or say where it is"
+            f"inventario at {url} made no products ({_why(answer)}): start it, or give its URL"
             " with --inventory"
         )
     return [str(product["data"]["id"]) for product in answer.json()]

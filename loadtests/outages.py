@@ -1,11 +1,12 @@
-"""A participant is taken away for a while, under load: what each pattern accepts, how much waits,
-and how long it takes to drain once the participant is back. `manage.py outage`, and the end of
-a full run: a soak's plan (`loadtests.faults`) of one fault.
+"""Stops a participant for a while, under load: what each pattern accepts, how the backlog grows,
+and how long it takes to drain. For `manage.py outage`, and for the end of a full run; one fault of
+`loadtests.faults`.
 """
 
 import tempfile
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,17 +27,16 @@ from stack.console import StackError
 from stack.local import LocalStack
 
 LEAD_SECONDS = 3.0
-"""Of load before the outage, so that it meets a shop at work."""
+"""Of load before the outage."""
 ORCHESTRATOR = "saga_orchestrator"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Down:
-    """When the participant was away, in seconds since 1970; `is_back`: from when its processes
-    are started again, so that what they need to come up counts as draining, in every pattern.
+    """When the participant was away, in seconds since 1970. `is_back_at`: when its processes are
+    started again; their start-up counts as part of the drain, in every pattern.
 
-    `calls`, `probes`: how often the orchestrator has called it in that time, and asked whether it
-    is ready.
+    `calls`, `probes`: of the orchestrator to it, in that time.
     """
 
     participant: str
@@ -52,7 +52,7 @@ class Down:
 
 @dataclass(frozen=True, kw_only=True)
 class Second:
-    """What had happened so many seconds after the participant went (before: negative), in all."""
+    """The totals `at` seconds after the participant was stopped (negative: before)."""
 
     at: int
     accepted: int
@@ -67,12 +67,11 @@ class Second:
 
 @dataclass(frozen=True, kw_only=True)
 class Outage:
-    """One pattern through one outage.
+    """An outage in one pattern.
 
-    While the participant was away so many were `offered`, which were `accepted` or `refused`, then
-    or later; `ended`: at that time. `unfinished`: accepted at any time and never ended.
-    `drain_seconds`: from its return until the last checkout that was accepted before that had
-    ended. `course`: second by second.
+    `offered`, `accepted`, `refused`: checkouts meant to start in the outage; `ended`: those that
+    ended in it. `unfinished`: accepted at any time and never ended. `drain_seconds`: from the
+    restart until the last checkout accepted before it had ended. `course`: for each second.
     """
 
     pattern: str
@@ -89,7 +88,7 @@ class Outage:
 
 
 def outage_of(*, pattern: str, samples: Sequence[Sample], down: Down) -> Outage:
-    """What these samples of one pattern tell of its outage."""
+    """The outage in these samples of one pattern."""
     accepted = [sample for sample in samples if sample.http_status == ACCEPTED]
     refused = [sample for sample in samples if sample.http_status != ACCEPTED]
     waiting = [sample.ended_at for sample in accepted if sample.answered_at < down.is_back_at]
@@ -122,20 +121,19 @@ def _course(accepted: Sequence[Sample], refused: Sequence[Sample], down: Down) -
         return []
     return [
         Second(
-            at=at, accepted=_until(answered, at), refused=_until(no, at), ended=_until(ended, at)
+            at=at,
+            accepted=bisect_right(answered, at),
+            refused=bisect_right(no, at),
+            ended=bisect_right(ended, at),
         )
         for at in range(int(min(known)), int(max(known)) + 2)
     ]
 
 
-def _until(times: Sequence[float], at: int) -> int:
-    return sum(time_ <= at for time_ in times)
-
-
 @dataclass(frozen=True, kw_only=True)
 class OutageSettings:
-    """`seconds`: how long `participant` is away; `rate`: sagas a second, all the time: before,
-    meanwhile, and as long again after its return. `saga`: what is started.
+    """`seconds`: how long `participant` is away; `rate`: sagas per second, before, meanwhile, and
+    for `seconds` after its restart.
     """
 
     patterns: Sequence[str]
@@ -153,7 +151,7 @@ class OutageSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredOutages:
-    """An outage a pattern, and what the audit said in the end."""
+    """An outage for each pattern, and the audit at the end."""
 
     settings: OutageSettings
     outages: Sequence[Outage]
@@ -168,13 +166,13 @@ def run(*, settings: OutageSettings, say: Say) -> MeasuredOutages:
     with own_stack(variables={}, say=say, saga=settings.saga) as stack:
         with tempfile.TemporaryDirectory(prefix="dueto-outage-") as working:
             found = measure(stack=stack, settings=settings, folder=Path(working), say=say)
-        say("auditing what the outages have left in the services' tables")
+        say("auditing the services' tables")
         audit = run_audit(environment=stack.audit_environment)
     return MeasuredOutages(settings=settings, outages=found, audit=audit)
 
 
 def as_figures(*, finished: MeasuredOutages) -> dict[str, Any]:
-    """All of it as plain values, for JSON."""
+    """As plain values, for JSON."""
     return {
         "settings": asdict(finished.settings),
         "audit": asdict(finished.audit),
@@ -190,11 +188,11 @@ def as_figures(*, finished: MeasuredOutages) -> dict[str, Any]:
 
 
 def measure(*, stack: LocalStack, settings: OutageSettings, folder: Path, say: Say) -> list[Outage]:
-    """One a pattern, on a stack that runs. `folder`: for files. Raises as `run`.
+    """An outage for each pattern, on a running stack. `folder`: for files. Raises as `run`.
 
-    On Ctrl-C the participant is brought back first.
+    On Ctrl-C the participant is restarted first.
     """
-    # Apart from what a run on the same stack has made.
+    # Not the name of a run on the same stack, which has products of its own.
     name = f"{settings.seed}-outage"
     shop = shop_of(stack=stack, saga=settings.saga)
     with load_on(shop=shop, name=name, folder=folder) as sender:
@@ -214,7 +212,7 @@ class _Experiment:
     say: Say
 
     def run(self, *, pattern: str) -> Outage:
-        """One pattern; returns when all that it can be is drained."""
+        """One pattern; waits for the drain, within limits."""
         window = self._window(pattern)
         self.sender.write(window=window)
         with self._telling(pattern), self._taking_away() as away:
@@ -239,8 +237,8 @@ class _Experiment:
 
     @contextmanager
     def _taking_away(self) -> Iterator[list[Down]]:
-        """The fault is made in the block; the participant is back after it, whatever ends it. Then
-        the list has when it was away.
+        """Makes the fault within the block; afterwards the participant runs again, and the list has
+        the time it was away.
         """
         found: list[Down] = []
         counted: list[tuple[float, int, int]] = []
@@ -276,13 +274,13 @@ class _Experiment:
 
     @contextmanager
     def _counting(self, counted: list[tuple[float, int, int]]) -> Iterator[None]:
-        """Counts as it goes, and before it is started again."""
+        """Counts when it has stopped, and again before its restart."""
         counted.append(self._counted())
         yield
         counted.append(self._counted())
 
     def _counted(self) -> tuple[float, int, int]:
-        """Now; the orchestrator's calls of the participant and its probes, as of a second ago."""
+        """The time, and the orchestrator's calls and probes of the participant (up to 1 s old)."""
         counters = self.sender.outcomes.counters_of(service=ORCHESTRATOR)
         calls, probes = (
             counters.get(f"{what}.{self.settings.participant}", 0) for what in ("calls", "probes")
@@ -291,7 +289,7 @@ class _Experiment:
 
     @contextmanager
     def _telling(self, pattern: str) -> Iterator[None]:
-        """A line a second says how far the sagas are, those of earlier patterns left out."""
+        """Prints the sagas' progress once a second, without those of earlier patterns."""
         is_over, known = threading.Event(), self.sender.outcomes.progress()
 
         def tell() -> None:

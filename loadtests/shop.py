@@ -1,4 +1,4 @@
-"""Where the shop is: all that a load test knows of a running stack."""
+"""The shop as a load test sees it: the addresses of a running stack."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ from contracts.saga import Saga
 from stack.local import LocalStack
 
 CHECKOUT = "checkout"
-"""What is loaded unless another saga is named; a survey knows no other."""
+"""The saga that is loaded by default; a survey knows no other."""
 OWN_STEPS = sum(not step.operation.endswith(".pad") for step in SAGAS[CHECKOUT].steps) - 1
 """Of a checkout after its acceptance."""
 MOST_STEPS = OWN_STEPS + len(PADDED)
-"""With those that change nothing."""
+"""With the padding steps, which change nothing."""
 _OF_ACCEPTED = frozenset({"saga", "saga_pattern", "context", "handed_over_at", "ended_at"})
-"""Fields that an owner's table of accepted sagas has, and no other table."""
+"""Fields that only an owner's table of accepted sagas has."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shop:
-    """A running stack. `services`: those that run and work for sagas; `urls` and `databases` by
-    service; `processes`: pid by name, now. `saga`: what is started there, as long as its processes
-    have it. `passes`: with what people ask there.
+    """A running stack. `saga`: the one to start, with its padding steps. `services`: those that run
+    and have workers; `urls`, `databases`: by service; `processes`: the current pids by name;
+    `passes`: make the tokens of its users.
     """
 
     saga: Saga
@@ -40,11 +40,11 @@ class Shop:
 
 
 def shop_of(*, stack: LocalStack, saga: str = CHECKOUT) -> Shop:
-    """The shop that a started stack runs. `saga`: what is to be started there."""
+    """The shop of a started stack. `saga`: the one to start."""
     databases = stack.audit_urls
     extra_steps = int(stack.environment.get(PADDING) or 0) if saga == CHECKOUT else 0
     return Shop(
-        saga=page(saga=saga, extra_steps=extra_steps),
+        saga=definition_of(saga=saga, extra_steps=extra_steps),
         services=tuple(service for service in WITH_WORKER if service in stack.options.names),
         urls=stack.urls,
         databases=databases,
@@ -54,10 +54,10 @@ def shop_of(*, stack: LocalStack, saga: str = CHECKOUT) -> Shop:
     )
 
 
-def page(*, saga: str, extra_steps: int = 0) -> Saga:
-    """The saga's page, a checkout's with so many padding steps whatever our own environment says.
+def definition_of(*, saga: str, extra_steps: int = 0) -> Saga:
+    """The saga's definition, with this many padding steps, whatever our own environment says.
 
-    Raises KeyError where there is no such saga, ValueError where it can't be so long.
+    Raises KeyError for an unknown saga, ValueError for too many padding steps.
     """
     found = SAGAS[saga]
     own = [step for step in found.steps if not step.operation.endswith(".pad")]
@@ -66,13 +66,13 @@ def page(*, saga: str, extra_steps: int = 0) -> Saga:
 
 
 def owners() -> list[str]:
-    """Who accepts sagas."""
+    """The services that accept sagas."""
     return list(dict.fromkeys(saga.owner for saga in SAGAS.values()))
 
 
 def accepted_table(*, service: str) -> str:
-    """Where an owner has the sagas that it has accepted. Raises LookupError where it has none."""
+    """An owner's table of accepted sagas. Raises LookupError if it has none."""
     for model in apps.get_app_config(service).get_models():
         if {field.name for field in model._meta.get_fields()} >= _OF_ACCEPTED:
             return model._meta.db_table
-    raise LookupError(f"{service} owns a saga, and has no table of accepted sagas")
+    raise LookupError(f"{service} owns a saga, but has no table of accepted sagas")

@@ -1,4 +1,4 @@
-"""Whether a run's doors ask who comes: they need not where all of it stays on this machine."""
+"""Whether a run needs authentication: not if it is reachable from this machine only."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -18,27 +18,23 @@ _HOSTS = "DUETO_ALLOWED_HOSTS"
 
 
 def mode(*, chosen: str, beyond: list[str]) -> str:
-    """`chosen`, else what DUETO_AUTH says, else `demo` where nothing leads `beyond` this machine.
+    """`chosen`, else DUETO_AUTH, else `demo` if nothing leads `beyond` this machine.
 
-    Raises StackError for another word, and where `demo` would let in others.
+    Raises StackError for another word, and if `demo` would let in others.
     """
     wanted = chosen or os.environ.get(VARIABLE) or (REQUIRED if beyond else DEMO)
     if wanted not in MODES:
         raise StackError(f"{VARIABLE} is {wanted!r}: it may be {', '.join(MODES)}")
     if wanted == DEMO and beyond:
         raise StackError(
-            f"in the mode demo nobody is asked who they are, and {beyond[0]} is for more than this"
-            f" machine: set {VARIABLE}=required, or unset {beyond[0]}."
+            f"the mode demo has no authentication, but {beyond[0]} involves other machines:"
+            f" set {VARIABLE}=required, or unset {beyond[0]}."
         )
     return wanted
 
 
-def leading_beyond(*, host: str, given: Mapping[str, str]) -> list[str]:
-    """The variables that make a run more than one machine's affair. `given`: which servers are."""
-    return [*_leading_beyond(host, given)]
-
-
-def _leading_beyond(host: str, given: Mapping[str, str]) -> Iterator[str]:
+def leading_beyond(*, host: str, given: Mapping[str, str]) -> Iterator[str]:
+    """The variables that involve other machines. `given`: those that name servers."""
     if not is_near(host):
         yield "DUETO_HOST"
     brokers = [name for name in given if name.endswith("RABBITMQ_URL")]
@@ -52,7 +48,7 @@ def _leading_beyond(host: str, given: Mapping[str, str]) -> Iterator[str]:
 
 
 def _host_of(url: str) -> str:
-    """Of one that can't be read, nothing: whoever uses it says so."""
+    """Empty for a URL that can't be read, which its user reports."""
     try:
         if url.startswith("postgres"):
             return str(conninfo_to_dict(url).get("host") or "")

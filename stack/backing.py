@@ -1,10 +1,10 @@
 """The database server and the broker of a stack: given by the environment, or our own.
 
-`python -m stack.backing -- COMMAND...` runs a command beside a fresh PostgreSQL and RabbitMQ.
-The command finds them in DATABASE_URL and RABBITMQ_URL (unset where RabbitMQ is not installed;
-an error then with DUETO_REQUIRE_RABBITMQ=1 or CI=true). Both end with it and leave no data, so this
-PostgreSQL does not wait for the disk: nothing that measures may use it.
-What the environment names already is used as it is. The exit code is the command's.
+`python -m stack.backing -- COMMAND...` runs a command beside a fresh PostgreSQL and RabbitMQ, whose
+URLs are in DATABASE_URL and RABBITMQ_URL (unset if RabbitMQ is not installed, which is an error
+with DUETO_REQUIRE_RABBITMQ=1 or CI=true). Both end with the command and leave no data, so this
+PostgreSQL does not wait for the disk: don't use it for measurements. Servers that the environment
+names are used as they are. The exit code is the command's.
 """
 
 import contextlib
@@ -46,11 +46,11 @@ BrokerChoice = Literal["auto", "rabbitmq", "postgresql"]
 _SHARED, _BROKER = "DATABASE_URL", "RABBITMQ_URL"
 _USAGE_EXIT, _ERROR_EXIT = 2, 1
 _GIVEN_SECONDS = 5.0
-"""So long a given server may take to answer."""
+"""The timeout for a given server."""
 
 
 def chosen_broker() -> BrokerChoice:
-    """What DUETO_BROKER says, else `auto`. Raises StackError when it is no such word."""
+    """DUETO_BROKER, else `auto`. Raises StackError for any other word."""
     word = os.environ.get("DUETO_BROKER") or "auto"
     for choice in get_args(BrokerChoice):
         if word == choice:
@@ -59,7 +59,7 @@ def chosen_broker() -> BrokerChoice:
 
 
 def variable_of(login: str) -> str:
-    """What names a given broker for one of its logins (contracts.rights)."""
+    """The variable that names a given broker for one of its logins (contracts.rights)."""
     return f"{login.upper()}_{_BROKER}"
 
 
@@ -69,7 +69,7 @@ def alias_of(service: Service) -> str:
 
 
 class Backends:
-    """`start()`, then `wait_for_broker()`; after that its URLs are of servers that answer."""
+    """`start()`, then `wait_for_broker()`; after that the servers at its URLs answer."""
 
     def __init__(
         self,
@@ -85,27 +85,26 @@ class Backends:
         variables: Mapping[str, str] | None = None,
         is_forgetful: bool = False,
     ) -> None:
-        """`use_given`: whether DATABASE_URL and RABBITMQ_URL, and those of one service or login
-        (<SERVICE>_DATABASE_URL, <LOGIN>_RABBITMQ_URL), count.
+        """`use_given`: whether to use the servers in DATABASE_URL and RABBITMQ_URL, and those of
+        one service or login (<SERVICE>_DATABASE_URL, <LOGIN>_RABBITMQ_URL).
 
-        `one_database`: the services share one of our own server, instead of having one each.
-        `broker_nodes`: of our own RabbitMQ. `standby`: whether our own PostgreSQL has one.
-        `variables`: of the processes that will use them. `is_forgetful`: our own database server
-        does not wait for its disk.
+        `one_database`: the services share one database of our own server. `broker_nodes`: of our
+        own RabbitMQ. `standby`: whether our own PostgreSQL has one. `variables`: of the processes
+        that will use them. `is_forgetful`: our own database server does not wait for its disk.
         """
         self.database_urls: dict[str, str] = {}
-        """By alias, each as its own service logs in; `default` is the dashboard's."""
+        """By alias, with the login of its own service; `default` is the dashboard's."""
         self.admin_urls: dict[str, str] = {}
-        """The same databases, as the dashboard logs in."""
+        """The same, with the dashboard's login."""
         self.audit_urls: dict[str, str] = {}
-        """The same, as those log in who only read."""
+        """The same, with a read-only login."""
         self.superuser_urls: dict[str, str] = {}
-        """The same, for who may do anything: told to no process that goes on running."""
+        """The same, as superuser; no long-running process gets these."""
         self.monolith_url = ""
-        """Of the one database that all share, for who may write in each service's tables."""
+        """Of the shared database, with a login that may write in each service's tables."""
         self.rabbitmq_url: str | None = None
         self.database = self.broker = ""
-        """What they are, in words for a report."""
+        """Descriptions of the servers, for a report."""
         self._folder, self._supervisor, self._announce = folder, supervisor, announce
         self._choice: BrokerChoice = broker
         self._broker_nodes, self._has_standby = broker_nodes, standby
@@ -118,22 +117,22 @@ class Backends:
         self._watch = Stopwatch()
 
     def start(self) -> None:
-        """Starts or checks both; PostgreSQL is ready afterwards. Raises StackError, what was
-        given first: nothing is started beside a server that can't be used."""
+        """Starts or checks both; PostgreSQL is ready afterwards. Checks the given servers before it
+        starts any. Raises StackError."""
         self._check_choice()
         self._check_given_databases()
         self._start_broker()
         self._start_database()
 
     def wait_for_broker(self) -> None:
-        """Returns when the broker takes clients. Raises StackError when it doesn't."""
+        """Returns when the broker takes clients. Raises StackError."""
         if self._rabbitmq is not None:
             self._rabbitmq.wait(check=self._supervisor.check)
             self._announce(f"{self.broker} ready in {self._watch}")
 
     def broker_environment(self, login: str) -> dict[str, str]:
-        """The variable that names the broker, for this login of `contracts.rights`. A server that
-        was given has one login for all, but for those that have a URL of their own."""
+        """The variable that names the broker, for this login of `contracts.rights`. A given server
+        has one login for all, except for logins with a URL of their own."""
         if self._rabbitmq is not None:
             return {_BROKER: self._rabbitmq.url_of(login)}
         if self.rabbitmq_url:
@@ -144,19 +143,19 @@ class Backends:
         return {"DUETO_BROKER_DATABASE_URL": self.database_urls["default"]}
 
     def _broker_urls(self) -> dict[str, str]:
-        """Of single logins, by variable, as they were given."""
+        """The given URLs of single logins, by variable."""
         variables = [variable_of(login.name) for login in rights.logins()]
         return {name: self._given[name] for name in variables if self._given.get(name)}
 
     def environment(self) -> dict[str, str]:
-        """The variable that names the broker, for who may do anything there."""
+        """The variable that names the broker, for a login with all rights."""
         if self.rabbitmq_url:
             return {_BROKER: self.rabbitmq_url}
         return self.broker_environment(rights.TOPOLOGY)
 
     def superuser_environment(self) -> dict[str, str]:
-        """The variables by which the logins of our own server are made, for that command alone;
-        none where the server was given."""
+        """The variables of the command that makes the logins of our own server; none for a given
+        server."""
         if self._server is None:
             return {}
         named = {
@@ -169,14 +168,14 @@ class Backends:
         )
 
     def _check_choice(self) -> None:
-        """Before anything is started: what was asked for must be there."""
+        """Raises StackError, before anything is started, if the options can't be met."""
         if self._has_standby and self._given.get(_SHARED):
-            raise StackError(f"a standby is of a PostgreSQL of our own: unset {_SHARED}.")
+            raise StackError(f"only our own PostgreSQL can have a standby: unset {_SHARED}.")
         wants_nodes = self._broker_nodes > 1
         if wants_nodes and (self._choice == "postgresql" or self._given.get(_BROKER)):
             raise StackError(
-                f"{self._broker_nodes} nodes are of a RabbitMQ of our own: choose no other broker,"
-                " and unset RABBITMQ_URL."
+                f"only our own RabbitMQ can have {self._broker_nodes} nodes: choose no other"
+                " broker, and unset RABBITMQ_URL."
             )
         is_required = (
             wants_nodes or self._choice == "rabbitmq" or (self._choice == "auto" and _is_required())
@@ -198,7 +197,7 @@ class Backends:
             self.rabbitmq_url = url
             self._announce(f"{self.broker} answers")
         elif named := list(self._broker_urls()):
-            raise StackError(f"{named[0]} is one login's: {_BROKER} is needed too, for all others.")
+            raise StackError(f"{named[0]} is for one login: set {_BROKER} too, for all others.")
         elif rabbitmq.is_installed():
             self._start_rabbitmq()
         else:
@@ -220,7 +219,7 @@ class Backends:
         self.broker = f"RabbitMQ {rabbitmq.version()} ({nodes})"
 
     def _fail_over(self) -> None:
-        """Instead of starting the primary again: it ended, so it takes no writes any more."""
+        """Replaces the primary, which has ended, and so takes no writes any more."""
         server = self._server
         if server is None or server.standby is None:
             return
@@ -256,7 +255,7 @@ class Backends:
         )
 
     def _use(self, given: Mapping[str, str]) -> None:
-        """Whoever asks logs in to these as their URLs say."""
+        """All logins use these URLs."""
         for urls in (
             self.database_urls,
             self.admin_urls,
@@ -305,17 +304,16 @@ class Backends:
 
 
 def _check_broker(variable: str, url: str) -> str:
-    """What it is, in words. Raises StackError when it can't be used."""
+    """A description of the broker. Raises StackError if it can't be used."""
     if variable == "RABBITMQ_URL" and urlsplit(url).username == rights.AUDIT:
         raise StackError(
-            "RABBITMQ_URL and the databases' URLs are those of a stack that runs already"
-            " (`status --env`): another one needs servers of its own. Do this in a shell"
-            " without these variables."
+            "RABBITMQ_URL and the databases' URLs are those of a running stack (`status --env`),"
+            " and another stack needs its own servers. Use a shell without these variables."
         )
     try:
         return rabbitmq.check_login(url, timeout=_GIVEN_SECONDS)
     except (OSError, ValueError) as error:
-        # Python's words for a wrong port are a part of the password where that has a slash.
+        # Python's message for a wrong port quotes the password if that has a slash.
         why = "it can't be read" if isinstance(error, ValueError) else error
         raise StackError(
             f"the RabbitMQ that {variable} names ({_without_login(url)}) can't be used: {why}."
@@ -324,7 +322,7 @@ def _check_broker(variable: str, url: str) -> str:
 
 
 def _check_database(variable: str, url: str) -> str:
-    """The server's version. Raises StackError when it can't be used."""
+    """The server's version. Raises StackError if it can't be used."""
     if url.partition("://")[0] not in ("postgresql", "postgres"):
         raise StackError(f"{variable} must start with postgresql:// ({_without_login(url)})")
     try:
@@ -351,8 +349,8 @@ def _without_login(url: str) -> str:
 
 
 def _reason(error: psycopg.Error) -> str:
-    """In a line; of several hosts the last one's. Where it is the URL, it may quote the login."""
-    if isinstance(error, psycopg.ProgrammingError):
+    """In one line; with several hosts that of the last one."""
+    if isinstance(error, psycopg.ProgrammingError):  # about the URL, which it may quote
         return "it can't be read"
     return str(error).strip().splitlines()[-1].strip("- ")
 
@@ -377,7 +375,7 @@ def backing() -> Iterator[dict[str, str]]:
         backends.start()
         backends.wait_for_broker()
         supervisor.restarts = True
-        # A test runner makes databases of its own, and no roles.
+        # The superuser's, as a test runner makes databases, but no roles.
         url = backends.superuser_urls["default"]
         broker = backends.environment() if backends.rabbitmq_url else {}
         yield {"DATABASE_URL": url, **broker}
@@ -415,7 +413,7 @@ def _run(command: list[str], environment: dict[str, str]) -> int:
         try:
             code = child.wait()
         except Interrupted as interrupted:
-            # A Ctrl-C in a terminal has reached it too; anything else has reached only us.
+            # A Ctrl-C in a terminal has reached the command too; any other signal only us.
             if interrupted.number != signal.SIGINT or not sys.stdin.isatty():
                 child.send_signal(interrupted.number)
             code = child.wait()

@@ -1,4 +1,4 @@
-"""One process: whom it runs as, how it is recognised and watched, and one that is our child."""
+"""One process: its user, its identity, and a child process that we start and watch."""
 
 import contextlib
 import os
@@ -36,8 +36,8 @@ class Account:
 
 
 def unprivileged() -> Account | None:
-    """Whom PostgreSQL runs as: None (ourselves), or, when we are root, a user of its own where
-    there is one, else `nobody`."""
+    """The user that PostgreSQL runs as: None (ourselves) or, if we are root, `dueto` if that
+    exists, else `nobody`."""
     if os.geteuid() != 0:
         return None
     for name in (OWN_USER, ANYBODY):
@@ -51,7 +51,7 @@ def unprivileged() -> Account | None:
 
 
 def identify(pid: int) -> dict[str, int] | None:
-    """The process as it can be recognised later, or None when it is gone (or a zombie)."""
+    """Identifies the process for later; None if it has ended (or is a zombie)."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -62,26 +62,26 @@ def identify(pid: int) -> dict[str, int] | None:
 
 
 def is_alive(known: dict[str, Any] | None) -> bool:
-    """Whether the very process that `identify` described still runs."""
+    """Whether the same process that `identify` described still runs."""
     return known is not None and identify(known["pid"]) == known
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether it lives and does nothing (SIGSTOP), until it is continued."""
+    """Whether it is stopped (SIGSTOP)."""
     with contextlib.suppress(psutil.Error):
         return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
     return False
 
 
 def family(pid: int) -> list[int]:
-    """The process and those below it."""
+    """The process and its descendants."""
     with contextlib.suppress(psutil.Error):
         return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
     return [pid]
 
 
 def wait_for_end(known: dict[str, Any], *, seconds: float) -> bool:
-    """Whether it has ended within that time."""
+    """Whether it ends within that time."""
     with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
         if is_alive(known):
             psutil.Process(known["pid"]).wait(seconds)
@@ -89,7 +89,7 @@ def wait_for_end(known: dict[str, Any], *, seconds: float) -> bool:
 
 
 def end(known: dict[str, Any], *, seconds: float) -> None:
-    """Waits for it to end by itself, then kills its group."""
+    """Waits for it to end by itself, else kills its group."""
     if not wait_for_end(known, seconds=seconds):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(known["pid"], signal.SIGKILL)
@@ -99,8 +99,8 @@ def end(known: dict[str, Any], *, seconds: float) -> None:
 def bound_to_parent(
     argv: Sequence[str], *, on_parent_death: int, account: Account | None = None
 ) -> tuple[str, ...]:
-    """The command, run as `account`, that gets the signal `on_parent_death` when the calling
-    process (in truth the thread that forks it) ends.
+    """The command line that runs `argv` as `account`, with the signal `on_parent_death` when the
+    calling process (strictly: the thread that forks it) ends.
     """
     user = (account.uid, account.gid) if account else (KEEP_USER, KEEP_USER)
     numbers = (os.getpid(), int(on_parent_death), *user)
@@ -109,7 +109,7 @@ def bound_to_parent(
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What to run, as whom, and how it is told to end."""
+    """What to run, its user, and how to stop it."""
 
     name: str
     argv: tuple[str, ...]
@@ -119,16 +119,16 @@ class Program:
     account: Account | None = None
     """None: as ourselves."""
     on_parent_death: int = signal.SIGKILL
-    """The signal it gets from the kernel when we are killed."""
+    """The signal from the kernel when we are killed."""
     stop_signals: tuple[int, ...] = (signal.SIGTERM,)
-    """Sent one after the other, `patience` seconds apart; SIGKILL to its group comes last."""
+    """Sent one after the other, `patience` seconds apart; then SIGKILL to its group."""
     patience: float = 8.0
     is_task: bool = False
-    """Ends by itself: its end is a result, not a crash."""
+    """Whether it is expected to end by itself."""
 
 
 class Child:
-    """A program and the process that runs it now, if one does."""
+    """A program and its current process, if any."""
 
     def __init__(self, program: Program, *, on_exit: Callable[[], None]) -> None:
         """`on_exit` is called in a thread of its own, while the process is a zombie."""
@@ -143,7 +143,7 @@ class Child:
         self._on_exit, self._exited = on_exit, threading.Event()
 
     def spawn(self) -> None:
-        """Raises OSError or RuntimeError where there are no more processes or threads."""
+        """Raises OSError or RuntimeError if no process or thread can be started."""
         program = self.program
         with open(program.log, "ab") as log:
             self.log_start = log.tell()
@@ -166,23 +166,23 @@ class Child:
             threading.Thread(target=_wait_for_exit, args=arguments, daemon=True).start()
         except RuntimeError:
             self._exited.set()
-            self.reap()  # what can't be watched must not run: it would never be ended
+            self.reap()  # a process that can't be watched would never be ended
             raise
 
     def has_ended(self, *, within: float = 0.0) -> bool:
         return self.process is None or self._exited.wait(max(within, 0.0))
 
     def signal(self, number: int) -> None:
-        """To the whole group: a web process has a process of its own below it."""
+        """Sends it to the whole group, as a web process has a child of its own."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)
 
     def reap(self) -> None:
-        """Clears away what is left of an ended process: its group, its zombie."""
+        """Removes what is left of an ended process: its group, its zombie."""
         if self.process is None:
             return
-        # Before the zombie is collected, so that the number can't belong to another process yet.
+        # Before the zombie is collected, so that its pid can't belong to another process yet.
         self.signal(signal.SIGKILL)
         self.status = self.process.wait()
         self.process = None
@@ -208,7 +208,7 @@ class Child:
 
 
 def _wait_for_exit(pid: int, exited: threading.Event, on_exit: Callable[[], None]) -> None:
-    """Leaves the zombie to `reap`: as long as it is there, its number is not another's."""
+    """Leaves the zombie to `reap`, so that its pid is not reused meanwhile."""
     with contextlib.suppress(ChildProcessError):  # reaped already
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     exited.set()
@@ -223,8 +223,8 @@ def wait_until_ready(
     check: Callable[[], None],
     seconds: float,
 ) -> None:
-    """Returns when `attempt` goes well, which is `failing` until then. Raises StackError when it
-    doesn't in time, and what `check` raises."""
+    """Repeats `attempt` until it no longer raises `failing`. Raises StackError if that takes longer
+    than `seconds`, and what `check` raises."""
     deadline = time.monotonic() + seconds
     while True:
         check()

@@ -16,19 +16,19 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StackError(Exception):
-    """The stack can't run: the message names what, why, and what to do."""
+    """The stack can't run; the message says why, and what to do."""
 
 
 def to_terminal(line: str) -> None:
-    """The default listener. To the error stream: the output of a command is its result."""
-    # A reader who is gone is no reason to fail.
+    """The default listener: stderr, as stdout is for a command's result."""
+    # A closed terminal is no reason to fail.
     with contextlib.suppress(BrokenPipeError):
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 
 
 class Stopwatch:
-    """Seconds since it was made, as people read them."""
+    """Shows the seconds since it was made."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -39,7 +39,7 @@ class Stopwatch:
 
 @contextlib.contextmanager
 def step(announce: Announce, text: str) -> Iterator[None]:
-    """Announces `text` with its seconds when the block has gone well."""
+    """Announces `text` with its duration after the block, unless that raises."""
     watch = Stopwatch()
     yield
     announce(f"{text} in {watch}")
@@ -60,7 +60,8 @@ class Interrupted(KeyboardInterrupt):
 class Interruption:
     """Takes over Ctrl-C, SIGTERM and SIGHUP between `listen()` and `restore()`, in the main thread.
 
-    They become one exception, once: a second signal can't break the clean-up.
+    The first signal raises an exception; further signals are ignored, so as not to break the
+    clean-up.
     """
 
     def __init__(self) -> None:
@@ -70,16 +71,16 @@ class Interruption:
     def listen(self) -> None:
         """Raises Interrupted in the main thread at the first signal from now on."""
         if threading.current_thread() is not threading.main_thread():
-            return  # signals are the main thread's; there its owner answers them
+            return  # only the main thread can handle signals, and does so itself
         for number in _SIGNALS:
             before = signal.getsignal(number)
             if number == signal.SIGHUP and before is signal.SIG_IGN:
-                continue  # started under nohup: it is meant to outlive its terminal
+                continue  # started under nohup, to outlive its terminal
             self._before[number] = before
             signal.signal(number, self._on_signal)
 
     def ignore(self) -> None:
-        """From now on signals change nothing: the stop has begun."""
+        """Ignores signals from now on, as the stop has begun."""
         self._is_stopping = True
 
     def restore(self) -> None:
@@ -88,7 +89,7 @@ class Interruption:
         self._before.clear()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        # Not through a stream: the signal may have come in the middle of a write to it.
+        # Not through a stream: the signal may have interrupted a write to it.
         os.write(
             _STDERR, b"already stopping, please wait\n" if self._is_stopping else b"stopping\n"
         )

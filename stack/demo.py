@@ -1,5 +1,5 @@
-"""A minute with a running stack: checkouts that complete, one that is undone, and one that is
-parked and that an operator mends. All is asked over HTTP, as a shopper and an operator would.
+"""A minute with a running stack: checkouts that complete, a checkout that is undone, and one that
+is parked and then fixed by an operator. All requests are HTTP, as by a shopper and an operator.
 """
 
 import time
@@ -16,7 +16,7 @@ from contracts.refusals import NOT_STARTED
 from stack.console import StackError
 
 SECONDS = 60.0
-"""For a saga to be parked: its refund is tried five times before, ever more rarely."""
+"""For a saga to be parked: its refund is tried five times before, with increasing delays."""
 _PAUSE = 0.25
 OPERATOR = "demo"
 _SCOPES = (SHOP, CATALOGUE_WRITE, PAYMENTS_WRITE, OPS_READ, OPS_ACT)
@@ -25,7 +25,7 @@ Say = Callable[[str], object]
 
 
 class Demo:
-    """Calls the services at `urls`, and says what it does and where to look."""
+    """Calls the services at `urls`, and prints what it does and where to look."""
 
     def __init__(self, *, urls: Mapping[str, str], say: Say, passes: Passes) -> None:
         self._urls, self._say = urls, say
@@ -35,7 +35,7 @@ class Demo:
         self._product = ""
 
     def run(self, *, pattern: str = ORCHESTRATED) -> None:
-        """All of it; `pattern`: of the one that is parked. Raises StackError."""
+        """`pattern`: of the checkouts that don't complete. Raises StackError."""
         self._product = self._add_product()
         self._say("1. A checkout that completes, in each pattern")
         for name in PATTERNS:
@@ -43,17 +43,17 @@ class Demo:
         self._say("\n2. A card that is declined: what was done is undone")
         undone = self._end(pattern, "card_declined", "compensated")
         state = self._state(undone, pattern)
-        told = (f"{step['step_name']} {step['status']}" for step in state["steps"])
-        self._say(f"   {', '.join(told)}")
-        self._say("\n3. A refund that can't be made: the saga is parked, and an operator mends it")
-        self._mend(self._park(pattern), pattern)
+        steps = (f"{step['step_name']} {step['status']}" for step in state["steps"])
+        self._say(f"   {', '.join(steps)}")
+        self._say("\n3. A refund that can't be made: the saga is parked, and an operator fixes it")
+        self._fix(self._park(pattern), pattern)
 
     def _park(self, pattern: str) -> str:
         saga_id = self._end(pattern, "closed_account", "completed")
-        self._say("   The customer sends it back (compensate), but the account is closed by now:")
+        self._say("   The customer returns it (compensate), but the account is closed by now:")
         self._ask(saga_id, pattern, "compensate", "sent back")
         self._say(
-            "   its refund is tried five times, ever more rarely; then a person has to decide"
+            "   the refund is tried five times, with increasing delays; then a person has to decide"
         )
         parked = self._when(saga_id, pattern, "parked")["parked"]
         self._say(f"   parked at {parked['step']}: {parked['reason']}")
@@ -63,13 +63,13 @@ class Demo:
         self._say(f"     {admin}/{coordinator}/saga/{saga_id}/change/")
         return saga_id
 
-    def _mend(self, saga_id: str, pattern: str) -> None:
+    def _fix(self, saga_id: str, pattern: str) -> None:
         payment = self._call("GET", "pagos", f"/api/v1/payments/saga/{saga_id}/status")
         path = f"/api/v1/payments/{payment['payment_id']}"
         self._call("PATCH", "pagos", path, {"refund_to": "paypal"})
-        self._say(f"   The operator says where the money goes: PATCH {self._urls['pagos']}{path}")
+        self._say(f"   The operator changes the account: PATCH {self._urls['pagos']}{path}")
         self._ask(saga_id, pattern, "retry", "the customer has named another account")
-        self._say("   and retries the saga, in the admin or so:")
+        self._say("   and retries the saga, in the admin or like this:")
         self._say(
             f"     curl {self._urls[PATTERNS[pattern].coordinator]}"
             f"{PATTERNS[pattern].state.format(saga_id=saga_id)}/retry"
@@ -82,7 +82,7 @@ class Demo:
         self._say(f"   who did what and why: manage.py audit --saga {saga_id}")
 
     def _end(self, pattern: str, method: str, expected: str) -> str:
-        """The id of a checkout that has ended as it should."""
+        """The id of a new checkout, once it has ended as expected."""
         body = {
             "cart_id": self._add_cart(),
             "user_id": OPERATOR,
@@ -117,7 +117,7 @@ class Demo:
         return str(self._call("POST", "carrito", "/carts", wanted)["id"])
 
     def _ask(self, saga_id: str, pattern: str, action: str, reason: str) -> None:
-        """Until its coordinator knows the saga: it may hear of its end after its owner."""
+        """Retries until the coordinator has the saga, which may lag behind the owner."""
         service = PATTERNS[pattern].coordinator
         path = f"{PATTERNS[pattern].state.format(saga_id=saga_id)}/{action}"
         until = time.monotonic() + SECONDS
@@ -155,4 +155,4 @@ class Demo:
             headers |= self._passes.person(OPERATOR, *_SCOPES)
             return self._http.request(method, url, headers=headers, **extra)
         except urllib3.exceptions.HTTPError as error:
-            raise StackError(f"{service} gives no answer at {url}: {error}") from error
+            raise StackError(f"{service} does not answer at {url}: {error}") from error

@@ -1,4 +1,4 @@
-"""The `.dueto/` folder of a clone: its lock, its small secret files, its data, and their end."""
+"""The `.dueto/` folder of a clone: its lock, small secret files, data, and their removal."""
 
 import contextlib
 import fcntl
@@ -19,13 +19,13 @@ from stack.console import StackError
 BASE_FOLDER = Path(__file__).resolve().parent.parent
 STATE_FOLDER = BASE_FOLDER / ".dueto"
 MEASURED = ("reports", "surveys")
-"""Folders in it: of comparisons, soaks and rivals, and of surveys."""
+"""Its folders for comparisons, soaks and rivals, and for surveys."""
 MANAGE = (
     f"{Path(sys.prefix).name}/bin/python manage.py"
     if Path(sys.prefix).parent == BASE_FOLDER
     else "python manage.py"
 )
-"""How our commands are typed in the clone's folder: nobody has to activate an environment."""
+"""Our commands as typed in the clone's folder, without an activated environment."""
 _PLAIN = re.compile(r"[\w@%+=:,./-]+")
 _ON_DISK = Path("/var/tmp")  # noqa: S108 -- kept over a restart; not in memory  # nosec B108
 _KEPT_LOGS = 3
@@ -38,7 +38,7 @@ class Folder:
     """A state folder: `.dueto/`, or a temporary one inside it."""
 
     def __init__(self, path: Path, *, logs: Path | None = None) -> None:
-        """Makes it where it is not there yet; `logs` default to a folder inside it."""
+        """Makes the folder if needed; `logs` default to a folder inside it."""
         self.path = path.absolute()
         self.logs = logs or self.path / "logs"
         self.is_temporary = False
@@ -46,7 +46,7 @@ class Folder:
         self._lock: int | None = None
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            # Root's PostgreSQL runs as another user, who must pass through, but not look around.
+            # Root's PostgreSQL runs as another user, who may traverse the folder, but not list it.
             self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
             self.logs.mkdir(exist_ok=True)
             self.logs.chmod(0o700)
@@ -54,7 +54,7 @@ class Folder:
             raise StackError(f"{self.path} can't be used: {error.strerror}") from error
 
     def lock(self) -> bool:
-        """Claims the folder for this process; False when another one that lives has it."""
+        """Claims the folder for this process; False if another process has it."""
         handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -70,7 +70,7 @@ class Folder:
             self._lock = None
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """A small JSON file of this folder, or None when there is none (or half of one)."""
+        """A small JSON file of this folder; None if it is missing or incomplete."""
         try:
             found = json.loads((self.path / name).read_bytes())
         except (FileNotFoundError, ValueError):
@@ -78,7 +78,7 @@ class Folder:
         return found if isinstance(found, dict) else None
 
     def write(self, name: str, content: dict[str, Any]) -> None:
-        """Replaces it in one step, readable by its owner alone."""
+        """Replaces the file atomically, readable by its owner only."""
         handle, draft = tempfile.mkstemp(dir=self.path, prefix=f".{name}.")
         with os.fdopen(handle, "w") as file:
             json.dump(content, file, indent=2)
@@ -89,11 +89,11 @@ class Folder:
 
     @property
     def keys(self) -> Path:
-        """The folder with the keys by which services and people are known."""
+        """The folder with the keys of services and people."""
         return self.path / "keys"
 
     def log(self, name: str) -> Path:
-        """The log file of a process; the one of the run before is kept beside it."""
+        """The log file of a process; that of the previous run is kept beside it."""
         path = self.logs / f"{name}.log"
         with contextlib.suppress(FileNotFoundError):
             path.replace(path.with_suffix(".log.1"))
@@ -101,16 +101,17 @@ class Folder:
         return path
 
     def data(self, name: str, *, account: Account | None = None, plain: bool = False) -> Path:
-        """A data folder for `name`, owned by `account`, the same one in every run.
+        """A data folder for `name`, owned by `account`, the same in every run.
 
-        It lies inside this folder if `account` can get there, and, where `plain`, if the path has
-        no character that a shell would mind; else elsewhere on a disk, remembered here.
+        It is inside this folder if `account` can reach it and, with `plain`, if the path needs no
+        quoting in a shell; else elsewhere on a disk, and recorded here.
         """
         remembered = self.read(f"{name}.elsewhere.json")
         if remembered and is_ours(Path(remembered["path"]), account=account):
             return Path(remembered["path"])
         inside = self.path / name
-        if is_reachable(self.path, account=account) and not (plain and not _is_plain(inside)):
+        is_usable = not plain or _PLAIN.fullmatch(str(inside))
+        if is_usable and is_reachable(self.path, account=account):
             inside.mkdir(exist_ok=True)
             hand_over(inside, account=account)
             return inside
@@ -120,8 +121,8 @@ class Folder:
         return elsewhere
 
     def sockets(self, *, account: Account | None) -> Path:
-        """A new private folder, with a path short enough for a unix socket, that lasts for one
-        run; the one that a killed run has left is removed."""
+        """A new private folder for one run, with a path short enough for a unix socket; removes
+        that of a killed run."""
         self.remove_sockets()
         made = _short_folder(account=account)
         self.write(_SOCKETS, {"path": str(made)})
@@ -131,8 +132,8 @@ class Folder:
         self._remove_elsewhere(_SOCKETS)
 
     def purge(self) -> None:
-        """Removes all of it, data that lies elsewhere included. Logs elsewhere stay, and what was
-        MEASURED: it took minutes to make, and is of no run's data."""
+        """Removes everything, including data elsewhere, but neither logs elsewhere nor what was
+        MEASURED, which took minutes and is not part of a run's data."""
         for note in self.path.glob("*.elsewhere.json"):
             self._remove_elsewhere(note.name)
         for path in self.path.iterdir() if self.path.exists() else ():
@@ -152,30 +153,26 @@ class Folder:
 
 
 def temporary(*, inside: Path = STATE_FOLDER) -> Folder:
-    """A locked folder for one run; clears away those whose run was killed.
+    """A locked folder for one run; removes those whose run was killed.
 
-    Its logs lie in the logs of `inside`, and stay there for a few runs more: they are wanted most
-    when the run has failed.
+    Its logs are in the logs of `inside`, and stay there for a few more runs, as they are needed
+    most after a failed run.
     """
     outer = Folder(inside)
     parent = outer.path / "fresh"
     parent.mkdir(exist_ok=True)
     parent.chmod(0o711)
     with _only_one(outer.path / "fresh.lock"):
-        for old in parent.iterdir():
-            _purge_if_abandoned(Folder(old, logs=outer.logs / old.name))
+        for old in [Folder(path, logs=outer.logs / path.name) for path in parent.iterdir()]:
+            if old.lock():  # its run was killed
+                old.purge()
+                old.unlock()
         _forget_old_logs(outer.logs, living=parent)
         path = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
         folder = Folder(path, logs=outer.logs / path.name)
         folder.is_temporary = True
         folder.lock()
     return folder
-
-
-def _purge_if_abandoned(folder: Folder) -> None:
-    if folder.lock():
-        folder.purge()
-        folder.unlock()
 
 
 def _forget_old_logs(logs: Path, *, living: Path) -> None:
@@ -204,13 +201,9 @@ def _short_folder(*, account: Account | None) -> Path:
     return folder
 
 
-def _is_plain(path: Path) -> bool:
-    return _PLAIN.fullmatch(str(path)) is not None
-
-
 def is_ours(path: Path, *, account: Account | None = None) -> bool:
-    """A folder of `account` (or ours) that no other user writes to: one may have planted the name,
-    or have put something in its place meanwhile."""
+    """Whether this is a folder of `account` (or ours) that no other user can write to; another user
+    may have created or replaced it."""
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -221,15 +214,15 @@ def is_ours(path: Path, *, account: Account | None = None) -> bool:
 
 
 def is_reachable(path: Path, *, account: Account | None) -> bool:
-    """Whether `account` may pass through every folder above `path` and into it."""
+    """Whether `account` may traverse every folder above `path`, and `path` itself."""
     if account is None:
         return True
     return all(above.stat().st_mode & stat.S_IXOTH for above in (path, *path.parents))
 
 
 def is_readable_tree(root: Path, *, account: Account | None) -> bool:
-    """Whether `account` may read all that is below `root` (a wheel installed under a tight umask
-    is not readable to others)."""
+    """Whether `account` may read everything below `root` (a wheel installed under a tight umask is
+    not readable to others)."""
     if account is None:
         return True
     everything = (root, *root.rglob("*"))
@@ -243,7 +236,7 @@ def _is_readable(path: Path) -> bool:
 
 
 def hand_over(path: Path, *, account: Account | None) -> None:
-    """Makes `path` a thing of `account` alone."""
+    """Gives `path` to `account`, with access for no one else."""
     path.chmod(0o700 if path.is_dir() else 0o600)
     if account is not None:
         os.chown(path, account.uid, account.gid)

@@ -1,13 +1,14 @@
-"""What runs in Kubernetes: `python -m stack.kubernetes` writes those manifests of deploy/kubernetes
-that follow from the register (catalogue/services.py) and from what each door says of its callers.
+"""`python -m stack.kubernetes` writes the manifests of deploy/kubernetes that follow from the
+register (catalogue/services.py) and from the callers that each door declares.
 
-The same processes, commands, variables and secrets as in docker-compose.yml. What all processes
-have in common is written by hand, as patches: deploy/kubernetes/components/processes.
+Processes, commands, variables and secrets are those of docker-compose.yml. What all processes have
+in common is written by hand, as patches: deploy/kubernetes/components/processes.
 """
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "deploy" / "kubernetes"
 MARK = "# Written by `python -m stack.kubernetes`: change that, or a patch, and not this file.\n"
 
 SECRETS, KEYS = "/run/secrets", "/run/keys"
-_HOST = "0.0.0.0"  # noqa: S104 -- in a pod, whose callers a NetworkPolicy names
+_HOST = "0.0.0.0"  # noqa: S104 -- in a pod, whose callers a NetworkPolicy limits
 _LABEL = "app.kubernetes.io"
 _PART = {f"{_LABEL}/part-of": "dueto"}
 _VERSIONS = {
@@ -34,42 +35,42 @@ _VERSIONS = {
     "NetworkPolicy": "networking.k8s.io/v1",
     "HorizontalPodAutoscaler": "autoscaling/v2",
 }
-"""Of each kind's API."""
+"""The API version of each kind."""
 _POSTGRES = {"cnpg.io/cluster": "postgres"}
 _RABBITMQ = {f"{_LABEL}/name": "rabbitmq"}
-"""How the operators of CloudNativePG and RabbitMQ mark the pods of components/servers."""
+"""Labels that the operators of CloudNativePG and RabbitMQ give the pods of components/servers."""
 
 FEWEST, MOST = 2, 10
-"""Pods of a process, where they are scaled."""
+"""Pods of a process, with autoscaling."""
 BUSY = "700m"
 """Of the one core that a Python process can use."""
 SAGAS_A_RUNNER, MESSAGES_A_WORKER = 300, 200
 """A runner has up to 1,000 sagas in flight (saga_orchestrator.worker); a worker handles some
-hundreds of messages a second."""
+hundreds of messages per second."""
 IN_FLIGHT, QUEUED = "dueto_sagas_in_flight", "dueto_queue_work"
-"""As deploy/kubernetes/components/autoscaling/prometheus-adapter.yaml calls them."""
+"""The names in deploy/kubernetes/components/autoscaling/prometheus-adapter.yaml."""
 
 Manifest = dict[str, Any]
 
 
 def host_of(service: Service) -> str:
-    """By which others call it: a host name has no underscore."""
+    """The host name by which others call it, without underscores."""
     return service.name.replace("_", "-")
 
 
 def manifests() -> dict[str, Iterable[Manifest]]:
-    """By file, what is in it. Needs Django, which knows the doors."""
+    """The manifests of each file. Needs Django, for the doors."""
     callers = {service.name: callers_of(service) for service in ALL}
     return {
-        "base/services.yaml": [*(it for one in ALL for it in _of_service(one)), _service_of_edge()],
+        "base/services.yaml": [*chain.from_iterable(map(_of_service, ALL)), _service_of_edge()],
         "base/network-policies.yaml": _policies(callers),
         "before/tasks.yaml": [*_tasks(), *_policies_before()],
-        "components/autoscaling/scaling.yaml": [it for one in ALL for it in _scaling(one)],
+        "components/autoscaling/scaling.yaml": chain.from_iterable(map(_scaling, ALL)),
     }
 
 
 def files() -> dict[Path, str]:
-    """All that is written: by path, the text."""
+    """The text of each file, by path."""
     found = {name: _written(some) for name, some in manifests().items()}
     found["base/edge-services.conf"] = _edge()
     found["components/configuration/dueto.env"] = _configuration()
@@ -77,9 +78,9 @@ def files() -> dict[Path, str]:
 
 
 def _written(some: Iterable[Manifest]) -> str:
-    """Small things on a line, and nothing by reference."""
+    """Short mappings on one line, and no YAML aliases."""
     style = {"sort_keys": False, "width": 1000, "default_flow_style": None}
-    return MARK + "---\n".join(yaml.dump(it, Dumper=_InFull, **style) for it in some)
+    return MARK + "---\n".join(yaml.dump(manifest, Dumper=_InFull, **style) for manifest in some)
 
 
 class _InFull(yaml.SafeDumper):
@@ -88,7 +89,7 @@ class _InFull(yaml.SafeDumper):
 
 
 def callers_of(service: Service) -> list[str]:
-    """The services that its doors are for, and the dashboard, which shows all of them."""
+    """The services that its doors allow, and the dashboard, which shows all services."""
     if service.role is Role.DASHBOARD:
         return []
     urls = [*import_module(f"{service.name}.urls").urlpatterns]
@@ -97,16 +98,16 @@ def callers_of(service: Service) -> list[str]:
         urls += [*apps.get_app_config(service.name).urls(), *closing.urls(service=service.name)]
     found = declared_doors.all_in(urls)
     named = {name for door in found for name in door.declared.callers} - {service.name}
-    dashboards = [it.name for it in ALL if it.role is Role.DASHBOARD]
-    return [it.name for it in ALL if it.name in named or it.name in dashboards]
+    dashboards = [other.name for other in ALL if other.role is Role.DASHBOARD]
+    return [other.name for other in ALL if other.name in {*named, *dashboards}]
 
 
 def _configuration() -> str:
-    """What all processes are told. Overlays add to it, and settle the host's name.
+    """The variables of all processes. Overlays add to them, and set the host's name.
     SERVICE_NAMES: a part of DUETO_ALLOWED_HOSTS (components/processes).
     """
     urls = {service.name: f"http://{host_of(service)}:{service.port}" for service in ALL}
-    told = {
+    variables = {
         **services.url_environment(urls=urls),
         "SERVICE_NAMES": ",".join(host_of(service) for service in ALL),
         "DUETO_AUTH": "required",
@@ -117,7 +118,7 @@ def _configuration() -> str:
         "DUETO_HOST_NAME": "localhost",
         "DUETO_LOG_FORMAT": "json",
     }
-    return MARK + "".join(f"{name}={value}\n" for name, value in told.items())
+    return MARK + "".join(f"{name}={value}\n" for name, value in variables.items())
 
 
 def _of_service(service: Service) -> Iterator[Manifest]:
@@ -151,7 +152,7 @@ def _template(
     variables: Mapping[str, str],
     **more: list[Manifest],
 ) -> Manifest:
-    """Of a pod. `secret`: what it holds; `more`: of its container."""
+    """The template of a pod. `secret`: mounted there; `more`: fields of its container."""
     container = {
         "name": "dueto",
         "image": "dueto",
@@ -173,24 +174,24 @@ def _selector(service: Service, kind: str) -> dict[str, str]:
 
 
 def _labels(service: Service, kind: str) -> dict[str, str]:
-    """`dueto/service`: as metrics and alerts call it."""
+    """`dueto/service`: the name in metrics and alerts."""
     return {**_selector(service, kind), **_PART, "dueto/service": service.name}
 
 
 def _deployment(
     service: Service, kind: str, command: Iterable[str], **more: list[Manifest]
 ) -> Manifest:
-    """`more`: of its container."""
-    labels, told = _labels(service, kind), variables_of(service)
+    """`more`: fields of its container."""
+    labels, variables = _labels(service, kind), variables_of(service)
     spec = {
         "selector": {"matchLabels": _selector(service, kind)},
-        "template": _template(host_of(service), labels, command, told, **more),
+        "template": _template(host_of(service), labels, command, variables, **more),
     }
     return _manifest("Deployment", _process(service, kind), labels, spec)
 
 
 def variables_of(service: Service) -> dict[str, str]:
-    """What its processes are told beside the configuration; secrets by the names of their files."""
+    """The variables of its processes besides the configuration; secrets by their files' names."""
     found = {
         "DUETO_SERVICE": service.name,
         "DUETO_SIGNING_KEY": f"{SECRETS}/{service.name}_key",
@@ -215,7 +216,7 @@ def _databases(some: Iterable[Service], *, prefix: str = "") -> dict[str, str]:
 
 
 def _budget(service: Service, kind: str) -> Manifest:
-    """A node may be emptied, one pod of a process after the other; one that is unwell at once."""
+    """A node can be drained, one pod of a process at a time; unhealthy pods at once."""
     spec = {
         "maxUnavailable": 1,
         "unhealthyPodEvictionPolicy": "AlwaysAllow",
@@ -225,11 +226,11 @@ def _budget(service: Service, kind: str) -> Manifest:
 
 
 def _tasks() -> Iterator[Manifest]:
-    """What ends before the services begin."""
-    script = "; ".join(" ".join(it) for it in (services.MIGRATE_COMMAND, services.ADMIN_COMMAND))
+    """The jobs that run before the services start."""
+    script = "; ".join(map(" ".join, (services.MIGRATE_COMMAND, services.ADMIN_COMMAND)))
     names = ("admin_password", "superuser_database_url")
-    told = {f"DUETO_{name.upper()}_FILE": f"{SECRETS}/{name}" for name in names}
-    yield _task("migrate", ["sh", "-euc", script], _databases(ALL) | told)
+    secrets = {f"DUETO_{name.upper()}_FILE": f"{SECRETS}/{name}" for name in names}
+    yield _task("migrate", ["sh", "-euc", script], _databases(ALL) | secrets)
     broker = {"RABBITMQ_URL_FILE": f"{SECRETS}/{rights.TOPOLOGY}_rabbitmq_url"}
     yield _task("topology", services.TOPOLOGY_COMMAND, broker)
 
@@ -240,12 +241,12 @@ def _task(name: str, command: Iterable[str], variables: Mapping[str, str]) -> Ma
 
 
 def _policies(callers: Mapping[str, list[str]]) -> Iterator[Manifest]:
-    """Who may reach whom, beside the policy of all (before/tasks.yaml)."""
+    """Which pods may reach which, besides the policy for all pods (before/tasks.yaml)."""
     for service in ALL:
-        asked = [it for it in ALL if service.name in callers[it.name]]
-        ingress = [{"from": [_edge_pods(), *_pods(callers[service.name])], **_port(service)}]
+        called = [other for other in ALL if service.name in callers[other.name]]
+        ingress = [{"from": _pods(["edge", *callers[service.name]]), **_port(service)}]
         egress = [
-            *({"to": _pods([it.name], kind="web"), **_port(it)} for it in asked),
+            *({"to": _pods([other.name], kind="web"), **_port(other)} for other in called),
             _to_postgres(),
             _to_rabbitmq(),
         ]
@@ -256,7 +257,7 @@ def _policies(callers: Mapping[str, list[str]]) -> Iterator[Manifest]:
         "edge",
         {f"{_LABEL}/name": "edge"},
         ingress=[{"ports": doors_of_edge}],
-        egress=[{"to": _pods([it.name], kind="web"), **_port(it)} for it in ALL],
+        egress=[{"to": _pods([service.name], kind="web"), **_port(service)} for service in ALL],
     )
     watching = {"namespaceSelector": {"matchLabels": {"dueto/watches": "true"}}}
     web = {**_PART, f"{_LABEL}/component": "web"}
@@ -265,7 +266,7 @@ def _policies(callers: Mapping[str, list[str]]) -> Iterator[Manifest]:
 
 
 def _policies_before() -> Iterator[Manifest]:
-    """That of all: what no other names is refused, but for DNS; and those of the tasks."""
+    """The policy for all pods, which allows only DNS; and those of the tasks."""
     dns = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
     system = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
     node_local = {"ipBlock": {"cidr": "169.254.20.10/32"}}
@@ -281,7 +282,7 @@ def _policy(
     ingress: list[Manifest],
     egress: list[Manifest] | None = None,
 ) -> Manifest:
-    """Without `egress` it says nothing of what these pods may reach."""
+    """Without `egress` it does not restrict what these pods may reach."""
     spec = {
         "podSelector": {"matchLabels": dict(pods)},
         "policyTypes": ["Ingress"] if egress is None else ["Ingress", "Egress"],
@@ -299,10 +300,6 @@ def _pods(names: Iterable[str], *, kind: str = "") -> list[Manifest]:
     ]
 
 
-def _edge_pods() -> Manifest:
-    return {"podSelector": {"matchLabels": {f"{_LABEL}/name": "edge"}}}
-
-
 def _port(service: Service) -> Manifest:
     return {"ports": [{"port": service.port}]}
 
@@ -317,26 +314,25 @@ def _to_rabbitmq() -> Manifest:
 
 
 def _ports() -> dict[int, Service]:
-    """Of the edge: a service's usual one, and a second one where it has it."""
+    """The ports of the edge: each service's usual one, and its second one, if any."""
     first = {service.port: service for service in ALL}
     return first | {service.also: service for service in ALL if service.also}
 
 
 def _service_of_edge() -> Manifest:
-    """It keeps the callers' addresses: nginx limits each."""
-    ports = ({"name": f"port-{port}", "port": port} for port in _ports())
+    """It preserves the callers' addresses, by which nginx limits them."""
     spec = {
         "type": "LoadBalancer",
         "externalTrafficPolicy": "Local",
         "selector": {f"{_LABEL}/name": "edge"},
-        "ports": list(ports),
+        "ports": [{"name": f"port-{port}", "port": port} for port in _ports()],
     }
     return _manifest("Service", "edge", _PART, spec)
 
 
 def _edge() -> str:
-    """For nginx. A Service's address stays while it exists, so each is looked up once, at the
-    start, by its name in the namespace."""
+    """For nginx. A Service's address is stable, so each is looked up once, at the start, by its
+    name in the namespace."""
     upstreams = (
         f"upstream {host_of(it)} {{\n    server {host_of(it)}:{it.port};\n}}\n" for it in ALL
     )

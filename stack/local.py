@@ -34,17 +34,17 @@ class LocalStack:
     """Runs the stack between `start()` and `stop()`, or inside a `with` block.
 
     Inside `with`, in the main thread, Ctrl-C, SIGTERM and SIGHUP raise Interrupted (a
-    KeyboardInterrupt), once; whatever happens, nothing of the stack is left running.
-    What a caller needs to talk to it is there from `start()` on.
+    KeyboardInterrupt), once; in any case nothing of the stack is left running. The attributes are
+    set from `start()` on.
     """
 
     folder: Folder
     urls: dict[str, str]
     """Base URL by service name."""
     passes: Passes
-    """With what a person, or a service, asks it."""
+    """Makes the tokens of people and services."""
     admin: dict[str, str] | None
-    """`user` and `password` of the superuser, where one was asked for."""
+    """`user` and `password` of the admin's superuser, if there is one."""
 
     def __init__(self, options: Options | None = None, **chosen: Any) -> None:
         """Nothing is started yet. `chosen`: fields of Options, `LocalStack(fresh=True)`."""
@@ -54,27 +54,27 @@ class LocalStack:
 
     @property
     def database_urls(self) -> dict[str, str]:
-        """By alias, each as its own service logs in."""
+        """By alias, with the login of its own service."""
         return dict(self._backends.database_urls)
 
     @property
     def audit_urls(self) -> dict[str, str]:
-        """By alias, for who only reads."""
+        """By alias, with a read-only login."""
         return dict(self._backends.audit_urls)
 
     @property
     def superuser_urls(self) -> dict[str, str]:
-        """By alias, for who is to break or to mend something; told to no process of the stack."""
+        """By alias, as superuser; no process of the stack gets these."""
         return dict(self._backends.superuser_urls)
 
     @property
     def rabbitmq_url(self) -> str | None:
-        """None: PostgreSQL is the broker."""
+        """None if PostgreSQL is the broker."""
         return self._backends.rabbitmq_url
 
     @property
     def broker_url(self) -> str:
-        """RabbitMQ's, or of the database that is the broker, for who only counts."""
+        """Of RabbitMQ, or of the database that is the broker, with the audit's login."""
         return next(iter(self._backends.broker_environment(rights.AUDIT).values()))
 
     @property
@@ -89,7 +89,7 @@ class LocalStack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that lead a command (an audit, a load generator) to this stack."""
+        """The variables for a command (a load generator, say) on this stack."""
         return self._programs.environment()
 
     @property
@@ -99,30 +99,29 @@ class LocalStack:
 
     @property
     def logs(self) -> Path:
-        """The folder with a log a process."""
+        """The folder with a log per process."""
         return self.folder.logs
 
     @property
     def processes(self) -> dict[str, int]:
-        """Process id by name of what runs now: `carrito.web`, `carrito.worker`, `postgres`, ..."""
+        """The current process ids by name: `carrito.web`, `carrito.worker`, `postgres`, ..."""
         return self._supervisor.pids()
 
     def run(self, *command: str, **variables: str) -> str:
-        """Runs a command (`python`, `manage.py`, ...) with this stack's environment, and with these
-        `variables`, to its end and returns its last lines. Raises StackError when it fails."""
+        """Runs a command (`python`, `manage.py`, ...) with this stack's environment and these
+        `variables`; returns its last lines. Raises StackError if it fails."""
         return self._supervisor.run(self._programs.task(command, **variables))
 
     def make_topology(self) -> None:
-        """Makes the broker's queues, as they are to be, where they are not."""
+        """Makes the broker's queues that are missing or wrong."""
         login = self._backends.broker_environment(rights.TOPOLOGY)
         self.run(*services.TOPOLOGY_COMMAND, **login)
 
     def start_beside(
         self, program: Program, *, attempt: Callable[[], object], failing: type[Exception]
     ) -> None:
-        """Starts a program that is none of the shop's, and returns when `attempt` goes well, which
-        is `failing` until then. It ends with the stack, before the servers where its name has a
-        dot. Raises StackError."""
+        """Starts a program that is not part of the shop, and waits as in `wait_until_ready`. It
+        ends with the stack; before the servers if its name has a dot. Raises StackError."""
         self._supervisor.start(program)
         wait_until_ready(
             program,
@@ -133,20 +132,20 @@ class LocalStack:
         )
 
     def kill(self, name: str, number: int) -> None:
-        """Sends a signal to a process and those below it."""
+        """Sends a signal to a process and its descendants."""
         self._supervisor.kill(name, number)
 
     def stop_process(self, name: str) -> None:
-        """Stops one and leaves it stopped, until `restart`."""
+        """Stops a process until `restart`."""
         self._supervisor.stop([name])
 
     def restart(self, name: str) -> None:
-        """Stops one, if it runs, and starts it again; `wait_ready` tells when it is back."""
+        """Stops a process, if it runs, and starts it again; `wait_ready` waits until it is up."""
         self._supervisor.restart(name)
 
     def wait_ready(self, *, seconds: float = READY_SECONDS) -> None:
-        """Returns when every service is healthy. Raises StackError at once when a process has ended
-        for good, and when the time is over, with what still kept the services."""
+        """Returns when every service is healthy. Raises StackError at once if a process has ended
+        and is not restarted, and after `seconds`, with the reason for each service."""
         deadline = time.monotonic() + seconds
         waiting = list(self.options.services)
         while waiting:
@@ -164,8 +163,8 @@ class LocalStack:
                 time.sleep(_PAUSE)
 
     def start(self) -> None:
-        """Returns when everything is up and healthy. Raises StackError; nothing is left then."""
-        atexit.register(self.stop)  # for a caller who never comes to it
+        """Returns when everything is up and healthy. Raises StackError; nothing runs then."""
+        atexit.register(self.stop)  # in case the caller does not
         place = self.options.folder
         folder = folders.temporary(inside=place) if self.options.fresh else record.claim(place)
         try:
@@ -178,8 +177,8 @@ class LocalStack:
             raise
 
     def stop(self) -> None:
-        """Stops everything, services first and then the servers below them, and removes what was
-        temporary. Idempotent."""
+        """Stops everything, the services before their servers, and removes temporary data.
+        Idempotent."""
         atexit.unregister(self.stop)
         if not self._is_set_up:
             return
@@ -220,7 +219,7 @@ class LocalStack:
             self._interruption.restore()
 
     def _set_up(self, folder: Folder) -> None:
-        """All that a run has; nothing is started yet."""
+        """Prepares a run; starts nothing yet."""
         options = self.options
         self.folder, self.admin = folder, None
         self.passes = Passes(folder.keys if options.needs_tokens else None)
@@ -315,7 +314,7 @@ class LocalStack:
             self.admin = {"user": services.ADMIN_USER, "password": password}
 
     def _admin_password(self) -> str:
-        """What DUETO_ADMIN_PASSWORD says, else the same one as in the last run."""
+        """DUETO_ADMIN_PASSWORD, else that of the last run."""
         known = self.folder.read(_ADMIN) or {"password": secrets.token_urlsafe(12)}
         if given := os.environ.get("DUETO_ADMIN_PASSWORD"):
             known = {"password": given}
@@ -323,11 +322,11 @@ class LocalStack:
         return str(known["password"])
 
     def _complaint(self, service: Service) -> str | None:
-        """The first of its processes, or of those that each of its web processes asks for."""
+        """The first complaint about its processes, if any."""
         pids, names = self._supervisor.pids(), self.options.processes_of(service)
         missing = [name for name in names if name not in pids]
         if missing:
-            return f"{missing[0]} does not run"
+            return f"{missing[0]} is not running"
         known = self._programs.replica_urls
         urls = [known[name] for name in names if name in known] or [self.urls[service.name]]
         workers = [pids[name] for name in names if replicas.kind_of(name)[1] == replicas.WORKER]
@@ -337,7 +336,7 @@ class LocalStack:
         return next(filter(None, complaints), None)
 
     def _access(self) -> dict[str, Any]:
-        """Whether it asks who comes, and which variables are why, where nobody said so."""
+        """Whether it has authentication, and which variables are why, unless it was chosen."""
         options = self.options
         why = [] if options.auth or os.environ.get(access.VARIABLE) else options.beyond
         return {"asks": options.needs_tokens, "why": why, "keys": str(self.folder.keys)}
@@ -363,14 +362,14 @@ class LocalStack:
 
 
 def require_same_length(folder: Folder) -> None:
-    """Raises StackError where the data of a folder are of checkouts with another number of steps:
-    their sagas would be taken for broken ones."""
+    """Raises StackError if the folder's data are of checkouts with another number of steps, which
+    would look like broken sagas."""
     given = os.environ.get(services.LENGTH_VARIABLE) or "0"
     known = (folder.read(_LENGTH) or {}).get("extra_steps", given)
     if known != given:
         raise StackError(
             f"the data in {folder.path} are of checkouts with {services.LENGTH_VARIABLE}={known},"
-            f" and it is {given} now: set it to {known},"
+            f" but it is {given} now: set it to {known},"
             f" or remove the data with `{MANAGE} down --purge`."
         )
     folder.write(_LENGTH, {"extra_steps": given})
@@ -379,9 +378,9 @@ def require_same_length(folder: Folder) -> None:
 def second_addresses(
     *, wanted: Mapping[str, int], ports: Mapping[str, int], options: Options
 ) -> dict[str, Proxy]:
-    """What forwards a service's second port to its first, by service name.
+    """Proxies from a service's second port to its first, by service name.
 
-    One that can't be had is told of, and stops nothing: the service has its first one.
+    A second port that is taken is announced, and otherwise ignored.
     """
     found = {}
     for name, port in wanted.items():

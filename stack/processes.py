@@ -1,8 +1,8 @@
-"""Child processes that never outlive us: started, watched, started again, stopped together.
+"""Child processes that never outlive us: started, watched, restarted, stopped together.
 
-One thread starts and watches them all. So a Ctrl-C in the caller can't fall between a fork and
-the note that it happened, and the death signal of each child, which the kernel ties to the
-thread that forked it, is tied to one that lives as long as the stack.
+One thread starts and watches all of them. So a Ctrl-C in the caller can't come between a fork and
+its bookkeeping; and the death signal of each child, which the kernel ties to the thread that forked
+it, is tied to a thread that lives as long as the stack.
 """
 
 import os
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 def _look() -> bool:
-    """A job that does nothing: before each job it is seen who has ended."""
+    """A job that does nothing: ended processes are reaped before each job."""
     return True
 
 
@@ -35,7 +35,7 @@ def _end() -> bool:
 
 
 class Supervisor:
-    """Starts programs and keeps them; `close()` ends whatever is still there."""
+    """Starts and supervises programs; `close()` ends those that still run."""
 
     def __init__(
         self,
@@ -44,22 +44,22 @@ class Supervisor:
         changed: Callable[[], None] = lambda: None,
         longest_pause: float = LONGEST_PAUSE,
     ) -> None:
-        """`longest_pause`: seconds before a program that crashes again and again is started."""
+        """`longest_pause`: seconds until a program that crashes repeatedly is restarted."""
         self.restarts = False
-        """Whether a crashed program is started again; off while the stack comes up."""
+        """Whether a crashed program is restarted; off during the start of the stack."""
         self.instead: dict[str, Callable[[], None]] = {}
-        """By name: what is done, once and in a thread of its own, when a program crashes that is
-        then not started again: another one has to take over from it."""
+        """By name: called, once and in a thread of its own, when the program crashes, instead of a
+        restart: another program takes over."""
         self._announce, self._changed = announce, changed
         self._longest_pause = longest_pause
         self._children: dict[str, Child] = {}
         self._crashed: dict[str, str] = {}
         self._jobs: queue.SimpleQueue[Callable[[], bool]] = queue.SimpleQueue()
-        """What to do next; each tells whether to go on. The end of a process is one, too."""
+        """Return whether to continue. The end of a process also adds a job."""
         self._running = threading.Lock()
         self._closed = False
-        # A daemon, so that a caller who forgot close() can still exit; the children then die
-        # with this thread.
+        # A daemon, so that a caller that forgot close() can exit; the children then die with this
+        # thread.
         self._thread = threading.Thread(target=self._look_after, name="supervisor", daemon=True)
         self._thread.start()
 
@@ -78,8 +78,8 @@ class Supervisor:
         return self._do(job)
 
     def run(self, program: Program) -> str:
-        """Runs a task to its end and returns its output, one at a time: two of the same name would
-        be taken for one. Raises StackError when it fails.
+        """Runs a task and returns its last lines. One task at a time, as they may have the same
+        name. Raises StackError if it fails.
         """
         with self._running:
             self.start(program)
@@ -92,31 +92,31 @@ class Supervisor:
         return child.tail()
 
     def check(self) -> None:
-        """Raises StackError when a program has ended by itself and is not started again."""
+        """Raises StackError if a program has crashed and is not restarted."""
         for message in list(self._crashed.values()):
             raise StackError(message)
 
     def pids(self) -> dict[str, int]:
-        """Process id by name, of those that run now."""
+        """The current process ids by name."""
         running = [(name, child.process) for name, child in list(self._children.items())]
         return {name: process.pid for name, process in running if process is not None}
 
     def kill(self, name: str, number: int) -> None:
-        """Sends a signal to a program's whole group; after a SIGKILL it is gone on return."""
+        """Sends a signal to a program's whole group; waits for the end after a SIGKILL."""
         self._do(lambda: self._kill(self._children[name], number))
 
     def restart(self, name: str) -> int:
-        """Stops a program if it runs and starts it again; returns the new process id."""
+        """Stops a program, if it runs, and starts it; returns the new process id."""
         self.stop([name])
         return self.start(self._children[name].program)
 
     def stop(self, names: Iterable[str]) -> None:
-        """Asks all of them at once to end, waits a bounded time, then kills their groups."""
+        """Signals all of them, waits a bounded time, then kills their groups."""
         chosen = list(names)
         self._do(lambda: self._stop([self._children[name] for name in chosen]))
 
     def close(self) -> None:
-        """Stops whatever still runs and ends the thread that looks after it. Idempotent."""
+        """Stops all programs and the supervising thread. Idempotent."""
         if self._closed:
             return
         self.stop(self.pids())
@@ -130,7 +130,7 @@ class Supervisor:
         def work() -> bool:
             try:
                 answer.set_result(job())
-            except BaseException as error:  # noqa: BLE001 - handed to the caller, who is elsewhere
+            except BaseException as error:  # noqa: BLE001 - passed on to the calling thread
                 answer.set_exception(error)
             return True
 
@@ -166,7 +166,7 @@ class Supervisor:
             self._crashed[child.program.name] = child.report()
             return
         if instead := self.instead.pop(child.program.name, None):
-            self._announce(f"{child.exit_report()}; it is not started again")
+            self._announce(f"{child.exit_report()}; it is not restarted")
             threading.Thread(target=instead, name="instead", daemon=True).start()
             return
         if time.monotonic() - child.started_at > STEADY_SECONDS:
@@ -174,7 +174,7 @@ class Supervisor:
         pause = min(child.pause, self._longest_pause)
         child.restart_at = time.monotonic() + pause
         self._announce(
-            f"{child.exit_report()}; starting it again in {pause:g} s. Its last lines:\n"
+            f"{child.exit_report()}; restarting it in {pause:g} s. Its last lines:\n"
             f"{child.tail(lines=CRASH_LINES)}"
         )
         child.pause = pause * 2
@@ -187,14 +187,11 @@ class Supervisor:
     def _start_again(self, child: Child) -> None:
         try:
             child.spawn()
-        except (
-            OSError,
-            RuntimeError,
-        ) as error:  # no memory, no process slots: as good as another crash
+        except (OSError, RuntimeError) as error:  # no memory, no process slots: like a crash
             self._announce(f"{child.program.name} can't be started: {error}")
             child.restart_at = time.monotonic() + self._longest_pause
             return
-        self._announce(f"{child.program.name} started again")
+        self._announce(f"{child.program.name} restarted")
         self._changed()
 
     def _kill(self, child: Child, number: int) -> None:
@@ -224,7 +221,7 @@ class Supervisor:
             if round_ < len(child.program.stop_signals) and not child.has_ended()
         ]
         for child in asked:
-            # The leader alone: what is below it is its own to end, in its own order.
+            # Only the leader, which ends its descendants itself, in its own order.
             if child.process is not None:
                 os.kill(child.process.pid, child.program.stop_signals[round_])
                 os.kill(child.process.pid, signal.SIGCONT)

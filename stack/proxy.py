@@ -1,4 +1,4 @@
-"""A small TCP proxy in front of a server: a second address of it, or the faults of a network."""
+"""A small TCP proxy in front of a server: a second address, or the faults of a network."""
 
 import contextlib
 import socket
@@ -13,14 +13,11 @@ _READ_BYTES = 65536
 
 
 class Proxy:
-    """Forwards connections to `host:port`, until told otherwise.
-
-    A server that is away is met as it would be without the proxy: the connection ends at once.
-    """
+    """Forwards connections to `host:port`. If the server is down, a connection ends at once."""
 
     def __init__(self, host: str, port: int, *, on: tuple[str, int] = ("127.0.0.1", 0)) -> None:
-        """Listens there; where no port is given on a free one: `port`. Raises OSError where it
-        can't, StackError where none is free."""
+        """`on`: host and port to listen on; with port 0 on a free one, see `port`. Raises OSError,
+        StackError if no port is free."""
         self._target = (host, port)
         self._flowing = threading.Event()
         self._flowing.set()
@@ -28,13 +25,13 @@ class Proxy:
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._threads: list[threading.Thread] = []
         self._listener: socket.socket | None = None
-        # Not one of the kernel's: while we refuse, it might use that for an outgoing connection.
+        # Not chosen by the kernel, which might use it for an outgoing connection while we refuse.
         self._host, self.port = on[0], on[1] or free_ports(1)[0]
         self.listen()
 
     @property
     def connections(self) -> int:
-        """How many there are now."""
+        """The number of open connections."""
         return len(self._pairs)
 
     def listen(self) -> None:
@@ -45,7 +42,7 @@ class Proxy:
             self._spawn(self._accept, self._listener)
 
     def refuse(self) -> None:
-        """Take no connections any more, and cut those that are there."""
+        """Take no more connections, and cut the open ones."""
         if self._listener is not None:
             self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
@@ -53,7 +50,7 @@ class Proxy:
         self.cut()
 
     def cut(self) -> None:
-        """End all connections that are there, with nothing said on either side."""
+        """End all open connections, without a message to either side."""
         with self._lock:
             pairs, self._pairs = self._pairs, []
         for pair in pairs:
@@ -61,15 +58,15 @@ class Proxy:
         self._flowing.set()
 
     def freeze(self) -> None:
-        """Let nothing through any more, while all connections stay."""
+        """Forward nothing, but keep all connections open."""
         self._flowing.clear()
 
     def thaw(self) -> None:
-        """Let everything through again."""
+        """Forward everything again."""
         self._flowing.set()
 
     def tell_clients(self, data: bytes) -> None:
-        """Send something to all clients, as if the server had."""
+        """Send data to all clients, as if from the server."""
         for client, _ in list(self._pairs):
             client.sendall(data)
 
@@ -80,13 +77,13 @@ class Proxy:
             thread.join(10)
 
     def _accept(self, listener: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # we were told to listen no more
+        with contextlib.suppress(OSError):  # the listener was closed
             while True:
                 client, _ = listener.accept()
                 self._spawn(self._serve, client)
 
     def _serve(self, client: socket.socket) -> None:
-        """A thread of its own: a server that is slow to take one client keeps off no other."""
+        """Runs in a thread per client, so that a slow connect delays no other client."""
         with client:
             try:
                 server = socket.create_connection(self._target, CONNECT_SECONDS)
@@ -99,7 +96,7 @@ class Proxy:
     def _join(self, client: socket.socket, server: socket.socket) -> None:
         pair = (client, server)
         for end in pair:
-            # Small messages go back and forth: they must not wait to become bigger ones.
+            # Small messages must not wait to be merged (Nagle's algorithm).
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self._pairs.append(pair)

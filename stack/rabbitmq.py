@@ -1,6 +1,6 @@
-"""A private RabbitMQ from Debian's package, of one node or of several, as child processes of ours.
+"""A private RabbitMQ from Debian's package, with one node or several, as child processes.
 
-It shares nothing with a node of the system: own home, cookie, name, ports, name server, data.
+It shares nothing with the system's RabbitMQ: own home, cookie, name, ports, name server, data.
 """
 
 import json
@@ -25,10 +25,10 @@ from stack.children import Program, wait_until_ready
 from stack.console import StackError
 from stack.folders import BASE_FOLDER, MANAGE, Folder
 
-# What it has to say reaches the caller of `check` as an exception.
+# Its errors reach the caller of `check_login` as exceptions.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
-# Not /usr/sbin/rabbitmq-server: that is a wrapper that changes user and folders.
+# Not /usr/sbin/rabbitmq-server, a wrapper that changes user and folders.
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 _RELEASES = Path("/usr/lib/rabbitmq/lib")
 USER = "dueto"
@@ -56,10 +56,10 @@ log.console.level = info
 log.file = false
 """
 
-# Erlang's schedulers go to sleep at once in RabbitMQ's own settings. In a virtual machine each
-# wake-up is dear: letting them spin for a moment starts the node in 3.7 s instead of 9.3 s, for
-# less CPU (4.7 s against 7.5 s). And they wake each other: with half as many as there are cores, a
-# message that comes alone costs a third less CPU (10 instead of 14 ms for six, on 2 cores).
+# By RabbitMQ's own settings Erlang's schedulers sleep at once. In a virtual machine each wake-up is
+# expensive: if they spin briefly instead, the node starts in 3.7 s instead of 9.3 s, with less CPU
+# (4.7 s against 7.5 s). They also wake each other: with half as many as cores, a lone message costs
+# a third less CPU (10 instead of 14 ms for six, on 2 cores).
 _SCHEDULERS = max(1, (os.cpu_count() or 2) // 2)
 _SPIN = f"+S {_SCHEDULERS}:{_SCHEDULERS} +SDio 2 +sbwt short +sbwtdio very_short"
 _LOOPBACK_ONLY = "-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false"
@@ -70,23 +70,23 @@ def is_installed() -> bool:
 
 
 def version() -> str:
-    """The version of the package, read from its folder: asking the server would start one."""
+    """The version of the package, from its folder, without starting the server."""
     found = sorted(_RELEASES.glob("rabbitmq_server-*"))
     return found[-1].name.partition("-")[2] if found else "of unknown version"
 
 
 def check_login(url: str, *, timeout: float) -> str:
-    """Logs in and out at the first host that answers; returns the broker's product and version. A
-    port that is open says nothing: RabbitMQ may listen before it lets anybody in.
+    """Logs in and out at the first host that answers; returns the broker's product and version. An
+    open port is not enough: RabbitMQ may listen before it accepts logins.
 
-    Raises OSError, with the reason of each host, and ValueError when the URL can't be read.
+    Raises OSError, with the reason of each host, and ValueError if the URL can't be read.
     """
     if not url.startswith(("amqp://", "amqps://")):
         raise ConnectionError("a URL of RabbitMQ starts with amqp://")
     reasons = []
-    for each in each_host(url):
+    for url_of_host in each_host(url):
         try:
-            return _check_host(each, timeout=timeout)
+            return _check_host(url_of_host, timeout=timeout)
         except OSError as error:
             reasons.append(error)
     if len(reasons) == 1:
@@ -102,9 +102,9 @@ def _check_host(url: str, *, timeout: float) -> str:
         with pika.BlockingConnection(parameters) as connection:
             server = connection._impl.server_properties
     except AMQPConnectorException as error:
-        raise ConnectionError(f"it lets no client in within {timeout:g} s") from error
+        raise ConnectionError(f"it accepts no client within {timeout:g} s") from error
     except pika.exceptions.AMQPError as error:
-        # Where there is no connection at all, the system's own reason is the plainest.
+        # Without any connection, the system's own reason is the clearest.
         inner = getattr(error.args[0] if error.args else None, "exception", error)
         raise ConnectionError(str(inner) if isinstance(inner, OSError) else repr(error)) from error
     return f"{server.get('product', '')} {server.get('version', '')}".strip()
@@ -112,12 +112,11 @@ def _check_host(url: str, *, timeout: float) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """One of them. Its process has the name `name`."""
+    """A node. `name`: of its process; `node`: its name in the cluster."""
 
     name: str
     home: Path
     node: str
-    """Its name among nodes."""
     port: int
     distribution_port: int
     log: Path
@@ -125,7 +124,7 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class RabbitMQ:
-    """All of its nodes: `prepare`, start `programs`, `wait`, and use its URL."""
+    """All nodes: `prepare`, start `programs`, `wait`, and use the URL."""
 
     nodes: tuple[Node, ...]
     epmd_port: int
@@ -139,7 +138,7 @@ class RabbitMQ:
 
     @property
     def url(self) -> str:
-        """For who may do anything."""
+        """With all rights."""
         return self.url_of(USER)
 
     def url_of(self, login: str) -> str:
@@ -148,8 +147,8 @@ class RabbitMQ:
 
     @property
     def programs(self) -> tuple[Program, ...]:
-        """Erlang's name server, in the foreground as our own child so that it ends with us (by
-        itself Erlang would leave a daemon behind), and each node."""
+        """Erlang's name server, as our own child, so that it ends with us (Erlang itself would
+        leave a daemon), and each node."""
         epmd = Program(
             name="epmd",
             argv=("epmd", "-address", "127.0.0.1", "-port", str(self.epmd_port)),
@@ -179,7 +178,7 @@ class RabbitMQ:
             environment=self._environment(node),
             folder=node.home,
             log=node.log,
-            # Data that is thrown away need not be brought in order first.
+            # Throw-away data needs no orderly shutdown.
             stop_signals=() if self.is_temporary else (signal.SIGTERM,),
             patience=15.0,
         )
@@ -199,10 +198,10 @@ class RabbitMQ:
         return f"amqp://{login}:{self.passwords[login]}@{hosts}/%2F"
 
     def _definitions(self) -> str:
-        """The logins and their rights, by the pages as the stack's processes have them: their
-        variables may lengthen one.
+        """The logins and their rights, by the saga definitions of the stack's processes, whose
+        variables may add steps.
         """
-        told = subprocess.run(  # noqa: S603 -- our own program
+        made = subprocess.run(  # noqa: S603 -- our own program
             [sys.executable, "-c", _RIGHTS],
             input=json.dumps({"passwords": self.passwords, "administrator": USER}),
             env={**os.environ, **self.variables},
@@ -211,13 +210,13 @@ class RabbitMQ:
             text=True,
             check=False,
         )
-        if told.returncode:
-            raise StackError(f"RabbitMQ's logins can't be made: {told.stderr.strip()[-500:]}")
-        return told.stdout
+        if made.returncode:
+            raise StackError(f"RabbitMQ's logins can't be made: {made.stderr.strip()[-500:]}")
+        return made.stdout
 
     def wait(self, *, check: Callable[[], None], seconds: float = 90.0) -> None:
-        """Returns when a client can log in at each node, and they are one broker: a queue that is
-        made earlier has no copy at those that come later. Raises StackError otherwise."""
+        """Returns when a client can log in at each node and they form one cluster, as queues made
+        earlier would have no copies at later nodes. Raises StackError."""
         for node in self.nodes:
             wait_until_ready(
                 self._program(node),
@@ -229,7 +228,7 @@ class RabbitMQ:
         self._require_joined()
 
     def _require_joined(self) -> None:
-        """What is made at one node is seen at each other."""
+        """Checks that an exchange made at one node exists at each other."""
         first, *others = (pika.URLParameters(self._url(USER, node)) for node in self.nodes)
         if not others:
             return
@@ -248,7 +247,7 @@ class RabbitMQ:
             channel.exchange_delete(mark)
 
     def _environment(self, node: Node) -> dict[str, str]:
-        """All of it: a variable of the user's own RabbitMQ must not leak in."""
+        """The complete environment: variables of the user's own RabbitMQ must not leak in."""
         home = node.home
         return {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -256,7 +255,7 @@ class RabbitMQ:
             "HOME": str(home),
             "ERL_EPMD_PORT": str(self.epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            # Makes the script become the server instead of starting it below itself.
+            # Makes the script exec the server instead of starting a child.
             "RUNNING_UNDER_SYSTEMD": "true",
             "RABBITMQ_NODENAME": node.node,
             "RABBITMQ_DIST_PORT": str(node.distribution_port),
@@ -286,11 +285,11 @@ def private(
     ports: Sequence[int],
     variables: Mapping[str, str] | None = None,
 ) -> RabbitMQ:
-    """The broker of a state folder, not started yet. Nodes' names, cookie and passwords are made
-    with their data: a node's data can only be opened under the name that wrote it.
+    """The broker of a state folder, not started yet. Nodes' names, cookie and passwords are kept
+    with their data, which can be opened only under the node's name that wrote it.
 
-    `ports`: of the name server, and two for each node. Raises StackError where the data are of
-    another number of nodes.
+    `ports`: of the name server, and two for each node. Raises StackError if the data are of another
+    number of nodes.
     """
     epmd, *own = ports
     count = len(own) // 2
@@ -315,7 +314,7 @@ def private(
         nodes=tuple(
             Node(
                 name=name,
-                # Its disk monitor hands the path to a shell without quotes.
+                # Its disk monitor passes the path to a shell without quotes.
                 home=folder.data(name, plain=True),
                 node=known["node"].replace("@", f"{name.removeprefix('rabbitmq')}@"),
                 port=own[2 * at],

@@ -1,5 +1,5 @@
-"""The run of a clone: written down for `down`, `status` and the next `up`; started in a session
-of its own, waited for, stopped.
+"""The run of a clone: its record for `down`, `status` and the next `up`; starts it detached, waits
+for it, stops it.
 """
 
 import os
@@ -25,7 +25,7 @@ _LEFTOVER_SECONDS, _STOP_SECONDS = 10.0, 60.0
 def write(
     folder: Folder, *, is_ready: bool, processes: Mapping[str, int], facts: Mapping[str, Any]
 ) -> None:
-    """Writes it anew: who supervises, which processes there are, and `facts`."""
+    """Replaces the record: the supervisor, its processes, and `facts`."""
     known = {name: children.identify(pid) for name, pid in processes.items()}
     folder.write(
         FILE,
@@ -39,15 +39,15 @@ def write(
 
 
 def read(folder: Folder) -> dict[str, Any] | None:
-    """The note of the run that is alive, or None."""
+    """The record of the current run, or None."""
     found = folder.read(FILE)
     return found if found and children.is_alive(found["supervisor"]) else None
 
 
 def claim(path: Path) -> Folder:
-    """The state folder, locked for us, with nothing of an earlier run left alive.
+    """The state folder, locked for us, without processes of an earlier run.
 
-    Raises StackError when a run of this clone is alive.
+    Raises StackError if this clone already runs.
     """
     folder = Folder(path)
     if not folder.lock():
@@ -61,8 +61,8 @@ def claim(path: Path) -> Folder:
 
 
 def clear_leftovers(folder: Folder) -> None:
-    """After a killed supervisor its processes may still be on their way out, holding ports and
-    data: waits for them, and ends those that stay."""
+    """Waits for processes of a killed supervisor, which still hold ports and data; kills those that
+    stay."""
     found = folder.read(FILE)
     for known in (found or {}).get("processes", {}).values():
         children.end(known, seconds=_LEFTOVER_SECONDS)
@@ -70,8 +70,8 @@ def clear_leftovers(folder: Folder) -> None:
 
 
 def start_detached(*, options: Options, announce: Announce) -> None:
-    """Returns when it is ready; tells what it says until then. Raises StackError when it fails;
-    interrupted, it takes the stack down again."""
+    """Returns when the run is ready; announces its output until then. Raises StackError if it
+    fails; if interrupted, it stops the run."""
     folder = Folder(options.folder)
     log = folder.log("up")
     interruption = Interruption()
@@ -88,14 +88,14 @@ def start_detached(*, options: Options, announce: Announce) -> None:
 
 
 def stop(*, folder: Folder, announce: Announce) -> bool:
-    """Stops the run of this folder and claims the folder; whether there was one.
+    """Stops the run of this folder, if any, and claims the folder; returns whether there was one.
 
-    Raises StackError when it belongs to another user.
+    Raises StackError if it belongs to another user.
     """
     record = read(folder)
     if record is None:
         if not folder.lock():
-            raise StackError("something of this clone is just starting: try again in a moment")
+            raise StackError("a run of this clone is just starting: try again in a moment")
         clear_leftovers(folder)
         return False
     supervisor = record["supervisor"]
@@ -129,7 +129,7 @@ def _spawn(options: Options, log: Path) -> subprocess.Popen[bytes]:
 
 
 def _end(supervisor: subprocess.Popen[bytes]) -> None:
-    """Gives it the time that it needs to take down what it has started, and no more."""
+    """Gives it some time to stop what it has started, then kills it."""
     supervisor.terminate()
     try:
         supervisor.wait(_STOP_SECONDS)

@@ -1,11 +1,10 @@
-"""Several processes of a kind: how many of each, what they are called, and nginx before those that
-answer requests.
+"""Several processes of a kind: their number, their names, and nginx in front of web processes.
 
-nginx takes a service's own port. Which replica it sends a request to it decides at each request: in
-turns, and to none whose drain file is there (httpapi.serving), of which there should be one at a
-time. What can't be connected to goes to another one. What was sent already goes to another one only
-where it may be repeated: a read; a step or a hand-over, which are done once under their keys; and
-whatever has an Idempotency-Key.
+nginx takes a service's own port, and sends requests to its replicas in turns; not to a replica
+whose drain file exists (httpapi.serving), of which there should be one at a time. If it can't
+connect, it tries another replica. A request that was sent already goes to another replica only if
+it may be repeated: a read; a step or a hand-over, which are idempotent by their keys; and any
+request with an Idempotency-Key.
 """
 
 import json
@@ -23,23 +22,21 @@ from stack.folders import Folder
 
 WEB, WORKER = "web", "worker"
 MOST = 12
-"""Of a kind: so many relays have something to do (messaging.outbox.PARTITIONS)."""
+"""Of a kind: no more relays have a partition (messaging.outbox.PARTITIONS)."""
 DRAIN_SECONDS = 1.0
-"""Of a web process behind nginx: what was on its way to it has come by then."""
+"""Of a web process behind nginx: requests already sent to it have arrived by then."""
 NAME = "nginx"
 PROGRAM = Path("/usr/sbin/nginx")
 HOW_TO_INSTALL = "apt-get install nginx-light"
 
 Replicas = Mapping[str, int]
-"""How many of a process there are, by its name (`carrito.web`), where it is more than one."""
+"""The number of processes by kind (`carrito.web`), if more than one."""
 NONE: Replicas = MappingProxyType({})
 
 
 def read(text: str, *, services: Iterable[Service] = ALL) -> dict[str, int]:
-    """Of `carrito.web=2,inventario.worker=3`, where these services run. Raises StackError, which
-    says what is wrong.
-    """
-    # The dashboard is for a few people, and keeps races and streams in its one process.
+    """Parses `carrito.web=2,inventario.worker=3`. `services`: those that run. Raises StackError."""
+    # The dashboard keeps races and streams in its one process.
     known = [
         kind
         for service in services
@@ -51,7 +48,7 @@ def read(text: str, *, services: Iterable[Service] = ALL) -> dict[str, int]:
         name, _, number = (piece.strip() for piece in part.partition("="))
         if name not in known:
             raise StackError(
-                f"--replicas: there is no process {name!r} here, or only ever one of it;"
+                f"--replicas: there is no process {name!r} here, or it can't be replicated;"
                 f" there can be several of {', '.join(known)}"
             )
         if not re.fullmatch("[0-9]{1,3}", number) or not 1 <= int(number) <= MOST:
@@ -59,29 +56,29 @@ def read(text: str, *, services: Iterable[Service] = ALL) -> dict[str, int]:
                 f"--replicas: {part!r} needs a whole number from 1 to {MOST}, as in {name}=2"
             )
         if name in found:
-            raise StackError(f"--replicas: {name} is there twice")
+            raise StackError(f"--replicas: {name} is named twice")
         found[name] = int(number)
     return {name: count for name, count in found.items() if count > 1}
 
 
 def written(replicas: Replicas) -> str:
-    """As `read` reads it."""
+    """The inverse of `read`."""
     return ",".join(f"{name}={count}" for name, count in replicas.items())
 
 
 def kinds_of(service: Service) -> tuple[str, ...]:
-    """The kinds of its processes, as they are called where there is one of each: `carrito.web`."""
+    """The kinds of its processes, which are also their names if there is one of each."""
     return (f"{service.name}.{WEB}", f"{service.name}.{WORKER}")[: 1 + service.has_worker]
 
 
 def names_of(kind: str, replicas: Replicas) -> tuple[str, ...]:
-    """`carrito.web`, or `carrito.web.1`, `carrito.web.2` and so on where there are several."""
+    """`carrito.web`, or `carrito.web.1`, `carrito.web.2` and so on if there are several."""
     count = replicas.get(kind, 1)
     return (kind,) if count == 1 else tuple(f"{kind}.{number + 1}" for number in range(count))
 
 
 def kind_of(name: str) -> tuple[Service, str]:
-    """Whose process it is, and `web` or `worker`."""
+    """The service of a process, and `web` or `worker`."""
     service, kind, *_ = name.split(".")
     return BY_NAME[service], kind
 
@@ -103,8 +100,8 @@ def nginx(
 
 @dataclass(frozen=True, kw_only=True)
 class Nginx:
-    """`prepare`, then start `program`. `listens`: the port of each service, and `ports` that
-    of each replica, by name. `home` belongs to `account`.
+    """`prepare`, then start `program`. `listens`: the port of each service; `ports`: that of each
+    replica, by name. `home` belongs to `account`.
     """
 
     home: Path
@@ -115,17 +112,17 @@ class Nginx:
     account: Account | None
 
     def drain_file(self, name: str) -> Path:
-        """Is there while this replica wants no requests."""
+        """Exists while this replica wants no requests."""
         return self.home / f"{name}.drains"
 
     def prepare(self) -> None:
-        """Writes its configuration; nothing of an earlier run drains. Raises StackError where it
-        is not installed.
+        """Writes its configuration, and removes drain files of an earlier run. Raises StackError if
+        nginx is not installed.
         """
         if not PROGRAM.exists():
             raise StackError(
-                "several web processes of a service need nginx before them, and it is not"
-                f" installed: run `{HOW_TO_INSTALL}`, or leave out the .{WEB} of --replicas."
+                "several web processes of a service need nginx, which is not installed:"
+                f" run `{HOW_TO_INSTALL}`, or omit the .{WEB} of --replicas."
             )
         for old in self.home.glob("*.drains"):
             old.unlink()
@@ -171,15 +168,15 @@ class Nginx:
 
 
 def _repeated() -> Iterable[str]:
-    """The paths of doors whose POSTs are done once, however often they come."""
+    """The paths of doors whose POSTs are idempotent."""
     hand_overs = dict.fromkeys(pattern.hand_over for pattern in PATTERNS.values())
     return [*hand_overs, *(f"{path}/decided" for path in hand_overs)]
 
 
 def _pool(name: str, ports: Sequence[int]) -> str:
-    # One that has just refused twice is left alone for a second: it is being started.
+    # A replica that has refused twice is skipped for a second, as it is starting.
     servers = [f"server 127.0.0.1:{port} max_fails=2 fail_timeout=1s;" for port in ports]
-    # Granian closes what is idle for 30 s: here before that, so that no request meets the end.
+    # Granian closes connections that are idle for 30 s; nginx earlier, so that no request is lost.
     kept = ["keepalive 64;", "keepalive_timeout 10s;", "keepalive_requests 1000000;"]
     return f"    upstream {name} {{\n{_indented([*servers, *kept])}\n    }}"
 
@@ -212,7 +209,7 @@ http {
     scgi_temp_path unused;
     uwsgi_temp_path unused;
 
-    # The services have their own limits; whoever keeps a connection keeps it.
+    # The services have their own limits; clients may keep their connections.
     client_max_body_size 0;
     large_client_header_buffers 4 40k;
     keepalive_timeout 3600s;
@@ -224,7 +221,7 @@ http {
     proxy_connect_timeout 2s;
     # A shopper may wait 30 s for the end of a saga.
     proxy_read_timeout 40s;
-    # By itself nginx repeats no POST of which a byte was sent.
+    # By default nginx repeats no POST of which a byte was sent.
     proxy_next_upstream error;
     proxy_buffers 16 16k;
 

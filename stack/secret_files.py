@@ -1,7 +1,7 @@
-"""The secrets of docker-compose.yml and deploy/kubernetes: a file each, for its holder alone.
+"""The secrets of docker-compose.yml and deploy/kubernetes: a file each, for its holder only.
 
-In a folder that its owner alone may enter; the files themselves can be read by all, as those in the
-containers are other users.
+Only the owner may enter their folder; the files themselves are readable by all, as containers run
+as other users.
 """
 
 import json
@@ -22,10 +22,11 @@ _OF_SUPERUSER = "postgres_password"
 
 @dataclass(frozen=True, kw_only=True)
 class Servers:
-    """Where the URLs of the secrets lead. The defaults are the containers of docker-compose.yml.
+    """The servers in the URLs of the secrets. The defaults are the containers of
+    docker-compose.yml.
 
     `database`: host and port, and libpq's options if any (`db:5432?sslmode=verify-full`).
-    `superuser`: who makes the databases and their logins there.
+    `superuser`: the login that creates the databases and their logins there.
     """
 
     database: str = "db:5432"
@@ -41,8 +42,8 @@ class Servers:
 
 
 def make_missing(folder: Path, *, servers: Servers) -> list[str]:
-    """The names of those that were not there. What is there stays: the servers keep passwords with
-    their data."""
+    """Makes the missing secrets; returns their names. Existing ones stay, as the servers keep the
+    passwords with their data."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(_FOLDER_MODE)
     made = []
@@ -58,8 +59,8 @@ def make_missing(folder: Path, *, servers: Servers) -> list[str]:
 
 
 def open_to_holders(folder: Path) -> None:
-    """Of the keys that `manage.py keys` has made there: as the other files. All containers have the
-    folder of the public ones as a volume.
+    """Makes the keys of `manage.py keys` readable like the other files. All containers mount the
+    folder of the public keys.
     """
     (folder / "public").chmod(0o755)
     for path in folder.rglob("*.json"):
@@ -67,8 +68,8 @@ def open_to_holders(folder: Path) -> None:
 
 
 def _contents(folder: Path, servers: Servers) -> Iterator[tuple[str, str]]:
-    """By file, what is in it where it is new. Those with others' passwords in them come later, and
-    read these.
+    """The content of each file, if it is new. Files that contain the passwords of others come
+    later, and read these.
     """
     for name in ("secret_key", "admin_password", _OF_SUPERUSER):
         yield name, _password()
@@ -86,7 +87,7 @@ def _contents(folder: Path, servers: Servers) -> Iterator[tuple[str, str]]:
 
 
 def _write_definitions(folder: Path) -> None:
-    """Of the broker's logins: anew each time, as a new release may have others."""
+    """Rewrites the broker's logins each time, as a new release may have others."""
     passwords = {
         login.name: str(urlsplit((folder / f"{login.name}_rabbitmq_url").read_text()).password)
         for login in rights.logins()
@@ -102,19 +103,19 @@ def _password() -> str:
 
 
 def held_by(service: Service) -> dict[str, str]:
-    """The secrets of its processes: by name, the file in the folder."""
+    """The secrets of its processes: the file of each, by name."""
     own = {f"{service.name}_key": f"keys/{service.name}.json"}
     broker = f"{service.broker_login}_rabbitmq_url"
     if service.has_tables:
         return own | _files(f"{service.login}_database_url", broker)
-    all_databases = [f"admin_{one.login}_database_url" for one in ALL if one.has_tables]
+    all_databases = [f"admin_{other.login}_database_url" for other in ALL if other.has_tables]
     keys = own | {"accounts_key": "keys/dueto-accounts.json"}
     return keys | _files("secret_key", broker, "database_url", *all_databases)
 
 
 def held_by_tasks() -> dict[str, dict[str, str]]:
-    """The same by task: who migrates the databases, and who makes the broker's queues."""
-    databases = [f"{one.login}_database_url" for one in ALL if one.has_tables]
+    """The same for the tasks that migrate the databases and make the broker's queues."""
+    databases = [f"{service.login}_database_url" for service in ALL if service.has_tables]
     return {
         "migrate": _files("admin_password", "superuser_database_url", "database_url", *databases),
         "topology": _files(f"{rights.TOPOLOGY}_rabbitmq_url"),
@@ -126,13 +127,14 @@ def _files(*names: str) -> dict[str, str]:
 
 
 PUBLIC_KEYS = ("people.json", "services.json", "revoked.json")
-"""What everybody may read, and who checks tokens has to."""
+"""Public; needed to check tokens."""
 
 
 def write_kustomization(folder: Path, *, servers: Servers) -> None:
-    """Of the folder, from which `kubectl apply -k` makes a Secret for each holder, and those of
-    PostgreSQL and RabbitMQ."""
-    held = {one.name.replace("_", "-"): held_by(one) for one in ALL} | held_by_tasks()
+    """Writes kustomization.yaml, from which `kubectl apply -k` makes a Secret for each holder, and
+    those of PostgreSQL and RabbitMQ."""
+    held = {service.name.replace("_", "-"): held_by(service) for service in ALL}
+    held |= held_by_tasks()
     keys = "keys/public"
     public = [f"{keys}/{name}" for name in PUBLIC_KEYS if (folder / keys / name).exists()]
     found = {

@@ -1,6 +1,5 @@
 """How the services of the register (catalogue/services.py) are run: their processes, commands,
-ports and variables, the same ones for the local stack and for compose; what a caller may choose of
-a run, and the programs that follow from it.
+ports and variables, shared by the local stack and compose; the options of a run, and its programs.
 """
 
 import os
@@ -28,25 +27,25 @@ from stack.replicas import NONE, Nginx, Replicas
 NAMES = tuple(service.name for service in ALL)
 
 LENGTH_VARIABLE = "DUETO_EXTRA_STEPS"
-"""Which steps a checkout has: the audit of a run needs it, too."""
+"""Adds steps to the checkout; the audit of a run needs it, too."""
 
 WEB_THREADS = 176
-"""152 that work or wait for anything, 4 for steps, 2 for the health (httpapi.slots), and some that
-still read a body. Granian makes them when all others are taken, and ends those that were idle for
-30 s; an idle one costs some 30 kB."""
+"""152 for requests, 4 for steps, 2 for health checks (httpapi.slots), and some that still read a
+body. Granian starts them on demand, and ends those that were idle for 30 s; an idle one costs some
+30 kB."""
 WEB_CONNECTIONS = 16384
-"""A web process accepts no more than so many. Idle ones count: with Granian's default of 1,024, as
-many shoppers who keep their connections keep all others waiting until some are closed."""
+"""The limit of a web process, idle connections included: with Granian's default of 1,024, that many
+idle shoppers would keep all others waiting."""
 
 PARENT_DEATH_SIGNAL = {"web": signal.SIGTERM, "worker": signal.SIGKILL}
-"""What each kind of process gets from the kernel when its supervisor is killed. A web process is
-asked, because it has to end the process below it; a worker is safe to kill at any moment."""
+"""The signal from the kernel when the supervisor is killed. A web process has to end its child; a
+worker is safe to kill at any moment."""
 
 MONOLITH_SERVICE = "carrito"
-"""Whose processes write in others' tables where DUETO_MONOLITH=1 asks for it."""
+"""With DUETO_MONOLITH=1, its processes write in others' tables."""
 
 RECORD, RECORD_VARIABLE = "run.json", "DUETO_RUN_RECORD"
-"""Where it is noted which process is whose."""
+"""The record of the run's processes."""
 
 MIGRATE_COMMAND = ("python", "manage.py", "migrate_all")
 TOPOLOGY_COMMAND = ("python", "manage.py", "topology")
@@ -57,15 +56,15 @@ WORKER_COMMAND = ("python", "manage.py", "worker")
 
 
 def processes_of(service: Service, *, replicas: Replicas = NONE) -> tuple[str, ...]:
-    """The names of its processes: `carrito.web`, `carrito.worker`; of several of a kind
+    """The names of its processes: `carrito.web`, `carrito.worker`; or, if there are several,
     `carrito.worker.1`, `carrito.worker.2` and so on."""
     kinds = replicated.kinds_of(service)
     return tuple(name for kind in kinds for name in replicated.names_of(kind, replicas))
 
 
 def needed_by(saga: str) -> tuple[str, ...]:
-    """The names of those that a saga needs: who takes part, whatever its pattern who coordinates,
-    and the dashboard, in the register's order. Raises KeyError where there is no such saga.
+    """The names of the services that a saga needs in any pattern, and the dashboard, in the
+    register's order. Raises KeyError for an unknown saga.
     """
     part = {*services.needed_by(SAGAS[saga]), *COORDINATORS}
     return tuple(
@@ -74,9 +73,9 @@ def needed_by(saga: str) -> tuple[str, ...]:
 
 
 def web_command(*, host: str, port: int) -> tuple[str, ...]:
-    """How a web process is started; DUETO_SERVICE in its environment says which."""
+    """Starts the web process of the service in DUETO_SERVICE."""
     return (
-        # Granian's own command line, but for what happens at SIGTERM.
+        # Granian's own command line, with another handling of SIGTERM.
         *("python", "-m", "httpapi.serving", "--interface", "wsgi"),
         *("--host", host, "--port", str(port)),
         *("--http", "1", "--workers", "1", "--blocking-threads", str(WEB_THREADS)),
@@ -114,38 +113,37 @@ class Options:
     fresh: bool = False
     """With new data that is removed at the end, in a folder of its own inside `folder`."""
     free_ports: bool = False
-    """On any free ports, instead of the usual ones or those that DUETO_PORT_BASE starts."""
+    """On any free ports, instead of the usual ones or those from DUETO_PORT_BASE on."""
     host: str = field(default_factory=lambda: os.environ.get("DUETO_HOST", LOOPBACK))
     names: tuple[str, ...] = NAMES
     """Of the services to run."""
     saga: str = ""
-    """Of those, only what this saga needs; empty: all."""
+    """Runs only the services that this saga needs; empty: all."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """More variables for their processes."""
+    """More variables for the services' processes."""
     detour: Callable[[str], str] = str
-    """What services are told for the URL of a server: the way through a proxy, say."""
+    """Replaces the URL of a server for services, for example by that of a proxy."""
     replicas: Replicas = field(default_factory=dict)
-    """How many of a process there are, by its name, where it is more than one."""
     restarts: bool = True
-    """Whether a process that crashes is started again."""
+    """Whether a crashed process is restarted."""
     longest_pause: float = LONGEST_PAUSE
-    """Seconds before one that crashes again and again is; less where it is killed on purpose."""
+    """Seconds before the restart of a process that crashes repeatedly."""
     broker: BrokerChoice = field(default_factory=chosen_broker)
-    """`auto`: RabbitMQ if it can be had, else PostgreSQL."""
+    """`auto`: RabbitMQ if available, else PostgreSQL."""
     broker_nodes: int = 1
-    """Of our own RabbitMQ: its processes are `rabbitmq`, `rabbitmq-2` and so on. Of three, one may
-    be away."""
+    """Of our own RabbitMQ: the processes `rabbitmq`, `rabbitmq-2` and so on. Of three, one may be
+    down."""
     standby: bool = False
     """Whether our own PostgreSQL, the process `postgres`, has a synchronous standby, the process
     `postgres-standby`, which takes over when it crashes."""
     use_given: bool = True
-    """Whether DATABASE_URL, <SERVICE>_DATABASE_URL and RABBITMQ_URL of our environment count."""
+    """Whether to use DATABASE_URL, <SERVICE>_DATABASE_URL and RABBITMQ_URL of our environment."""
     auth: str = ""
-    """`required` or `demo`; empty: as DUETO_AUTH says; else demo, if all stays on this machine."""
+    """`required` or `demo`; empty: DUETO_AUTH, else demo if only this machine can reach the run."""
     one_database: bool = False
     """Whether all services' tables are in one database, instead of one each."""
     seed: bool = True
-    """Whether the sample catalogue is put in."""
+    """Whether to load the sample catalogue."""
     with_admin: bool = False
     """Whether a superuser is made for this run."""
     announce: Announce = to_terminal
@@ -164,24 +162,24 @@ class Options:
 
     @property
     def needs_tokens(self) -> bool:
-        """Whether each door asks who comes. Raises StackError where `demo` can't be."""
+        """Whether the doors need authentication. Raises StackError if `demo` is not possible."""
         return access.mode(chosen=self.auth, beyond=self.beyond) == access.REQUIRED
 
     @property
     def beyond(self) -> list[str]:
-        """The variables by which this run is for more than this machine."""
+        """The variables that involve other machines."""
         given = os.environ if self.use_given else {}
-        return access.leading_beyond(host=self.host, given=given)
+        return list(access.leading_beyond(host=self.host, given=given))
 
     def choose_ports(self) -> dict[str, int]:
-        """Port by service name. Raises StackError when DUETO_PORT_BASE is no port."""
+        """Port by service name. Raises StackError if DUETO_PORT_BASE is invalid."""
         if self.free_ports:
             numbers = free_ports(len(ALL))
             return dict(zip(NAMES, numbers, strict=True))
         return usual_ports(base=port_base())
 
     def choose_replica_ports(self) -> dict[str, int]:
-        """Port by name, of web processes that share a service's port through nginx."""
+        """Port by name, for web processes behind nginx."""
         kinds = [f"{service.name}.{replicated.WEB}" for service in self.services]
         named = [
             name
@@ -196,7 +194,7 @@ class Options:
         return processes_of(service, replicas=self.replicas)
 
     def temporal_port(self) -> int | None:
-        """Of the Temporal server that this run brings; None where it needs none, or has one."""
+        """Of the Temporal server that this run starts, if it needs one."""
         names = tuple(service.name for service in self.services)
         if not temporal.is_needed(services=names, use_given=self.use_given):
             return None
@@ -206,7 +204,7 @@ class Options:
         return temporal.USUAL_PORT if base is None else base + len(ALL)
 
     def second_ports(self) -> dict[str, int]:
-        """By service name, where one has a second address; none where ports are not the usual."""
+        """Second ports by service name; none unless the run uses the usual ports."""
         if self.free_ports or port_base() is not None:
             return {}
         return {service.name: service.also for service in self.services if service.also}
@@ -229,14 +227,14 @@ class Programs:
         self.replica_urls = {
             name: f"http://{LOOPBACK}:{port}" for name, port in replica_ports.items()
         }
-        """Base URL of each of several web processes, by its name."""
+        """Base URL by name, for web processes behind nginx."""
         self._replica_ports, self._nginx = replica_ports, nginx
         self._options, self._folder, self._ports = options, folder, ports
         self._backends = backends
         self._secret = os.environ.get("DUETO_SECRET_KEY") or secrets.token_urlsafe(48)
 
     def environment(self) -> dict[str, str]:
-        """The variables that lead a command to every database and service of this run."""
+        """The variables for a command that uses all databases and services of this run."""
         chosen = (LENGTH_VARIABLE, TEMPORAL_VARIABLE)
         return {
             **{name: os.environ[name] for name in chosen if os.environ.get(name)},
@@ -246,7 +244,7 @@ class Programs:
         }
 
     def audit_environment(self) -> dict[str, str]:
-        """The same, for who only reads."""
+        """The same, with read-only logins."""
         return {
             **self.environment(),
             **database_environment(urls=self._backends.audit_urls),
@@ -261,7 +259,7 @@ class Programs:
         ]
 
     def task(self, command: tuple[str, ...], **variables: str) -> Program:
-        """A command that ends by itself, like a migration; its log is named after it."""
+        """A command that ends by itself, like a migration, with a log of its name."""
         name = command[2] if command[:2] == ("python", "manage.py") else Path(command[0]).name
         return Program(
             name=name,
@@ -294,7 +292,7 @@ class Programs:
         return web_command(host=self._options.host, port=self._ports[service.name])
 
     def _draining(self, name: str) -> dict[str, str]:
-        """How nginx, and it alone, is told that a web process wants nothing new."""
+        """How a web process behind nginx announces that it wants no new requests."""
         if self._nginx is None or name not in self._replica_ports:
             return {}
         return {
@@ -303,8 +301,8 @@ class Programs:
         }
 
     def _environment_of(self, service: Service) -> dict[str, str]:
-        """A service is told of its own database alone, and of its own login; the dashboard of all
-        databases, with a login of its own."""
+        """A service gets its own database and login only; the dashboard gets all databases, with a
+        login of its own."""
         own = {service.database_variable: self._backends.database_urls[alias_of(service)]}
         if not service.has_tables:
             own = database_environment(urls=self._backends.admin_urls)
@@ -321,14 +319,14 @@ class Programs:
         }
 
     def _of_dashboard(self) -> dict[str, str]:
-        """It may stop and kill processes, for who teaches: those that are noted there."""
+        """It may stop and kill the processes in the record, for demonstrations."""
         return {
             RECORD_VARIABLE: str(self._folder.path / RECORD),
             "DUETO_SECRET_KEY": self._secret,
         }
 
     def _own_keys(self, service: Service) -> dict[str, str]:
-        """By which others know who asks."""
+        """The keys that it signs its requests with."""
         if not self._options.needs_tokens:
             return {}
         own = {"DUETO_SIGNING_KEY": str(self._folder.keys / f"{service.name}.json")}
@@ -354,7 +352,7 @@ class Programs:
 
 
 def _inherited() -> dict[str, str]:
-    """Our own variables without those that say where things are: those are of this run."""
+    """Our own variables without addresses and logins, which each run sets itself."""
     places = {service.database_variable for service in ALL}
     places |= {service.url_variable for service in ALL if service.url_variable}
     places |= {"RABBITMQ_URL", "DUETO_BROKER_DATABASE_URL", "DUETO_SERVICE", "DUETO_SECRET_KEY"}
@@ -368,5 +366,5 @@ def _inherited() -> dict[str, str]:
 
 
 def _runnable(command: tuple[str, ...]) -> tuple[str, ...]:
-    """With the interpreter that runs us, whatever PATH says."""
+    """With our own interpreter, whatever PATH is."""
     return (sys.executable, *command[1:]) if command[0] == "python" else command

@@ -1,8 +1,7 @@
-"""How the services are, asked from outside: while they start, and for `manage.py status`.
+"""The health of the services, seen from outside: while they start, and for `manage.py status`.
 
-For that each process is asked by itself, all at the same time and none for long: one that is
-stopped answers nothing, and the kernel says so; a server is asked for a login, a service for its
-/health.
+For the latter all processes are checked at the same time, with a short timeout: the kernel shows
+whether a process is stopped, servers get a login, services a GET /health.
 """
 
 import json
@@ -28,25 +27,25 @@ from stack.folders import MANAGE, STATE_FOLDER, Folder
 
 OK = 200
 ASK_SECONDS = 3.0
-"""Longer than a service takes to say that its own database does not answer (1.5 s)."""
+"""Longer than a service takes to report that its own database does not answer (1.5 s)."""
 STARTING_SECONDS = 5.0
 PARTS = ("database", "worker", "broker")
-"""What a service can't start without, as its health page names it."""
+"""What a service needs to start, as named on its health page."""
 SUPERVISOR = "supervisor"
 OPERATOR = "stack"
-"""Who asks."""
+"""The person in our tokens."""
 _COLUMNS = ("process", "pid", "address", "health")
 _WIDTH = 79
 _NOTICED = "noticed.json"
 
 Page = tuple[int, dict[str, Any]]
-"""Status and body of a health page; status 0 and the reason when no such page answers."""
+"""Status and body of a health page; status 0 and the error without an answer."""
 
 
 def ask(
     url: str, path: str, *, passes: Passes | None = None, seconds: float = STARTING_SECONDS
 ) -> Page:
-    """A health page, as it answers within that time."""
+    """A health page, with a timeout."""
     own = passes.person(OPERATOR, OPS_READ) if passes else {}
     headers = {"Connection": "close", **own}
     try:
@@ -59,9 +58,9 @@ def ask(
 def complaint(
     url: str, *, worker_pids: Collection[int] = (), passes: Passes | None = None
 ) -> str | None:
-    """Why a service is not ready yet, or None when it and its workers are.
+    """Why a service is not ready yet; None if it and its workers are.
 
-    Sagas that stand are no reason: they may have stood before it was started, and need it to go on.
+    Stalled sagas are no reason: they may be older than this run, and may need it to continue.
     """
     status, body = ask(url, "/health/ready")
     if status != OK:
@@ -70,11 +69,11 @@ def complaint(
     down = [name for name in PARTS if body.get(name, {}).get("status", "up") != "up"]
     if status == 0 or down or "database" not in body:
         return _answered("/health", status, body)
-    # For some seconds after a crash the last sign of life of the one before still looks fresh.
+    # For some seconds after a crash the last heartbeat of the previous worker still looks fresh.
     alive = {worker["pid"] for worker in body.get("workers", []) if worker["status"] == "up"}
     for pid in worker_pids:
         if pid not in alive:
-            return f"its worker {pid} has given no sign of life yet"
+            return f"its worker {pid} has sent no heartbeat yet"
     return None
 
 
@@ -87,7 +86,7 @@ def _answered(path: str, status: int, body: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class ProcessRow:
-    """One process: where it is, and in a word what is wrong with it, if anything."""
+    """A process: its pid, address, and health (`ok`, or what is wrong in a word)."""
 
     process: str
     pid: int | None
@@ -101,10 +100,10 @@ class ProcessRow:
 
 @dataclass(frozen=True)
 class AttentionRow:
-    """What does not move: whose it is, since when and what to do about it.
+    """A problem: its source, since when, and what to do about it.
 
-    `is_noticed`: `since` is when a status saw it first, and it may stand for longer.
-    `level`: `unavailable` where sagas don't move for it, `attention` where only a person waits.
+    `is_noticed`: `since` is when a `status` first saw it; it may be older. `level`: `unavailable`
+    if it stalls sagas, `attention` if it only needs a person.
     """
 
     source: str
@@ -117,8 +116,6 @@ class AttentionRow:
 
 @dataclass(frozen=True)
 class Status:
-    """All of it."""
-
     rows: list[ProcessRow]
     attention: list[AttentionRow]
 
@@ -130,16 +127,17 @@ class Status:
 
 
 def read(record: dict[str, Any], folder: Folder) -> Status:
-    """How it is now; takes at most some ASK_SECONDS, whatever stands still.
+    """The current status; takes little more than ASK_SECONDS, even if processes hang.
 
-    `folder` keeps what was noticed: the kernel does not say since when a process is stopped.
+    `folder`: records since when a process is stopped, which the kernel does not tell.
     """
     known, urls, environment = record["processes"], record["urls"], record["environment"]
     servers = [name for name in known if "." not in name]
     asked = {**urls, **record["replicas"]}
     with ThreadPoolExecutor(len(asked) + len(servers)) as threads:
         refusals = threads.map(partial(_refusal, environment=environment), servers)
-        asking = partial(_health, passes=passes.of(environment))
+        known_passes = passes.of(environment)
+        asking = partial(ask, path="/health", passes=known_passes, seconds=ASK_SECONDS)
         pages = dict(zip(asked, threads.map(asking, asked.values()), strict=True))
     looks = [
         _process(SUPERVISOR, record["supervisor"]),
@@ -154,14 +152,10 @@ def read(record: dict[str, Any], folder: Folder) -> Status:
                 place = name if name in record["replicas"] else service.name
                 looks.append(_web(name, known.get(name), asked[place], pages[place]))
     notes = _noticed([note for _, own in looks for note in own], folder)
-    # The supervisor is shown when it is stopped: its processes go on, but none is started again.
+    # The supervisor is shown only if it is stopped: then crashed processes are not restarted.
     rows = [row for row, _ in looks if row.process != SUPERVISOR or not row.is_healthy]
-    told = {service: pages[service] for service in urls}
-    return Status(rows=rows, attention=[*notes, *_told(told)])
-
-
-def _health(url: str, *, passes: Passes) -> Page:
-    return ask(url, "/health", passes=passes, seconds=ASK_SECONDS)
+    reported = _reported({service: pages[service] for service in urls})
+    return Status(rows=rows, attention=[*notes, *reported])
 
 
 def _noticed(notes: list[AttentionRow], folder: Folder) -> list[AttentionRow]:
@@ -191,7 +185,7 @@ def as_table(record: dict[str, Any], status: Status) -> str:
 
 
 def as_json(record: dict[str, Any], status: Status) -> dict[str, Any]:
-    """For scripts; without the secrets."""
+    """For scripts; without secrets."""
     kept = ("ready", "urls", "replicas", "also", "database", "broker", "logs", "access")
     return {
         "supervisor": record["supervisor"]["pid"],
@@ -208,7 +202,7 @@ def _needs_attention(notes: list[AttentionRow]) -> Iterator[str]:
         return
     yield "Needs attention"
     for note in notes:
-        mark = "" if note.level == "unavailable" else " (waits for a person; all else goes on)"
+        mark = "" if note.level == "unavailable" else " (waits for a person; nothing else stalls)"
         yield from _wrapped(f"{note.source}{mark}: {note.what}", indent="  ")
         if note.since:
             yield f"      since {_age(note.since)}{' or before' if note.is_noticed else ''}"
@@ -216,7 +210,7 @@ def _needs_attention(notes: list[AttentionRow]) -> Iterator[str]:
 
 
 def admin_login(record: dict[str, Any]) -> list[str]:
-    """Where the admin is and how to log in, as lines; none in a run without either."""
+    """How to log in to the admin, as lines; empty for a run without it."""
     admin, url = record["admin"], record["urls"].get("dashboard")
     if not admin or not url:
         return []
@@ -224,18 +218,18 @@ def admin_login(record: dict[str, Any]) -> list[str]:
 
 
 def who_gets_in(record: dict[str, Any]) -> list[str]:
-    """Whether it asks who comes, and what to do about it, as lines."""
+    """Whether it has authentication, and how to get a token, as lines."""
     found = record["access"]
     if not found["asks"]:
         lines = [
-            "Mode demo: nobody is asked who they are. Every user of this machine gets in, no other"
-            " machine does. `make up AUTH=required` asks everybody."
+            "Mode demo: no authentication. Every user of this machine has access, no other machine"
+            " does. `make up AUTH=required` turns authentication on."
         ]
     else:
         why = f" (because of {', '.join(found['why'])})" if found["why"] else ""
         folder = "" if found["keys"] == str(STATE_FOLDER / "keys") else f" --folder {found['keys']}"
         lines = [
-            f"Mode required{why}: each door asks for a token. To get one:",
+            f"Mode required{why}: each door needs a token. To get one:",
             f'  eval "$({MANAGE} token --env --user ana{folder})"',
             '  curl -H "Authorization: Bearer $TOKEN" ...   (--scope for more than shopping)',
         ]
@@ -267,17 +261,17 @@ def _ill(row: ProcessRow, health: str, what: str, do: str) -> Look:
 
 
 def _process(name: str, known: dict[str, int] | None, address: str = "") -> Look:
-    """As the kernel sees it."""
+    """Its state in the kernel."""
     if known is None or not children.is_alive(known):
-        do = "`manage.py up` starts it again by itself; its log says why it ended"
-        return _ill(ProcessRow(name, None, address, ""), "not running", "it does not run", do)
+        do = "`manage.py up` restarts it by itself; its log says why it ended"
+        return _ill(ProcessRow(name, None, address, ""), "not running", "it is not running", do)
     pid = known["pid"]
     row = ProcessRow(name, pid, address, "ok")
     family = [pid] if name == SUPERVISOR else children.family(pid)
     if not any(children.is_stopped(member) for member in family):
         return row, []
     below = f"; pkill -CONT -P {pid}" if len(family) > 1 else ""
-    what = f"process {pid}, or one below it, is stopped (SIGSTOP) and does nothing"
+    what = f"process {pid}, or a child of it, is stopped (SIGSTOP)"
     do = f"continue it: kill -CONT {pid}{below}; or end it: kill -KILL {pid}"
     return _ill(row, "stopped", what, do)
 
@@ -287,7 +281,7 @@ def _server(name: str, known: dict[str, int] | None, refusal: str | None) -> Loo
     if notes or refusal is None:
         return row, notes
     do = f"see its log; restart it: kill -TERM {row.pid}"
-    return _ill(row, "no answer", f"it takes no login: {refusal}", do)
+    return _ill(row, "no answer", f"it accepts no login: {refusal}", do)
 
 
 def _web(name: str, known: dict[str, int] | None, url: str, page: Page) -> Look:
@@ -297,14 +291,14 @@ def _web(name: str, known: dict[str, int] | None, url: str, page: Page) -> Look:
     status, body = page
     if status == 0:
         what = f"it does not answer within {ASK_SECONDS:g} s: {body['error']}"
-        do = f"see its log; restart it: kill -KILL {row.pid} (it is started again)"
+        do = f"see its log; restart it: kill -KILL {row.pid} (it is restarted)"
         return _ill(row, "no answer", what, do)
     has_database = body.get("database", {}).get("status") == "up"
     return (row if has_database else replace(row, health="no database")), []
 
 
 def _worker(name: str, known: dict[str, int] | None, page: Page) -> Look:
-    """As its web process sees it in the table of heartbeats."""
+    """Its heartbeat, from the health page of its web process."""
     row, notes = _process(name, known)
     if notes:
         return row, notes
@@ -314,20 +308,20 @@ def _worker(name: str, known: dict[str, int] | None, page: Page) -> Look:
     seen = {worker["pid"]: worker["status"] for worker in body["workers"]}
     if row.pid in seen:
         return replace(row, health="ok" if seen[row.pid] == "up" else seen[row.pid]), []
-    what = f"worker {row.pid} has given no sign of life yet"
+    what = f"worker {row.pid} has sent no heartbeat yet"
     do = f"wait some seconds while it starts; then see its log, and kill -KILL {row.pid}"
     return _ill(row, "silent", what, do)
 
 
-def _told(pages: Mapping[str, Page]) -> Iterator[AttentionRow]:
-    """What the services tell themselves."""
+def _reported(pages: Mapping[str, Page]) -> Iterator[AttentionRow]:
+    """What the services report themselves."""
     for service, (status, body) in pages.items():
         for note in body.get("attention", []) if status else []:
             yield AttentionRow(service, note["what"], note["since"], note["do"], note["level"])
 
 
 def _refusal(server: str, environment: Mapping[str, str]) -> str | None:
-    """Why it takes no login, or None: also of what has none, or is not known yet."""
+    """Why a server accepts no login; None if it does, has none, or is not known yet."""
     try:
         if server.startswith("postgres") and environment:
             url = environment["DATABASE_URL"]

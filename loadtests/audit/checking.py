@@ -1,5 +1,5 @@
-"""Runs the audit: every saga through the rules (generic, by service, by saga), the shop as a whole,
-and what is under way; and what it found: for each group what was counted, and every breach by name.
+"""Runs the audit: the rules (generic, by service, by saga) on every saga, on the shop as a whole,
+and on what is in flight; reports for each group what was counted, and every breach.
 """
 
 from collections import Counter
@@ -25,13 +25,15 @@ _STEPS = """
     SELECT DISTINCT saga, step FROM {service}_barrierentry
     WHERE saga <> '' AND (%s::text IS NULL OR saga_id = %s)
 """
-_OTHER_PAGE = (
-    "The audit must know the pages that the sagas ran by: set DUETO_EXTRA_STEPS as it was then, or"
-    " check out the version that had these steps."
+_OTHER_DEFINITION = (
+    "The audit needs the definitions that the sagas ran with: set DUETO_EXTRA_STEPS as it was then,"
+    " or check out the version that had these steps."
 )
-_NO_PAGE = "and the catalogue (catalogue) has no such page: audit with the version that has it."
+_NO_DEFINITION = (
+    "and the catalogue (catalogue) has no such definition: audit with the version that has it."
+)
 SHOWN = 20
-"""Breaches named in a group; further ones are only counted."""
+"""Breaches listed in a group; further ones are only counted."""
 TITLES = {
     1: "stock and couriers add up",
     2: "money adds up",
@@ -39,15 +41,15 @@ TITLES = {
     4: "the services agree",
     5: "undone once, in reverse order",
     6: "no effect without its cause",
-    7: "at rest",
+    7: "nothing in flight",
     8: "one key one saga, no status goes back",
 }
 ENDS = ("completed", "failed", "compensated", "parked", "waiting", "running")
 
 
 class NotAuditable(Exception):
-    """There is something that no rule knows of: clean could not be said of it. The text says what
-    to do.
+    """The data is of a kind that no rule covers, so it can't be called clean. The text says what to
+    do.
     """
 
 
@@ -55,7 +57,7 @@ class ServiceRules(Protocol):
     """What a module of `services` declares.
 
     `SOURCES`: its own tables, by saga. `EFFECTS`: what they show of each operation. `COUNTED`: what
-    it has been looked at for: group, a statement of one row, and words with a place for each count.
+    was checked: group, a statement for one row, and a text with a place for each of its counts.
     """
 
     SOURCES: Sequence[RowSource]
@@ -63,21 +65,22 @@ class ServiceRules(Protocol):
     COUNTED: Sequence[tuple[int, str, str]]
 
     def breaches(self, saga: Evidence) -> Iterator[Finding]:
-        """What is wrong with its rows of this saga."""
+        """The breaches in its rows of this saga."""
 
     def sums(self) -> Iterator[tuple[int, str, str]]:
-        """What is wrong with the service as a whole: group, saga id or nothing, what."""
+        """The breaches of the service as a whole: group, saga id or empty, what."""
 
 
 class Rules:
-    """All rules. Raises NotAuditable where a participant of the register has none."""
+    """All rules. Raises NotAuditable if a participant of the register has none."""
 
     def __init__(self) -> None:
         asked = {other for name in PARTICIPANTS for other in BY_NAME[name].asks}
         names = [*PARTICIPANTS, *sorted(asked - {*PARTICIPANTS})]
         self._services = {name: _of_service(name) for name in names}
-        self.sources = [it for service in self._services.values() for it in service.SOURCES]
-        self.sources += waiting.sources()
+        self.sources = waiting.sources()
+        for service in self._services.values():
+            self.sources += service.SOURCES
         self._effects: dict[str, list[Effect]] = {}
         for service in self._services.values():
             for effect in service.EFFECTS:
@@ -95,11 +98,11 @@ class Rules:
             yield from own(saga)
 
     def sums(self) -> Iterator[tuple[int, str, str]]:
-        """What is wrong with the services as wholes."""
+        """The breaches of the services as wholes."""
         return chain.from_iterable(service.sums() for service in self._services.values())
 
     def counted(self) -> Iterator[tuple[int, str]]:
-        """What they have been looked at for, in words, by group."""
+        """What was checked, in words, by group."""
         for name, service in self._services.items():
             for group, statement, words in service.COUNTED:
                 (counts,) = rows(service=name, statement=statement)
@@ -107,22 +110,22 @@ class Rules:
 
 
 def check_known(*, saga_id: str | None = None) -> None:
-    """Raises NotAuditable where a service has done what no page of the catalogue has, or where
-    a saga is none of the catalogue's. `saga_id`: looks at that one alone.
+    """Raises NotAuditable for a saga or step that the catalogue does not define. `saga_id`: checks
+    the steps of that saga only.
     """
     for service, name in everywhere(services=owners(), statement=_NAMES):
         if name not in SAGAS:
-            raise NotAuditable(f"{service} has accepted sagas {name!r}, {_NO_PAGE}")
+            raise NotAuditable(f"{service} has accepted sagas {name!r}, {_NO_DEFINITION}")
     seen: dict[str, set[str]] = {}
     for service, name, step in everywhere(
         services=PARTICIPANTS, statement=_STEPS, values=[saga_id, saga_id]
     ):
         if name not in SAGAS:
-            raise NotAuditable(f"{service} took part in sagas {name!r}, {_NO_PAGE}")
+            raise NotAuditable(f"{service} took part in sagas {name!r}, {_NO_DEFINITION}")
         if step not in {step.name for step in steps_of(name).steps if step.service == service}:
             raise NotAuditable(
-                f"{service} has done the step {step!r} of {name}, and that saga's page has no"
-                f" such step there. {_OTHER_PAGE}"
+                f"{service} has done the step {step!r} of {name}, and that saga's definition has no"
+                f" such step there. {_OTHER_DEFINITION}"
             )
         seen.setdefault(name, set()).add(step)
     for name in SAGAS if saga_id is None else ():
@@ -130,21 +133,21 @@ def check_known(*, saga_id: str | None = None) -> None:
 
 
 def _check_padding(name: str, seen: Collection[str]) -> None:
-    """Raises NotAuditable where the page is padded and what has completed was not."""
-    page = SAGAS[name]
-    pads = {step.name for step in page.steps if step.operation.endswith(".pad")}
-    completed = everywhere(services=[page.owner], statement=_COMPLETED, values=[name])
+    """Raises NotAuditable if the definition has padding steps that no completed saga has done."""
+    saga = SAGAS[name]
+    pads = {step.name for step in saga.steps if step.operation.endswith(".pad")}
+    completed = everywhere(services=[saga.owner], statement=_COMPLETED, values=[name])
     if pads - set(seen) and any(completed):
         steps = ", ".join(sorted(pads - set(seen)))
-        raise NotAuditable(f"no saga has done {steps} of {name}. {_OTHER_PAGE}")
+        raise NotAuditable(f"no saga has done {steps} of {name}. {_OTHER_DEFINITION}")
 
 
 def _of_service(name: str) -> ServiceRules:
     module = f"{__package__}.services.{name}"
     if find_spec(module) is None:
         raise NotAuditable(
-            f"{name} takes part (catalogue/services.py), and loadtests/audit/services/{name}.py,"
-            " which says what must hold there, is missing: write it."
+            f"{name} takes part (catalogue/services.py), but has no rules: write"
+            f" loadtests/audit/services/{name}.py."
         )
     found: ServiceRules = import_module(module)
     return found
@@ -152,7 +155,7 @@ def _of_service(name: str) -> ServiceRules:
 
 @dataclass(frozen=True, kw_only=True)
 class Breach:
-    """Something that must never be. `saga_id` is empty where it concerns no single saga."""
+    """A violated rule. `saga_id` is empty if it concerns no single saga."""
 
     saga_id: str
     what: str
@@ -174,7 +177,7 @@ class Group:
 
 @dataclass(kw_only=True)
 class AuditReport:
-    """All groups. `notes`: what a person should know, and what is no breach."""
+    """All groups. `notes`: for people; these are no breaches."""
 
     groups: dict[int, Group] = field(
         default_factory=lambda: {number: Group(number=number) for number in TITLES}
@@ -186,14 +189,14 @@ class AuditReport:
         return not any(group.count for group in self.groups.values())
 
     def breach(self, *, group: int, what: str, saga_id: str = "") -> None:
-        """Counts a breach, and keeps the first of each group by name."""
+        """Counts a breach, and keeps the first SHOWN of each group."""
         found = self.groups[group]
         found.count += 1
         if len(found.breaches) < SHOWN:
             found.breaches.append(Breach(saga_id=saga_id, what=what))
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """As plain values for JSON."""
         return {
             "clean": self.is_clean,
             "groups": [
@@ -213,7 +216,7 @@ class AuditReport:
         }
 
     def as_text(self) -> str:
-        """For people: a line a group, and below it its breaches."""
+        """For people: a line per group, and below it its breaches."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterable[str]:
@@ -230,11 +233,11 @@ class AuditReport:
 
 
 class SagaNotFound(Exception):
-    """No service knows of this saga."""
+    """No service has this saga."""
 
 
 def check(*, broker: Broker) -> AuditReport:
-    """Everything. Raises NotAuditable; django.db.DatabaseError where a database can't be read."""
+    """Checks everything. Raises NotAuditable, django.db.DatabaseError."""
     known, report = Rules(), AuditReport()
     with whole_tables():
         check_known()
@@ -245,7 +248,7 @@ def check(*, broker: Broker) -> AuditReport:
 
 
 def check_one(*, saga_id: str) -> tuple[AuditReport, list[str]]:
-    """The rules for one saga, and what happened to it, oldest first.
+    """Checks one saga; also returns its history, oldest first.
 
     Raises SagaNotFound, NotAuditable, django.db.DatabaseError.
     """
@@ -253,7 +256,7 @@ def check_one(*, saga_id: str) -> tuple[AuditReport, list[str]]:
     check_known(saga_id=saga_id)
     saga = next(evidence.collect(more=known.sources, saga_id=saga_id), None)
     if saga is None:
-        raise SagaNotFound(f"no service knows of a saga {saga_id}")
+        raise SagaNotFound(f"no service has a saga {saga_id}")
     report = AuditReport()
     if not saga.is_by_hand:
         for group, what in known.breaches(saga):
@@ -266,7 +269,7 @@ def _check_sagas(report: AuditReport, known: Rules) -> tuple[Counter[str], set[s
     open_sagas: set[str] = set()
     for saga in evidence.collect(more=known.sources):
         if saga.is_by_hand:
-            report.notes.append(f"saga {saga.saga_id}: called by hand, and part of no saga")
+            report.notes.append(f"saga {saga.saga_id}: steps called by hand, not a saga")
             continue
         counts["sagas"] += 1
         counts["entries"] += len(saga.entries)

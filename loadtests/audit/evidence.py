@@ -1,10 +1,10 @@
-"""What all services know of each saga, side by side, one saga at a time.
+"""The rows of all services on each saga, side by side, one saga at a time.
 
-The databases are several, so the join is made here: every table is read in the order of the sagas'
-ids, in step with the others. 200,000 sagas need no more memory than one.
+The rows are in several databases, so they are joined here: every table is read in the order of the
+sagas' ids, in step with the others. 200,000 sagas need no more memory than one.
 
 Money comes in cents and times in epoch seconds, so that Python compares plain numbers. A
-saga's id is collated "C" everywhere: in Python's own order of strings.
+saga's id is collated "C" everywhere, which is Python's own order of strings.
 """
 
 import heapq
@@ -34,13 +34,13 @@ MONOLITH = "monolith"
 T = TypeVar("T")
 
 Finding = tuple[int, str]
-"""The number of a group, and what is wrong."""
+"""The number of a group, and the breach."""
 
 
 class AcceptedRow(NamedTuple):
-    """A saga as its owner has it. `data`: what its steps see, as JSON; `digest`: of that.
-    `dead_letter`: why it can't be handed over, or empty. `is_old`: it ended longer ago than
-    what others know of it is kept.
+    """A saga in its owner's table. `data`: the input of its steps, as JSON; `digest`: of `data`.
+    `dead_letter`: why it can't be handed over, or empty. `is_old`: it ended so long ago that other
+    services may have deleted their rows.
     """
 
     saga_id: str
@@ -61,7 +61,7 @@ class AcceptedRow(NamedTuple):
 
 
 class CoordinatorRow(NamedTuple):
-    """A coordinator's saga. `parked`: why; `asked`: what people asked of it."""
+    """A saga in a coordinator's table. `parked`: the reason; `asked`: interventions, as `a,b`."""
 
     saga_id: str
     service: str
@@ -76,8 +76,8 @@ class CoordinatorRow(NamedTuple):
 
 
 class EntryRow(NamedTuple):
-    """The barrier of a service: what it answered for a step in one direction. `saga`: the saga's
-    name, empty where the step was called by hand.
+    """A barrier entry: a service's outcome for a step in one direction. `saga`: the saga's name,
+    empty if the step was called by hand.
     """
 
     saga_id: str
@@ -92,8 +92,8 @@ class EntryRow(NamedTuple):
 
 
 class RequestsRow(NamedTuple):
-    """What the orchestrator has asked for by message, of a saga that goes so. `requests`: by route,
-    as `a,b`.
+    """The requests that the orchestrator has sent for a saga over messages: their routes, as
+    `a,b`.
     """
 
     saga_id: str
@@ -101,8 +101,8 @@ class RequestsRow(NamedTuple):
 
 
 class RowSource(NamedTuple):
-    """A table of a service, read by saga. `statement`: of all sagas, with a column `saga_id`,
-    the first. `row`: what each row becomes.
+    """A table of a service, read by saga. `statement`: selects the rows of all sagas; its first
+    column is `saga_id`. `row`: the type of each row.
     """
 
     service: str
@@ -139,9 +139,9 @@ _COLUMNS = {
     **{service: {"name": "name", "step": "current_step"} for service in CONDUCTORS},
     "saga_choreography": {"name": "saga", "step": "parked_step"},
 }
-"""What each coordinator calls the saga's name, and where it stands."""
+"""Each coordinator's columns for the saga's name and its current step."""
 
-# Young ones only: what was sent is kept for six hours.
+# Only young sagas, as sent messages are deleted after six hours.
 ASKED = """
     SELECT saga.saga_id, coalesce(string_agg(DISTINCT event_type, ','), '')
     FROM saga_orchestrator_saga AS saga
@@ -152,8 +152,8 @@ ASKED = """
 
 
 class SagaSteps(NamedTuple):
-    """A saga's page as the rules need it. `forward`, `backward`: its steps that can be undone, up
-    to the pivot and all, both last first. `requests`: each with its step and direction.
+    """A saga's definition as the rules need it. `forward`, `backward`: the steps that can be
+    undone, up to the pivot and all, both in reverse order. `requests`: (route, step, direction).
     """
 
     saga: Saga
@@ -166,7 +166,7 @@ class SagaSteps(NamedTuple):
 
 @cache
 def steps_of(name: str) -> SagaSteps:
-    """Raises KeyError where the catalogue has no such saga."""
+    """Raises KeyError if the catalogue has no such saga."""
     saga = SAGAS[name]
     undoable = [step.name for step in saga.steps if step.undone]
     before = [step.name for step in saga.steps[: saga.pivot] if step.undone]
@@ -186,9 +186,7 @@ def steps_of(name: str) -> SagaSteps:
 
 @dataclass(kw_only=True)
 class Evidence:
-    """One saga in all tables, by the kind of row. More than one row where there must be one is
-    kept to be told.
-    """
+    """The rows of one saga in all tables, by type. Surplus rows are kept, to be reported."""
 
     saga_id: str
     rows: Mapping[type[Any], Sequence[Any]]
@@ -198,16 +196,17 @@ class Evidence:
     runs: Sequence[CoordinatorRow] = field(init=False)
     entries: Sequence[EntryRow] = field(init=False)
     name: str = field(init=False)
-    """Of the saga, as its owner has it, else as any other; empty where only a hand was."""
+    """The saga's name, from its owner, else from another service; empty if steps were only called
+    by hand."""
     is_completed: bool = field(init=False)
     is_over: bool = field(init=False)
-    """Whether it has ended, for its owner and for its coordinator (if that has it at all)."""
+    """Whether it has ended for its owner, and for its coordinator if that still has it."""
     is_closed: bool = field(init=False)
-    """Whether it ended so long ago that its coordinator, which is the first, has forgotten it, and
+    """Whether it ended so long ago that its coordinator, which deletes first, has deleted it, and
     services may have."""
 
     def __post_init__(self) -> None:
-        # Once a saga, not at each question: a fifth of an audit's time.
+        # Computed once per saga: this saves a fifth of an audit's time.
         self.runs = self.of(CoordinatorRow)
         self.accepted = next(iter(self.of(AcceptedRow)), None)
         self.run = self.runs[0] if self.runs else None
@@ -236,13 +235,13 @@ class Evidence:
         """Its rows of this kind."""
         return self.rows.get(kind, ())
 
-    @cached_property
-    def page(self) -> SagaSteps:
+    @property
+    def definition(self) -> SagaSteps:
         return steps_of(self.name)
 
     @cached_property
     def data(self) -> Mapping[str, Any]:
-        """What its steps see; empty where it can't be read."""
+        """The input of its steps; empty if it can't be read."""
         try:
             return msgspec.json.decode(self.accepted.data if self.accepted else "{}", type=dict)
         except (msgspec.MsgspecError, RecursionError):
@@ -250,44 +249,42 @@ class Evidence:
 
     @property
     def is_by_hand(self) -> bool:
-        """Whether its steps were called by hand under an id of their own: only barriers know of it,
-        and no saga. What no barrier knows of either is an effect without a cause.
+        """Whether only barriers have it, as its steps were called by hand under an id of their own.
+        Rows that even no barrier has are effects without a cause.
         """
         return not self.name and bool(self.of(EntryRow))
 
     @property
     def is_local(self) -> bool:
-        """Whether it was no saga at all, but one transaction: the floor of a comparison."""
+        """Whether it was one transaction instead of a saga: the floor of a comparison."""
         return self.accepted is not None and self.accepted.pattern == MONOLITH
 
     @property
     def status(self) -> str:
-        """As its owner has it; empty where no owner has it."""
+        """Its owner's status; empty if no owner has it."""
         return self.accepted.status if self.accepted else ""
 
     @property
     def is_returned(self) -> bool:
-        """Whether a user asked that it be undone, wherever it stood: a stop that comes too late
-        becomes a return.
-        """
+        """Whether a person asked to undo it: a stop after the pivot becomes a return."""
         return any(asked in _BACK for asked in self._asked())
 
     @property
     def is_skipped(self) -> bool:
-        """Whether a person let a step of it be: they answer for it then, not the machinery."""
+        """Whether an operator skipped a step, and so took responsibility for the result."""
         return "skip" in self._asked()
 
     def done(self, step: str) -> EntryRow | None:
-        """The step's own effect, if it was done."""
+        """The entry of the step, if it was done."""
         return self._done.get(step)
 
     def undone(self, step: str) -> EntryRow | None:
-        """The step's undo, if it undid anything."""
+        """The entry of the step's undo, if it undid anything."""
         return self._undone.get(step)
 
     def _own_entries(self) -> Sequence[EntryRow]:
-        """Without what was called by hand under its id: that names no saga, and no step of this
-        one. (What was written before the barrier had the saga's name does name a step of it.)
+        """Without steps that were called by hand under its id: these name no saga, and no step of
+        its definition. (Entries from before the barrier had the saga's name do name such a step.)
         """
         every = self.of(EntryRow)
         if all(entry.saga for entry in every):
@@ -306,7 +303,7 @@ _BACK = frozenset({"return", "undo", "stop"})
 
 
 def sources() -> list[RowSource]:
-    """The tables that every saga has rows in."""
+    """The tables in which every saga has rows."""
     return [
         *(
             RowSource(
@@ -337,10 +334,7 @@ def sources() -> list[RowSource]:
 
 
 def collect(*, more: Sequence[RowSource] = (), saga_id: str | None = None) -> Iterator[Evidence]:
-    """Every saga that any service knows of, in the order of their ids; or the one named.
-
-    `more`: the services' own tables.
-    """
+    """Every saga that any service has, by id; or only `saga_id`. `more`: services' own tables."""
     with ExitStack() as open_now:
         tables = [_rows(source, open_now, saga_id) for source in (*sources(), *more)]
         for each, found in groupby(heapq.merge(*tables, key=_SAGA_ID), key=_SAGA_ID):
@@ -359,12 +353,12 @@ def _rows(source: RowSource, open_now: ExitStack, saga_id: str | None) -> Iterat
 
 
 def money(cents: int | None) -> str:
-    """As people write it."""
+    """For people."""
     return "nothing" if cents is None else f"{cents / 100:.2f}"
 
 
 def lines_of(items: Sequence[Mapping[str, Any]]) -> str:
-    """As `1x2,3x1`, in the order of the products; empty where they can't be read."""
+    """As `1x2,3x1`, in the order of the products; empty if they can't be read."""
     try:
         found = sorted((str(item["product_id"]), item["quantity"]) for item in items)
     except (KeyError, TypeError):
@@ -373,7 +367,7 @@ def lines_of(items: Sequence[Mapping[str, Any]]) -> str:
 
 
 def cents_of(amount: object) -> int | None:
-    """An amount of money as a saga's data have it; None where it is none."""
+    """An amount of money from a saga's data; None if it is not one."""
     try:
         return None if amount is None else round(Decimal(str(amount)) * 100)
     except (InvalidOperation, ValueError, OverflowError):

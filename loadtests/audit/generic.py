@@ -1,10 +1,9 @@
-"""What must hold of any saga, known by its page, the barriers, and its owner's and its
-coordinator's rows alone: rules from its evidence to breaches of groups 3 to 6 and 8. Nothing here
-knows what a step is for.
+"""Rules for any saga: breaches of groups 3 to 6 and 8, from its definition, the barriers, and the
+rows of its owner and coordinator. Nothing here depends on what a step does.
 
-A saga that still runs, or that is parked, is held only to what must hold at any moment; one of
-which a person skipped a step is theirs to answer for. The barrier's rows tell what each service did
-and when; its own tables tell what came of it.
+A saga that still runs, or is parked, is checked only for what must hold at any moment; if an
+operator skipped a step, some rules do not apply. The barrier's rows show what each service did and
+when; the service's own tables show the effect.
 """
 
 import math
@@ -24,12 +23,14 @@ from loadtests.audit.evidence import (
     Evidence,
     Finding,
     RequestsRow,
+    cents_of,
+    money,
 )
 
 
 class Effect(NamedTuple):
-    """What a service's own tables show if and only if its barrier has an entry for it: `is_there`,
-    of the saga's step that does this operation.
+    """What a service's own tables show if and only if its barrier has an entry: `is_there`, given
+    the saga and the step with this operation.
     """
 
     name: str
@@ -41,8 +42,8 @@ class Effect(NamedTuple):
 def effects_of(
     kind: type[Any], shown: Mapping[tuple[str, str, Direction], Callable[[Any, str], object]]
 ) -> list[Effect]:
-    """By name, operation and direction: it is there if this holds of any of the saga's rows of this
-    kind, and the step."""
+    """By (name, operation, direction): the effect is there if the predicate holds for any of the
+    saga's rows of this kind, and the step."""
 
     def by(holds: Callable[[Any, str], object]) -> Callable[[Evidence, str], bool]:
         return lambda saga, step: any(holds(row, step) for row in saga.of(kind))
@@ -50,14 +51,38 @@ def effects_of(
     return [Effect(*named, by(holds)) for named, holds in shown.items()]
 
 
+def ended_as(kind: type[Any], status: str) -> Callable[[Evidence, str], bool]:
+    """An effect: a row of this kind has the status. A return comes later, and cancels the row."""
+    return lambda saga, step: (
+        any(row.status == status for row in saga.of(kind))
+        or bool(saga.is_returned and saga.done(step))
+    )
+
+
+def owned_by(
+    owner: str, saga: Evidence, kind: type[Any], name: str, statuses: Mapping[str, Sequence[str]]
+) -> Iterator[Finding]:
+    """4: the owner's total is that of the saga's data; its row of this kind (an order, say: `name`)
+    has one of the `statuses` for the saga's status ("" for one that has not ended)."""
+    accepted = saga.accepted
+    if accepted is None or accepted.service != owner:
+        return
+    agreed = cents_of(saga.data.get("total_amount"))
+    if agreed is not None and accepted.total != agreed:
+        yield 4, f"total {money(accepted.total)}, {money(agreed)} for its saga's steps"
+    wanted = statuses.get(accepted.status, statuses[""])
+    for row in saga.of(kind):
+        if row.status not in wanted:
+            yield 4, f"{accepted.status}, but its {name} is {row.status}"
+
+
 Effects = Mapping[str, Sequence[Effect]]
-"""Those of all services, by operation."""
+"""The effects of all services, by operation."""
 
 
 def breaches(saga: Evidence, effects: Effects) -> Iterator[Finding]:
-    """What must hold of any saga. `effects`: of the services whose own tables are known.
-
-    Of a closed one only its owner's record is there, and what each service's own tables tell.
+    """The breaches of any saga. Of a closed saga only its owner's row and the services' own tables
+    are left.
     """
     if saga.is_closed:
         yield from ((8, what) for what in steady(saga))
@@ -75,13 +100,13 @@ def breaches(saga: Evidence, effects: Effects) -> Iterator[Finding]:
 
 
 def ended(saga: Evidence) -> Iterator[str]:
-    """3: it has ended, is parked with its reason and step, or waits until a named time."""
+    """3: it has ended, is parked with a reason and step, or waits until a known time."""
     yield from waiting.overdue(saga)
     accepted, run = saga.accepted, saga.run
     if accepted is None:
         return
     if accepted.closed_at is not None and (saga.runs or not saga.is_over):
-        yield f"closed, and {run.status if run else accepted.status} all the same"
+        yield f"closed, but still {run.status if run else accepted.status}"
     if saga.is_over:
         return
     if run is None and accepted.dead_letter:
@@ -100,12 +125,12 @@ def ended(saga: Evidence) -> Iterator[str]:
 
 
 def agreement(saga: Evidence) -> Iterator[str]:
-    """4: its owner, its coordinator and what was done tell the same outcome."""
+    """4: its owner, its coordinator and its steps agree on the outcome."""
     accepted = saga.accepted
     if accepted is None or not saga.is_over:
         return
     if not saga.data:
-        yield f"{accepted.service} can't read what it is about"
+        yield f"its data at {accepted.service} can't be read"
     for run in saga.runs:
         yield from _run_agrees(accepted, run)
     if not saga.runs and not saga.is_local and (saga.is_completed or _has_begun(saga)):
@@ -115,7 +140,7 @@ def agreement(saga: Evidence) -> Iterator[str]:
 
 
 def awakened(saga: Evidence) -> Iterator[str]:
-    """6: nothing is done of a closed saga, whatever comes late."""
+    """6: no step is done after the saga was closed, whatever message arrives late."""
     closed_at = (saga.accepted.closed_at if saga.accepted else None) or math.inf
     for entry in saga.entries:
         if entry.status == "done" and not entry.is_nothing and (entry.decided_at or 0) > closed_at:
@@ -123,29 +148,29 @@ def awakened(saga: Evidence) -> Iterator[str]:
 
 
 def steady(saga: Evidence) -> Iterator[str]:
-    """8: nothing ends before it begins, and what has ended stays so."""
+    """8: a saga ends after it began, and stays ended."""
     accepted = saga.accepted
     if accepted is None:
         return
     if len(saga.of(AcceptedRow)) > 1:
         yield f"accepted {len(saga.of(AcceptedRow))} times"
     if (accepted.status in FINAL) != (accepted.ended_at is not None):
-        yield f"{accepted.service} says {accepted.status}, ended at {accepted.ended_at}"
+        yield f"{accepted.service} has it as {accepted.status}, ended at {accepted.ended_at}"
     if accepted.ended_at is not None and accepted.ended_at < accepted.accepted_at:
         before = accepted.accepted_at - accepted.ended_at
         yield f"ended {before:.3f} s before it was accepted"
     for run in saga.runs:
         if run.status in FINAL and run.finished_at is None:
-            yield f"{run.status} for {run.service}, but at no time"
+            yield f"{run.status} for {run.service}, but without a time"
 
 
 def _steps_agree(saga: Evidence) -> Iterator[str]:
     if saga.is_completed:
-        for step in saga.page.steps:
+        for step in saga.definition.steps:
             if not saga.done(step.name):
                 yield f"completed, but {step.name} was never done"
     acceptance = _acceptance(saga)
-    undone = [step for step in saga.page.backward if step != acceptance and saga.undone(step)]
+    undone = [step for step in saga.definition.backward if step != acceptance and saga.undone(step)]
     if saga.status == "failed" and undone:
         yield f"failed (nothing had to be undone), but undone: {', '.join(undone)}"
     if saga.status == "compensated" and not undone:
@@ -162,21 +187,21 @@ def _run_agrees(accepted: AcceptedRow, run: CoordinatorRow) -> Iterator[str]:
         if owned != other:
             yield f"its {what} is {owned} for {accepted.service}, {other} for {run.service}"
     if accepted.digest != run.digest:
-        yield f"what it is about is not the same for {accepted.service} and {run.service}"
+        yield f"its data is not the same at {accepted.service} and {run.service}"
     pattern = PATTERNS.get(accepted.pattern)
     if pattern is None or pattern.coordinator != run.service:
         yield f"accepted as {accepted.pattern}, run by {run.service}"
 
 
 def once_a_step(saga: Evidence, kind: type[Any], what: str) -> Iterator[Finding]:
-    """6: a service has one row of this kind for a step."""
+    """6: a service has at most one row of this kind for a step."""
     for step, count in Counter(row.step for row in saga.of(kind)).items():
         if count > 1:
             yield 6, f"there are {count} {what} of {step}"
 
 
 def _acceptance(saga: Evidence) -> str:
-    return saga.page.steps[0].name
+    return saga.definition.steps[0].name
 
 
 def _has_begun(saga: Evidence) -> bool:
@@ -184,28 +209,29 @@ def _has_begun(saga: Evidence) -> bool:
 
 
 def undoing(saga: Evidence) -> Iterator[str]:
-    """5: what happened is undone once, in reverse, and nothing beyond the pivot but a return."""
-    page = saga.page
-    undone = [(step, entry) for step in page.backward if (entry := saga.undone(step))]
+    """5: steps are undone once, in reverse, and beyond the pivot only by a return."""
+    definition = saga.definition
+    undone = [(step, entry) for step in definition.backward if (entry := saga.undone(step))]
     for (later, entry), (earlier, next_entry) in pairwise(undone):
         if (entry.decided_at or 0) > (next_entry.decided_at or 0):
             yield f"{earlier} was undone before {later}, {_apart(entry, next_entry)}"
-    if undone and saga.done(page.pivot) and not saga.is_returned:
+    if undone and saga.done(definition.pivot) and not saga.is_returned:
         names = ", ".join(step for step, _ in undone)
-        yield f"undone beyond its pivot, and no return was asked for: {names}"
+        yield f"undone beyond its pivot without a return: {names}"
     if saga.is_over and not saga.is_completed and not saga.is_skipped:
-        for step in page.backward if saga.is_returned else page.forward:
+        for step in definition.backward if saga.is_returned else definition.forward:
             if saga.done(step) and not saga.undone(step):
                 yield f"ended {saga.status}, but {step} was never undone"
 
 
 def causes(saga: Evidence, effects: Effects) -> Iterator[str]:
-    """6: every effect follows from the one before it, once, and never from beyond its undo."""
+    """6: every effect follows from the one before it, once, and never comes after its undo."""
+    owner = saga.definition.saga.owner
     if saga.accepted is None:
-        yield f"{saga.page.saga.owner} never accepted it, but there is {what_there_is(saga)}"
+        yield f"{owner} never accepted it, but there is {what_there_is(saga)}"
         return
-    if saga.accepted.service != saga.page.saga.owner:
-        yield f"{saga.accepted.service} accepted it, and it is {saga.page.saga.owner}'s"
+    if saga.accepted.service != owner:
+        yield f"{saga.accepted.service} accepted it, but its owner is {owner}"
     if len(saga.runs) > 1:
         yield "both coordinators run it"
     for entry in saga.entries:
@@ -221,15 +247,15 @@ def causes(saga: Evidence, effects: Effects) -> Iterator[str]:
 
 
 def what_there_is(saga: Evidence) -> str:
-    """Of a saga that no owner accepted."""
+    """The rows of a saga that no owner accepted, in words."""
     there = [f"a saga ({run.status}) at {run.service}" for run in saga.runs]
     there += [f"{entry.direction} {entry.step} ({entry.status})" for entry in saga.entries]
-    return ", ".join(there) or "what no call of a step has left"
+    return ", ".join(there) or "an effect without a call of a step"
 
 
 def _chain(saga: Evidence) -> Iterator[str]:
-    """A step is done after the one before it was, and before its own undo."""
-    names = [step.name for step in saga.page.steps]
+    """A step is done after the step before it, and before its own undo."""
+    names = [step.name for step in saga.definition.steps]
     if not saga.is_local and not saga.done(names[0]):
         yield f"accepted, but {names[0]} was never done"
     for before, step in pairwise(names):
@@ -245,8 +271,8 @@ def _chain(saga: Evidence) -> Iterator[str]:
 
 
 def _effects(saga: Evidence, effects: Effects) -> Iterator[str]:
-    """The barrier and the service's own tables tell the same."""
-    for step in saga.page.steps:
+    """The barrier and the service's own tables agree."""
+    for step in saga.definition.steps:
         for effect in effects.get(step.operation, ()):
             is_undo = effect.direction is Direction.UNDO
             entry = saga.undone(step.name) if is_undo else saga.done(step.name)
@@ -259,10 +285,10 @@ def _effects(saga: Evidence, effects: Effects) -> Iterator[str]:
 
 
 def _asked(saga: Evidence) -> Iterator[str]:
-    """Of a saga that goes by message: whatever was done was asked for."""
+    """Over messages: every step that took effect was requested."""
     for asked in saga.of(RequestsRow):
         sent = frozenset(asked.requests.split(","))
-        for request, step, direction in saga.page.requests:
+        for request, step, direction in saga.definition.requests:
             entry = saga.undone(step) if direction is Direction.UNDO else saga.done(step)
             if entry and request not in sent:
                 yield f"{step} took effect, but {request} was never sent"

@@ -1,4 +1,4 @@
-"""Reading the services' databases, whole tables at a time."""
+"""Reads the services' databases, whole tables at a time."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,24 +10,24 @@ from catalogue.services import WITH_DATABASE
 from loadtests.shop import accepted_table
 
 FETCHED = 5000
-"""Rows a round trip."""
+"""Rows per round trip."""
 _PLANS = {
     "enable_seqscan": "on",
     "enable_hashjoin": "on",
     "enable_mergejoin": "on",
-    # What PostgreSQL believes of a table may be a minute old, and one that had no such rows then is
+    # PostgreSQL's statistics of a table may be a minute old; by these it may seem empty, and is
     # joined row by row: 22,500 sagas took 48 s once, where 17,500 take 3 s.
     "enable_nestloop": "off",
-    # All rows of a cursor will be fetched, not the first tenth.
+    # All rows of a cursor will be fetched, not only the first tenth.
     "cursor_tuple_fraction": "1",
 }
 
 
 @contextmanager
 def whole_tables() -> Iterator[None]:
-    """Within the block PostgreSQL may plan for all rows of a table.
+    """Within the block PostgreSQL may choose plans that read whole tables.
 
-    The services' own connections forbid it, because they look rows up by their keys; an audit of
+    The services' own connections forbid these, because they look rows up by keys; an audit of
     200,000 sagas would take hours that way.
     """
     with ExitStack() as open_now:
@@ -49,8 +49,8 @@ def rows(
 def everywhere(
     *, services: Iterable[str], statement: str, values: Sequence[Any] | None = None
 ) -> Iterator[tuple[Any, ...]]:
-    """All rows of one statement in each of these services' databases, the service before them.
-    `{service}` in it is the service, `{accepted}` an owner's table of accepted sagas.
+    """All rows of one statement in each of these services' databases, each row after the service's
+    name. In the statement `{service}` is that name, `{accepted}` its table of accepted sagas.
     """
     for service in services:
         table = accepted_table(service=service) if "{accepted}" in statement else ""
@@ -62,8 +62,8 @@ def everywhere(
 def streamed(
     *, open_now: ExitStack, service: str, statement: str, saga_id: str | None
 ) -> Iterator[tuple[Any, ...]]:
-    """The rows of a statement in the order of their `saga_id`, or those of one saga, as they are
-    needed: through a cursor on the server, which `open_now` closes.
+    """The rows of a statement by `saga_id`, or only those of one saga, fetched as needed through a
+    cursor on the server, which `open_now` closes.
     """
     where = "WHERE saga_id = %(saga)s" if saga_id else ""
     open_now.enter_context(transaction.atomic(using=service))

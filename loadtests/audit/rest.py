@@ -1,6 +1,6 @@
-"""Groups 7 and 8, of all sagas at once: once nothing runs, nothing is on its way; a key stands for
-one saga, and an event has one id: (group, saga id or nothing, what). And waiting until nothing
-runs.
+"""Groups 7 and 8, for all sagas at once: in an idle shop nothing is in flight, a key stands for one
+saga, and an event has one id. Breaches are (group, saga id or empty, what). Also waits until the
+shop is idle.
 """
 
 import time
@@ -17,7 +17,6 @@ from loadtests.audit.services import pagos
 from loadtests.shop import owners
 from messaging.brokers import Broker, BrokerUnavailable
 
-# A service publishes once that it has dead-lettered messages, whatever they were.
 _EVENTS = """
     SELECT saga_id, event_type, count(DISTINCT event_id) FROM {service}_outboxentry
     WHERE event_type NOT LIKE ALL (%s)
@@ -43,12 +42,12 @@ _SAGAS = """
 _ACCEPTED = "SELECT saga_id FROM {accepted} WHERE ended_at IS NULL AND dead_lettered_at IS NULL"
 
 SETTLED_ROUNDS = 2
-"""Looks in a row that must find nothing: a message may be between an outbox and a queue."""
+"""Consecutive looks that must find nothing: a message may be between an outbox and a queue."""
 LOOK_SECONDS = 0.5
 
 
 class Unsettled(msgspec.Struct, frozen=True, kw_only=True):
-    """What is still under way."""
+    """Counts of what is in flight."""
 
     accepted: int
     sagas: int
@@ -57,8 +56,8 @@ class Unsettled(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return (
-            f"{self.accepted} accepted sagas run, {self.sagas} at their coordinators,"
-            f" {self.unsent} events unsent, {self.queued} messages in queues"
+            f"{self.accepted} accepted sagas running, {self.sagas} at their coordinators,"
+            f" {self.unsent} unsent events, {self.queued} messages in queues"
         )
 
     @property
@@ -67,7 +66,7 @@ class Unsettled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def look(*, broker: Broker) -> Unsettled:
-    """What is under way now; sagas that are parked, or wait for a person, are not. Raises
+    """What is in flight now, without sagas that are parked or wait for a person. Raises
     BrokerUnavailable.
     """
     at_rest = waiting.sagas()
@@ -85,7 +84,7 @@ def look(*, broker: Broker) -> Unsettled:
 
 
 def wait(*, broker: Broker, seconds: float, say: Callable[[str], None]) -> bool:
-    """Waits until nothing is under way, telling what is; whether it came to that in time."""
+    """Waits until nothing is in flight, and reports what is; returns whether that came in time."""
     deadline = time.monotonic() + seconds
     settled = 0
     while True:
@@ -101,18 +100,18 @@ def wait(*, broker: Broker, seconds: float, say: Callable[[str], None]) -> bool:
 
 
 def unsent() -> Iterator[tuple[int, str, str]]:
-    """7: events that were not sent, and what the card network was not told."""
+    """7: events that were not sent, and refunds that the card network did not get."""
     for service, saga_id, event in everywhere(services=WITH_WORKER, statement=_UNSENT):
         yield 7, saga_id, f"{event} of {service} was never sent"
     yield from pagos.owed()
 
 
 def queued(*, broker: Broker) -> Iterator[tuple[int, str, str]]:
-    """7: messages that were not consumed, or a broker that can't tell."""
+    """7: messages that were not consumed, or a broker that does not answer."""
     try:
         depths = _depths(broker)
     except BrokerUnavailable as error:
-        yield 7, "", f"the queues can't be asked: {error}"
+        yield 7, "", f"the queues can't be read: {error}"
         return
     for queue, depth in depths.items():
         if depth:
@@ -120,10 +119,10 @@ def queued(*, broker: Broker) -> Iterator[tuple[int, str, str]]:
 
 
 def parked(*, open_sagas: Collection[str]) -> Iterator[tuple[str, str, bool]]:
-    """Failed messages. Gives (saga id, what, whether it is a breach).
+    """Failed messages: (saga id, what, whether it is a breach).
 
-    One that a person must look at is none by itself: poison ends here. It is one while it is
-    still being tried, or while its saga has not ended because of it.
+    It is a breach while the message is retried, or while its saga has not ended. A dead-lettered
+    message alone is not: poison messages end so, for an operator.
     """
     for service, saga_id, event, status, attempts, reason in everywhere(
         services=WITH_WORKER, statement=_FAILED
@@ -143,9 +142,7 @@ def idempotency_keys() -> Iterator[tuple[int, str, str]]:
 
 
 def events() -> Iterator[tuple[int, str, str]]:
-    """8: an event is the same one whenever it is published; a notice or an appeal is of its
-    moment.
-    """
+    """8: an event has the same id whenever it is published, except for notices and appeals."""
     for service, saga_id, event, ids in everywhere(
         services=WITH_WORKER,
         statement=_EVENTS,

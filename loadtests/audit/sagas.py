@@ -1,5 +1,5 @@
-"""What must hold for one saga beyond what holds for any: in each service's own rows, what completed
-and what did not. A function a saga, in `OWN_RULES`; none where nothing is to add.
+"""Rules for single sagas, beyond those for any: what the services' own rows must show if a saga
+completed, and if not. A function for each saga that needs one, in `OWN_RULES`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +10,7 @@ from loadtests.audit.services.carrito import CheckoutRow
 
 
 def _booking(saga: Evidence) -> Iterator[Finding]:
-    """2: the price was kept, or nothing. 4: its bill is paid, or taken back."""
+    """2: the price was kept, or nothing. 4: its bill is paid, or cancelled."""
     yield from pagos.kept(saga)
     if saga.is_over and not saga.is_skipped:
         yield from facturas.settled(saga)
@@ -49,9 +49,7 @@ def _fulfilment(saga: Evidence) -> Iterator[Finding]:
 
 
 def _purchase(saga: Evidence) -> Iterator[Finding]:
-    """2: the total was kept, or nothing. 4: a delivery is there, or not, and its customer is told
-    so.
-    """
+    """2: the total was kept, or nothing. 4: a delivery is there, or its order is cancelled."""
     yield from pagos.kept(saga)
     if not saga.is_over or saga.is_skipped:
         return

@@ -1,6 +1,6 @@
-"""One saga for a reader: what happened to it, oldest first, and what the services' tables have.
+"""The history of one saga for a reader, oldest first, and the rows of the services' tables.
 
-What people asked of it is read here, with who, when and why; rules need only that they did.
+Interventions are read here with their author, time and reason, which no rule needs.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _INTERVENTIONS = """
     SELECT extract(epoch FROM requested_at)::float8, action, step, requested_by, reason
     FROM {service}_intervention WHERE saga_id = %s ORDER BY id
 """
-# A call that was answered at once is told by the barrier's entry.
+# A call that was answered at once is shown by its barrier entry.
 _CALLS = """
     SELECT extract(epoch FROM started_at)::float8, name, do_attempts, undo_attempts, error
     FROM {service}_sagastep
@@ -38,7 +38,7 @@ _CENTS = frozenset({"amount", "refunded", "invoiced", "credited", "total", "pric
 
 
 class Moment(NamedTuple):
-    """Something that happened, in seconds since 1970."""
+    """An event of the history; `at`: in seconds since 1970."""
 
     at: float
     service: str
@@ -46,7 +46,7 @@ class Moment(NamedTuple):
 
 
 class InterventionEntry(NamedTuple):
-    """What a person asked. `step`: where the coordinator notes it."""
+    """An intervention of a person. `step`: if the coordinator stores it."""
 
     at: float
     action: str
@@ -56,7 +56,7 @@ class InterventionEntry(NamedTuple):
 
 
 def interventions(saga: Evidence) -> Iterator[tuple[str, InterventionEntry]]:
-    """All that people asked of it, by the coordinator that they asked."""
+    """The interventions, each with its coordinator."""
     for service in COORDINATORS:
         statement = _INTERVENTIONS.format(service=service)
         for row in rows(service=service, statement=statement, values=[saga.saga_id]):
@@ -64,7 +64,7 @@ def interventions(saga: Evidence) -> Iterator[tuple[str, InterventionEntry]]:
 
 
 def skipped(saga: Evidence) -> Iterator[str]:
-    """Each step that an operator let be, with the money that it is about."""
+    """Each step that an operator skipped, with its amount of money."""
     for _, asked in interventions(saga):
         if asked.action == "skip":
             why = f": {asked.reason}" if asked.reason else ""
@@ -83,7 +83,7 @@ def _amount(saga: Evidence, step: str) -> str:
 
 
 def story(saga: Evidence) -> list[str]:
-    """A line for each moment, and below them a line for each row of the services' own tables."""
+    """A line for each moment, then a line for each row of the services' own tables."""
     moments = sorted(_moments(saga))
     start = (
         saga.accepted.accepted_at
@@ -94,8 +94,8 @@ def story(saga: Evidence) -> list[str]:
         f"{_iso(moment.at)} {moment.at - start:+10.3f} s  {moment.service:<17}  {moment.what}"
         for moment in moments
     ]
-    told = (AcceptedRow, RequestsRow, EntryRow, CoordinatorRow)
-    lines += [_row(row) for kind, found in saga.rows.items() if kind not in told for row in found]
+    shown = (AcceptedRow, RequestsRow, EntryRow, CoordinatorRow)
+    lines += [_row(row) for kind, found in saga.rows.items() if kind not in shown for row in found]
     return lines
 
 

@@ -1,8 +1,8 @@
-"""Steps that wait for a decision: what each has asked, as its service has it; and the rules on that
-(groups 3, 6 and 7).
+"""Steps that wait for a decision, from the services' tables of decisions; and their rules (groups
+3, 6 and 7).
 
-A saga of which a step waits for a person until a time that has not come waits rightly, however
-long: it is no more unfinished than one that is parked.
+A saga may wait for a person until the time of its decision, however long that is: like a parked
+saga, it does not count as unfinished.
 """
 
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ from loadtests.audit.reading import everywhere
 YES, WITHDRAWN = "yes", "withdrawn"
 """Verdicts, as they are stored."""
 GRACE_SECONDS = 10.0
-"""A sweep ends what is overdue once a second, a hundred at a time."""
+"""A sweep ends overdue decisions once a second, a hundred at a time."""
 
 
 class StepDecision(NamedTuple):
-    """`decided_by`: who is asked now, or was asked last; `left`: seconds until it is overdue, as
-    of now. `verdict`: the first that was given, or empty; `is_untold`: it is closed, and a
-    coordinator rests that does not know.
+    """`decided_by`: who is asked, or was asked last; `left`: seconds until it is overdue.
+    `verdict`: the first that was given, or empty; `is_untold`: it is closed, but the waiting
+    coordinator has not been notified.
     """
 
     saga_id: str
@@ -39,7 +39,7 @@ class StepDecision(NamedTuple):
 
     @property
     def waits_for_a_person(self) -> bool:
-        """Until a time that has not come (or has just), and for whom the saga's page names."""
+        """Whether it is not overdue (but for a grace), and asks whom the definition names."""
         if self.is_closed or self.left < -GRACE_SECONDS or self.saga not in SAGAS:
             return False
         named = {step.name: step.decided_by for step in SAGAS[self.saga].steps}
@@ -57,7 +57,7 @@ _UNTOLD = f"SELECT * FROM ({_DECISIONS}) AS asked WHERE is_untold ORDER BY saga_
 
 
 def deciding() -> list[str]:
-    """The services whose steps may wait."""
+    """The services whose steps can wait."""
     return [
         participant
         for participant in PARTICIPANTS
@@ -74,20 +74,20 @@ def sources() -> list[RowSource]:
 
 
 def of(saga: Evidence) -> StepDecision | None:
-    """What a saga waits for a person for, if it does."""
+    """The decision that the saga waits for, if it waits for a person."""
     return next(
         (decision for decision in saga.of(StepDecision) if decision.waits_for_a_person), None
     )
 
 
 def sagas() -> set[str]:
-    """All that wait for a person now."""
+    """The ids of the sagas that wait for a person now."""
     found = [StepDecision(*row[1:]) for row in everywhere(services=deciding(), statement=_OPEN)]
     return {decision.saga_id for decision in found if decision.waits_for_a_person}
 
 
 def untold() -> Iterator[tuple[int, str, str]]:
-    """7: what is decided, and the coordinator that rests does not know."""
+    """7: decisions of which the waiting coordinator was not notified."""
     for row in everywhere(services=deciding(), statement=_UNTOLD):
         decision = StepDecision(*row[1:])
         what = f"no coordinator was told that {decision.step} is decided ({decision.service})"
@@ -95,7 +95,7 @@ def untold() -> Iterator[tuple[int, str, str]]:
 
 
 def overdue(saga: Evidence) -> Iterator[str]:
-    """3: what was not decided in time is over."""
+    """3: no decision is overdue."""
     for decision in saga.of(StepDecision):
         if not decision.is_closed and decision.left < -GRACE_SECONDS:
             seconds = f"{-decision.left:.0f} s"
@@ -103,7 +103,7 @@ def overdue(saga: Evidence) -> Iterator[str]:
 
 
 def decided(saga: Evidence) -> Iterator[str]:
-    """6: the barrier and the decisions tell the same of each step."""
+    """6: the barrier and the decisions agree on each step."""
     asked = {decision.step: decision for decision in saga.of(StepDecision)}
     entries = {entry.step: entry for entry in saga.entries if entry.direction == "do"}
     for step, entry in entries.items():

@@ -1,1 +1,1 @@
-"""Which pattern to take: a model fitted to a survey, and the answer that follows from it."""
+"""Which pattern to choose: a model fitted to a survey, and its answer."""

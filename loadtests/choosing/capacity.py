@@ -1,16 +1,15 @@
-"""What one machine measured says about many checkouts a second: how many such cells it takes, what
-they write and publish, what breaks first where it is kept in one place, and how fast one product
-sells.
+"""From one measured machine (a cell) to many checkouts per second: how many cells are needed, what
+they write and publish, which single server becomes the bottleneck, and how fast one product sells.
 
-Amounts are those of the fitted model (loadtests.choosing.model) at the load at which a cell is run;
-throughput and latencies are the simulation's (loadtests.choosing.queueing), whose parameters come
-from the survey's fitted stacks alone (`fit`) and are kept in simulated.json.
+Amounts are those of the fitted model (loadtests.choosing.model) at the load of a cell. Throughput
+and latencies are the simulation's (loadtests.choosing.queueing); its parameters come from the
+survey's fitted stacks only (`fit`), and are stored in simulated.json.
 """
 
 import hashlib
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import cache
 from math import ceil, exp, inf
 from pathlib import Path
@@ -31,43 +30,42 @@ SIMULATED = Path(__file__).with_name("simulated.json")
 CORES = 1.9
 """Of the two that were measured on: the load generator used a tenth of one."""
 USE = 0.6
-"""The load at which a cell is run, as a share of what it can do: room for one in three to fail."""
+"""The load of a cell as a share of its capacity: leaves room for one in three to fail."""
 SECONDS = 2.5
-"""Of a simulated window of full load; those that were measured lasted 3.5."""
+"""Of a simulated window of full load; the measured ones took 3.5."""
 FULL = 900.0
-"""Checkouts a second that are offered there: more than any cell could do."""
+"""Checkouts per second that are offered there: more than any cell can do."""
 FEWEST, MOST = 150, 250
 """Checkouts of any other simulated window: five seconds' worth, within these."""
 SEED = 7
 STARTS, SPREAD = 24, 0.25
-"""The latter of the logarithm of each guess."""
+"""Searches, and the standard deviation of the logarithm of their guesses."""
 START = Work(first=1.2, own=0.3, shared=2.3, wait=0.5, aside=5.5, pause=40.0, ways=2.5, wake=0.5)
-TOLERATED = 0.15
 LOCKS = 2
-"""Of a product's row a sale: it is reserved, and it is sold."""
+"""Of a product's row, per sale: it is reserved, then sold."""
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one server, or process, of a usual size today: assumed, and an option of the command."""
+    """What one server of a usual size can do; assumed, and options of the command."""
 
     processors: float = 64
     wal: float = 300
-    """MB a second that a PostgreSQL primary writes and its standby takes."""
+    """MB per second that a PostgreSQL primary writes and its standby receives."""
     commits: float = 15_000
-    """A second, of one PostgreSQL."""
+    """Per second, of one PostgreSQL."""
     messages: float = 50_000
-    """A second, of one RabbitMQ cluster of three nodes, quorum queues."""
+    """Per second, of one RabbitMQ cluster of three nodes with quorum queues."""
     connections: float = 1_000
     """Of one PostgreSQL, without a pooler."""
 
 
 WEB_CONNECTIONS, WORKER_CONNECTIONS = 14, 10
-"""To its service's database, of a web process (httpapi.slots) and of a worker, at most."""
+"""At most, of a web process (httpapi.slots) and of a worker, to its service's database."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """A figure of a cell, predicted by the simulation and measured. `at`: in words."""
+    """A figure as the simulation predicts it, and as measured. `at`: where, in words."""
 
     pattern: str
     figure: str
@@ -83,7 +81,7 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """What breaks where it is kept in one place. `share`: of its limit; above 1 it does."""
+    """A resource that is not distributed. `share`: of its limit; above 1 it is a bottleneck."""
 
     name: str
     share: float
@@ -91,8 +89,8 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """For so many checkouts a second in a pattern. `cells`: of the measured machine. `lanes`: how
-    many of each process, where a process has a core. `wal`: MB/s. `places`: the worst first."""
+    """The needs of `rate` checkouts per second in a pattern. `cells`: machines like the measured
+    one. `lanes`: of each process, at one core each. `wal`: MB/s. `places`: the worst first."""
 
     pattern: str
     rate: float
@@ -107,30 +105,30 @@ class Plan:
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """simulated.json. `of`: the survey that it was fitted to (SHA-256 of its file)."""
+    """simulated.json. `of`: the SHA-256 of the survey that it was fitted to."""
 
     of: str
     work: dict[str, dict[str, float]]
 
 
 def kept() -> dict[str, Work]:
-    """The simulation's parameters by pattern. Raises NotASurvey where they are of another survey
-    than the shipped one."""
+    """The simulation's parameters by pattern. Raises NotASurvey if they were fitted to another
+    survey than the shipped one."""
     found = msgspec.json.decode(SIMULATED.read_bytes(), type=Kept)
     if found.of != _digest():
         raise NotASurvey(
-            f"{SIMULATED.name} is of another survey than {SHIPPED.name}: run capacity --fit"
+            f"{SIMULATED.name} was fitted to another survey than {SHIPPED.name}: run capacity --fit"
         )
     return {pattern: Work(**values) for pattern, values in found.work.items()}
 
 
-def keep(work: dict[str, Work]) -> None:
-    """As JSON."""
-    told = {
-        pattern: {name: round(getattr(it, name), 4) for name in Work.__dataclass_fields__}
-        for pattern, it in work.items()
+def keep(works: dict[str, Work]) -> None:
+    """Writes simulated.json."""
+    rounded = {
+        pattern: {name: round(value, 4) for name, value in asdict(work).items()}
+        for pattern, work in works.items()
     }
-    found = msgspec.json.encode(Kept(of=_digest(), work=told))
+    found = msgspec.json.encode(Kept(of=_digest(), work=rounded))
     SIMULATED.write_bytes(msgspec.json.format(found, indent=1) + b"\n")
 
 
@@ -139,30 +137,32 @@ def _digest() -> str:
 
 
 def fit(*, survey: Survey, pattern: str, say: Callable[[str], object] = str) -> Work:
-    """The parameters with which the simulation comes nearest to what was not held out: the best of
-    STARTS searches, each from other guesses, as a simulation is no smooth slope. Minutes.
+    """The parameters with which the simulation comes closest to what was not held out: the best of
+    STARTS searches, each from other guesses, as a simulation is not smooth. Takes minutes.
     """
-    seen = [it for it in _measured(survey, pattern) if not it.is_held_out]
+    seen = [window for window in _measured(survey, pattern) if not window.is_held_out]
     measured = [value for window in seen for value in window.values]
 
     def law(values: Sequence[float]) -> list[float]:
-        work = Work(**dict(zip(Work.__dataclass_fields__, values, strict=True)))
-        return [value for window in seen for value in _simulated(work, window)]
+        return [value for window in seen for value in _simulated(_work(values), window)]
 
     chance = random.Random(SEED)  # noqa: S311 -- guesses to repeat
     best: tuple[float, Sequence[float]] = (inf, [])
     for number in range(1, STARTS + 1):
-        start = [getattr(START, name) for name in Work.__dataclass_fields__]
-        start = [guess * exp(chance.gauss(0, SPREAD)) for guess in start]
+        start = [guess * exp(chance.gauss(0, SPREAD)) for guess in astuple(START)]
         found = fitted(law=law, measured=measured, start=start, step=0.1, most=6)
         best = min(best, (distance(predicted=law(found), measured=measured), found))
         say(f"{pattern}: {number} of {STARTS} searches, the best is {best[0]:.1%} away")
-    return Work(**dict(zip(Work.__dataclass_fields__, best[1], strict=True)))
+    return _work(best[1])
+
+
+def _work(values: Sequence[float]) -> Work:
+    return Work(**dict(zip(asdict(START), values, strict=True)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Window:
-    """What was measured of one load. `load`: None where more was offered than could be done."""
+    """The measured figures of one load. `load`: None for full load."""
 
     steps: int
     hop_ms: float
@@ -223,8 +223,8 @@ def _simulated(work: Work, window: _Window) -> list[float]:
 
 
 def checks(*, survey: Survey, pattern: str, work: Work) -> list[Check]:
-    """The simulation beside all that was measured of a pattern; what a held-out spot was visited
-    for twice, as the mean of both."""
+    """The simulation and the measurements of a pattern; a held-out spot, which was visited twice,
+    with the mean of both."""
     visits: dict[tuple[object, ...], list[tuple[float, float, _Window]]] = {}
     for number, window in enumerate(_measured(survey, pattern)):
         for name, here, there in zip(
@@ -248,22 +248,21 @@ def checks(*, survey: Survey, pattern: str, work: Work) -> list[Check]:
 
 
 def _load_in_words(load: float) -> str:
-    """Arrivals are drawn, so two visits of a load differ by a little."""
-    planned = min((16, 43, 225), key=lambda it: abs(it - load))
-    return f"{planned}/s"
+    """The planned load: arrivals are drawn, so two visits differ slightly."""
+    return f"{min((16, 43, 225), key=lambda planned: abs(planned - load))}/s"
 
 
 @cache
-def saturated(*, work: Work, cores: float, steps: int = OWN_STEPS) -> float:
-    """Checkouts a second that so many cores can do, with one lane a step."""
+def saturated(*, work: Work, cores: float) -> float:
+    """Checkouts per second that this many cores can do, with one lane per step."""
     offered = FULL * (40 if cores == inf else 1)
     times = [number * 1000 / offered for number in range(4_000)]
-    done = Machine(work=work, steps=steps, hop_ms=0.0, cores=cores, arrivals=times).run()
+    done = Machine(work=work, steps=OWN_STEPS, hop_ms=0.0, cores=cores, arrivals=times).run()
     return done.ended_per_second
 
 
 def plan(*, model: Model, work: Work, pattern: str, rate: float, limit: Limit) -> Plan:
-    """What so many checkouts a second take, of the checkout as it is, in one data centre."""
+    """The needs of `rate` checkouts per second, without padding steps, in one data centre."""
     most = saturated(work=work, cores=CORES)
     at = Situation(steps=OWN_STEPS, hop_ms=0.0, refusals=0.0, load=USE * most)
     cpu, writes, wal, messages = (
@@ -297,12 +296,12 @@ def plan(*, model: Model, work: Work, pattern: str, rate: float, limit: Limit) -
 
 
 def sales_a_second(*, work: Work, batch: int = MOST_IN_A_BATCH, commit_ms: float = 0.0) -> float:
-    """Of one product, whose row is locked until each commit; `commit_ms`: what a standby that must
-    have it adds to each."""
+    """Of one product, whose row is locked until each commit; `commit_ms`: added by a
+    synchronous standby to each commit."""
     held = work.shared + work.own * batch + work.wait + commit_ms
     return 1000 * batch / (held * LOCKS)
 
 
 def buckets(*, work: Work, rate: float, commit_ms: float = 0.0) -> int:
-    """Into how many rows a product's stock is split that sells so many a second."""
+    """How many rows a product's stock needs to sell `rate` per second."""
     return ceil(rate / (USE * sales_a_second(work=work, commit_ms=commit_ms)))

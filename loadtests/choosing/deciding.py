@@ -1,5 +1,5 @@
-"""Which pattern to take in a situation: what is expected of each, by how much they differ, where
-the ranking turns as one input changes and the others stay, and what goes beyond what was measured.
+"""Which pattern to choose in a situation: a forecast for each, their differences, where the ranking
+turns as one input changes, and warnings about inputs outside the measured range.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,26 +22,26 @@ from loadtests.choosing.model import Errors, Model
 from loadtests.surveying.cells import Stack
 
 LOAD_SLACK, REFUSAL_SLACK = 0.2, 0.01
-"""Poisson arrivals are not exactly as many as were asked for."""
+"""Tolerances, as Poisson arrivals are not exactly as many as planned."""
 GRID = 200
 GROWTH = 1.02
-"""From one load to the next that is looked at, where that is more than one a second."""
+"""From one load to the next on the grid, if that is more than one per second."""
 STEPS, HOP, REFUSALS, LOAD = "steps", "hop_ms", "refusals", "load"
 VARIED = (HOP, LOAD, STEPS, REFUSALS)
 MARGIN = 2.0
-"""Times the mean error: nine errors in ten are smaller, if they are spread normally."""
+"""Times the mean error, which covers nine in ten errors if they are normally distributed."""
 DECIDED = (P50, P95, CPU)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """`use`: the load as a share of `capacity`; from 1 on it is more than the pattern can take,
-    latency is infinite, and the rest is as if it could.
+    """`use`: the load as a share of `capacity`; from 1 on the pattern is overloaded, its latency
+    infinite, and the other figures are as if it were not.
 
-    `capacity`: checkouts a second. `is_at_least`: it is what the pattern was seen to take, and it
-    may take more, because it was never saturated on some of the stacks; so a `use` from 1 on is
-    more than it is known to take, and its latency there unknown. `cpu_ms`: a checkout, without
-    what the stack uses at rest; `cores`: busy, with it. The others a second.
+    `capacity`: checkouts per second. `is_at_least`: the true capacity may be higher, as the pattern
+    was never saturated on some stacks; so with a `use` from 1 on the latency is unknown. `cpu_ms`:
+    per checkout, without the idle load; `cores`: busy, with the idle load. The others are per
+    second.
     """
 
     pattern: str
@@ -58,12 +58,12 @@ class Forecast:
     writes: float
 
     def of(self, *, figure: str) -> float:
-        """One of those that are decided on: p50, p95, CPU."""
+        """One of the figures that are decided: p50, p95, CPU."""
         return {P50: self.p50_ms, P95: self.p95_ms, CPU: self.cpu_ms}[figure]
 
 
 def forecast(*, model: Model, pattern: str, at: Situation) -> Forecast:
-    """What the model expects of one pattern."""
+    """The model's forecast for one pattern."""
 
     def of(figure: str) -> float:
         return model.predict(figure=figure, pattern=pattern, at=at)
@@ -88,7 +88,7 @@ def forecast(*, model: Model, pattern: str, at: Situation) -> Forecast:
 def _warnings(
     *, stacks: Sequence[Stack], situation: Situation, forecasts: Sequence[Forecast]
 ) -> list[str]:
-    """A sentence each; none where all inputs were measured, and each pattern can take the load."""
+    """A sentence for each input outside the measured range, and for each overloaded pattern."""
     cells = [cell for stack in stacks for cell in stack.cells if not cell.is_full]
     loads = [cell.load for cell in cells]
     refused = [100 * (cell.refusals + REFUSAL_SLACK) for cell in cells]
@@ -96,12 +96,12 @@ def _warnings(
     return [
         *[_too_much(situation, forecast) for forecast in forecasts if forecast.use >= 1],
         *_beyond(f"{at.steps:g} steps", at.steps, [spot.steps for spot in spots]),
-        *_beyond(f"{at.hop_ms:g} ms a hop", at.hop_ms, [spot.hop_ms for spot in spots]),
+        *_beyond(f"{at.hop_ms:g} ms per hop", at.hop_ms, [spot.hop_ms for spot in spots]),
         *_beyond(
             f"{at.load:g}/s",
             at.load,
             [min(loads) * (1 - LOAD_SLACK), *loads],
-            beside=", beside full load",
+            beside=", besides full load",
         ),
         *_beyond(f"{at.refusals:.0%} declined", at.refusals * 100, [0.0, *refused]),
     ]
@@ -111,7 +111,7 @@ def _too_much(situation: Situation, forecast: Forecast) -> str:
     if forecast.is_at_least:
         return (
             f"{situation.load:g}/s is more than {forecast.pattern} is known to take: at least"
-            f" {forecast.capacity:.0f}/s; it was not saturated, so it may take that or not"
+            f" {forecast.capacity:.0f}/s; it was not saturated, so it may take more"
         )
     most = f"about {forecast.capacity:.0f}/s"
     return f"{situation.load:g}/s is more than {forecast.pattern} can take: {most}"
@@ -128,8 +128,9 @@ def _beyond(
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """`at`: nearest to what was asked; None: nowhere from `low` to `high`. `then`: who is ahead
-    beyond it. `is_clear`: by more than the model's error somewhere beyond it."""
+    """Where the ranking turns. `at`: the value nearest to the situation's; None: nowhere from `low`
+    to `high`. `then`: the pattern ahead beyond it. `is_clear`: by more than the model's error
+    somewhere beyond it."""
 
     input: str
     low: float
@@ -148,12 +149,13 @@ def turn(
     varied: str,
     margin: float | None,
 ) -> Turn:
-    """As one input changes, from where the first of the pair is ahead; `margin`: as of a choice."""
+    """As the input `varied` changes, from a situation in which the first of the pair is ahead.
+    `margin`: as in Choice."""
     values = _range(model, at, varied)
     now = getattr(at, varied)
 
     def ahead(value: float) -> float:
-        """By how much the second of the pair is ahead there, 0.1 is 10 %; below 0: it is not."""
+        """The lead of the second of the pair there, 0.1 is 10 %; negative if it is behind."""
         there = replace(at, **{varied: value})
         first, second = (
             forecast(model=model, pattern=pattern, at=there).of(figure=figure) for pattern in pair
@@ -163,7 +165,7 @@ def turn(
     is_guess = bool(model.never_saturated(pattern=pair[0]))
 
     def surely(value: float) -> float:
-        """The same, but for where the first is only not known to take the load."""
+        """The same, but 0 where the first is only not known to take the load."""
         found = ahead(value)
         return 0.0 if is_guess and found == inf else found
 
@@ -186,8 +188,7 @@ def turn(
 
 
 def _passed(values: Sequence[float], ahead: Callable[[float], float]) -> list[float]:
-    """The first of these values at which the second is ahead, and those after it until it is not
-    any more; none where it never is."""
+    """The first run of values at which the second is ahead, or empty."""
     from_there = dropwhile(lambda value: not ahead(value) > 0, values)
     return list(takewhile(lambda value: ahead(value) > 0, from_there))
 
@@ -204,7 +205,7 @@ def _range(model: Model, at: Situation, varied: str) -> list[float]:
 
 
 def _loads(most: float) -> list[float]:
-    """Whole numbers from 1 to what either pattern can take."""
+    """Whole numbers from 1 to what every pattern can take."""
     found, rate = [], 1.0
     while rate <= max(most, 2.0):
         found.append(float(int(rate)))
@@ -214,9 +215,9 @@ def _loads(most: float) -> list[float]:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """Of one figure. `difference`: by how much `other`, the next best, is more: 0.1 is 10 %;
-    infinite: it can't take the load, or, where `is_known` is not so, is not known to take it.
-    `margin`: how much that may be off. None: not known."""
+    """The choice for one figure. `difference`: how much more `other`, the next best, is: 0.1 is
+    10 %; infinite: it can't take the load or, unless `is_known`, is not known to take it. `margin`:
+    the possible error of the difference; None: not known."""
 
     figure: str
     best: str
@@ -234,7 +235,7 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class Recommendation:
-    """All that is said of a situation. `errors`: of each figure, by pattern, on held-out cells."""
+    """The answer for a situation. `errors`: by figure and pattern, on held-out cells."""
 
     situation: Situation
     forecasts: Sequence[Forecast]
@@ -244,8 +245,7 @@ class Recommendation:
 
     @property
     def taken(self) -> dict[str, list[str]]:
-        """By pattern, the figures for which it is to be taken; none: it makes no difference that
-        the model could tell."""
+        """By pattern, the figures for which to choose it; empty without a clear difference."""
         found: dict[str, list[str]] = {}
         for choice in self.choices:
             if choice.is_decided:
@@ -254,7 +254,7 @@ class Recommendation:
 
 
 def answer(*, model: Model, situation: Situation) -> Recommendation:
-    """The answer for this situation, from this model alone."""
+    """The model's answer for this situation."""
     forecasts = [forecast(model=model, pattern=pattern, at=situation) for pattern in model.patterns]
     figures = [figure for figure in DECIDED if figure == CPU or any(f.use < 1 for f in forecasts)]
     return Recommendation(

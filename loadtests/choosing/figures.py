@@ -1,4 +1,4 @@
-"""The figures that are modelled, and how each is read from a survey's cells."""
+"""The modelled figures, and how each is read from a survey's cells."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from loadtests.surveying.cells import Cell, Stack
 
 LAG_MS = 5.0
 LAG_SHARE = 0.05
-"""A window whose generator was later than this, and than this share of the median, is no measure of
-latency."""
+"""The latencies of a window are not used if its generator was later than this, and later than this
+share of the median."""
 CPU, P50, P95, CAPACITY = "CPU", "p50", "p95", "capacity"
 MESSAGES, HTTP_CALLS, WAL, WRITES = "messages", "HTTP calls", "WAL", "writes"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A figure of a cell. `value`: in the unit of its law. `key`: the same for the cells of two
-    patterns that met the same checkouts, and for each visit. `is_full`: more was offered than the
-    pattern could do. `is_at_least`: of the capacity, where it never was."""
+    """A figure of a cell. `value`: in the unit of its law. `key`: the same for cells of two
+    patterns with the same checkouts, and for each visit. `is_full`: the pattern was saturated.
+    `is_at_least`: of a capacity, if the pattern was never saturated."""
 
     at: Situation
     is_full: bool
@@ -30,8 +30,8 @@ class Point:
 
 
 class ModelledFigure(NamedTuple):
-    """`of`: its value in a cell; None where the cell is no measure of it. `laws`: of one pattern
-    each, or one of all."""
+    """`of`: its value in a cell; None if the cell does not measure it. `laws`: by pattern, or one
+    for all."""
 
     name: str
     laws: Law | Mapping[str, Law]
@@ -42,10 +42,15 @@ class ModelledFigure(NamedTuple):
 
 
 def points(*, figure: ModelledFigure, stacks: Sequence[Stack], pattern: str) -> list[Point]:
-    """Of all these stacks' cells that measure the figure."""
+    """From all cells of these stacks that measure the figure."""
     return [
         Point(
-            at=_situation(stack, cell),
+            at=Situation(
+                steps=stack.spot.steps,
+                hop_ms=stack.spot.hop_ms,
+                refusals=cell.refusals,
+                load=cell.load,
+            ),
             is_full=cell.is_full and cell.is_saturated,
             value=value,
             key=(stack.spot.place, *(("full", place) if cell.is_full else _asked(cell))),
@@ -57,18 +62,9 @@ def points(*, figure: ModelledFigure, stacks: Sequence[Stack], pattern: str) -> 
     ]
 
 
-def _situation(stack: Stack, cell: Cell) -> Situation:
-    return Situation(
-        steps=stack.spot.steps,
-        hop_ms=stack.spot.hop_ms,
-        refusals=cell.refusals,
-        load=cell.load,
-    )
-
-
 def _numbered(figure: ModelledFigure, stack: Stack, pattern: str) -> Iterable[tuple[int, Cell]]:
-    """A pattern's cells, those of full load told apart; not for the capacity: it is of one of them,
-    be it another one in each visit."""
+    """A pattern's cells with numbers, by which those of full load differ; for the capacity all have
+    0, as it is of one cell, which may be another one in each visit."""
     own = [cell for cell in stack.cells if cell.pattern == pattern]
     return ((0, cell) for cell in own) if figure.name == CAPACITY else enumerate(own)
 
@@ -78,7 +74,7 @@ def _asked(cell: Cell) -> tuple[object, ...]:
 
 
 def _a_checkout(amount: str, *, per: float = 1) -> Callable[[Stack, Cell], float]:
-    """So much of it, without what the stack uses at rest meanwhile (if at all)."""
+    """The amount per checkout, without what the idle stack uses (if anything)."""
 
     def of(stack: Stack, cell: Cell) -> float:
         at_rest = getattr(stack.rest, amount, 0.0) * cell.measured_seconds
@@ -94,15 +90,15 @@ def _is_calm(cell: Cell) -> bool:
 
 
 def _capacity(stack: Stack, cell: Cell) -> float | None:
-    """The best of the windows of full load: whatever else happened on the machine made them less,
-    and one that could follow has shown less than the pattern can do."""
+    """The best window of full load: disturbances only lower it, and a window in which the pattern
+    kept up shows less than its capacity."""
     best = max(_full(stack, cell.pattern), key=_followed, default=None)
     return (_followed(cell) or None) if cell is best else None
 
 
 def _followed(cell: Cell) -> float:
-    """Where all that was offered was followed, no more than that: outcomes can come in a rush that
-    no load could keep up."""
+    """At most what was offered if the pattern kept up, as outcomes can come in a burst that could
+    not be sustained."""
     return cell.ended_per_second if cell.is_saturated else min(cell.ended_per_second, cell.load)
 
 
@@ -128,4 +124,4 @@ FIGURES = (
     ModelledFigure(WAL, laws.WAL, _a_checkout("wal_bytes", per=1000)),
     ModelledFigure(WRITES, laws.WRITES, _a_checkout("writes")),
 )
-"""Capacity first: how full the batches are depends on it."""
+"""Capacity first: the size of batches depends on it."""

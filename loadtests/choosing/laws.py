@@ -1,19 +1,19 @@
-"""The forms of the model: how each figure follows from steps, hop, refusals and load.
+"""The laws of the model: how each figure depends on steps, hop, refusals and load.
 
-Everything in the shop goes in batches that never wait to fill: what comes while a batch is on
-its way goes with the next one. With `load` arrivals a second and a batch that takes `cycle`
-seconds, 1 + load x cycle / (1 - u) checkouts share its fixed work, where u is the load as a share
-of what the pattern can do: a queue makes batches grow without bound. So a checkout pays
+Everything in the shop is batched, and batches never wait to fill: what arrives while a batch is in
+flight is in the next one. With `load` arrivals per second and a batch that takes `cycle` seconds,
+1 + load x cycle / (1 - u) checkouts share its fixed work, where u is the load as a share of the
+pattern's capacity: queues make batches grow without bound. So a checkout costs
 
     own + shared / (1 + load x cycle / (1 - u)),   own and shared linear in the number of steps,
 
-and its own part alone where the pattern is saturated. A hop makes the cycle longer, and so the
-batches fuller. A checkout whose card is declined is undone after its second step, whatever comes
-after that; it costs a multiple of one that completes in five steps.
+and only its own part if the pattern is saturated. A hop makes the cycle longer, and so the batches
+fuller. A checkout with a declined card is undone after its second step, whatever the number of
+steps; it costs a multiple of a checkout that completes in five steps.
 
-Latency is work and ways: the steps one after the other, slowed by the load's queue, each way of a
-message or call over the hop, and, where a batch is on its way already, half its time there and
-back (a lane of the orchestrator and a relay wait for their answer) for each step.
+Latency is the work of all steps, slowed by the load's queue, plus each way of a message or call
+over the hop, plus, for each step that meets a batch in flight, half the time of that batch there
+and back (a lane of the orchestrator and a relay wait for an answer).
 """
 
 from collections.abc import Callable, Sequence
@@ -29,13 +29,13 @@ Values = Sequence[float]
 
 
 class OutOfRange(ValueError):
-    """An input that nothing can be said about; the text has the range."""
+    """An input outside the range of the model; the text has the range."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
     """`hop_ms`: one way, between services, and between services and broker. `refusals`: share of
-    declined cards, 0 to 1. `load`: checkouts a second."""
+    declined cards, 0 to 1. `load`: checkouts per second."""
 
     steps: float
     hop_ms: float
@@ -53,21 +53,20 @@ def situation(*, steps: int, hop_ms: float, refusals: float, load: float) -> Sit
         raise OutOfRange(f"refusal rate: {refusals:g} is not a share from 0 to 1")
     if not 0 < load <= MOST_LOAD:
         raise OutOfRange(
-            f"load: {load:g} is not above 0 and at most {MOST_LOAD:g} checkouts a second"
+            f"load: {load:g} is not above 0 and at most {MOST_LOAD:g} checkouts per second"
         )
     return Situation(steps=steps, hop_ms=hop_ms, refusals=refusals, load=load)
 
 
 WAYS_A_STEP = {"orchestrated": 2, "choreographed": 2, "orchestrated_messaging": 4}
-"""How often a step's path goes over the hop, one way, from the protocols. Orchestrated: its call,
-there and back. Choreographed: the message before it, to the broker and on to the service. Over
-messages: a request and a reply, two ways each.
+"""The one-way hops of a step, by the protocols. Orchestrated: a call and its answer. Choreographed:
+an event to the broker and on to the service. Over messages: a request and a reply, two hops each.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """`start`: a guess of the right size, from which the fit begins."""
+    """`start`: a guess of the right size, where the fit begins."""
 
     name: str
     unit: str
@@ -76,8 +75,8 @@ class Parameter:
 
 @dataclass(frozen=True, kw_only=True)
 class Law:
-    """A figure's form. `value`: from the parameters' values, the situation, and the load as a share
-    of what the pattern can do there (0 to 1)."""
+    """The law of a figure. `value`: from the parameters' values, the situation, and the load as a
+    share of the pattern's capacity there (0 to 1)."""
 
     unit: str
     parameters: Sequence[Parameter]
@@ -87,25 +86,25 @@ class Law:
 def _batches(start: float, unit: str) -> list[Parameter]:
     return [
         Parameter(name="own work", unit=unit, start=start / 20),
-        Parameter(name="own work a step", unit=unit, start=start / 40),
+        Parameter(name="own work per step", unit=unit, start=start / 40),
         Parameter(name="shared work", unit=unit, start=start / 4),
-        Parameter(name="shared work a step", unit=unit, start=start / 8),
+        Parameter(name="shared work per step", unit=unit, start=start / 8),
         Parameter(name="cycle of a batch", unit="s", start=0.01),
-        Parameter(name="longer a ms of hop", unit="s", start=0.001),
+        Parameter(name="longer per ms of hop", unit="s", start=0.001),
         Parameter(name="declined, as a multiple of five steps", unit="", start=1.0),
     ]
 
 
 def _single(start: float, unit: str) -> list[Parameter]:
     return [
-        Parameter(name="beside the steps", unit=unit, start=start),
-        Parameter(name="a step", unit=unit, start=start),
+        Parameter(name="besides the steps", unit=unit, start=start),
+        Parameter(name="per step", unit=unit, start=start),
         Parameter(name="declined", unit=unit, start=start * OWN_STEPS),
     ]
 
 
 def shared(values: Values, at: Situation, use: float) -> float:
-    """Work that goes in batches, a checkout."""
+    """Batched work per checkout."""
     own, own_step, fixed, fixed_step, cycle, longer, declined = values
     room = max(1.0 - use, 0.0)
     share = room / (room + at.load * (cycle + longer * at.hop_ms)) if room else 0.0
@@ -118,13 +117,13 @@ def shared(values: Values, at: Situation, use: float) -> float:
 
 
 def single(values: Values, at: Situation, use: float) -> float:
-    """What each checkout needs for itself, however full the batches are."""
+    """Work per checkout that does not depend on batches."""
     fixed, step, declined = values
     return (1 - at.refusals) * (fixed + step * at.steps) + at.refusals * declined
 
 
 def latency(*, a_step: int) -> Callable[[Values, Situation, float], float]:
-    """Of those that complete, ms, where each step has so many ways over the hop."""
+    """Of checkouts that complete, in ms. `a_step`: the one-way hops of a step."""
 
     def value(values: Values, at: Situation, use: float) -> float:
         fixed, step, queue, waiting, beside = values
@@ -137,36 +136,36 @@ def latency(*, a_step: int) -> Callable[[Values, Situation, float], float]:
 
 
 def capacity(values: Values, at: Situation, use: float) -> float:
-    """Checkouts a second at saturation: work that is their own, and hops that batches wait for."""
+    """Checkouts per second at saturation: own work, and hops that batches wait for."""
     fixed, step, longer = values
     return 1000 / ((fixed + step * at.steps) * (1 + longer * at.hop_ms))
 
 
-CPU = Law(unit="ms a checkout", parameters=_batches(30, "ms"), value=shared)
-HTTP_CALLS = Law(unit="a checkout", parameters=_batches(6, ""), value=shared)
-WRITES = Law(unit="transactions a checkout", parameters=_batches(12, ""), value=shared)
-MESSAGES = Law(unit="a checkout", parameters=_single(1, ""), value=single)
-WAL = Law(unit="kB a checkout", parameters=_single(4, "kB"), value=single)
+CPU = Law(unit="ms per checkout", parameters=_batches(30, "ms"), value=shared)
+HTTP_CALLS = Law(unit="per checkout", parameters=_batches(6, ""), value=shared)
+WRITES = Law(unit="transactions per checkout", parameters=_batches(12, ""), value=shared)
+MESSAGES = Law(unit="per checkout", parameters=_single(1, ""), value=single)
+WAL = Law(unit="kB per checkout", parameters=_single(4, "kB"), value=single)
 LATENCY = {
     pattern: Law(
         unit="ms",
         parameters=[
-            Parameter(name="work beside the steps", unit="ms", start=3.0),
-            Parameter(name="work a step", unit="ms", start=3.0),
+            Parameter(name="work besides the steps", unit="ms", start=3.0),
+            Parameter(name="work per step", unit="ms", start=3.0),
             Parameter(name="slower by load, times u / (1 - u)", unit="", start=0.3),
-            Parameter(name="waits for a batch, a step, at most", unit="hops", start=1.0),
-            Parameter(name="ways beside the steps", unit="", start=2.0),
+            Parameter(name="waits for a batch, per step, at most", unit="hops", start=1.0),
+            Parameter(name="hops besides the steps", unit="", start=2.0),
         ],
         value=latency(a_step=a_step),
     )
     for pattern, a_step in WAYS_A_STEP.items()
 }
 CAPACITY = Law(
-    unit="checkouts a second",
+    unit="checkouts per second",
     parameters=[
-        Parameter(name="beside the steps", unit="ms", start=0.5),
-        Parameter(name="a step", unit="ms", start=0.4),
-        Parameter(name="more a ms of hop", unit="", start=0.001),
+        Parameter(name="besides the steps", unit="ms", start=0.5),
+        Parameter(name="per step", unit="ms", start=0.4),
+        Parameter(name="more per ms of hop", unit="", start=0.001),
     ],
     value=capacity,
 )

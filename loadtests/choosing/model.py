@@ -1,7 +1,5 @@
-"""The model: each pattern's laws fitted to a survey, and how far off they are where they were not.
-
-Only the stacks that are not held out are fitted; the errors are of those that are. Which survey
-that is, `source` says.
+"""The model: each pattern's laws, fitted to the stacks of a survey that are not held out; its
+errors are those on the held-out stacks. `source` finds the survey.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,15 +15,15 @@ from loadtests.surveying.cells import FILE, NotASurvey, Stack, Survey
 from loadtests.surveying.survey import SURVEYS
 
 MOST_USE = 0.95
-"""Capacity is known to a few per cent: beyond this, queues can't be told from infinite ones."""
+"""Capacity is known to a few per cent: a use above this may be an overload."""
 NOTHING = 0.05
-"""A checkout: what is below this in every cell (the messages of an orchestrated one) is 0."""
+"""Per checkout: a figure below this in every cell (messages, if orchestrated) is 0."""
 SHIPPED = Path(__file__).with_name("measured.json")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Errors:
-    """Relative, of held-out cells: 0.1 is 10 %. `cells`: how many there are."""
+    """Relative errors on held-out cells: 0.1 is 10 %. `cells`: their number."""
 
     mean: float
     largest: float
@@ -40,15 +38,15 @@ class Fit:
     values: Sequence[float] | None
 
     def at(self, situation: Situation, *, use: float) -> float:
-        """What it predicts; `use`: the load as a share of what the pattern can do there."""
+        """The prediction; `use`: the load as a share of the pattern's capacity there."""
         return self.law.value(self.values, situation, use) if self.values else 0.0
 
 
 class Model:
-    """What is known of all patterns of a survey."""
+    """The fitted laws of all patterns of a survey."""
 
     def __init__(self, *, survey: Survey) -> None:
-        """Raises NotASurvey where it has too little to fit, or nothing to judge the fit by."""
+        """Raises NotASurvey if it has too little to fit."""
         self.survey = survey
         self.patterns = list(survey.settings.patterns)
         self._seen = [stack for stack in survey.stacks if not stack.spot.is_held_out]
@@ -60,15 +58,15 @@ class Model:
 
     @property
     def rest_cpu_ms(self) -> float:
-        """Of the whole shop, in a second in which nobody shops."""
+        """Of the idle shop, per second."""
         return mean(stack.rest.cpu_ms for stack in self.survey.stacks)
 
     def predict(self, *, figure: str, pattern: str, at: Situation) -> float:
-        """In the unit of the figure's law; of a load above the capacity, at the capacity."""
+        """In the unit of the figure's law; a load above the capacity counts as the capacity."""
         return self._fits[figure, pattern].at(at, use=self.use(pattern=pattern, at=at))
 
     def use(self, *, pattern: str, at: Situation) -> float:
-        """The load as a share of what the pattern can do there, at most MOST_USE."""
+        """The load as a share of the pattern's capacity there, at most MOST_USE."""
         return min(at.load / self._fits[CAPACITY, pattern].at(at, use=0.0), MOST_USE)
 
     def fit_of(self, *, figure: str, pattern: str) -> Fit:
@@ -76,8 +74,8 @@ class Model:
         return self._fits[figure, pattern]
 
     def never_saturated(self, *, pattern: str) -> list[str]:
-        """The fitted stacks on which the pattern could follow all that it was offered: where there
-        is one, its capacity is at least what is predicted."""
+        """The fitted stacks on which the pattern always kept up: if there is one, the predicted
+        capacity is a lower bound."""
         return [
             str(point.key[0])
             for point in points(figure=_figure(CAPACITY), stacks=self._seen, pattern=pattern)
@@ -85,13 +83,13 @@ class Model:
         ]
 
     def errors(self, *, figure: str, pattern: str) -> Errors | None:
-        """None where no held-out cell measures the figure, or it is 0."""
+        """None if no held-out cell measures the figure, or it is 0."""
         found = self._compared(figure, pattern)
         return _errors([predicted / real - 1 for predicted, real in found.values() if real])
 
     def errors_of_ratio(self, *, figure: str, patterns: tuple[str, str]) -> Errors | None:
-        """How far off one pattern's figure is in proportion to the other's: what moves both alike
-        (a slow minute of the machine) is not in it. None as of `errors`."""
+        """The error of the ratio of two patterns' figures, from which whatever affects both alike
+        (a slow minute of the machine) cancels out. None as for `errors`."""
         this, other = (self._compared(figure, pattern) for pattern in patterns)
         ratios = [
             (this[key][0] / other[key][0]) / (this[key][1] / other[key][1]) - 1
@@ -101,21 +99,19 @@ class Model:
         return _errors(ratios)
 
     def _compared(self, figure: str, pattern: str) -> dict[tuple[object, ...], tuple[float, float]]:
-        """Predicted and measured, by held-out cell, each the mean of its visits. A cell that is at
-        least so much, and predicted as more, tells no error."""
+        """Predicted and measured, by held-out cell, each the mean of its visits; without cells
+        whose measured value is a lower bound, and predicted to be higher."""
         visits: dict[tuple[object, ...], list[Point]] = {}
         for point in points(figure=_figure(figure), stacks=self._held_out, pattern=pattern):
             visits.setdefault(point.key, []).append(point)
         found = {}
         for key, seen in visits.items():
-            predicted = mean(self._predicted(figure, pattern, point) for point in seen)
+            fit = self._fits[figure, pattern]
+            predicted = mean(fit.at(point.at, use=self._use(pattern, point)) for point in seen)
             measured = mean(point.value for point in seen)
             if predicted < measured or not any(point.is_at_least for point in seen):
                 found[key] = (predicted, measured)
         return found
-
-    def _predicted(self, figure: str, pattern: str, point: Point) -> float:
-        return self._fits[figure, pattern].at(point.at, use=self._use(pattern, point))
 
     def _use(self, pattern: str, point: Point) -> float:
         is_known = (CAPACITY, pattern) in self._fits
@@ -128,9 +124,9 @@ class Model:
             return Fit(law=law, values=None)
         if len(seen) < len(law.parameters):
             raise NotASurvey(
-                f"{figure.name} of {pattern}: {len(seen)} cells measure it, and its law has"
-                f" {len(law.parameters)} parameters: measure again on a machine that does nothing"
-                " else, or name another survey"
+                f"{figure.name} of {pattern}: only {len(seen)} cells measure it, but its law has"
+                f" {len(law.parameters)} parameters: measure again on an idle machine, or name"
+                " another survey"
             )
         uses = [self._use(pattern, point) for point in seen]
         return Fit(
@@ -151,7 +147,7 @@ def _figure(name: str) -> ModelledFigure:
 
 
 def can_be_fitted(*, stacks: Sequence[Stack]) -> bool:
-    """Whether there are at least two numbers of steps and two distances, and any held out."""
+    """Whether there are two numbers of steps, two hop delays, and a held-out stack."""
     seen = [stack.spot for stack in stacks if not stack.spot.is_held_out]
     return (
         len({spot.steps for spot in seen}) > 1
@@ -169,15 +165,15 @@ def _errors(found: Sequence[float]) -> Errors | None:
 
 @dataclass(frozen=True, kw_only=True)
 class SurveySource:
-    """A survey, and where it is from, in words."""
+    """A survey, and its origin in words."""
 
     survey: Survey
     label: str
 
 
-def source(*, named: Path | None, own: Path = SURVEYS, shipped: Path = SHIPPED) -> SurveySource:
-    """The survey in the folder (or file) that is `named`; else the newest whole one among one's
-    `own`; else the shipped one. Raises NotASurvey."""
+def source(*, named: Path | None, own: Path = SURVEYS) -> SurveySource:
+    """The survey in the folder (or file) that is `named`; else the newest complete one in `own`;
+    else the shipped one. Raises NotASurvey."""
     if named:
         path = named / FILE if named.is_dir() else named
         return SurveySource(survey=_usable(path), label=f"{path}, as asked")
@@ -186,7 +182,7 @@ def source(*, named: Path | None, own: Path = SURVEYS, shipped: Path = SHIPPED) 
         if found and _is_whole(found):
             return SurveySource(survey=found, label=f"your own newest survey, {path}")
     return SurveySource(
-        survey=_usable(shipped), label="the survey that comes with Dueto, of another machine"
+        survey=_usable(SHIPPED), label="the survey that comes with Dueto, of another machine"
     )
 
 
@@ -194,14 +190,14 @@ def _usable(path: Path) -> Survey:
     survey = cells.read(path=path)
     if not can_be_fitted(stacks=survey.stacks):
         raise NotASurvey(
-            f"{path}: too little to answer from; it takes stacks of two numbers of steps and two"
-            " hop delays, and one that is held out"
+            f"{path}: too little data; it needs stacks with two numbers of steps and two hop"
+            " delays, and one that is held out"
         )
     return survey
 
 
 def _read(path: Path) -> Survey | None:
-    """One that another version has written is none, and no reason to fail: others are there."""
+    """None for a survey that this version can't read, as there may be others."""
     try:
         return cells.read(path=path)
     except NotASurvey:
@@ -214,5 +210,5 @@ def _is_whole(survey: Survey) -> bool:
 
 
 def machines(*, survey: Survey) -> Iterable[str]:
-    """What it was measured on, each once."""
+    """The machines it was measured on, each once."""
     return dict.fromkeys(stack.environment.get("machine", "unknown") for stack in survey.stacks)

@@ -1,13 +1,13 @@
 """The shop as a simulation of queues: batches that never wait to fill, on a few cores.
 
-A checkout goes through its acceptance and its steps, one after the other. Each has a lane, which
-has one batch on its way at a time; who comes meanwhile goes with the next. A batch needs the
-processors: once as a batch, and for each that is in it. All batches that are there share them
-alike (processor sharing). What is done beside the path (the trail, marks, acknowledgements) goes in
-batches of its own and needs them, too, and nobody waits for it. A way over the hop keeps a lane
-busy, and no processor.
+A checkout goes through its acceptance and its steps, one after the other. Each has a lane with one
+batch in flight at a time; checkouts that arrive meanwhile are in the next batch. A batch needs CPU:
+a fixed amount, and some for each checkout in it. All current batches share the processors equally
+(processor sharing). Work aside from the path (the trail, marks, acknowledgements) has batches of
+its own, which need CPU too, but no checkout waits for them. A hop keeps a lane busy, but no
+processor.
 
-Throughput at saturation, latencies and CPU a checkout follow from that; nothing is put in for them.
+Throughput at saturation, latencies and CPU per checkout result from this; none of them is an input.
 """
 
 import heapq
@@ -15,21 +15,21 @@ import random
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import accumulate, count
 
 MOST_IN_A_BATCH = 100
 ASIDE, WAKING = -1, -2
 SEED = 7
 WARM_UP = 0.2
-"""Of the checkouts: the queues are empty when the first ones come."""
+"""The share of checkouts that is dropped, as the queues are empty at first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """Of one pattern, ms. `first`: CPU of a checkout at its acceptance; `own`: at each step.
-    `shared`: CPU of a batch. `wait`: of a batch for disks and wake-ups. `aside`: CPU of a batch of
-    what is beside the path; `pause`: until the next of those. `ways`: over the hop, one way, a
-    step, in which its lane is busy. `wake`: CPU, beside the path, of a lane that had nothing to do.
+    """The parameters of one pattern, in ms. `first`: CPU of a checkout at its acceptance; `own`: at
+    each step. `shared`: CPU of a batch. `wait`: of a batch for disks and wake-ups. `aside`: CPU of
+    a batch aside from the path; `pause`: until the next such batch. `ways`: one-way hops per step,
+    during which its lane is busy. `wake`: CPU, aside from the path, to wake an idle lane.
     """
 
     first: float
@@ -44,8 +44,8 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Simulated:
-    """Latencies in ms, of all after the warm-up. `ended_per_second`: outcomes a second, without the
-    first and last 5 %; 0 where all ended at once. `cpu_ms`: a checkout."""
+    """Latencies in ms, without the warm-up. `ended_per_second`: outcomes per second, without the
+    first and last 5 %; 0 if all ended at once. `cpu_ms`: per checkout."""
 
     latencies: Sequence[float]
     ended_per_second: float
@@ -59,7 +59,7 @@ class Simulated:
 
 @dataclass(kw_only=True)
 class _Job:
-    """CPU that a batch needs. `lane`: of a step; ASIDE or WAKING for what is beside the path."""
+    """CPU that a batch needs. `lane`: of a step; or ASIDE, or WAKING."""
 
     due: float
     lane: int
@@ -80,7 +80,7 @@ class Machine:
         self._is_busy = [False] * (steps + 1)
         self._events: list[tuple[float, int, int, int, list[int]]] = []
         self._numbers = count()
-        # Processor sharing: `_served` is what each job that was always there would have got by now.
+        # Processor sharing: `_served` is what a job that was always there would have got by now.
         self._jobs: list[tuple[float, int, _Job]] = []
         self._is_aside = self._has_more = False
         self._draw = random.Random(SEED)  # noqa: S311 -- a simulation
@@ -151,7 +151,7 @@ class Machine:
         self._go_aside()
 
     def _varied(self, mean: float) -> float:
-        """No two batches are alike: the coefficient of variation is 0.7 (Erlang, of two phases)."""
+        """Batches vary, with a coefficient of variation of 0.7 (Erlang, of two phases)."""
         return self._draw.gammavariate(2, mean / 2) if mean else 0.0
 
     def _go_aside(self) -> None:
@@ -191,9 +191,6 @@ _KINDS = (Machine._comes, Machine._done, Machine._rested)
 
 
 def poisson(*, load: float, checkouts: int, seed: int) -> list[float]:
-    """When they come, ms, at so many a second."""
-    draw, at, found = random.Random(seed), 0.0, []  # noqa: S311 -- a simulation
-    for _ in range(checkouts):
-        at += draw.expovariate(load / 1000)
-        found.append(at)
-    return found
+    """Arrival times in ms, at `load` per second."""
+    draw = random.Random(seed)  # noqa: S311 -- a simulation
+    return list(accumulate(draw.expovariate(load / 1000) for _ in range(checkouts)))

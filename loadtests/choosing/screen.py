@@ -1,4 +1,4 @@
-"""An answer on one screen of a terminal, and the model behind it in words."""
+"""An answer on one screen of a terminal, and its model in words."""
 
 from collections.abc import Callable, Sequence
 from math import isinf
@@ -23,25 +23,25 @@ from loadtests.drawing.screen import WIDTH, wrapped
 LABEL = 33
 NAMES = {P50: "p50 latency", P95: "p95 latency", CPU: "cost (CPU)"}
 LEAST = 0.001
-"""In any unit, what is less is nothing."""
+"""In any unit, less than this is shown as 0."""
 INPUTS = {HOP: "hop delay", LOAD: "load", STEPS: "steps", REFUSALS: "declined"}
 
 
 def screen(*, answer: Recommendation, model: Model, source: SurveySource) -> str:
-    """At most 45 lines of 79 columns: the advice first, what to beware of, then figures."""
+    """At most 45 lines of 79 columns: the advice, warnings, then figures."""
     lines = [
         "WHICH PATTERN  " + situation_in_words(at=answer.situation),
         wrapped(advice(answer=answer)),
         *[wrapped(_decision(choice)) for choice in answer.choices],
         *map(wrapped, warnings(answer=answer, model=model)),
         *_table(answer.forecasts),
-        "WHERE THE RANKING TURNS, all else as above",
+        "WHERE THE RANKING TURNS, other inputs as above",
         *[
             wrapped(f"{NAMES[choice.figure]}: {_turns(choice, answer.situation)}")
             for choice in answer.choices
             if choice.figure in (P50, CPU)
         ],
-        "ERROR OF THE MODEL where it was not fitted, mean / largest",
+        "ERROR OF THE MODEL on held-out measurements, mean / largest",
         *_errors(answer, model.patterns),
         "MADE FROM",
         wrapped(f"{source.label}: {model.survey.made_at[:10]}, seed {model.survey.settings.seed}"),
@@ -51,7 +51,7 @@ def screen(*, answer: Recommendation, model: Model, source: SurveySource) -> str
 
 
 def advice(*, answer: Recommendation) -> str:
-    """What to do, in a sentence."""
+    """A recommendation, in a sentence."""
     taken = answer.taken
     if not taken:
         return "Choose either: no difference is larger than the model's error."
@@ -67,24 +67,23 @@ def advice(*, answer: Recommendation) -> str:
 def situation_in_words(*, at: Situation) -> str:
     """On one line."""
     return (
-        f"{at.steps:g} steps, {at.hop_ms:g} ms a hop, {at.refusals:.0%} declined,"
+        f"{at.steps:g} steps, {at.hop_ms:g} ms per hop, {at.refusals:.0%} declined,"
         f" {at.load:g} checkouts/s"
     )
 
 
 def warnings(*, answer: Recommendation, model: Model) -> list[str]:
-    """What the answer goes beyond, and what was doubtful in the survey, with "beware" before it."""
+    """Extrapolations, and doubts about the survey, each after "warning:"."""
     with_caveats = [stack.spot.name for stack in model.survey.stacks if stack.caveats]
     caveats = (
         [f"caveats of the survey (see its file): {', '.join(with_caveats)}"] if with_caveats else []
     )
     followed = [
-        f"{pattern} could follow all that it was offered on {words.listed(found)}, so it can take"
-        " that or more"
+        f"{pattern} was never saturated on {words.listed(found)}, so its capacity may be higher"
         for pattern in model.patterns
         if (found := model.never_saturated(pattern=pattern))
     ]
-    return [f"beware: {warning}" for warning in (*answer.warnings, *followed, *caveats)]
+    return [f"warning: {warning}" for warning in (*answer.warnings, *followed, *caveats)]
 
 
 def explained(*, model: Model) -> str:
@@ -107,11 +106,11 @@ def explained(*, model: Model) -> str:
 def _decision(choice: Choice) -> str:
     name = NAMES[choice.figure]
     if not choice.is_known:
-        return f"{name}: not decided: {choice.other} may take this load or not (see below)"
+        return f"{name}: not decided: {choice.other} may not take this load (see below)"
     if isinf(choice.difference):
         return f"{name}: {choice.best}; {choice.other} can't take this load"
     if choice.margin is None:
-        return f"{name}: not decided: nothing held out tells the model's error"
+        return f"{name}: not decided: no held-out measurement shows the model's error"
     error = f"model error {choice.margin:.1%}"
     if not choice.is_decided:
         return f"{name}: not decided: {choice.other} {choice.difference:.1%} more, {error}"
@@ -122,7 +121,7 @@ def _table(forecasts: Sequence[Forecast]) -> list[str]:
     rows: list[tuple[str, Callable[[Forecast], str]]] = [
         ("p50 latency, ms", lambda at: _number(at.p50_ms)),
         ("p95 latency, ms", lambda at: _number(at.p95_ms)),
-        ("CPU a checkout, ms", lambda at: _number(at.cpu_ms)),
+        ("CPU per checkout, ms", lambda at: _number(at.cpu_ms)),
         ("busy cores (idle load included)", lambda figures: _number(figures.cores)),
         ("can take at most, checkouts/s", _capacity),
         ("messages/s", lambda at: _number(at.messages)),
@@ -145,7 +144,7 @@ def _turns(choice: Choice, at: Situation) -> str:
 
 
 def _turn(turn: Turn, now: float) -> str:
-    """`now`: the value that was asked for."""
+    """`now`: the value in the situation."""
     name = INPUTS[turn.input]
     if turn.at is None:
         return f"same for any {name} from {_span(turn)}"

@@ -1,4 +1,4 @@
-"""What many checkouts a second take, in words: for a terminal and docs/explanation/capacity.md."""
+"""The needs of many checkouts per second, for a terminal and docs/explanation/capacity.md."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean
@@ -21,15 +21,15 @@ Table = list[tuple[str, ...]]
 
 
 def screen(*, model: Model, works: Mapping[str, Work], rates: Sequence[int], limit: Limit) -> str:
-    """79 columns: what it takes by pattern, then queues, the hot product, and the errors."""
-    lines = [f"CAPACITY  checkouts of {OWN_STEPS} steps, in cells that are used at {USE:.0%}"]
+    """79 columns: the needs by pattern, then queues, the hot product, and the errors."""
+    lines = [f"CAPACITY  checkouts of {OWN_STEPS} steps, in cells at {USE:.0%} of their capacity"]
     for pattern, work in works.items():
         lines += ["", pattern.upper(), *_columns(needs(model, work, pattern, rates, limit))]
-    lines += ["", "ONE CELL: what a shopper waits, ms, p50 / p95, by its use"]
+    lines += ["", "ONE CELL: latency in ms, p50 / p95, by use"]
     lines += _columns(waits(works))
-    lines += ["", "ONE PRODUCT: sold a second by one row, and rows for more"]
+    lines += ["", "ONE PRODUCT: units per second from one row, and rows needed for more"]
     lines += _columns(hot(works))
-    lines += ["", "SIMULATION AND MEASUREMENT where it was not fitted, mean / largest error"]
+    lines += ["", "SIMULATION against held-out measurements, mean / largest error"]
     lines += _columns(errors(all_checks(model, works)))
     return "\n".join(lines)
 
@@ -41,15 +41,15 @@ def needs(model: Model, work: Work, pattern: str, rates: Sequence[int], limit: L
     ]
     return [
         ("", *(f"{rate:,}/s" for rate in rates)),
-        ("cells like the measured machine", *(f"{it.cells:,}" for it in plans)),
-        ("processors", *(_round(it.processors) for it in plans)),
-        ("of each process, at a core each", *(f"{it.lanes:,}" for it in plans)),
-        ("commits a second", *(_round(it.commits) for it in plans)),
-        ("WAL, MB a second", *(_round(it.wal) for it in plans)),
-        ("messages a second", *(_round(it.messages) for it in plans)),
-        ("connections of a service", *(f"{it.connections:,}" for it in plans)),
+        ("cells like the measured machine", *(f"{plan.cells:,}" for plan in plans)),
+        ("processors", *(_round(plan.processors) for plan in plans)),
+        ("of each process, at a core each", *(f"{plan.lanes:,}" for plan in plans)),
+        ("commits/s", *(_round(plan.commits) for plan in plans)),
+        ("WAL, MB/s", *(_round(plan.wal) for plan in plans)),
+        ("messages/s", *(_round(plan.messages) for plan in plans)),
+        ("connections of a service", *(f"{plan.connections:,}" for plan in plans)),
         *(
-            (f"breaks {place}", *(_place(it, number) for it in plans))
+            (f"{place} bottleneck", *(_place(plan, number) for plan in plans))
             for number, place in enumerate(("first", "second", "third"))
         ),
     ]
@@ -71,7 +71,7 @@ _SHORT = {
 
 
 def waits(works: Mapping[str, Work]) -> Table:
-    """By the load of a cell, as a share of what it can do."""
+    """Latency by the load of a cell, as a share of its capacity."""
     rows: Table = [("", *(f"{use:.0%}" for use in USES))]
     for pattern, work in works.items():
         most = capacity.saturated(work=work, cores=CORES)
@@ -133,7 +133,7 @@ def _columns(rows: Table) -> list[str]:
 
 
 def _round(value: float) -> str:
-    """Two figures: more would be made up."""
+    """Rounded to two digits, as the model is no more precise."""
     if value >= 10:
         digits = len(str(int(value))) - 2
         return f"{round(value, -digits):,.0f}"

@@ -1,12 +1,12 @@
 """What a stored run looks like: one HTML page, a screen of a terminal, two runs side by side.
 
-All of it is drawn from the files of the run's folder (report.json, samples.csv, steps.csv), never
-from a run in memory, so what is drawn again later is the same, byte for byte.
+Everything is drawn from the files in the run's folder (report.json, samples.csv, steps.csv), never
+from a run in memory, so rendering a run again gives the same bytes.
 
-`stored`   the run as it lies there; `words`: numbers and names as people read them
-`plot`     what every chart is made of; `bars`: charts of several chapters
-`html`     what the page is made of, in the style of `report.css`; `page`: its chapters in order
-`screen`, `differences`   the same for a terminal; `gate`: of a run that is held to conditions
+`stored`   reads these files; `words`: numbers and names for people
+`plot`     the elements of every chart; `bars`: bar charts
+`html`     the elements of the page, styled by `report.css`; `page`: its chapters in order
+`screen`, `differences`   text for a terminal; `gate`: how a run meets its conditions
 
-Each other module is a chapter, or chapters on one subject: its words, its tables and its chart.
+Every other module is one chapter, or several on one subject: its text, tables and chart.
 """

@@ -15,7 +15,7 @@ class Segment:
 
     label: str
     short: str = ""
-    """For where the label does not fit; empty: nothing then."""
+    """Shown where the label does not fit; empty: nothing is shown there."""
     amount: float
     kind: str
 
@@ -30,7 +30,7 @@ class StackedBar:
 
 
 def stacks(*, every: Sequence[StackedBar], unit: str, width: float) -> Drawing:
-    """One bar a stack on a common axis, each under its name; parts are named where they fit."""
+    """One bar per stack on a common axis, under its name; a part has its label where that fits."""
     row = THICK + 2.2 * LINE
     frame = Frame(width=width, height=row * len(every) + 44, left=2, right=14, top=4, bottom=44)
     highest = max((sum(part.amount for part in stack.parts) for stack in every), default=0.0)
@@ -66,7 +66,7 @@ def _parts(stack: StackedBar) -> str:
 
 
 def pairs(*, rows: Mapping[str, Mapping[str, float]], width: float) -> Drawing:
-    """For each figure a bar a pattern, its value beside it. Every figure has a scale of its own.
+    """For each figure one bar per pattern, with its value. Each figure has its own scale.
 
     `rows`: by figure, the amounts by pattern.
     """

@@ -1,4 +1,4 @@
-"""The chapter "What a checkout costs": what it uses up, and where."""
+"""The chapter "What a checkout costs": which resources it uses, and in which process."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -28,7 +28,7 @@ COUNTED: Mapping[str, Callable[[CostPerCheckout], float]] = {
 
 
 def cost(*, run: Comparison) -> str:
-    """CPU by process and all that is counted, at full load and at light load."""
+    """CPU by process, and writes, messages and calls, at full load and at light load."""
     full, light = run.of(WindowPhase.FULL), run.of(WindowPhase.LIGHT)
     if not full:
         return ""
@@ -36,16 +36,16 @@ def cost(*, run: Comparison) -> str:
         (GROUPS.get(group, OTHER), _colour(place)) for place, group in enumerate(_present(full))
     ]
     return html.section(
-        "All that the shop used up, divided by its checkouts: at full load, where batches are"
+        "Everything the shop used, divided by its checkouts: at full load, where batches are"
         " full, and at light load, where every checkout is handled alone. The load generator"
-        " is not in it.",
+        " is not included.",
         "<h3>CPU time by process</h3>",
         html.key(colours),
         _cpu("cpu-full", full, "At full load"),
         _cpu("cpu-light", light, "At light load"),
         html.paragraph(
-            f"The stack at rest uses {words.number(run.at_rest_ms_per_second)} ms of CPU a second;"
-            " that is in it, and weighs more at light load.",
+            f"The idle stack uses {words.number(run.at_rest_ms_per_second)} ms of CPU per second;"
+            " this is included, and weighs more at light load.",
             kind="soft",
         ),
         _harness(light),
@@ -57,7 +57,7 @@ def cost(*, run: Comparison) -> str:
 
 
 def _harness(light: Sequence[Figures]) -> str:
-    """What measuring itself used; empty where that is not known."""
+    """The CPU share of the measurement itself; empty where it is not known."""
     known = [
         f"{words.share(figures.harness_share)} ({words.name_of(figures.pattern)})"
         for figures in light
@@ -66,15 +66,15 @@ def _harness(light: Sequence[Figures]) -> str:
     if not known:
         return ""
     return html.paragraph(
-        f"Load generator and measuring used {words.listed(known)} of all CPU in the windows at"
-        " light load, the waits until the shop was at rest included. Carts are made and"
-        " outcomes collected between the windows.",
+        f"Load generator and meters used {words.listed(known)} of all CPU in the windows at"
+        " light load, including the waits until the shop was idle. Carts are made and outcomes"
+        " collected between the windows.",
         kind="soft",
     )
 
 
 def by_group(*, found: CostPerCheckout) -> dict[str, float]:
-    """CPU ms of a checkout by group, web and worker together, in the order of GROUPS."""
+    """CPU ms per checkout by group (web and worker together), in the order of GROUPS."""
     spent = dict.fromkeys([*GROUPS, OTHER], 0.0)
     for process, amount in found.cpu_ms.items():
         if process not in OURS:
@@ -89,11 +89,11 @@ def _cpu(name: str, figures: Sequence[Figures], when: str) -> str:
         return ""
     every = _stacks(figures)
     return html.figure(
-        lambda width: bars.stacks(every=every, unit="CPU ms a checkout", width=width),
+        lambda width: bars.stacks(every=every, unit="CPU ms per checkout", width=width),
         name=name,
         title=f"CPU time of a checkout by process. {when}",
         caption=f"{when}.",
-        table_html=_cpu_table(figures, f"{when}: CPU ms a checkout, web + worker process"),
+        table_html=_cpu_table(figures, f"{when}: CPU ms per checkout, web + worker process"),
     )
 
 
@@ -117,7 +117,7 @@ def _stacks(figures: Sequence[Figures]) -> list[StackedBar]:
 
 
 def _present(figures: Sequence[Figures]) -> list[str]:
-    """The groups that have used anything, and the rest."""
+    """The groups that used any CPU, and OTHER."""
     spent = [by_group(found=figure.cost) for figure in figures]
     return [
         group for group in [*GROUPS, OTHER] if group == OTHER or any(each[group] for each in spent)
@@ -153,8 +153,8 @@ def _counted(full: Sequence[Figures], light: Sequence[Figures]) -> str:
     return html.figure(
         lambda width: bars.pairs(rows=amounts, width=width),
         name="counted",
-        title="What a checkout uses beside CPU, at full load",
-        caption="A checkout, at full load. Each figure has its own scale.",
+        title="What a checkout uses besides CPU, at full load",
+        caption="Per checkout, at full load. Each figure has its own scale.",
         table_html=html.table(
             heads=["", *[words.name_of(figures.pattern) for figures in full]],
             rows=[
@@ -163,6 +163,6 @@ def _counted(full: Sequence[Figures], light: Sequence[Figures]) -> str:
                 for when, figures in (("full load", full), ("light load", light))
                 if figures
             ],
-            caption="A checkout",
+            caption="Per checkout",
         ),
     )

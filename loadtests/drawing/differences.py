@@ -1,7 +1,7 @@
-"""Two stored runs side by side: what they were made on, which figures changed, what is decided now.
+"""Two stored runs side by side: their environments, the figures that changed, the decisions.
 
-Runs are made at different times, so nothing is paired between them: a figure has changed where
-the windows of one run all lie on one side of the other's. Less than that is not told from chance.
+The runs were made at different times, so their windows are not paired: a figure has changed if all
+windows of one run lie on one side of the other's. A smaller difference may be chance.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,14 +17,14 @@ from loadtests.evaluating.quantities import QUANTITIES
 from loadtests.evaluating.verdicts import SMALLEST_OF_INTEREST
 
 Windows = Sequence[float]
-"""Infinite where it never came."""
+"""Infinite where the outcome never came."""
 APART, OVERLAPS, SAME = "changed", "overlaps", ""
 LABEL, COLUMN = 24, 22
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A figure in both runs: its windows there, and what may be said of the two."""
+    """A figure in both runs, window by window."""
 
     figure: str
     before: Windows
@@ -41,7 +41,7 @@ class Change:
 
 
 def differences(*, before: Comparison, after: Comparison) -> str:
-    """As text: environment first, then each figure that both runs have, then the decisions."""
+    """As text: the environment, then each figure that both runs have, then the decisions."""
     lines = [
         f"A: {before.made_at}, seed {before.settings.seed}",
         f"B: {after.made_at}, seed {after.settings.seed}",
@@ -57,18 +57,18 @@ def differences(*, before: Comparison, after: Comparison) -> str:
 
 
 def circumstances(*, before: Comparison, after: Comparison) -> list[str]:
-    """What was not the same in both: then a figure may have changed for that alone."""
+    """How environment and settings differ, as this alone may have changed a figure."""
     pairs = unlike(before=before, after=after)
     if not pairs:
-        return ["MADE ON the same, with the same settings"]
-    lines = ["NOT THE SAME: figures may differ for this alone"]
+        return ["SAME ENVIRONMENT and settings"]
+    lines = ["NOT THE SAME: figures may differ for this reason alone"]
     for name, first, other in pairs:
         lines += [f"  {name}", f"    A: {first}", f"    B: {other}"]
     return lines
 
 
 def unlike(*, before: Comparison, after: Comparison) -> list[tuple[str, object, object]]:
-    """What the two were made on and with, where that differs: its name, and both."""
+    """What differs in environment, settings and audit: its name, and both values."""
     settings = [msgspec.to_builtins(run.settings) for run in (before, after)]
     return [
         *_compared(before.environment, after.environment),
@@ -108,7 +108,7 @@ _SHOWN = {
 
 
 def _knees(before: Comparison, after: Comparison) -> list[str]:
-    """Changed where the intervals of the knee are apart."""
+    """A line per knee: changed if the two intervals do not meet."""
     found, other = (
         {capacity.pattern: capacity for capacity in run.capacities} for run in (before, after)
     )
@@ -151,7 +151,7 @@ def _decided(before: Comparison, after: Comparison) -> list[str]:
 
 
 def _rows(every: Sequence[Change]) -> list[str]:
-    """A figure, and a line a pattern below it."""
+    """A figure, and below it a line per pattern."""
     lines = []
     for figure, same in groupby(every, key=lambda change: change.figure.rpartition(", ")[0]):
         lines.append(f"  {figure}")

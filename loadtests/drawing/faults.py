@@ -1,4 +1,4 @@
-"""Chapters on a participant that stands still or is away: what waits meanwhile, how it drains."""
+"""Chapters on a participant that is frozen or away: how the backlog grows and drains."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from loadtests.measuring.samples import Sample
 from loadtests.outages import Outage
 
 LOOKS = 160
-"""At even distances over a window and what comes after it."""
+"""Points of a backlog's line, evenly spaced over a window and its drain."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backlog:
-    """Checkouts that were accepted and have not ended, at even distances over `seconds`."""
+    """Checkouts that were accepted and have not ended, evenly sampled over `seconds`."""
 
     seconds: float
     waiting: Sequence[int]
@@ -32,7 +32,7 @@ Backlogs = Mapping[str, Sequence[Backlog]]
 
 @dataclass(frozen=True, kw_only=True)
 class Paused:
-    """A pattern's windows in which a participant stood still, and their backlogs."""
+    """A pattern's windows in which a participant was frozen, and their backlogs."""
 
     pattern: str
     windows: Sequence[Sequence[Sample]]
@@ -52,7 +52,7 @@ class Paused:
 
 
 def outage(*, run: Comparison, samples: Sequence[Sample]) -> str:
-    """Of a run that had a participant stand still; nothing else."""
+    """Empty unless the run had windows with a frozen participant."""
     paused = next((w.window for w in run.windows if w.window.phase == WindowPhase.PAUSE), None)
     windows = latency.windows_of(run, samples, WindowPhase.PAUSE)
     if paused is None or not windows:
@@ -71,36 +71,36 @@ def outage(*, run: Comparison, samples: Sequence[Sample]) -> str:
     ]
     backlogs = {pause.pattern: pause.backlogs for pause in found}
     return html.section(
-        f"In the shaded {paused.pause_seconds:g} s one participant stands still: its processes"
-        " are stopped, and go on. The line is how many checkouts are accepted and have not"
-        " ended: it should grow only so long, and be gone soon after.",
+        f"In the shaded {paused.pause_seconds:g} s one participant is frozen: its processes"
+        " get SIGSTOP, then SIGCONT. The line counts the checkouts that are accepted and have not"
+        " ended: it should grow only during the freeze, and drain soon after.",
         html.figure(
             lambda width: chart(found=backlogs, pause=(began, resumed), width=width),
             name="outage",
-            title="Backlog while a participant stands still",
+            title="Backlog while a participant is frozen",
             caption="Seconds from the first intended start of a window. Each line is a window.",
             table_html=_paused_table(found),
         ),
         name="outage",
-        title="When a service stands still",
+        title="When a service is frozen",
     )
 
 
 def away(*, outages: Sequence[Outage]) -> str:
-    """Of an outage that was measured by itself, and put into the run's folder."""
+    """The outage whose figures are in the run's folder; empty without one."""
     if not outages:
         return ""
     down = outages[0].down
     courses = {outage.pattern: [_course(outage)] for outage in outages}
     first = min(second.at for outage in outages for second in outage.course)
     return html.section(
-        f"{down.participant} is ended, and started again {down.seconds:.0f} s later (until then"
-        " shaded); the checkouts keep coming. One pattern after the other.",
+        f"{down.participant} is stopped, and started again {down.seconds:.0f} s later (shaded);"
+        " checkouts keep coming. One pattern after the other.",
         html.figure(
             lambda width: chart(found=courses, pause=(-first, down.seconds - first), width=width),
             name="away",
             title=f"Backlog while {down.participant} is away",
-            caption="Checkouts that are accepted and have not ended, second by second.",
+            caption="Checkouts that are accepted and have not ended, for each second.",
             table_html=_away_table(outages),
         ),
         name="away",
@@ -121,7 +121,7 @@ def _length(samples: Sequence[Sample]) -> float:
 
 
 def backlog_of(*, samples: Sequence[Sample], seconds: float) -> Backlog:
-    """Of a window that is looked at for so long from its first intended start."""
+    """The backlog of a window over `seconds` from its first intended start."""
     start = min((sample.intended_at for sample in samples), default=0.0)
     accepted = [sample for sample in samples if sample.saga_id and sample.answered_at]
     waiting = [
@@ -135,9 +135,9 @@ def backlog_of(*, samples: Sequence[Sample], seconds: float) -> Backlog:
 
 
 def drained_after(*, samples: Sequence[Sample], resumed: float) -> float | None:
-    """Seconds from `resumed` (in the window) until all that was accepted before it has ended.
+    """Seconds from `resumed` (in the window) until all checkouts accepted before it have ended.
 
-    None where some never did.
+    None if some never ended.
     """
     start = min(sample.intended_at for sample in samples)
     held = [
@@ -157,12 +157,12 @@ def _paused_table(found: Sequence[Paused]) -> str:
                 f"{sum(s.saga_id != '' for s in pause.samples)} / {len(pause.samples)}"
             ),
             "slowest acceptance, ms": lambda pause: words.number(pause.slowest_acceptance_ms),
-            "most waiting at a time": lambda pause: str(max(b.highest for b in pause.backlogs)),
-            "seconds until those were done": lambda pause: words.spread(
+            "highest backlog": lambda pause: str(max(b.highest for b in pause.backlogs)),
+            "drained after, s": lambda pause: words.spread(
                 [drained_after(samples=window, resumed=pause.resumed) for window in pause.windows]
             ),
         },
-        caption="Both windows; drained: from when it goes on until all accepted by then have ended",
+        caption="Both windows; drained: from its SIGCONT until all accepted by then have ended",
     )
 
 
@@ -170,16 +170,16 @@ def _away_table(outages: Sequence[Outage]) -> str:
     return html.by_pattern(
         outages,
         {
-            "offered meanwhile": lambda outage: str(outage.offered),
+            "offered": lambda outage: str(outage.offered),
             "accepted": lambda outage: str(outage.accepted),
             "refused": lambda outage: str(outage.refused),
             "ended": lambda outage: str(outage.ended),
-            "most that waited": lambda outage: str(outage.most_backlog),
+            "highest backlog": lambda outage: str(outage.most_backlog),
             "drained after, s": lambda outage: f"{outage.drain_seconds:.1f}",
             "never ended": lambda outage: str(outage.unfinished),
             "failed calls to it": lambda outage: str(outage.down.calls),
         },
-        caption="While it was away; drained: from its start until all that waited had ended",
+        caption="While it was away; drained: from its restart until the backlog had ended",
     )
 
 
@@ -188,7 +188,7 @@ def _highest(every: Sequence[Backlog]) -> int:
 
 
 def chart(*, found: Backlogs, pause: tuple[float, float], width: float) -> Drawing:
-    """A line a window; shaded, from when to when a participant stood still."""
+    """A line per window; the `pause` (from, to) is shaded."""
     frame = Frame.below_names(found, width=width, height=280)
     every = [backlog for backlogs in found.values() for backlog in backlogs]
     up = frame.up(high=plot.rounded_up(max(_highest(every), 5)))

@@ -1,5 +1,5 @@
-"""A run held to conditions: for a terminal, for what reads JUnit's XML, and as Markdown for a pull
-request. Each says the same.
+"""How a run meets its conditions: as text for a terminal, as JUnit XML, and as Markdown for a pull
+request.
 """
 
 import re
@@ -15,12 +15,12 @@ from loadtests.evaluating.conditions import Judgement, Standing
 from loadtests.evaluating.quantities import COUNTED, QUANTITIES, Measurement
 
 _NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 has no place for."""
+"""Characters that XML 1.0 does not allow."""
 _OF_MARKDOWN = re.compile(r"([\\`*_|\[\]<>#])")
 
 
 def headline(every: Sequence[Judgement]) -> str:
-    """How many failed, or were not decided; that all hold only where they do."""
+    """How many conditions failed or are not decided, or that every one holds."""
     counts = Counter(judgement.standing for judgement in every)
     told = {"failed": counts[Standing.FAILS], "not decided": counts[Standing.UNDECIDED]}
     total = f"{len(every)} condition{'s' * (len(every) != 1)}"
@@ -29,7 +29,7 @@ def headline(every: Sequence[Judgement]) -> str:
 
 
 def sentence(judgement: Judgement) -> str:
-    """How a condition came out, with what was measured."""
+    """The verdict on a condition, with the measured value."""
     if judgement.standing is Standing.UNDECIDED:
         return f"{judgement.standing}: {judgement.why}"
     if judgement.reaches is None:
@@ -42,7 +42,7 @@ def sentence(judgement: Judgement) -> str:
 def _seen(judgement: Judgement) -> str:
     if isinf(judgement.seen):
         return words.NEVER
-    # What is counted has none, and needs none.
+    # Counts have no interval, and need none.
     interval = "" if judgement.condition.figure in COUNTED else " (no interval)"
     if judgement.interval:
         interval = f" [{_between(judgement.interval.low, judgement.interval.high)}]"
@@ -56,7 +56,7 @@ def _seen(judgement: Judgement) -> str:
 
 
 def _amount(judgement: Judgement, value: float) -> str:
-    """With more digits where it would look like the limit."""
+    """With more digits where the value would be shown like the limit."""
     limit = judgement.condition.limit
     is_told = value == limit or words.number(value) != words.number(limit)
     text = "" if is_told else f"{value:.6g}"
@@ -71,24 +71,24 @@ def _between(low: float, high: float) -> str:
     return f"{words.number(low)} to {words.number(high)}"
 
 
-def lines(*, every: Sequence[Judgement], beware: Sequence[str]) -> str:
+def lines(*, every: Sequence[Judgement], warnings: Sequence[str]) -> str:
     """For a terminal."""
-    told = [f"beware: {warning}" for warning in beware]
+    told = [f"warning: {warning}" for warning in warnings]
     told += [f"{judgement.condition}: {sentence(judgement)}" for judgement in every]
     return "\n".join([f"CONDITIONS: {headline(every)}", *map(wrapped, told)]).translate(words.PLAIN)
 
 
-def warnings(*, run: Comparison, against: Comparison | None) -> list[str]:
-    """What to beware of beside the run's own warnings: that the two were not made alike."""
+def warnings_of_baseline(*, run: Comparison, against: Comparison | None) -> list[str]:
+    """That the two runs were not made under the same conditions, if so."""
     unlike = differences.unlike(before=against, after=run) if against else []
     if not unlike:
         return []
     names = words.listed([name for name, _, _ in unlike])
-    return [f"the run that it is held against is unlike this one in: {names}."]
+    return [f"the stored run that it is compared with differs in: {names}."]
 
 
 def junit(*, every: Sequence[Judgement], run: Comparison) -> bytes:
-    """A test case a condition: what fails is a failure, what is not decided an error."""
+    """A test case per condition: a failure if it fails, an error if it is not decided."""
     counts = Counter(judgement.standing for judgement in every)
     told = {
         "name": "compare",
@@ -114,7 +114,8 @@ def junit(*, every: Sequence[Judgement], run: Comparison) -> bytes:
             below = ElementTree.SubElement(
                 case, kind, {"message": text, "type": judgement.standing}
             )
-            below.text = _legal("\n".join([f"{judgement.condition}: {text}", *_circumstances(run)]))
+            about = "\n".join([f"{judgement.condition}: {text}", *_circumstances(run)])
+            below.text = _NO_XML.sub("\N{REPLACEMENT CHARACTER}", about)
         else:
             ElementTree.SubElement(case, "system-out").text = text
     written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
@@ -123,40 +124,23 @@ def junit(*, every: Sequence[Judgement], run: Comparison) -> bytes:
 
 def _circumstances(run: Comparison) -> list[str]:
     audit = [] if run.audit.is_clean else [f"audit: {run.audit.output}"]
-    beware = [f"beware: {warning}" for warning in verdicts.warnings(run=run)]
-    return [*audit, *beware, f"again: {run.settings.as_command}"]
+    warnings = [f"warning: {warning}" for warning in verdicts.warnings(run=run)]
+    return [*audit, *warnings, f"again: {run.settings.as_command}"]
 
 
-def _legal(text: str) -> str:
-    return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-def markdown(*, every: Sequence[Judgement], run: Comparison, beware: Sequence[str]) -> str:
-    """The verdict, what to beware of, the conditions if there are any, and every figure."""
+def markdown(*, every: Sequence[Judgement], run: Comparison, warnings: Sequence[str]) -> str:
+    """The verdict, warnings, the conditions if there are any, and every figure."""
     told = [] if run.audit.is_clean else [f"The audit found a breach: {run.audit.output}"]
-    told += [*verdicts.warnings(run=run), *beware]
-    mark = {Standing.FAILS: "**fails**", Standing.UNDECIDED: "**not decided**"}
+    told += [*verdicts.warnings(run=run), *warnings]
     saga = run.settings.saga
-    title = words.begun(headline(every)) if every else words.begun(f"the same {saga}, measured")
+    title = words.begun(headline(every) if every else f"the same {saga}, measured")
     patterns = [words.name_of(pattern) for pattern in run.patterns]
-    parts = [
-        f"## {title}",
-        _plain(f"{verdicts.headline(run=run)}."),
-        *["\n".join(f"- Beware: {_plain(warning)}" for warning in told)] * bool(told),
-        *[
-            _table(
-                ("condition", "", "measured"),
-                [
-                    [
-                        f"`{judgement.condition}`",
-                        mark.get(judgement.standing, "holds"),
-                        _plain(_short(judgement)),
-                    ]
-                    for judgement in every
-                ],
-            )
-        ]
-        * bool(every),
+    parts = [f"## {title}", _plain(f"{verdicts.headline(run=run)}.")]
+    if told:
+        parts.append("\n".join(f"- Warning: {_plain(warning)}" for warning in told))
+    if every:
+        parts.append(_table(("condition", "", "measured"), list(map(_condition, every))))
+    parts += [
         _table(("figure", *patterns), _figures(run)),
         "In brackets: 95 % intervals, from the windows of this run alone.",
         f"Measured {run.made_at} on {_plain(run.environment.get('machine', '?'))};"
@@ -165,13 +149,15 @@ def markdown(*, every: Sequence[Judgement], run: Comparison, beware: Sequence[st
     return words.of_saga("\n\n".join(parts) + "\n", saga=saga)
 
 
-def _short(judgement: Judgement) -> str:
-    """The sentence without its first words, which stand beside it."""
-    return sentence(judgement).removeprefix(judgement.standing).lstrip(":, ")
+def _condition(judgement: Judgement) -> list[str]:
+    standing = judgement.standing
+    mark = standing if standing is Standing.HOLDS else f"**{standing}**"
+    rest = sentence(judgement).removeprefix(standing).lstrip(":, ")
+    return [f"`{judgement.condition}`", mark, _plain(rest)]
 
 
 def _figures(run: Comparison) -> list[list[str]]:
-    """A row for each that the run has measured."""
+    """A row for each figure that the run has measured."""
     rows = []
     for name, quantity in QUANTITIES.items():
         found = [quantity.read(run, pattern) for pattern in run.patterns]
@@ -195,5 +181,5 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _plain(text: str) -> str:
-    """With no sign that Markdown would read as one of its own, on one line."""
+    """On one line, with Markdown's own characters escaped."""
     return _OF_MARKDOWN.sub(r"\\\1", " ".join(text.split()))

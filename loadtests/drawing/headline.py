@@ -1,5 +1,5 @@
-"""The first screen, for a reader who has to choose: the verdict, what to beware of, the answers as
-tiles; and the chapter on how certain each decision is.
+"""The first screen: the verdict, warnings, and the answers as tiles; and the chapter on how certain
+each decision is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from loadtests.evaluating.verdicts import SMALLEST_OF_INTEREST, FigureVerdict
 
 ROW = 42.0
 LEAST, MOST = 0.1, 2.0
-"""The chart's axis ends at this share at least, and at this at most."""
+"""The chart's axis ends between these shares."""
 
 
 def header(*, run: Comparison) -> str:
@@ -26,11 +26,11 @@ def header(*, run: Comparison) -> str:
             html.paragraph(f"The same checkout, {patterns}. Measured {made}.", kind="eyebrow"),
             f"<h1>{escape(verdicts.headline(run=run))}</h1>",
             _audit(run),
-            _warnings(run),
+            html.warnings(verdicts.warnings(run=run)),
             html.paragraph(
-                "For this load, on this machine: a shop that runs the same saga (one business"
-                " transaction over several services, undone step by step if it fails) over the"
-                " same business code, coordinated in each of these ways.",
+                "For this load, on this machine: the same saga (one business transaction over"
+                " several services, undone step by step if it fails) on the same business code,"
+                " coordinated in each of these ways.",
                 kind="lead",
             ),
             '<div class="tiles">',
@@ -45,13 +45,6 @@ def _audit(run: Comparison) -> str:
         ("good", "Audit clean") if run.audit.is_clean else ("bad", "Audit: breached")
     )
     return f'<p><span class="badge {kind}">{description}</span></p>'
-
-
-def _warnings(run: Comparison) -> str:
-    found = "".join(
-        f"<li>{escape(words.begun(warning))}</li>" for warning in verdicts.warnings(run=run)
-    )
-    return f'<div class="warnings"><h3>Beware</h3><ul>{found}</ul></div>' if found else ""
 
 
 def _tile(run: Comparison, question: Question) -> str:
@@ -78,7 +71,7 @@ def _bars(found: Mapping[str, float | None], unit: str) -> str:
 
 
 def certainty(*, run: Comparison) -> str:
-    """Every decision with its bounds, a chart for each pair of patterns that has any."""
+    """Every decision with its interval, in one chart for each pair of patterns."""
     pairs: dict[tuple[str, str], list[FigureVerdict]] = {}
     for verdict in run.verdicts:
         pairs.setdefault((verdict.first, verdict.second), []).append(verdict)
@@ -91,9 +84,9 @@ def certainty(*, run: Comparison) -> str:
     sure = words.percent(round(run.verdicts[0].confidence, 4))
     return html.section(
         "The dot is the estimate, the bar its interval: how much less (or more) the better"
-        f" pattern needs, as a share of the other's figure; {sure} certain each, so that all of"
-        " a run hold together with 95 %. A bar wholly inside the grey band says that the patterns"
-        " are alike; one that crosses the middle and leaves the band decides nothing: run longer."
+        f" pattern needs, as a share of the other's figure; {sure} certain each, 95 % for all of"
+        " them together. A bar wholly inside the grey band means that the patterns are alike; a"
+        " bar that crosses the middle and leaves the band decides nothing: run longer."
         " From the differences within pairs of windows, by bootstrap.",
         *drawn,
         name="decided",
@@ -115,13 +108,13 @@ def _pair(place: int, first: str, second: str, found: Sequence[FigureVerdict]) -
         table_html=html.table(
             heads=["", words.name_of(first), words.name_of(second), ""],
             rows=[_cells(verdict) for verdict in found],
-            caption="Means over the windows, and what follows",
+            caption="Means over the windows, and the decision",
         ),
     )
 
 
 def _pairs(found: Sequence[FigureVerdict]) -> str:
-    """How many a figure has: `8 to 12` where not all have as many."""
+    """How many pairs a figure has: `8 to 12` where figures differ in that."""
     counts = sorted({verdict.blocks for verdict in found})
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
@@ -135,7 +128,7 @@ def _cells(verdict: FigureVerdict) -> list[str]:
 
 
 def chart(*, found: Sequence[FigureVerdict], width: float) -> Drawing:
-    """One pair of patterns: a row a figure; left of the middle the first is better, right of it
+    """One pair of patterns: a row per figure; left of the middle the first is better, right of it
     the second. `found` must not be empty."""
     first, second = found[0].first, found[0].second
     frame = Frame(width=width, height=ROW * len(found) + 74, left=10, right=10, top=26)

@@ -1,4 +1,4 @@
-"""HTML as text: what a page is made of. Every word that comes in is escaped; `*_html` is HTML."""
+"""HTML as text: the elements of a page. Every text argument is escaped, unless named `*_html`."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ class OfPattern(Protocol):
 T = TypeVar("T", bound=OfPattern)
 STYLE = Path(__file__).with_name("report.css")
 LONG = 36
-"""Letters: a cell with more is a sentence, not a number."""
+"""A cell with more letters is set as text, not as a number."""
 WIDE, NARROW = 760.0, 370.0
 """Each chart is drawn twice, for a screen or paper and for a phone: letters keep their size."""
 
@@ -34,8 +34,14 @@ def points(every: Sequence[str]) -> str:
     return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in every)}</ul>"
 
 
+def warnings(every: Sequence[str]) -> str:
+    """A box with these warnings; nothing for none."""
+    found = points([words.begun(warning) for warning in every])
+    return f'<div class="warnings"><h3>Warnings</h3>{found}</div>' if found else ""
+
+
 def section(caption: str, *parts_html: str, name: str, title: str) -> str:
-    """A chapter; `caption`: its first paragraph, none where that is empty."""
+    """A chapter; `caption`: its first paragraph, if any."""
     parts = [f"<h2>{escape(title)}</h2>", paragraph(caption) if caption else "", *parts_html]
     return f'<section id="{escape(name)}">{"".join(parts)}</section>\n'
 
@@ -50,9 +56,9 @@ def contents(sections_html: Sequence[str]) -> str:
 
 
 def key(names: Sequence[tuple[str, str]], *, patterns: Sequence[str] = ()) -> str:
-    """Which colour is whose, each (words, class): for parts that are too narrow for words.
+    """The legend of a chart, from (text, class).
 
-    `patterns`: those that have such a part each, in a shade of their own colour.
+    `patterns`: where each of these has such a part, in a shade of its own colour.
     """
     colours = [words.colour_of(pattern) for pattern in patterns] or [""]
     shown = "".join(f'<i class="{colour}"></i>' for colour in colours)
@@ -78,7 +84,7 @@ def table(*, heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str) 
 
 
 def by_pattern(found: Sequence[T], rows: Mapping[str, Callable[[T], str]], *, caption: str) -> str:
-    """A table with a column a pattern; `rows`: what a row is called, and what a cell says."""
+    """A table with a column per pattern; `rows`: by label, the text of a cell."""
     return table(
         heads=["", *[words.name_of(figures.pattern) for figures in found]],
         rows=[[label, *map(of, found)] for label, of in rows.items()],
@@ -99,10 +105,7 @@ def figure(
     caption: str,
     table_html: str,
 ) -> str:
-    """A chart with what it says below it; its numbers as a table, folded away.
-
-    `draw` is given a width.
-    """
+    """A chart with its caption; its numbers as a table, folded away. `draw` is given a width."""
     wide, narrow = (
         picture(draw(width), width=width, name=f"{name}-{kind}", title=title)
         for kind, width in (("wide", WIDE), ("narrow", NARROW))
@@ -115,7 +118,7 @@ def figure(
 
 
 def document(*, title: str, body_html: str) -> str:
-    """A page that needs no other file, and may load none."""
+    """A self-contained page, which may load no other file."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta http-equiv="Content-Security-Policy"'

@@ -1,4 +1,4 @@
-"""Chapters on time: until the outcome, and until the acceptance; where all want the same, too.
+"""Chapters on latency: until the outcome, until the acceptance, and with popular products.
 
 Latency is drawn by percentile, the tail as wide as the bulk.
 """
@@ -17,9 +17,9 @@ from loadtests.measuring.samples import Sample, percentile
 GRID = 140
 """Points of a line: finer than a screen shows."""
 STEEP = 8.0
-"""The axis of time is logarithmic where the slowest took so many times as long as the median."""
+"""The axis of time is logarithmic if the slowest took more than this many medians."""
 Windows = Mapping[str, Sequence[Sequence[float]]]
-"""Milliseconds by pattern and window; infinite where it never came."""
+"""Milliseconds by pattern and window; infinite where the outcome never came."""
 
 
 def latency(*, run: Comparison, samples: Sequence[Sample]) -> str:
@@ -28,16 +28,16 @@ def latency(*, run: Comparison, samples: Sequence[Sample]) -> str:
     if not found:
         return ""
     return html.section(
-        f"At {run.settings.rate:g} checkouts a second, sent at random moments (Poisson) that"
-        " were fixed beforehand. Time counts from the moment at which a checkout was meant to"
-        " start until the service that accepted it has stored how it ended. To the right are the"
-        " slow ones: each step is ten times as rare.",
+        f"At {run.settings.rate:g} checkouts per second, sent at random moments (Poisson) that"
+        " were fixed beforehand. Time counts from the intended start of a checkout until the"
+        " service that accepted it has stored its outcome. The slow ones are on the right: each"
+        " step is ten times as rare.",
         html.figure(
             lambda width: chart(found=found, width=width),
             name="latency",
             title="Latency until the outcome",
-            caption="Thick: all checkouts of a pattern. Thin: each window alone; where they lie"
-            " apart, the machine was not always the same, or few checkouts make a point.",
+            caption="Thick: all checkouts of a pattern. Thin: each window; where these lie apart,"
+            " the machine's speed changed, or a point stands for few checkouts.",
             table_html=_outcomes_table(run, WindowPhase.LIGHT),
         ),
         name="latency",
@@ -46,7 +46,7 @@ def latency(*, run: Comparison, samples: Sequence[Sample]) -> str:
 
 
 def acceptance(*, run: Comparison, samples: Sequence[Sample]) -> str:
-    """Until the 202: apart, because it says nothing of the outcome."""
+    """Until the 202: a chapter of its own, because it tells nothing about the outcome."""
     found = {
         pattern: [[sample.acceptance_ms for sample in window] for window in windows.values()]
         for pattern, windows in windows_of(run, samples, WindowPhase.LIGHT).items()
@@ -54,8 +54,8 @@ def acceptance(*, run: Comparison, samples: Sequence[Sample]) -> str:
     if not found:
         return ""
     return html.section(
-        "Until the shopper is answered 202, “accepted”. The same is done until then in every"
-        " pattern, so it does not tell the patterns apart; benchmarks of it alone compare nothing.",
+        "Until the shopper gets the 202, “accepted”. Every pattern does the same work until then,"
+        " so it does not distinguish the patterns; benchmarks of it alone compare nothing.",
         html.figure(
             lambda width: chart(found=found, width=width),
             name="acceptance",
@@ -73,7 +73,7 @@ def acceptance(*, run: Comparison, samples: Sequence[Sample]) -> str:
 
 
 def hot(*, run: Comparison, samples: Sequence[Sample]) -> str:
-    """Of a run in which all or many wanted the same product; nothing else."""
+    """Empty unless the run had windows in which all or many wanted the same product."""
     exponent = next(
         (
             window.window.mix.zipf
@@ -83,9 +83,9 @@ def hot(*, run: Comparison, samples: Sequence[Sample]) -> str:
         0.0,
     )
     wanted = {
-        WindowPhase.HOT: "One product in every cart: they queue for its one row.",
-        WindowPhase.ZIPF: "Some products are popular: the n-th is wanted as often as 1 / n to the"
-        f" power of {exponent:g} (Zipf's law).",
+        WindowPhase.HOT: "One product in every cart: all checkouts queue for its row.",
+        WindowPhase.ZIPF: "Some products are popular: demand for the n-th is proportional to"
+        f" 1 / n^{exponent:g} (Zipf's law).",
     }
     drawn = [
         html.figure(
@@ -101,18 +101,18 @@ def hot(*, run: Comparison, samples: Sequence[Sample]) -> str:
     if not drawn:
         return ""
     return html.section(
-        f"{run.settings.rate:g} checkouts a second, as in the first chart. There, carts seldom"
+        f"{run.settings.rate:g} checkouts per second, as in the first chart. There, carts seldom"
         " hold the same product; here they do.",
         *drawn,
         name="hot",
-        title="When everybody wants the same",
+        title="When everybody wants the same product",
     )
 
 
 def windows_of(
     run: Comparison, samples: Sequence[Sample], phase: WindowPhase
 ) -> dict[str, dict[int, list[Sample]]]:
-    """The samples of a phase by pattern, in the run's order, and window; no pattern without any."""
+    """The samples of a phase by pattern (in the run's order) and window, where there are any."""
     found: dict[str, dict[int, list[Sample]]] = {pattern: {} for pattern in run.patterns}
     for sample in samples:
         if sample.phase == phase and sample.pattern in found:
@@ -149,7 +149,7 @@ def times_table(
 
 
 def spread(times: Times | None, place: int) -> str:
-    """A percentile of all, and the lowest and highest of a window."""
+    """A percentile of all samples, and the lowest and highest of a window."""
     if times is None:
         return "-"
     whole = words.number(times.of(place))
@@ -166,7 +166,7 @@ def _described(pattern: str, values: Sequence[float]) -> str:
 
 
 def chart(*, found: Windows, width: float) -> Drawing:
-    """Each pattern's line over all of its windows, and each window's own, thin, behind it."""
+    """Each pattern's line over all of its windows; behind it, thin, one for each window."""
     is_narrow = width < plot.NARROW
     frame = Frame.below_names(found, width=width, height=300)
     every = {pattern: sorted(chain.from_iterable(windows)) for pattern, windows in found.items()}
@@ -177,7 +177,7 @@ def chart(*, found: Windows, width: float) -> Drawing:
         frame.upright(up, most=6, unit="ms"),
         frame.marked(
             [(words.percent(tick), across(tick)) for tick in across.ticks()],
-            unit="of checkouts were at least as quick",
+            unit="of checkouts were at least as fast",
         ),
     ]
     for pattern, windows in found.items():
@@ -194,7 +194,7 @@ def chart(*, found: Windows, width: float) -> Drawing:
 
 
 def _line(ordered: Sequence[float], across: Tail, up: Linear | Log) -> list[Point]:
-    """To its own slowest; what never came has no place."""
+    """Up to its slowest finite value; infinite ones are not drawn."""
     if not ordered:
         return []
     last = 1 - 1 / max(len(ordered), 2)

@@ -1,4 +1,4 @@
-"""The chapter "How latency grows with load": up to and beyond what a pattern can sustain."""
+"""The chapter "How latency grows with load": up to the load a pattern can sustain, and beyond."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,26 +13,26 @@ from loadtests.measuring.samples import COMPLETED, Sample
 
 MEANS = ("offered", "completed", "in_flight", "p50_ms", "p99_ms")
 LEAST_LOADS = 3
-"""A line through fewer says nothing."""
+"""A line through fewer loads says nothing."""
 CURVE_STEPS = 60
 KNEE_ROW = 20.0
-"""Above the plot, for each knee: its words, and below them its interval."""
+"""The height above the plot for each knee: its label, and below that its interval."""
 END = 4.0
-"""Of an interval's bracket: half of its height."""
+"""Half the height of an interval's bracket."""
 Curve = Sequence[tuple[float, float]]
 """Completed a second, and the mean latency then, in ms."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Knee:
-    """The load a pattern can sustain, a second, and its interval."""
+    """The load per second that a pattern can sustain, and its interval."""
 
     load: float
     between: Bounds | None = None
 
 
 def load(*, run: Comparison, samples: Sequence[Sample]) -> str:
-    """Of a run that tried several loads; nothing else."""
+    """Empty unless the run tried several loads."""
     found = {
         pattern: known
         for pattern in run.patterns
@@ -53,8 +53,8 @@ def load(*, run: Comparison, samples: Sequence[Sample]) -> str:
             lambda width: chart(found=found, knees=knees, laws=laws, width=width),
             name="load",
             title="Latency by offered load",
-            caption="Thick: median. Thin: p99. Time and its axis are those of the first chart, but"
-            " logarithmic."
+            caption="Thick: median. Thin: p99. Time is measured as in the first chart, on a"
+            " logarithmic axis."
             + _of_laws([capacity for capacity in drawn if capacity.pattern in laws]),
             table_html=_knees_table(run.capacities)
             + "".join(_levels_table(pattern, known) for pattern, known in found.items()),
@@ -65,11 +65,10 @@ def load(*, run: Comparison, samples: Sequence[Sample]) -> str:
 
 
 HOW_FOUND = (
-    "Several loads are offered. The knee of a pattern is the load it can sustain: the last one that"
+    "Several loads are offered. The knee of a pattern is the load it can sustain: the highest that"
     " at least half of all windows sustain, by a fit to all of them; the bracket is its 95 %"
     " interval. A window sustains its load if at least 99 % complete in time and no backlog grows."
-    " Where it does not (hollow), latency keeps growing while the load lasts, so those"
-    " latencies mean little."
+    " Otherwise (hollow) latency keeps growing while the load lasts, so its value means little."
 )
 
 
@@ -85,7 +84,7 @@ def _of_laws(drawn: Sequence[Capacity]) -> str:
     )
     return (
         " Dotted: the mean by the universal scalability law, fitted to the search for the knee;"
-        f" its latencies are off by {errors}, as a root mean square."
+        f" the root mean square error of its latencies is {errors}."
     )
 
 
@@ -101,8 +100,8 @@ def _described(pattern: str, levels: Sequence[Level], knee: Knee | None) -> str:
 
 
 def curve_of(*, capacity: Capacity) -> Curve:
-    """The law, from one checkout at a time to as many as were on their way at any level, or to the
-    most that the law has a use for."""
+    """The law, from one checkout in flight to the most in flight at any level, or to the law's
+    maximum throughput."""
     if capacity.law is None:
         return []
     highest = max(level.in_flight for level in capacity.levels)
@@ -113,7 +112,7 @@ def curve_of(*, capacity: Capacity) -> Curve:
 
 
 def levels_of(*, run: Comparison, samples: Sequence[Sample], pattern: str) -> list[Level]:
-    """A pattern's loads, ascending: of the search for its knee, of light load and the levels."""
+    """A pattern's loads, ascending: the search for its knee, light load and the levels."""
     found = [
         level
         for capacity in run.capacities
@@ -131,7 +130,7 @@ def levels_of(*, run: Comparison, samples: Sequence[Sample], pattern: str) -> li
 
 
 def _by_load(every: Sequence[Level]) -> list[Level]:
-    """Windows at one load become one: the mean of theirs; sustained if most were."""
+    """Windows at one load are merged: their means; sustained if most were."""
     loads: dict[int, list[Level]] = {}
     for level in every:
         loads.setdefault(round(level.offered), []).append(level)
@@ -148,8 +147,8 @@ def _by_load(every: Sequence[Level]) -> list[Level]:
 def _knees_table(capacities: Sequence[Capacity]) -> str:
     if not capacities:
         return ""
-    heads = ["knee, a second", "95 % interval"]
-    of_law = ["one at a time, a second", "contention", "coherency", "error"]
+    heads = ["knee, per second", "95 % interval"]
+    of_law = ["one at a time, per second", "contention", "coherency", "error"]
     return html.table(
         heads=["", *heads, *of_law],
         rows=[
@@ -163,8 +162,8 @@ def _knees_table(capacities: Sequence[Capacity]) -> str:
             ]
             for capacity in capacities
         ],
-        caption="The load each can sustain, and the universal scalability law that its throughput"
-        " follows",
+        caption="The load each can sustain, and the universal scalability law fitted to its"
+        " throughput",
     )
 
 
@@ -194,7 +193,7 @@ def _levels_table(pattern: str, known: Sequence[Level]) -> str:
             for level in known
         ],
         caption=f"{words.sentence_name_of(pattern)}; send lag: how late the generator itself was"
-        " (of the windows at a load, the latest)",
+        " (the highest of the windows at a load)",
     )
 
 
@@ -205,10 +204,10 @@ def chart(
     laws: Mapping[str, Curve],
     width: float,
 ) -> Drawing:
-    """Each pattern's median (thick) and p99 (thin); its knee is a line from top to bottom under a
-    bracket that is its interval, and the law fitted to it is dotted.
+    """Each pattern's median (thick), p99 (thin) and fitted law (dotted); its knee is a vertical
+    line under a bracket, its interval.
 
-    `found`: ascending by load, by pattern, none of them empty.
+    `found`: by pattern, ascending by load, none of them empty.
     """
     frame = Frame.below_names(
         found, width=width, height=320, left=58, between=KNEE_ROW * len(knees)
@@ -221,7 +220,7 @@ def chart(
     across = frame.across(high=plot.rounded_up(highest))
     drawn = [
         frame.upright(up, most=7, unit="ms"),
-        frame.level(across, unit="checkouts offered a second"),
+        frame.level(across, unit="checkouts offered per second"),
     ]
     drawn += [_law(pattern, curve, across, up) for pattern, curve in laws.items()]
     drawn += [_pattern(pattern, levels, across, up) for pattern, levels in found.items()]
@@ -245,7 +244,7 @@ def _pattern(pattern: str, levels: Sequence[Level], across: Linear, up: Log) -> 
 
 
 def _law(pattern: str, curve: Curve, across: Linear, up: Log) -> str:
-    """As far as it is within the frame."""
+    """The part of the curve that is within the frame."""
     points = [
         (across(rate), up(ms))
         for rate, ms in curve
@@ -255,7 +254,7 @@ def _law(pattern: str, curve: Curve, across: Linear, up: Log) -> str:
 
 
 def _knees(knees: Mapping[str, Knee], across: Linear, frame: Frame) -> str:
-    """Lines first, so that none goes through words."""
+    """Lines first, so that none crosses a label."""
     lines, description = [], []
     for place, (pattern, knee) in enumerate(knees.items()):
         kind = words.colour_of(pattern)
@@ -271,7 +270,7 @@ def _knees(knees: Mapping[str, Knee], across: Linear, frame: Frame) -> str:
 
 
 def _bracket(between: Bounds, across: Linear, y: float, kind: str) -> str:
-    """With an arrow for an end where perhaps it goes on beyond all that was tried."""
+    """An arrow marks an end that may lie beyond all loads that were tried."""
     low = across(between.low)
     high = across.end if between.high is None else across(between.high)
     inwards = END if between.high is None else 0.0

@@ -1,4 +1,4 @@
-"""The page: its chapters in order, the verdict first; last, what the result stands on."""
+"""The page: its chapters in order, the verdict first, environment, audit and method last."""
 
 import json
 from collections.abc import Sequence
@@ -24,16 +24,16 @@ from loadtests.outages import Outage
 
 PAGE = "report.html"
 LIMITS = (
-    "Everything, the load generator too, shares one machine: a call between services costs CPU, but"
-    " hardly any waiting. On real networks every call costs more.",
+    "Everything, the load generator included, shares one machine: a call between services costs"
+    " CPU, but hardly any waiting. On real networks every call costs more.",
     "Each service has one web and one worker process. More of them is another experiment.",
     "Tables are new and small at the beginning of a run.",
-    "Differences smaller than the width of an interval: for those, run longer on a quiet machine.",
+    "It finds no difference smaller than an interval is wide: run longer on a quiet machine.",
 )
 
 
 def draw(*, folder: Path) -> Path:
-    """Draws the run that is stored in this folder, beside it. Raises NotARun."""
+    """Renders the run stored in this folder, into the same folder. Raises NotARun."""
     path = folder / PAGE
     text = page(
         run=stored.read(folder=folder),
@@ -41,13 +41,13 @@ def draw(*, folder: Path) -> Path:
         outages=stored.read_outage(folder=folder),
     )
     path.unlink(missing_ok=True)
-    with path.open("x") as file:  # a link that somebody has put there is not followed
+    with path.open("x") as file:  # a link that was planted there is not followed
         file.write(text)
     return path
 
 
 def page(*, run: Comparison, samples: Sequence[Sample], outages: Sequence[Outage] = ()) -> str:
-    """One HTML file that needs no other."""
+    """One self-contained HTML file."""
     chapters = [
         headline.header(run=run),
         headline.certainty(run=run),
@@ -80,8 +80,8 @@ def _environment(run: Comparison) -> str:
     facts.append(
         [
             "run",
-            f"seed {settings.seed}; {settings.seconds:g} timed seconds a pattern, in windows of"
-            f" both in random order; {len(run.windows)} windows",
+            f"seed {settings.seed}; {settings.seconds:g} timed seconds per pattern, in alternating"
+            f" windows in random order; {len(run.windows)} windows",
         ]
     )
     facts.append(["to repeat it", settings.as_command])
@@ -97,13 +97,13 @@ def _environment(run: Comparison) -> str:
 def _audit(run: Comparison) -> str:
     """What the audit checked."""
     text = (
-        "After the run an audit checked the services' own tables: nothing was lost, doubled or left"
-        " half done."
+        "After the run an audit checked the services' own tables: nothing was lost, duplicated or"
+        " left half done."
         if run.audit.is_clean
-        else "The audit found that something was wrong, so there is no result."
+        else "The audit found a breach, so there is no result."
     )
     checked = [f"{group['title']} ({group['counted']})" for group in _groups(run)]
-    nothing = "Nothing else was found that makes these figures doubtful."
+    nothing = "There are no warnings about these figures."
     return html.section(
         text,
         html.points(checked) if checked else html.paragraph(run.audit.output),
@@ -114,18 +114,18 @@ def _audit(run: Comparison) -> str:
 
 
 def _method(run: Comparison) -> str:
-    """How it was measured in a few sentences, and what it can't tell."""
+    """How it was measured, in a few sentences, and its limitations."""
     return html.section(
         "",
         html.points(
             [
                 "Checkouts are sent at moments that were fixed beforehand, whether or not earlier"
-                " ones were answered (open loop). A slow shop is seen as slow.",
+                " ones were answered (open loop), so delays of a slow shop are not hidden.",
                 "The patterns alternate in short windows on one running stack, in random order,"
                 " with the same arrival times; each window is drained before the next.",
                 "Percentiles are exact, from the samples themselves. A checkout that did not"
                 " complete counts as infinitely late.",
-                "Costs are read before and after a window, when nothing moves.",
+                "Costs are read before and after a window, while the shop is idle.",
             ]
         ),
         "<h3>Limitations</h3>",
@@ -141,7 +141,7 @@ def _method(run: Comparison) -> str:
 
 
 def _groups(run: Comparison) -> list[dict[str, str]]:
-    """The audit's groups of checks, where it said them as JSON."""
+    """The audit's groups of checks, where its output is JSON."""
     try:
         text = json.loads(run.audit.output)
     except ValueError:

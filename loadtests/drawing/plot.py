@@ -1,6 +1,6 @@
 """A chart as SVG text: its elements, the scales that place values on it, its frame and axes.
 
-Every word that comes in is escaped. How wide words are is known well enough to place them.
+Every text argument is escaped. The width of text is estimated, closely enough to place it.
 """
 
 import math
@@ -11,13 +11,13 @@ from html import escape
 from loadtests.drawing import words
 
 LETTER, BOLD_LETTER = 0.6, 0.68
-"""How wide letters of a sans-serif font are on average, as a share of their size; a little more,
-because whose browser has which font is not known."""
+"""The mean width of letters of a sans-serif font, as a share of their size; a little more than
+measured, because browsers have different fonts."""
 SIZE = 12.0
 LINE = 16.0
 """From one line of text to the next."""
 NARROW = 500.0
-"""Below this width, names are short and few in a row."""
+"""Below this width, names are short, and fewer are in a row."""
 NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
 LEAST = 1e-9
 PERCENTILES = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
@@ -26,7 +26,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """What a chart has drawn, how high that is, and the same in words."""
+    """The elements of a chart, its height, and its content in words."""
 
     height: float
     elements: Sequence[str]
@@ -62,13 +62,13 @@ def text(content: str, x: float, y: float, *, anchor: str = "start", kind: str) 
 
 
 def heading(label: str, content: str, *, y: float, kind: str) -> str:
-    """Bold words in a colour at the left, and beside them what is said of it."""
+    """A bold, coloured label at the left, and plain text beside it."""
     left = width_of(label, bold=True) + 10
     return text(label, 2, y, kind=f"name {kind}") + text(content, left, y, kind="mark")
 
 
 def width_of(content: str, *, bold: bool = False) -> float:
-    """How wide the words are, at most."""
+    """An upper estimate of the text's width."""
     return len(content) * SIZE * (BOLD_LETTER if bold else LETTER)
 
 
@@ -96,13 +96,13 @@ def _value(value: object) -> str:
     if not isinstance(value, float):
         return str(value)
     if not math.isfinite(value):
-        raise ValueError(f"{value} is no place on paper")
+        raise ValueError(f"{value} can't be drawn")
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Linear:
-    """`low` to `high`, drawn from `start` to `end`; what lies outside is drawn at its border."""
+    """`low` to `high`, drawn from `start` to `end`; a value outside is drawn at the border."""
 
     low: float = 0.0
     high: float
@@ -114,7 +114,7 @@ class Linear:
         return self.start + min(max(share, 0.0), 1.0) * (self.end - self.start)
 
     def ticks(self, *, most: int) -> list[float]:
-        """Round numbers within, at most about so many."""
+        """Round numbers within the scale, at most about `most`."""
         step = step_for(span=self.high - self.low, most=most)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [round(place * step, 10) for place in range(first, last + 1)]
@@ -135,7 +135,7 @@ class Log:
         return even(math.log10(max(value, self.low)))
 
     def ticks(self, *, most: int) -> list[float]:
-        """Powers of ten, with their doubles and halves where there is room."""
+        """Powers of ten, and multiples of them where there is room."""
         powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         for parts in ((1, 2, 5), (1, 3), (1,)):
             found = [part * 10.0**power for power in powers for part in parts]
@@ -147,10 +147,8 @@ class Log:
 
 @dataclass(frozen=True, kw_only=True)
 class Tail:
-    """Shares of all (0 to `high`, below 1), each further nine as long as the one before.
-
-    So the slowest one in a thousand has as much room as the slowest one in ten (the axis of Gil
-    Tene's HdrHistogram).
+    """Shares (0 to `high`, below 1): each further nine is as wide as the one before (the axis of
+    Gil Tene's HdrHistogram), so the slowest 0.1 % gets as much room as the slowest 10 %.
     """
 
     high: float
@@ -165,7 +163,7 @@ class Tail:
         return [share for share in PERCENTILES if share <= self.high]
 
     def grid(self, *, count: int) -> list[float]:
-        """So many shares at even distances on paper."""
+        """`count` shares, evenly spaced when drawn."""
         nines = _nines(self.high)
         return [1 - 10 ** (-nines * place / (count - 1)) for place in range(count)]
 
@@ -182,7 +180,7 @@ def step_for(*, span: float, most: int) -> float:
 
 
 def rounded_up(value: float, *, most: int = 5) -> float:
-    """The end of an axis from 0 that has room for `value`; 1 for next to nothing."""
+    """A round end, at least `value`, for an axis from 0; 1 for a value near 0."""
     if value < LEAST:
         return 1.0
     step = step_for(span=value, most=most)
@@ -191,9 +189,9 @@ def rounded_up(value: float, *, most: int = 5) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """Where the plot is on a drawing of this size; the axes' words are around it.
+    """The place of the plot in a drawing of this size; the axes' labels are around it.
 
-    `between`: what is left free between the names above the plot and the plot.
+    `between`: the free height between the plot and the names above it.
     """
 
     width: float
@@ -214,7 +212,7 @@ class Frame:
         left: float = 52.0,
         between: float = 0.0,
     ) -> "Frame":
-        """With room for rows of names above; `height`: without all but the first row."""
+        """With room for rows of names above; `height`: with the first row of them."""
         more = between + LINE * (len(_rows(list(names), width)) - 1)
         return cls(width=width, height=height + more, left=left, top=44 + more, between=between)
 
@@ -239,7 +237,7 @@ class Frame:
         return box(left, self.top, right - left, self.floor - self.top, kind="band")
 
     def upright(self, scale: Linear | Log, *, most: int, unit: str) -> str:
-        """The y axis: a line and a number at each mark, its unit above."""
+        """The y axis: a line and a number at each tick, the unit above."""
         drawn = [text(unit, 0.0, self.top - LINE, kind="unit")]
         for value in scale.ticks(most=most):
             place = scale(value)
@@ -255,7 +253,7 @@ class Frame:
         return self.marked(marks, unit=unit)
 
     def marked(self, marks: Sequence[tuple[str, float]], *, unit: str) -> str:
-        """The x axis: a tick and its words at each place; words that would touch are left out."""
+        """The x axis: a tick and its label at each place; a label that would touch is left out."""
         drawn = [line((self.left, self.floor), (self.end, self.floor), kind="axis")]
         taken = float("-inf")
         for label, place in marks:
@@ -283,6 +281,6 @@ class Frame:
 
 
 def _rows(names: Sequence[str], width: float) -> list[Sequence[str]]:
-    """So many in a row as have room."""
+    """As many in a row as have room."""
     most = 2 if width < NARROW else 4
     return [names[place : place + most] for place in range(0, len(names), most)]

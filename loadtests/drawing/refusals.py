@@ -1,4 +1,4 @@
-"""The chapter "When a checkout fails": how those ended that could not all be sold, how soon."""
+"""The chapter "When a checkout fails": the outcomes of a mix with refusals, and their times."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,13 +20,13 @@ ENDS = {
     "unfinished": ("unfinished", "p6"),
     "not_accepted": ("not accepted", "p5"),
 }
-"""By field of `Counts`: how it is called, its colour."""
+"""By field of `Counts`: its label and its colour."""
 MOST_DOTS = 300
 ROW = 52.0
 
 
 def failures(*, run: Comparison, samples: Sequence[Sample]) -> str:
-    """The mix of outcomes, and how long the undoing took."""
+    """The mix of outcomes, and the time until a checkout was undone or refused."""
     figures = run.of(WindowPhase.FAILURES)
     if not figures:
         return ""
@@ -35,8 +35,8 @@ def failures(*, run: Comparison, samples: Sequence[Sample]) -> str:
     seen = {part.kind for bar in every for part in bar.parts}
     return html.section(
         f"{words.share(settings.declined)} of the cards are declined after the goods were"
-        f" reserved, so that is undone; {words.share(settings.scarce)} of the carts want the"
-        " last unit of a product, and all but one are refused before anything has happened.",
+        f" reserved, so the reservation is undone; {words.share(settings.scarce)} of the carts"
+        " compete for the last unit of a product: all but one are refused, with nothing to undo.",
         html.key([(label, kind) for label, kind in ENDS.values() if kind in seen]),
         html.figure(
             lambda width: bars.stacks(every=every, unit="checkouts", width=width),
@@ -46,12 +46,15 @@ def failures(*, run: Comparison, samples: Sequence[Sample]) -> str:
             table_html=_counts_table(figures),
         ),
         _times(
-            "undone", "Until everything was undone", _of(run, samples, raw.COMPENSATED), figures
+            "undone",
+            "Until everything was undone",
+            _latencies(run, samples, raw.COMPENSATED),
+            figures,
         ),
         _times(
             "refused",
             "Until a refusal with nothing to undo",
-            _of(run, samples, raw.FAILED),
+            _latencies(run, samples, raw.FAILED),
             figures,
         ),
         name="failures",
@@ -85,17 +88,18 @@ def _count(figures: Figures, field: str) -> str:
     return str(getattr(figures.counts, field))
 
 
-def _of(run: Comparison, samples: Sequence[Sample], outcome: str) -> dict[str, list[float]]:
-    """Milliseconds of those that ended so, by pattern."""
-    found: dict[str, list[float]] = {pattern: [] for pattern in run.patterns}
-    for sample in samples:
-        if (
-            sample.phase == WindowPhase.FAILURES
-            and sample.outcome == outcome
-            and sample.pattern in found
-        ):
-            found[sample.pattern].append(sample.latency_ms)
-    return found
+def _latencies(run: Comparison, samples: Sequence[Sample], outcome: str) -> dict[str, list[float]]:
+    """Milliseconds of the checkouts with this outcome, by pattern."""
+    windows = latency.windows_of(run, samples, WindowPhase.FAILURES)
+    return {
+        pattern: [
+            sample.latency_ms
+            for window in windows.get(pattern, {}).values()
+            for sample in window
+            if sample.outcome == outcome
+        ]
+        for pattern in run.patterns
+    }
 
 
 def _times(
@@ -117,7 +121,7 @@ def _times(
 
 
 def dots(*, found: Mapping[str, Sequence[float]], unit: str, width: float) -> Drawing:
-    """A dot for each value (ms), one row a pattern, its median marked."""
+    """A dot for each value (ms), one row per pattern, its median marked."""
     frame = Frame(width=width, height=ROW * len(found) + 48, left=8, right=14, top=8, bottom=46)
     values = [value for every in found.values() for value in every if not math.isinf(value)] or [
         1.0
@@ -127,7 +131,7 @@ def dots(*, found: Mapping[str, Sequence[float]], unit: str, width: float) -> Dr
     for place, (pattern, every) in enumerate(found.items()):
         drawn.append(_dots(pattern, sorted(every), frame.top + place * ROW, across))
     description = "; ".join(
-        f"{words.name_of(pattern)}: {len(every)} of them" for pattern, every in found.items()
+        f"{words.name_of(pattern)}: {len(every)} checkouts" for pattern, every in found.items()
     )
     return Drawing(height=frame.height, elements=drawn, description=description)
 

@@ -1,4 +1,4 @@
-"""A run on one screen of a terminal: the figures that matter most; the page has all of them."""
+"""A run on one screen of a terminal: the most important figures; the page has all of them."""
 
 import textwrap
 from collections.abc import Callable, Sequence
@@ -17,8 +17,8 @@ LONGEST_FACT = 158
 
 
 def screen(*, run: Comparison) -> str:
-    """At most 45 lines of 79 columns with two patterns, the verdict first, then what to beware of,
-    then figures; a line break is no part of its end."""
+    """The verdict, then warnings, then figures: at most 45 lines of 79 columns for two patterns,
+    without a line break at the end."""
     lines = [
         textwrap.fill(verdicts.headline(run=run), WIDTH),
         *audit(run=run),
@@ -40,11 +40,11 @@ def screen(*, run: Comparison) -> str:
 
 
 def audit(*, run: Comparison) -> list[str]:
-    """What the audit said, and what to beware of."""
+    """The audit's result, and the warnings."""
     text = "audit: clean" if run.audit.is_clean else f"audit: BREACHED: {run.audit.output}"
     return [
         wrapped(text),
-        *(wrapped(f"beware: {warning}") for warning in verdicts.warnings(run=run)),
+        *(wrapped(f"warning: {warning}") for warning in verdicts.warnings(run=run)),
     ]
 
 
@@ -67,11 +67,11 @@ def _full(run: Comparison) -> list[str]:
     if not found:
         return []
     return [
-        "Full load, more than it can do",
+        "Full load, more than the pattern can do",
         _row("completed/s", found, throughput.capacity),
         *_knees(run),
         *_pressures(run),
-        _row("CPU ms a checkout", found, lambda figures: f"{figures.cost.shop_cpu_ms:.2f}"),
+        _row("CPU ms per checkout", found, lambda figures: f"{figures.cost.shop_cpu_ms:.2f}"),
         _row("  of it: services", found, lambda figures: _cpu(figures.cost, of_services=True)),
         _row(
             "  PostgreSQL and broker", found, lambda figures: _cpu(figures.cost, of_services=False)
@@ -88,14 +88,14 @@ def _full(run: Comparison) -> list[str]:
 
 
 def _knees(run: Comparison) -> list[str]:
-    """Of a full run."""
+    """The sustained load of each pattern; only a full run has it."""
     known = {capacity.pattern: _knee(capacity) for capacity in run.capacities}
     knees = [known.get(pattern, "-") for pattern in run.patterns]
-    return [_line("  sustained a second (95 %)", knees)] if known else []
+    return [_line("  sustained/s (95 %)", knees)] if known else []
 
 
 def _pressures(run: Comparison) -> list[str]:
-    """Of a full run: shares of what completes at full load."""
+    """What completes at a harder full load, as a share of plain full load; of a full run only."""
     if not run.pressures:
         return []
     shares = {
@@ -114,7 +114,7 @@ def _pressures(run: Comparison) -> list[str]:
 
 
 def _knee(capacity: Capacity) -> str:
-    """With its interval in few letters, where it has one."""
+    """With its interval in short form, where it has one."""
     text = f"{capacity.knee:.0f}" if capacity.knee else "none"
     if capacity.knee_between is None:
         return text
@@ -148,14 +148,14 @@ def _decided(run: Comparison) -> list[str]:
     if left:
         lines.append(f"  and {left} more in the report")
     return (
-        ["", "DECISIONS, each with its interval (where none is made: run longer)", *lines]
+        ["", "DECISIONS, each with its interval (if not decided: run longer)", *lines]
         if lines
         else []
     )
 
 
 def _foremost(every: Sequence[FigureVerdict]) -> list[FigureVerdict]:
-    """Of several pairs: the figures asked for first, and only between patterns."""
+    """For several pairs of patterns: the FOREMOST figures, without the monolith."""
     return [
         verdict
         for verdict in every
@@ -194,7 +194,7 @@ def _line(label: str, cells: Sequence[str]) -> str:
 
 
 def _fitted(cell: str, column: int) -> str:
-    """Without its range where there is no room for it."""
+    """Without its range if there is no room for it."""
     return cell if len(cell) < column else cell.partition("  ")[0]
 
 
@@ -203,6 +203,6 @@ def _fact(name: str, text: str) -> str:
 
 
 def wrapped(text: str, indent: int = 2) -> str:
-    """In lines of a terminal: the first so far from its edge, the others two columns more."""
+    """Wrapped for a terminal: the first line is indented by `indent`, the others by 2 more."""
     first, more = " " * indent, " " * (indent + 2)
     return textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=more)

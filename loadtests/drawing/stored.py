@@ -1,4 +1,4 @@
-"""A run as it lies in its folder: read to be drawn."""
+"""Reads a run from its folder."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class NotARun(Exception):
-    """The folder holds no stored run, or one that can't be read. The text is for people."""
+    """The folder holds no stored run, or it can't be read. The text is for people."""
 
 
 def read(*, folder: Path) -> Comparison:
@@ -26,9 +26,8 @@ def read(*, folder: Path) -> Comparison:
 
 
 def read_outage(*, folder: Path) -> list[Outage]:
-    """What `manage.py outage --json` has written into the folder; empty if nothing. Raises NotARun.
-
-    One that its audit found wrong is none.
+    """What `manage.py outage --json` has written into the folder; empty without it, and if its
+    audit found a breach. Raises NotARun.
     """
     if not (folder / OUTAGE).exists():
         return []

@@ -1,4 +1,4 @@
-"""The chapter "How much it can take": what came out per second at full load, and after it."""
+"""The chapter "How much it can take": checkouts completed per second at full load, and after it."""
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -12,15 +12,14 @@ from loadtests.load.windows import WindowPhase
 from loadtests.measuring.samples import COMPLETED, Sample
 
 BIN_SECONDS, MOST_BINS = 0.5, 60
-"""Of a window; what is completed after it goes on in bins as long."""
+"""The bins of a window; what completes after it is counted in bins of the same length."""
 PANEL = 150.0
 Courses = Mapping[str, Sequence[Sequence[float]]]
-"""By pattern and window: completed checkouts per second, bin by bin from its first intended
-start."""
+"""By pattern and window: completed checkouts per second, in bins from its first intended start."""
 
 
 def throughput(*, run: Comparison, samples: Sequence[Sample]) -> str:
-    """What came out at full load."""
+    """What completed at full load."""
     figures = run.of(WindowPhase.FULL)
     if not figures:
         return ""
@@ -35,13 +34,13 @@ def throughput(*, run: Comparison, samples: Sequence[Sample]) -> str:
         for pattern in run.patterns
     }
     return html.section(
-        "More is offered than each can do, at a constant rate. The shaded part is the time in"
-        " which checkouts were sent; what comes after it is the backlog being worked off. More"
-        " may complete a second then, as accepting new checkouts takes work too.",
+        "More is offered than each can do, at a constant rate. Checkouts were sent in the shaded"
+        " time; after it the backlog is worked off. More may complete per second then, as"
+        " accepting new checkouts takes work too.",
         html.figure(
             lambda width: chart(courses=courses, bin_seconds=length, seconds=seconds, width=width),
             name="throughput",
-            title="Completed checkouts a second at full load",
+            title="Completed checkouts per second at full load",
             caption="Seconds from the first intended start of a window. Thin: each window. Thick:"
             " their mean.",
             table_html=_table(figures) + _pressures_table(run),
@@ -71,27 +70,25 @@ HARDER = {
     WindowPhase.HOT_FULL: "all want one product",
     WindowPhase.ZIPF_FULL: "some are popular (Zipf)",
 }
-"""How full load is made harder, in a few words."""
+"""How full load is made harder, in words."""
 
 
 def _pressures_table(run: Comparison) -> str:
-    """Of a full run."""
+    """Empty unless it was a full run."""
     if not run.pressures:
         return ""
+    known = {(found.phase, found.pattern): _pressure(found) for found in run.pressures}
     return html.table(
         heads=["", *(words.sentence_name_of(pattern) for pattern in run.patterns)],
-        rows=[[caption, *pressures_of(run, phase)] for phase, caption in HARDER.items()],
-        caption="Completed/s at a harder full load (mean of its windows), and as a share of what"
-        " was completed in the plain window beside it, with its 95 % interval. At twice the load,"
-        " checkouts that can't be done within seconds are refused at once (503); both figures"
+        rows=[
+            [caption, *(known.get((phase, pattern), "-") for pattern in run.patterns)]
+            for phase, caption in HARDER.items()
+        ],
+        caption="Completed/s at a harder full load (mean of its windows), and its share of what"
+        " completed in the plain window beside it, with its 95 % interval. At twice the load,"
+        " checkouts that can't complete within seconds are refused at once (503); both figures"
         " there are of the second half of the time in which the load is offered.",
     )
-
-
-def pressures_of(run: Comparison, phase: WindowPhase) -> list[str]:
-    """In words, in the order of the patterns."""
-    known = {pressure.pattern: pressure for pressure in run.pressures if pressure.phase == phase}
-    return [_pressure(known[pattern]) if pattern in known else "-" for pattern in run.patterns]
 
 
 def _pressure(found: Pressure) -> str:
@@ -102,7 +99,7 @@ def _pressure(found: Pressure) -> str:
 
 
 def capacity(figures: Figures) -> str:
-    """completed/s of the saturated windows, in words."""
+    """completed/s of the saturated windows, as text."""
     found = figures.capacities
     if not found:
         return f"more than {max(figures.completed_per_second, default=0.0):.0f}"
@@ -114,7 +111,7 @@ def _offered(figures: Figures) -> str:
 
 
 def course_of(*, samples: Sequence[Sample], bin_seconds: float) -> list[float]:
-    """Completed a second, bin by bin. Empty where nothing completed."""
+    """Completed per second, in bins. Empty if nothing completed."""
     start = min((sample.intended_at for sample in samples), default=0.0)
     ended = [sample.ended_at - start for sample in samples if sample.outcome == COMPLETED]
     counts = [0] * (int(max(ended) / bin_seconds) + 1) if ended else []
@@ -124,7 +121,7 @@ def course_of(*, samples: Sequence[Sample], bin_seconds: float) -> list[float]:
 
 
 def mean_of(courses: Sequence[Sequence[float]]) -> list[float]:
-    """Bin by bin; a window that was done by then counts as 0 there."""
+    """By bin; a window that had ended before a bin counts as 0 there."""
     return [fmean(values) for values in zip_longest(*courses, fillvalue=0.0)]
 
 
@@ -135,16 +132,16 @@ def _described(courses: Courses, bin_seconds: float) -> str:
         if (completed := [window for window in windows if window])
     }
     return "; ".join(
-        f"{words.name_of(pattern)}: up to {words.number(most)} completed a second"
+        f"{words.name_of(pattern)}: up to {words.number(most)} completed per second"
         f" in {words.number(bin_seconds)} s"
         for pattern, most in highest.items()
     )
 
 
 def chart(*, courses: Courses, bin_seconds: float, seconds: float, width: float) -> Drawing:
-    """One panel a pattern, on the same axes: each window thin, their mean thick.
+    """One panel per pattern, on the same axes: each window thin, their mean thick.
 
-    `seconds`: how long checkouts were sent; the rest is the backlog.
+    `seconds`: how long checkouts were sent; after that the backlog drains.
     """
     every = [window for windows in courses.values() for window in windows]
     longest = max(map(len, every), default=1)

@@ -1,6 +1,6 @@
-"""What a run decides, in words: the headline, a sentence a decision, and what to beware of.
+"""What a run decides, in words: the headline, a sentence for each decision, and warnings.
 
-The page and a terminal say the same. Each decision has one interval: of the better pattern's lead,
+Page and terminal use the same words. Each decision has one interval: of the better pattern's lead,
 as a share of the other's figure.
 """
 
@@ -18,10 +18,10 @@ from loadtests.load.windows import WindowPhase
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What a reader wants to know, and the figure that tells it.
+    """A question of the reader, and the figure that answers it.
 
-    `key`: how the verdict's figure begins. `ahead`: what is said of a pattern that is better at it;
-    `verb`: what it does, by how much, than the other.
+    `key`: the beginning of the verdict's figure. `ahead`: the headline's words for the pattern
+    that is better; `verb`: those of a decision. `subject`: the question as a noun.
     """
 
     asks: str
@@ -60,7 +60,7 @@ QUESTIONS = (
     ),
     Question(
         asks="How much can it take?",
-        explains="checkouts completed a second, under overload",
+        explains="checkouts completed per second, under overload",
         phase=WindowPhase.FULL,
         key="completed/s",
         value=lambda figures: median(figures.capacities or figures.completed_per_second or [0.0]),
@@ -71,7 +71,7 @@ QUESTIONS = (
     ),
     Question(
         asks="What does a checkout cost?",
-        explains="CPU time of the whole shop for a checkout, at full load",
+        explains="CPU time of the whole shop per checkout, at full load",
         phase=WindowPhase.FULL,
         key="CPU",
         value=lambda figures: figures.cost.shop_cpu_ms,
@@ -82,14 +82,14 @@ QUESTIONS = (
     ),
 )
 AS_TIMES = 2.0
-"""A lead of at least this is said as so many times as many: 3000 % more is hard to read. Only
-of what is completed, as nothing takes 200 % less."""
+"""A lead of at least this is written as a multiple ("31 times as many"), as 3000 % more is hard to
+read. It occurs with completed/s only: nothing takes 200 % less."""
 
 
 def headline(*, run: Comparison) -> str:
-    """One sentence: which pattern is better at what, and what is open."""
+    """One sentence: which pattern is better at what, and what is not decided."""
     if not run.audit.is_clean:
-        return "No result: the audit found that the shop was wrong"
+        return "No result: the audit found a breach"
     if run.is_void:
         return "Not a valid run: measure again on a quiet machine"
     patterns = [pattern for pattern in run.patterns if pattern != words.FLOOR]
@@ -130,7 +130,7 @@ def _without_a_winner(answers: Sequence[Sequence[FigureVerdict]]) -> str:
 
 
 def of_question(*, run: Comparison, question: Question) -> list[FigureVerdict]:
-    """The decisions on it; the floor is no choice, so not those against it."""
+    """The decisions on it, without those against the monolith, which is no choice."""
     return [
         verdict
         for verdict in run.verdicts
@@ -140,13 +140,13 @@ def of_question(*, run: Comparison, question: Question) -> list[FigureVerdict]:
 
 
 def warnings(*, run: Comparison) -> list[str]:
-    """What to beware of, a sentence each."""
-    stopped = ["the run was stopped before its end: this is of the windows until then."]
-    return [*stopped * run.was_stopped, *run.caveats]
+    """Each a sentence."""
+    stopped = "the run was stopped before its end: the figures are of the windows until then."
+    return [stopped, *run.caveats] if run.was_stopped else list(run.caveats)
 
 
 def sentence(verdict: FigureVerdict) -> str:
-    """One of three: better by so much; too small to matter; not decided. It begins with a name."""
+    """Better by how much, too small to matter, or not decided. It begins with a pattern's name."""
     first, second = words.short_name_of(verdict.first), words.short_name_of(verdict.second)
     lead, ratio = verdict.lead, verdict.ratio
     if lead is None or ratio is None:
@@ -169,22 +169,23 @@ def sentence(verdict: FigureVerdict) -> str:
 
 
 def _verb(figure: str) -> str:
-    """Of the question that it answers; p95 answers none, and has that of p50."""
-    return next((one.verb for one in QUESTIONS if figure.startswith(one.key)), QUESTIONS[0].verb)
+    """The verb of the figure's question; p95 belongs to none, and has the verb of p50."""
+    verbs = (question.verb for question in QUESTIONS if figure.startswith(question.key))
+    return next(verbs, QUESTIONS[0].verb)
 
 
 def best(found: Sequence[FigureVerdict]) -> str:
     """The pattern that is better than every other by a decision; empty where none is."""
-    patterns = {name for verdict in found for name in (verdict.first, verdict.second)}
-    wins = [verdict.better for verdict in found if verdict.better]
-    return next(
-        (pattern for pattern in sorted(patterns) if wins.count(pattern) == len(patterns) - 1), ""
-    )
+    return _in_all(found, [verdict.better for verdict in found])
 
 
 def worst(found: Sequence[FigureVerdict]) -> str:
     """The pattern, of three or more, that every other is better than; empty where none is."""
-    patterns = {name for verdict in found for name in (verdict.first, verdict.second)}
     losses = [verdict.worse for verdict in found if verdict.better]
-    lost = (pattern for pattern in sorted(patterns) if losses.count(pattern) == len(patterns) - 1)
-    return next(lost, "") if len(patterns) > 2 else ""
+    return _in_all(found, losses) if len(found) > 1 else ""
+
+
+def _in_all(found: Sequence[FigureVerdict], named: Sequence[str]) -> str:
+    """The pattern that is `named` once against every other; empty where none is."""
+    patterns = sorted({name for verdict in found for name in (verdict.first, verdict.second)})
+    return next((name for name in patterns if named.count(name) == len(patterns) - 1), "")

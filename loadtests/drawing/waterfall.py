@@ -1,5 +1,5 @@
-"""The chapter "Where the time goes": the mean saga of a pattern, step below step, each beginning
-where the one above it ends.
+"""The chapter "Where the time goes": the mean saga of a pattern, each step below the one before it
+and beginning where that ends.
 """
 
 from collections.abc import Sequence
@@ -11,30 +11,30 @@ from loadtests.evaluating.waterfall import Span, TimeKind, Waterfall
 
 BAR, ROW, HEAD = 16.0, 24.0, 26.0
 KINDS = {
-    TimeKind.WAIT: ("wait", "asked for, until the service begins its transaction"),
-    TimeKind.SERVICE: ("service", "from there until the outcome is stored in it"),
+    TimeKind.WAIT: ("wait", "requested, until the service begins its transaction"),
+    TimeKind.SERVICE: ("service", "from there until the outcome is stored"),
     TimeKind.COORDINATION: (
         "coordination",
-        "until the next step is asked for: commit, answer, who is next, hand-over",
+        "until the next step is requested: commit, answer, choice of the next step, hand-over",
     ),
-    TimeKind.IDLE: ("idle", "asked for again, after a fault"),
+    TimeKind.IDLE: ("idle", "requested again, after a fault"),
 }
-"""The class of each kind of time, and what it is."""
+"""The CSS class of each kind of time, and its meaning."""
 
 
 def waterfall(*, run: Comparison) -> str:
-    """The mean saga of each pattern; nothing for a run that has none."""
+    """The mean saga of each pattern; empty for a run without any."""
     known = {fall.pattern: fall for fall in run.waterfalls}
     found = [known[pattern] for pattern in run.patterns if pattern in known]
     if not found:
         return ""
     without = [words.name_of(pattern) for pattern in run.patterns if pattern not in known]
     return html.section(
-        "The mean checkout at light load, step below step, cut the same way in each pattern"
+        "The mean checkout at light load, step by step, divided the same way in each pattern"
         " and read from the services' own rows. Solid colour is work; the lighter parts are the"
         " price of distribution. Even at light load a request waits: it travels, and the service"
-        " has to wake up, get its turn on the CPU and finish the batch it is at."
-        + (f" Not of {words.listed(without)}: no such rows are there." if without else ""),
+        " has to wake up, get the CPU and finish its current batch."
+        + (f" {words.begun(words.listed(without))} has no such rows." if without else ""),
         html.key(
             [
                 (f"{kind}: {meaning}", colour)
@@ -47,7 +47,7 @@ def waterfall(*, run: Comparison) -> str:
             lambda width: chart(found=found, width=width),
             name="waterfall",
             title="Where a checkout's time goes",
-            caption="Means over a sample of the completed checkouts; the parts add up to their mean"
+            caption="Means over a sample of the completed checkouts; the parts add up to the mean"
             " latency, which is higher than the median.",
             table_html="".join(_table(fall) for fall in found) + _totals(found),
         ),
@@ -57,12 +57,12 @@ def waterfall(*, run: Comparison) -> str:
 
 
 def _total(found: Waterfall, kind: TimeKind) -> float:
-    """Milliseconds of this kind over all steps."""
+    """Milliseconds of this kind, summed over all steps."""
     return sum(part.ms for part in found.parts if part.kind == kind)
 
 
 def _described(fall: Waterfall) -> str:
-    """How much of each kind of time."""
+    """The amount of each kind of time."""
     spent = [f"{words.ms(ms)} {kind}" for kind in KINDS if (ms := _total(fall, kind))]
     return f"{words.name_of(fall.pattern)}: {words.ms(fall.mean_ms)}, of it {', '.join(spent)}"
 
@@ -89,14 +89,14 @@ def _totals(found: Sequence[Waterfall]) -> str:
         heads=["", *[words.name_of(fall.pattern) for fall in found]],
         rows=[
             *[[kind, *[words.number(_total(fall, kind)) for fall in found]] for kind in KINDS],
-            ["all of it", *[words.number(fall.mean_ms) for fall in found]],
+            ["total", *[words.number(fall.mean_ms) for fall in found]],
         ],
         caption="ms of the mean saga, all steps",
     )
 
 
 def chart(*, found: Sequence[Waterfall], width: float) -> Drawing:
-    """A panel a pattern, all on the same axis of time."""
+    """A panel per pattern, all on the same axis of time."""
     heights = [HEAD + ROW * len(_steps_of(fall)) + 8 for fall in found]
     frame = Frame(width=width, height=sum(heights) + 46, left=124, right=52, bottom=46)
     across = frame.across(high=plot.rounded_up(max(fall.mean_ms for fall in found)))

@@ -1,11 +1,11 @@
-"""Numbers and names as people read them."""
+"""Numbers and names for people."""
 
 import math
 from collections.abc import Sequence
 
 CHECKOUT = "checkout"
 FLOOR = "monolith"
-"""Measured beside the patterns, to see what distribution costs; nobody's choice."""
+"""Measured beside the patterns to show the cost of distribution; not a pattern to choose."""
 NAMES = {
     "orchestrated": "orchestrated",
     "choreographed": "choreographed",
@@ -20,11 +20,11 @@ RIVALS = {
     "temporal_sqlite": "Temporal on SQLite",
     "floor": "the floor",
 }
-"""What others have built, and nothing at all (loadtests/rivals)."""
+"""Products of others, and plain transactions without coordination (loadtests/rivals)."""
 PER_CENT = "\u202f%"
-"""With a space that is narrow and never the end of a line."""
+"""With a narrow no-break space."""
 PLAIN = str.maketrans("\u202f\u2212", " -")
-"""For terminals: not every one has the signs of a page."""
+"""For terminals, as some lack the page's characters."""
 SHORT = {
     "orchestrated_messaging": "over messages",
     FLOOR: FLOOR,
@@ -34,7 +34,7 @@ SHORT = {
 
 
 def of_saga(text: str, *, saga: str) -> str:
-    """What is said of checkouts, said of another saga's runs: the chapters speak of checkouts."""
+    """The text with "checkout" replaced by the run's saga: chapters are written for checkouts."""
     return text.replace(CHECKOUT, saga).replace(CHECKOUT.upper(), saga.upper())
 
 
@@ -44,19 +44,19 @@ def name_of(pattern: str) -> str:
 
 
 def short_name_of(pattern: str) -> str:
-    """A pattern's name where there is little room."""
+    """A pattern's name where room is short."""
     return SHORT.get(pattern, name_of(pattern))
 
 
 def colour_of(pattern: str) -> str:
-    """The class of a pattern's own colour: the same in every chart of every run."""
+    """The CSS class of a pattern's colour: the same in every chart of every run."""
     known = list(NAMES)
     return f"s{known.index(pattern) if pattern in known else len(known)}"
 
 
 def number(value: float | None) -> str:
-    """About three digits, so that figures of any size can stand in a column; None, and what is
-    infinite, is never."""
+    """About three digits, so that figures of any size fit a column; "never" for None and
+    infinity."""
     if value is None or math.isinf(value):
         return NEVER
     if abs(value) >= 100:
@@ -74,7 +74,7 @@ def ms(value: float | None) -> str:
 
 
 def with_unit(value: float | None, unit: str, *, shown: str = "") -> str:
-    """12.3 ms, 45/s, 3; what never came has none. `shown`: the number, where it is written."""
+    """`12.3 ms`, `45/s`, `3`, `never`. `shown`: the number as text, if not as `number` has it."""
     is_count = value is not None and not unit and value.is_integer()
     shown = shown or (f"{value:.0f}" if is_count else number(value))
     if shown == NEVER or not unit:
@@ -97,7 +97,7 @@ def spread(values: Sequence[float | None]) -> str:
 
 
 def bounds(low: float, high: float | None) -> str:
-    """An interval with no lower bound where that is 0, and no upper one where that is None."""
+    """An interval in words: 0 is no lower bound, None no upper bound."""
     if high is None:
         return f"{low:.0f} or more" if low else "not known"
     return f"{low:.0f} to {high:.0f}" if low else f"below {high:.0f}"
@@ -126,5 +126,5 @@ def share(value: float) -> str:
 
 
 def signed(value: float) -> str:
-    """A share with its sign, the minus one that is as wide as a plus."""
+    """A share with its sign; the minus sign is as wide as the plus."""
     return f"{value * 100:+.0f}{PER_CENT}".replace("-", "\u2212")

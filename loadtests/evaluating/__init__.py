@@ -1,11 +1,11 @@
-"""What measurements say: figures, how sure they are, and what may be concluded. Pure.
+"""From measurements to figures, their intervals, and conclusions. Pure.
 
-`results`    windows to figures, a pattern and phase; `waterfall`: where the time goes
-`rates`      how fast a window is offered, from those before it
-`knee`       the most that is kept up for good, with its interval
-`verdicts`   what is decided between two patterns, by bootstrap intervals
-`quantities` the figures that can be named; `conditions`: what a run is held to
+`results`    from windows to figures, for each pattern and phase; `waterfall`: where the time goes
+`rates`      the rate of a window, from the windows before it
+`knee`       the highest sustainable load, with its interval
+`verdicts`   decisions between two patterns, by bootstrap intervals
+`quantities` the figures that can be named; `conditions`: the conditions a run has to meet
 `caveats`    what makes a result doubtful or void
 `comparison` all of it as one result
-`fitting`    the law that throughput follows, and any other, fitted to what was measured
+`fitting`    fits a law of throughput, or any other, to measurements
 """

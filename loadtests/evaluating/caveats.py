@@ -1,4 +1,4 @@
-"""What makes a result doubtful or void, said in plain words: one sentence a kind."""
+"""What makes a result doubtful or void, in plain words: one sentence for each kind."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ FOREIGN_SHARE = 0.05
 STEAL_SHARE = 0.02
 CLOCK_STEP_MS = 1.0
 LIGHT_SHARE, LIGHT_ENOUGH = 0.8, 0.2
-"""Of what a pattern completes at full load: above the first its light load is none, and at the
-second it is one."""
+"""Shares of what a pattern completes at full load: light load above the first is not light; the
+second is proposed in its place."""
 INVALID = "INVALID"
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Rule:
-    """Doubtful where the measure is above `most`; `text` is given the highest."""
+    """A caveat where the measure is above `most`; `text` is formatted with the highest."""
 
     measure: Callable[[Figures], float]
     most: float
@@ -30,7 +30,7 @@ class _Rule:
 
 
 _SEARCH = frozenset({WindowPhase.FULL, *PRESSURES, WindowPhase.KNEE})
-"""What comes out is measured there, not how long one checkout takes."""
+"""Phases that measure throughput, not latency."""
 
 _RULES = (
     _Rule(
@@ -44,7 +44,7 @@ _RULES = (
             0.0 if figures.phase in {WindowPhase.LIGHT, *_SEARCH} else figures.lag_p99_ms
         ),
         most=LAG_MS,
-        text="latencies not to be used, because the generator itself was late (p99 of the send lag"
+        text="do not use these latencies: the generator itself was late (p99 of the send lag"
         f" up to {{:.1f}} ms, allowed {LAG_MS:.0f} ms)",
     ),
     _Rule(
@@ -57,7 +57,7 @@ _RULES = (
             figures.harness_share if figures.phase == WindowPhase.LIGHT else 0.0
         ),
         most=HARNESS_SHARE,
-        text="the generator and the measuring used {:.0%} of the CPU, which the shop did not have"
+        text="the generator and the meters used {:.0%} of the CPU, which the shop could not use"
         f" (allowed {HARNESS_SHARE:.0%})",
     ),
     _Rule(
@@ -70,7 +70,7 @@ _RULES = (
             figures.counts.not_accepted if figures.phase != WindowPhase.BEYOND else 0
         ),
         most=0,
-        text="{} checkouts were not accepted (above what it can do, some are turned away)",
+        text="{} checkouts were not accepted (under overload some are turned away)",
     ),
     _Rule(
         measure=lambda figures: figures.counts.unfinished,
@@ -80,13 +80,13 @@ _RULES = (
     _Rule(
         measure=lambda figures: figures.phase == WindowPhase.FULL and not any(figures.is_saturated),
         most=0,
-        text="never saturated: completed/s is what was asked, not the most that it can do",
+        text="never saturated: completed/s is what was offered, not the most it can do",
     ),
 )
 
 
 def caveats(*, measured: Sequence[Measured], figures: Sequence[Figures], cores: int) -> list[str]:
-    """None where all is well. One that voids the figures it names begins with INVALID."""
+    """Empty if all is well. A caveat that voids the figures it names begins with INVALID."""
     found = [_caveat(rule, figures) for rule in _RULES]
     found.append(_of_light(figures))
     found += [_of_clock(measured), _of_rest(measured), _of_steal(measured, cores)]
@@ -103,7 +103,7 @@ def _caveat(rule: _Rule, figures: Sequence[Figures]) -> str:
 
 
 def _where(above: Sequence[Figures], figures: Sequence[Figures]) -> str:
-    """Phases and patterns, as few words as will do."""
+    """Phases and patterns, in as few words as possible."""
     if len(above) == len(figures):
         return "everywhere"
     places = []
@@ -115,21 +115,24 @@ def _where(above: Sequence[Figures], figures: Sequence[Figures]) -> str:
 
 
 def _of_light(figures: Sequence[Figures]) -> str:
-    """Whose light load is none, so that what is compared is the length of a queue."""
-    full = [it for it in figures if it.phase == WindowPhase.FULL and it.capacities]
-    most = {it.pattern: median(it.capacities) for it in full}
+    """A light load near the capacity compares the length of queues."""
+    most = {
+        full.pattern: median(full.capacities)
+        for full in figures
+        if full.phase == WindowPhase.FULL and full.capacities
+    }
     heavy = [
-        it.pattern
-        for it in figures
-        if it.phase == WindowPhase.LIGHT
-        and mean(it.offered_per_second) > LIGHT_SHARE * most.get(it.pattern, inf)
+        light.pattern
+        for light in figures
+        if light.phase == WindowPhase.LIGHT
+        and mean(light.offered_per_second) > LIGHT_SHARE * most.get(light.pattern, inf)
     ]
     if not heavy:
         return ""
     least = min(most[pattern] for pattern in heavy)
     return (
-        f"light load is nearly all that {' and '.join(heavy)} can do ({least:.3g}/s), so the waits"
-        f" are those of a queue (run again with --rate {LIGHT_ENOUGH * least:.2g})."
+        f"light load is nearly all that {' and '.join(heavy)} can do ({least:.3g}/s), so latency"
+        f" is time in queues (run again with --rate {LIGHT_ENOUGH * least:.2g})."
     )
 
 
@@ -146,7 +149,7 @@ def _of_rest(measured: Sequence[Measured]) -> str:
     restless = [str(window.window.number) for window in measured if not window.has_rested]
     if not restless:
         return ""
-    return f"messages were still on their way after window {', '.join(restless)}."
+    return f"messages were still in flight after window {', '.join(restless)}."
 
 
 def _of_checkpoints(measured: Sequence[Measured]) -> str:
@@ -163,4 +166,4 @@ def _of_steal(measured: Sequence[Measured], cores: int) -> str:
     )
     if share <= STEAL_SHARE:
         return ""
-    return f"the host of this machine took up to {share:.0%} of its CPU (steal)."
+    return f"up to {share:.0%} of the CPU was stolen by the machine's host."

@@ -1,4 +1,4 @@
-"""A whole comparison as data: what the report shows, and what is stored as JSON."""
+"""A whole comparison as data, as the report shows it and as it is stored in JSON."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,7 +30,7 @@ PRESSURE_CONFIDENCE = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class WindowFacts:
-    """A window, the warm-up's too, without its samples (they are in samples.csv)."""
+    """A window, also of the warm-up, without its samples (they are in samples.csv)."""
 
     window: Window
     counts: Counts
@@ -42,10 +42,10 @@ class WindowFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Capacity:
-    """What a pattern can sustain. `knee`: a second, None where it sustained nothing.
+    """What a pattern can sustain. `knee`: per second; None if it sustained nothing.
 
-    `knee_between`: its interval; None where no level was tried. `levels`: of the search for it,
-    ascending. `law`: None where they follow none.
+    `knee_between`: its interval; None if no level was tried. `levels`: of the search for it,
+    ascending. `law`: None if no law fits them.
     """
 
     pattern: str
@@ -57,10 +57,10 @@ class Capacity:
 
 @dataclass(frozen=True, kw_only=True)
 class Pressure:
-    """What a pattern completes under a harder kind of full load. `completed`: a second, the mean of
-    its windows; `ratio`: to plain full load, each window to the one beside it; None where no
-    interval can be made. Where twice as much is offered, both are those while it is offered: what
-    is worked off later says nothing of it.
+    """What a pattern completes under a harder kind of full load. `completed`: per second, the mean
+    of its windows; `ratio`: to plain full load, each window to the one beside it; None if no
+    interval can be made. At twice the load both count only what completes while the load lasts:
+    the backlog after it tells nothing about it.
     """
 
     pattern: str
@@ -71,7 +71,7 @@ class Pressure:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The result. Without a clean audit there is none: such a run ends as an error."""
+    """The result; valid only with a clean audit."""
 
     made_at: str
     seconds_taken: float
@@ -79,15 +79,15 @@ class Comparison:
     environment: dict[str, str]
     figures: list[Figures]
     capacities: list[Capacity]
-    """Of a full run only: each pattern's levels, knee and law."""
+    """Each pattern's levels, knee and law; of a full run only."""
     windows: list[WindowFacts]
     at_rest_ms_per_second: float
-    """CPU that the idle shop uses."""
+    """CPU of the idle shop."""
     verdicts: list[FigureVerdict]
     caveats: list[str]
     audit: Audit
     was_stopped: bool
-    """Before all of its windows had been measured."""
+    """Whether it ended before all windows were measured."""
     waterfalls: list[Waterfall]
     pressures: list[Pressure] = field(default_factory=list)
     """Of a full run only."""
@@ -97,13 +97,13 @@ class Comparison:
         return self.settings.patterns
 
     def of(self, phase: WindowPhase) -> list[Figures]:
-        """One phase's figures, in the order of the patterns; empty where the run had none."""
+        """A phase's figures, in the order of the patterns; empty if the run did not have it."""
         found = {figure.pattern: figure for figure in self.figures if figure.phase == phase}
         return [found[pattern] for pattern in self.patterns if pattern in found]
 
     @property
     def is_void(self) -> bool:
-        """Some of its figures mean nothing, and a caveat says which."""
+        """Whether a caveat voids some of its figures."""
         return any(caveat.startswith(caveats.INVALID) for caveat in self.caveats)
 
     @property
@@ -123,8 +123,8 @@ def compare(
     cores: int,
     was_stopped: bool = False,
 ) -> Comparison:
-    """The comparison that these windows make, the warm-up dropped, and those in which by chance
-    nobody came."""
+    """The comparison from these windows, without the warm-up and without windows that by chance had
+    no checkout."""
     kept = [
         window for window in measured if window.phase is not WindowPhase.WARM_UP and window.samples
     ]
@@ -159,7 +159,7 @@ def compare(
 
 
 def facts(window: Measured) -> WindowFacts:
-    """All of a window but its samples."""
+    """A window without its samples."""
     return WindowFacts(
         window=window.window,
         counts=counts(window.samples),
@@ -182,7 +182,7 @@ def _capacity(kept: Sequence[Measured], pattern: str) -> Capacity:
 
 
 def _pressure(kept: Sequence[Measured], pattern: str, phase: WindowPhase) -> Pressure:
-    """Window by window as they were planned, beside those of plain full load."""
+    """Pairs each window with that of plain full load planned beside it."""
     hard, full = (
         [
             _completed(measured, phase)
@@ -212,7 +212,7 @@ def _completed(window: Measured, phase: WindowPhase) -> float:
 
 
 def _verdicts(kept: Sequence[Measured], patterns: Sequence[str]) -> list[FigureVerdict]:
-    """Of each figure; a window whose generator was late is no measure of latency."""
+    """Of each figure; windows whose generator was late are left out of the latencies."""
     light = [measured for measured in kept if measured.phase is WindowPhase.LIGHT]
     on_time = [measured for measured in light if measured.lag_p99_ms <= caveats.LAG_MS]
     full = [measured for measured in kept if measured.phase is WindowPhase.FULL]
@@ -224,7 +224,7 @@ def _verdicts(kept: Sequence[Measured], patterns: Sequence[str]) -> list[FigureV
         "completed/s at full load", "/s", full, patterns, lambda measured: measured.level.completed
     )
     cpu = figure_of(
-        "CPU a checkout at full load", "ms", full, patterns, lambda window: window.cpu_ms
+        "CPU per checkout at full load", "ms", full, patterns, lambda window: window.cpu_ms
     )
     return verdicts.verdicts(figures=[*latencies, replace(completed, lower_is_better=False), cpu])
 
@@ -236,7 +236,7 @@ def figure_of(
     patterns: Sequence[str],
     of: Callable[[Measured], float],
 ) -> Figure:
-    """The figure of those blocks that are whole: with a window of each pattern."""
+    """The figure over the blocks that are complete: with a window of each pattern."""
     blocks = {
         pattern: {
             window.window.block: of(window) for window in windows if window.pattern == pattern

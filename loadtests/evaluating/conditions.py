@@ -1,14 +1,14 @@
-"""Conditions that a run is held to: `p95>300ms` fails where the p95 is above 300 ms.
+"""Conditions that a run has to meet: `p95>300ms` fails if the p95 is above 300 ms.
 
     condition = [PATTERN.]FIGURE (> | <) LIMIT
     LIMIT     = NUMBER[UNIT]          of the figure: 300ms, 0.3s, 100/s, 40kB, 0
               | NUMBERx               times the same figure of a stored run
               | NUMBERx PATTERN       times that of another pattern of this run
 
-A condition without a pattern is one for each pattern of the run.
+A condition without a pattern applies to each pattern of the run.
 
-What was measured decides, never an interval: that only says how near it was. A ratio's interval is
-made of those of both figures (MOVER: Zou and Donner, Stat. Med. 27, 2008).
+The measured value decides, never its interval, which only shows how close it was. The interval of a
+ratio is made from those of both figures (MOVER: Zou and Donner, Stat. Med. 27, 2008).
 """
 
 import re
@@ -23,7 +23,7 @@ from loadtests.evaluating.verdicts import Interval
 from loadtests.load import shopper
 
 _UNITS = {"ms": {"": 1.0, "ms": 1.0, "s": 1000.0}}
-"""What may stand behind a limit, and what it is times; of other units itself and nothing."""
+"""The units a limit may have, and their factors; any other figure has its own unit, or none."""
 _CONDITION = re.compile(
     r"(?:(?P<pattern>[^.<>]+)\.)? *(?P<figure>[\w/]+) *(?P<sign>[<>]) *"
     r"(?P<number>\d+(?:\.\d+)?|\.\d+) *(?P<unit>[A-Za-z/]*)(?: +(?P<other>[^.<>]+))?"
@@ -32,13 +32,13 @@ _CONDITION = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """`pattern`: empty for each. `limit`: in the figure's unit, or times what it is relative to:
-    `other` is a pattern of the same run, empty for the same pattern of the stored run."""
+    """`pattern`: empty for each. `limit`: in the figure's unit, or a multiple of the same figure of
+    `other`, a pattern of this run; if that is empty, of the same pattern in the stored run."""
 
     pattern: str
     figure: str
     rest: str
-    """From the sign on, as it was written but for spaces."""
+    """From the sign on, as written, without spaces."""
     limit: float
     is_relative: bool
     other: str
@@ -56,21 +56,21 @@ class Condition:
 
     @property
     def is_of_stored(self) -> bool:
-        """Whether it is held against another run."""
+        """Whether it is relative to a stored run."""
         return self.is_relative and not self.other
 
 
 def condition(text: str) -> Condition:
-    """What was written. Raises ValueError that says what can be."""
+    """The condition in `text`. Raises ValueError, which names what can be written."""
     found = _CONDITION.fullmatch(text.strip())
     if not found:
         raise ValueError(
-            f"{text!r} is no condition: write it like 'p95>300ms', 'orchestrated.completed/s<100',"
+            f"{text!r} is not a condition: write 'p95>300ms', 'orchestrated.completed/s<100',"
             f" 'p50>1.2x' or 'orchestrated.p50>1.2x choreographed'. Figures: {NAMED}"
         )
     figure, unit, other = found["figure"], found["unit"], (found["other"] or "").strip()
     if figure not in QUANTITIES:
-        raise ValueError(f"{text!r}: there is no figure {figure!r}. There are: {NAMED}")
+        raise ValueError(f"{text!r}: unknown figure {figure!r}; choose from {NAMED}")
     own = QUANTITIES[figure].unit
     factors = {"x": 1.0, **_UNITS.get(own, {"": 1.0, own: 1.0})}
     if unit not in factors or (other and unit != "x"):
@@ -93,16 +93,16 @@ def expanded(
     is_full: bool,
     against: Comparison | None,
 ) -> list[Condition]:
-    """One for each pattern that it is of, each once; the floor has to be named.
+    """Each condition once for each of its patterns; the monolith counts only where it is named.
 
-    Raises ValueError for what a run of these patterns will not measure, or the run `against` which
-    it is held has not.
+    Raises ValueError for a figure that a run of these patterns does not measure, or that the stored
+    run `against` has not measured.
     """
     found = []
     for condition in conditions:
         usual = [name for name in patterns if name not in (condition.other, shopper.MONOLITH)]
         if not (condition.pattern or usual):
-            raise ValueError(f"{condition}: the run has no pattern beside {', '.join(patterns)}")
+            raise ValueError(f"{condition}: the run has no patterns but {', '.join(patterns)}")
         for pattern in [condition.pattern] if condition.pattern else usual:
             made = replace(condition, pattern=pattern)
             _check(made, patterns, is_full, against)
@@ -123,17 +123,17 @@ def _check(
         return
     if against is None:
         raise ValueError(
-            f"{condition} is relative: name the stored run that it is held against (--against DIR),"
-            f" or another pattern of this run ({condition} PATTERN)"
+            f"{condition} is relative: name a stored run to compare with (--against DIR), or"
+            f" another pattern of this run ({condition} PATTERN)"
         )
     if not against.is_valid:
-        raise ValueError(f"{condition}: the run that it is held against is not a valid one")
+        raise ValueError(f"{condition}: the stored run to compare with is not valid")
     if condition.quantity.read(against, condition.pattern) is None:
-        raise ValueError(f"{condition}: the run that it is held against has not measured that")
+        raise ValueError(f"{condition}: the stored run to compare with has not measured this")
 
 
 class Standing(StrEnum):
-    """UNDECIDED: it was not measured, or in a run that is not valid."""
+    """UNDECIDED: the figure was not measured, or the run is not valid."""
 
     HOLDS = "holds"
     FAILS = "fails"
@@ -142,10 +142,10 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """A condition as it came out.
+    """The verdict on a condition.
 
-    `measured`: in the figure's unit, and `base` what it is relative to, of which `seen` is the
-    ratio; else `seen` is what was measured. `interval`: of `seen`. `why`: it is not decided.
+    `measured`: in the figure's unit. `base`: the value it is relative to, and `seen` their ratio;
+    without a base `seen` is the measured value. `interval`: of `seen`. `why`: it is not decided.
     """
 
     condition: Condition
@@ -158,7 +158,7 @@ class Judgement:
 
     @property
     def reaches(self) -> float | None:
-        """The end of the interval beyond the limit, seen from `seen`; None where none is."""
+        """The end of the interval that lies on the other side of the limit than `seen`, if any."""
         limit = self.condition.limit
         if self.interval is None:
             return None
@@ -170,7 +170,7 @@ class Judgement:
 def judge(
     *, conditions: Sequence[Condition], run: Comparison, against: Comparison | None
 ) -> list[Judgement]:
-    """Each of these (expanded) conditions, in their order."""
+    """The verdict on each of these (expanded) conditions, in order."""
     return [
         _judge(condition, run, against if condition.is_of_stored else run)
         for condition in conditions
@@ -179,7 +179,7 @@ def judge(
 
 def _judge(condition: Condition, run: Comparison, other: Comparison | None) -> Judgement:
     if not run.is_valid:
-        why = "the run is not a valid one" if run.audit.is_clean else "the audit found a breach"
+        why = "the run is not valid" if run.audit.is_clean else "the audit found a breach"
         return _undecided(condition, why)
     found = condition.quantity.read(run, condition.pattern)
     if found is None:
@@ -188,7 +188,7 @@ def _judge(condition: Condition, run: Comparison, other: Comparison | None) -> J
         return _decided(condition, found, found, None)
     base = condition.quantity.read(other, condition.other or condition.pattern)
     if base is None or not (0 < base.value < inf):
-        return _undecided(condition, "what it is relative to was not measured, or is 0")
+        return _undecided(condition, "the figure to compare with was not measured, or is 0")
     return _decided(condition, found, _ratio(found, base), base)
 
 
@@ -199,7 +199,7 @@ def _decided(
     may_be_less = base is not None and base.is_least
     is_open = may_be_less if is_above else found.is_least
     if is_open:
-        return _undecided(wanted, "it was never saturated, so what it can take is not known")
+        return _undecided(wanted, "it was never saturated, so its capacity is not known")
     is_beyond = is_above if wanted.fails_above else seen.value < wanted.limit
     return Judgement(
         condition=wanted,
@@ -226,5 +226,5 @@ def _ratio(found: Measurement, base: Measurement) -> Measurement:
 
 
 def _width(end: float, value: float) -> float:
-    """How far the end of an interval is from its middle, in logarithms."""
+    """The distance of an interval's end from its middle, in logarithms."""
     return abs(log(end / value)) if end > 0 else inf

@@ -1,11 +1,10 @@
-"""Laws fitted to what was measured: the universal scalability law, and any by its parameters.
+"""Fits laws to measurements: the universal scalability law, and any other with parameters.
 
-By the universal scalability law, throughput at N checkouts on their way is
-X(N) = a N / (1 + s (N - 1) + k N (N - 1)), where `a` is what one at a time would do, `s` the share
-that has to queue for something (contention), and `k` what keeping in step costs (coherency):
-Gunther, Guerrilla Capacity Planning, 2007, chapters 4 to 6. As N / X is the mean latency, the law
-is linear in 1/a, s/a and k/a, and is fitted as that, with relative errors, none of the three below
-0.
+By the universal scalability law, throughput with N checkouts in flight is
+X(N) = a N / (1 + s (N - 1) + k N (N - 1)), where `a` is the throughput of one at a time, `s` the
+share of work that queues for something (contention), and `k` the cost of staying consistent
+(coherency): Gunther, Guerrilla Capacity Planning, 2007, chapters 4 to 6. As N / X is the mean
+latency, the law is linear in 1/a, s/a and k/a; these are fitted, with relative errors, all >= 0.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,17 +18,17 @@ from scipy.optimize import least_squares, nnls
 LEAST_POINTS = 4
 TOLERATED = 0.15
 """A relative error beyond this counts less than its square (Huber, Robust Estimation of a Location
-Parameter, 1964): one disturbed window must not bend the whole."""
+Parameter, 1964): one disturbed window must not distort the fit."""
 MOST = 50.0
-"""Of a parameter's logarithm: no law makes sense of more."""
+"""The highest logarithm of a parameter."""
 Matrix = NDArray[numpy.float64]
 Predict = Callable[[Sequence[float]], Sequence[float]]
-"""From a law's parameters to what it predicts, a value a point."""
+"""From a law's parameters to its predictions, one for each point."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScalabilityLaw:
-    """`alone`: throughput of one at a time, a second. `contention`, `coherency`: s and k.
+    """`alone`: throughput of one at a time, per second. `contention`, `coherency`: s and k.
 
     `error`: root mean square of the relative errors of the fitted latencies, 0.1 is 10 %.
     """
@@ -40,7 +39,7 @@ class ScalabilityLaw:
     error: float
 
     def throughput(self, *, in_flight: float) -> float:
-        """Completed a second with so many on their way."""
+        """Completed per second with this many in flight."""
         others = in_flight - 1
         return (
             self.alone
@@ -49,16 +48,16 @@ class ScalabilityLaw:
         )
 
     def most_in_flight(self) -> float:
-        """Where throughput is highest; infinite where it only levels off."""
+        """In flight at the highest throughput; infinite if throughput only levels off."""
         if self.coherency <= 0:
             return float("inf")
         return sqrt(max(1 - self.contention, 0.0) / self.coherency)
 
 
 def fit(*, points: Sequence[tuple[float, float]]) -> ScalabilityLaw | None:
-    """The law nearest to these points (on their way, completed a second; both above 0).
+    """The law closest to these points (in flight, completed per second; both above 0).
 
-    None for less than 4 points, or if no such law describes them.
+    None for fewer than 4 points, or if no such law describes them.
     """
     if len(points) < LEAST_POINTS:
         return None
@@ -80,11 +79,11 @@ def fitted(
     step: float | None = None,
     most: int | None = None,
 ) -> list[float]:
-    """The parameters, all above 0, with which the law comes nearest to what was measured.
+    """The parameters, all above 0, with which the law comes closest to the measurements.
 
-    Least squares of the relative errors, the large ones tempered, on the parameters' logarithms.
-    `start`: guesses of the right size. A parameter that changes nothing stays as guessed. `step`:
-    of a logarithm, where the law is a simulation, which smaller ones only shake; `most`: rounds.
+    Least squares of the relative errors, large ones tempered, over the parameters' logarithms.
+    `start`: guesses of the right size. A parameter without effect stays as guessed. `step`: of a
+    logarithm, for a law that is a simulation and too noisy for smaller ones; `most`: rounds.
     """
     real: Matrix = numpy.array(measured)
 
@@ -104,8 +103,8 @@ def fitted(
 
 
 def distance(*, predicted: Sequence[float], measured: Sequence[float]) -> float:
-    """Of a law from what was measured: the mean of the relative errors, as `fitted` tempers them
-    (those beyond TOLERATED count less), so the same law is the best of several for both."""
+    """Of a law from the measurements: the mean of the relative errors, tempered as in `fitted`
+    (those beyond TOLERATED count less), so that both agree on the best of several laws."""
     errors = abs(numpy.array(predicted) / numpy.array(measured) - 1) / TOLERATED
     tempered = numpy.where(errors <= 1, errors**2, 2 * errors - 1)
     return float(TOLERATED * numpy.sqrt(numpy.mean(tempered)))

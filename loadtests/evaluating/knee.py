@@ -1,21 +1,20 @@
-"""How much load a pattern can take for good: its knee, and how sure that is.
+"""The knee: the highest load that a pattern can sustain, and its interval.
 
-A level is sustained if what is offered comes out again: at least 99 % completed within half a
-second of the last start, and a backlog that did not grow. The knee is the last load that at least
-half of all windows sustain.
+A window sustains its load if at least 99 % complete within half a second of the last start, and the
+backlog does not grow. The knee is the highest load that at least half of all windows sustain.
 
-A load sustained in one window may not be sustained in the next. So no load is decided by its own
-windows alone. The share of windows that take a load is fitted to all of them
-at once, as shares that never rise with the load (isotonic regression by pooling adjacent
-violators: Ayer et al., Ann. Math. Stat. 26, 1955; Barlow et al., Statistical Inference under Order
-Restrictions, 1972). The threshold is the last load with a fitted share of one half or more.
+A load sustained in one window may not be sustained in the next, so no load is decided by its own
+windows alone. The share of windows that sustain a load is fitted to all windows at once, as shares
+that never rise with the load (isotonic regression by pooling adjacent violators: Ayer et al., Ann.
+Math. Stat. 26, 1955; Barlow et al., Statistical Inference under Order Restrictions, 1972). The
+threshold is the highest load with a fitted share of one half or more.
 
-Its interval is made of the loads at which the likelihood ratio does not refuse a share of one half
-(Banerjee and Wellner, Ann. Statist. 29, 2001, and Scand. J. Statist. 32, 2005). It is no bootstrap:
-drawing again from such a fit is known not to tell how far off it is (Sen, Banerjee and Woodroofe,
-Ann. Statist. 38, 2010), and where each load has one window, there is nothing to draw from within
-it. In simulated runs of 24 loads with a window each this interval missed the true threshold in 6 to
-7 of 100, one by draws from the fit in 24.
+Its interval consists of the loads at which the likelihood ratio does not reject a share of one half
+(Banerjee and Wellner, Ann. Statist. 29, 2001, and Scand. J. Statist. 32, 2005). A bootstrap is not
+used: resampling such a fit gives invalid intervals (Sen, Banerjee and Woodroofe, Ann. Statist. 38,
+2010), and a load with a single window has nothing to resample. In 100 simulated runs of 24 loads
+with one window each, this interval missed the true threshold in 6 to 7, one from draws of the fit
+in 24.
 """
 
 from collections.abc import Sequence
@@ -31,25 +30,24 @@ from loadtests.measuring.samples import COMPLETED, Sample, completed_per_second,
 LEAST_COMPLETED = 0.99
 GRACE_SECONDS = 0.5
 MOST_GROWTH = 1.25
-"""Of the mean backlog from the second third of a window to the last, beside NOISE_SECONDS."""
+"""Of the mean backlog from the second third of a window to the last, besides NOISE_SECONDS."""
 NOISE_SECONDS = 0.02
-"""A backlog of what arrives in so many seconds is none."""
+"""A backlog of no more than what arrives in this time is ignored."""
 LOOKS = 20
 Answer = tuple[float, bool]
-"""A window: its load, and whether it was taken."""
+"""A window: its load, and whether it was sustained."""
 HALF, DIGITS = 0.5, 12
 MOST_RATIO = 2.27
-"""95 % of what twice the logarithm of the likelihood ratio comes to by chance where a monotone
-share is tested at a point (Banerjee and Wellner 2001); that is no chi-squared distribution."""
+"""The 95 % quantile of twice the log likelihood ratio when a monotone share is tested at a point
+(Banerjee and Wellner 2001); its distribution is not chi-squared."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """A window of the search as a point: what was offered, what came out, how long it took.
+    """A window of the search for the knee.
 
-    `offered`, `completed`: a second. `in_flight`: checkouts on their way at a time, on average
-    (Little's law: arrivals a second times mean latency). `is_sustained`: it could go on for good.
-    `lag_p99_ms`: how late the generator itself was.
+    `offered`, `completed`: per second. `in_flight`: checkouts, on average (Little's law: completed
+    per second times mean latency). `lag_p99_ms`: how late the generator itself was.
     """
 
     offered: float
@@ -65,7 +63,7 @@ class Level:
 class Bounds:
     """Two of the loads tried, between which the threshold lies with 95 % confidence.
 
-    `low`: 0 where perhaps not even the lowest was taken. `high`: None where perhaps all were.
+    `low`: 0 if perhaps not even the lowest was sustained. `high`: None if perhaps all were.
     """
 
     low: float
@@ -79,7 +77,7 @@ class Bounds:
 
 @dataclass(frozen=True, kw_only=True)
 class _Tried:
-    """So many of the windows at this load took it."""
+    """How many of the windows at this load sustained it."""
 
     load: float
     taken: int
@@ -87,8 +85,7 @@ class _Tried:
 
 
 def level_of(*, samples: Sequence[Sample], seconds: float) -> Level:
-    """The level that these samples of one window of so many seconds make. Raises ValueError
-    where none completed."""
+    """The level of a window with these samples. Raises ValueError if none completed."""
     done = [sample.latency_ms for sample in samples if sample.outcome == COMPLETED]
     if not done:
         raise ValueError("nothing completed at this level")
@@ -105,8 +102,7 @@ def level_of(*, samples: Sequence[Sample], seconds: float) -> Level:
 
 
 def knee_of(*, levels: Sequence[Level]) -> float | None:
-    """The highest rate (a second) that at least half of all windows sustain; None if not even the
-    lowest is one."""
+    """The highest rate (per second) that at least half of all windows sustain, if any."""
     return threshold(answers=_answers(levels))
 
 
@@ -116,7 +112,7 @@ def bounds_of(*, levels: Sequence[Level]) -> Bounds | None:
 
 
 def _answers(levels: Sequence[Level]) -> list[Answer]:
-    """Windows at one rate differ by a start or two."""
+    """Rounded, as windows at one rate differ by a start or two."""
     return [(float(round(level.offered)), level.is_sustained) for level in levels]
 
 
@@ -144,9 +140,9 @@ def _backlog(samples: Sequence[Sample], at: float) -> int:
 
 
 def threshold(*, answers: Sequence[Answer]) -> float | None:
-    """The last load that at least half of all windows take; None where that is not even the lowest.
+    """The highest load that at least half of all windows sustain; None if not even the lowest.
 
-    Where the fitted share is exactly one half over several loads, their middle, as of a median.
+    If the fitted share is exactly one half over several loads, their middle, as for a median.
     """
     tried = _by_load(answers)
     shares = _fitted(tried)
@@ -160,7 +156,7 @@ def threshold(*, answers: Sequence[Answer]) -> float | None:
 def bounds(*, answers: Sequence[Answer]) -> Bounds:
     """The interval of the threshold. Raises ValueError without answers."""
     if not answers:
-        raise ValueError("no windows have no threshold")
+        raise ValueError("without windows there is no threshold")
     tried = _by_load(answers)
     best = _likelihood(tried, _fitted(tried))
     places = [
@@ -185,7 +181,7 @@ def _by_load(answers: Sequence[Answer]) -> list[_Tried]:
 
 
 def _fitted(tried: Sequence[_Tried]) -> list[float]:
-    """A share for each, never rising, as near to theirs as can be."""
+    """A share for each load, never rising, as close as possible to the measured ones."""
     if not tried:
         return []
     shares, windows = zip(
@@ -196,13 +192,13 @@ def _fitted(tried: Sequence[_Tried]) -> list[float]:
 
 
 def _turning(tried: Sequence[_Tried], place: int) -> list[float]:
-    """The best fit that has the threshold there: one half or more before it, no more after it."""
+    """The best fit with the threshold at `place`: at least one half before it, at most after it."""
     before, after = _fitted(tried[:place]), _fitted(tried[place:])
     return [*(max(share, HALF) for share in before), *(min(share, HALF) for share in after)]
 
 
 def _likelihood(tried: Sequence[_Tried], shares: Sequence[float]) -> float:
-    """Its logarithm. What never happened counts nothing, whichever its share."""
+    """Its logarithm. An outcome that never occurred adds nothing, whatever its share."""
     return sum(
         (level.taken * log(share) if level.taken else 0.0)
         + ((level.windows - level.taken) * log(1 - share) if level.windows > level.taken else 0.0)

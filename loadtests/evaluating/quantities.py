@@ -1,10 +1,9 @@
-"""The figures that can be named, as a reader of the report knows them: of one pattern, with the
-interval that the windows give it.
+"""The figures of the report that can be named: of one pattern, with an interval from its windows.
 
-An interval is made as that of a decision (verdicts.py), at 95 %, of how far the windows lie apart
-in their logarithms, and put around the figure of all of them. In simulated runs of 8 to 20 windows
-that lay 5 to 30 % apart it held the true p50 in 94 to 97 of 100 and the true p95 in 84 to 96, but
-the true p99 of windows with 12 checkouts in 70 to 78.
+An interval is made like that of a decision (verdicts.py), at 95 %, from the logarithms of the
+windows, and put around the figure of all windows. In simulated runs of 8 to 20 windows that lay 5
+to 30 % apart it contained the true p50 in 94 to 97 of 100 and the true p95 in 84 to 96, but the
+true p99 of windows with 12 checkouts only in 70 to 78.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,10 +22,10 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """A figure of one pattern in one run. `value`: infinite for a time that never came.
+    """A figure of one pattern in one run. `value`: infinite if the outcome never came.
 
-    `windows`: the same, window by window. `interval`: None where none can be made. `is_least`: the
-    pattern was never saturated, so the true one is above.
+    `windows`: the same for each window. `interval`: None if none can be made. `is_least`: the
+    pattern was never saturated, so the true value is higher.
     """
 
     value: float
@@ -37,7 +36,7 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """A figure that can be named. `read`: of a pattern; None where the run has not measured it."""
+    """A figure that can be named. `read`: of a pattern; None if the run has not measured it."""
 
     unit: str
     about: str
@@ -47,7 +46,7 @@ class Quantity:
 def _percentile(
     phase: WindowPhase, attribute: str, place: int
 ) -> Callable[[Comparison, str], Measurement | None]:
-    """`attribute`: of Figures, which has times; `place`: of a percentile in them."""
+    """`attribute`: the field of Figures with the Times; `place`: the percentile's in SHARES."""
 
     def read(run: Comparison, pattern: str) -> Measurement | None:
         figures = _figures(run, phase, pattern)
@@ -119,7 +118,7 @@ def _cost(
         ]
         return _measured(of(figures.cost), windows)
 
-    return Quantity(unit=unit, about=f"{about} a checkout, {phase} load", read=read)
+    return Quantity(unit=unit, about=f"{about} per checkout, {phase} load", read=read)
 
 
 def _count(about: str, of: Callable[[Counts], int]) -> Quantity:
@@ -162,8 +161,8 @@ _TIMES = {
         ("accepted_", "until the 202, light load", WindowPhase.LIGHT, "acceptance"),
         ("undone_", "until it was undone", WindowPhase.FAILURES, "compensated"),
         ("refused_", "until it was refused", WindowPhase.FAILURES, "refused"),
-        ("hot_", "where all want one product", WindowPhase.HOT, "outcome"),
-        ("zipf_", "where some are popular", WindowPhase.ZIPF, "outcome"),
+        ("hot_", "when all want one product", WindowPhase.HOT, "outcome"),
+        ("zipf_", "when some are popular", WindowPhase.ZIPF, "outcome"),
     )
     for place, name in enumerate(("p50", "p95", "p99"))
 }
@@ -188,6 +187,6 @@ QUANTITIES: Mapping[str, Quantity] = {**_TIMES, **_OTHERS}
 COUNTED = ("unfinished", "not_accepted")
 OF_A_FULL_RUN = ("hot_", "zipf_", "beyond/s", "hot/s", "zipf/s", "knee/s")
 NAMED = (
-    "p50, p95, p99 (until the outcome), the same with accepted_, undone_, refused_, hot_ or zipf_"
-    f" before it, {', '.join(_OTHERS)} (a full run alone has {', '.join(OF_A_FULL_RUN)})"
+    "p50, p95, p99 (until the outcome), the same prefixed with accepted_, undone_, refused_, hot_"
+    f" or zipf_, {', '.join(_OTHERS)} (only a full run has {', '.join(OF_A_FULL_RUN)})"
 )

@@ -1,4 +1,4 @@
-"""How fast to offer checkouts in a window whose rate follows from those before it."""
+"""The rate of a window, where it follows from the windows before it."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from loadtests.measuring.samples import NotMeasured, percentile
 
 STEADY_WITHIN = 0.1
 OVERLOAD = 1.3
-"""Of the best so far: a rate that is just more than a pattern can do."""
+"""Of the highest throughput so far: a rate just above what the pattern can do."""
 
 
 def rate_for(*, window: Window, seen: Sequence[Measured]) -> float:
-    """Checkouts a second. Raises NotMeasured where what was seen so far does not tell."""
+    """Checkouts per second. Raises NotMeasured if it does not follow from the windows so far."""
     own = [measured for measured in seen if measured.pattern == window.pattern]
     if window.rate:
         return window.rate
@@ -25,9 +25,9 @@ def rate_for(*, window: Window, seen: Sequence[Measured]) -> float:
 
 
 def next_rate(*, seen: Sequence[Throughput]) -> float:
-    """Above the best that the pattern has done so far; where it could follow, it climbs.
+    """A rate above the highest throughput of the pattern so far, which rises until saturation.
 
-    Raises NotMeasured where nothing was completed so far.
+    Raises NotMeasured if nothing was completed so far.
     """
     best = max((level.completed for level in seen), default=0.0)
     if best <= 0:
@@ -36,7 +36,7 @@ def next_rate(*, seen: Sequence[Throughput]) -> float:
 
 
 def levels_of(*, measured: Sequence[Measured], pattern: str) -> list[Level]:
-    """Of the search for the pattern's knee, in order of what was offered."""
+    """The levels of the search for the pattern's knee, by offered load."""
     found = [
         level_of(samples=window.samples, seconds=window.window.seconds)
         for window in measured
@@ -61,15 +61,15 @@ def is_steady(*, seen: Sequence[Measured]) -> bool:
 
 
 def _capacity(own: Sequence[Measured]) -> float:
-    """The most that the pattern completed a second while it was offered more."""
+    """The most that the pattern completed per second at full load."""
     found = [window.level.completed for window in own if window.phase is WindowPhase.FULL]
     if not found or max(found) <= 0:
-        raise NotMeasured("nothing was completed at full load: what it can take is not known")
+        raise NotMeasured("nothing was completed at full load: the capacity is not known")
     return max(found)
 
 
 def _lowest_knee(seen: Sequence[Measured]) -> float:
-    """Of all patterns; where one sustained nothing, its lowest level."""
+    """Of all patterns; a pattern that sustained nothing counts with its lowest level."""
     knees = []
     for pattern in {window.pattern for window in seen}:
         levels = levels_of(measured=seen, pattern=pattern)

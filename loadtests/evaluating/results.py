@@ -1,4 +1,4 @@
-"""From windows to figures: counts, exact percentiles, completed/s and cost, a pattern and phase."""
+"""From windows to figures of a pattern and phase: counts, exact percentiles, completed/s, cost."""
 
 import math
 from collections import Counter
@@ -16,10 +16,10 @@ SATURATED_BELOW = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class Throughput:
-    """What was offered in a window, and what came of it, both a second.
+    """What was offered and completed in a window, per second.
 
-    A pattern is saturated where the shop needs clearly longer to end its checkouts than it took to
-    offer them. What was completed then says what the shop can do, not what it was asked for.
+    A pattern is saturated if its checkouts take clearly longer to end than they took to be sent;
+    then `completed` is what the shop can do, not what was offered.
     """
 
     offered: float
@@ -32,7 +32,7 @@ class Throughput:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A window as it came out. `window.rate` is the rate that was really offered."""
+    """A measured window. `window.rate`: the rate that was offered."""
 
     window: Window
     samples: Sequence[Sample]
@@ -61,13 +61,13 @@ class Measured:
 
     @property
     def cpu_ms(self) -> float:
-        """Of the shop, a checkout that was accepted."""
+        """Of the shop, per accepted checkout."""
         return self.cost.shop_cpu_ms / max(counts(self.samples).accepted, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """What `manage.py audit` found on the stack of this run, at its end."""
+    """What `manage.py audit` found on the run's stack, at its end."""
 
     is_clean: bool
     output: str
@@ -86,9 +86,9 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True)
 class Times:
-    """Milliseconds from the intended start: exact percentiles of all, and of each window.
+    """Milliseconds from the intended start: exact percentiles of all samples, and of each window.
 
-    None: that share of the checkouts never completed.
+    None: fewer than this share of the checkouts completed.
     """
 
     p50: float | None
@@ -107,7 +107,7 @@ class Times:
 
 @dataclass(frozen=True, kw_only=True)
 class CostPerCheckout:
-    """Divided by all checkouts that were accepted. CPU in ms by process; WAL in bytes."""
+    """Per accepted checkout. CPU in ms by process; WAL in bytes."""
 
     cpu_ms: dict[str, float]
     shop_cpu_ms: float
@@ -120,7 +120,7 @@ class CostPerCheckout:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """All that one phase says of one pattern."""
+    """All figures of a pattern in a phase."""
 
     phase: str
     pattern: str
@@ -128,7 +128,7 @@ class Figures:
     seconds: float
     counts: Counts
     outcome: Times | None
-    """Of all that were offered; a checkout that did not complete took infinitely long."""
+    """Of all offered checkouts; one that did not complete took infinitely long."""
     refused: Times | None
     compensated: Times | None
     acceptance: Times | None
@@ -137,15 +137,15 @@ class Figures:
     is_saturated: list[bool]
     lag_p99_ms: float
     generator_busy_share: float
-    """Of a core, each worker of Locust."""
+    """Of a core, by each worker of Locust."""
     foreign_busy_share: float
     harness_share: float
-    """Of all the CPU that shop, generator and measuring used in these windows, the latter two's."""
+    """The share of generator and meters in the CPU that they and the shop used."""
     cost: CostPerCheckout
 
     @property
     def capacities(self) -> list[float]:
-        """completed/s of the saturated windows: what it can do, not what it was asked for."""
+        """completed/s of the saturated windows: what the pattern can do, not what was offered."""
         windows = zip(self.completed_per_second, self.is_saturated, strict=True)
         return [value for value, is_saturated in windows if is_saturated]
 
@@ -153,8 +153,8 @@ class Figures:
 def figures(
     *, measured: Sequence[Measured], phase: WindowPhase, pattern: str, cores: int, workers: int = 1
 ) -> Figures:
-    """The figures of one phase and pattern, sent by so many workers. Raises ValueError where it has
-    no window."""
+    """The figures of a phase and pattern. `workers`: of Locust. Raises ValueError without any
+    window."""
     chosen = [window for window in measured if (window.phase, window.pattern) == (phase, pattern)]
     if not chosen:
         raise ValueError(f"no window of {phase} and {pattern}")
@@ -186,7 +186,7 @@ def figures(
 
 
 def counts(samples: Iterable[Sample]) -> Counts:
-    """How many ended how."""
+    """How many checkouts had which outcome."""
     every = list(samples)
     ended = Counter(sample.outcome for sample in every)
     return Counts(
@@ -201,7 +201,7 @@ def counts(samples: Iterable[Sample]) -> Counts:
 
 
 def _times(chosen: Sequence[Measured], of: Callable[[Sample], float | None]) -> Times | None:
-    """Over the samples for which `of` gives a number; None where there are none."""
+    """Over the samples for which `of` gives a number; None without any."""
     windows = [
         [time for sample in window.samples if (time := of(sample)) is not None] for window in chosen
     ]
@@ -219,12 +219,12 @@ def _percentiles(times: Sequence[float]) -> list[float | None]:
 
 
 def known(value: float) -> float | None:
-    """None for what never came: JSON has no infinity."""
+    """None for infinity, which JSON does not have."""
     return value if math.isfinite(value) else None
 
 
 def until_completed(sample: Sample) -> float:
-    """The latency of a checkout that was meant to complete: infinite where it did not."""
+    """The latency of a checkout that should complete: infinite if it did not."""
     return sample.latency_ms if sample.outcome == raw.COMPLETED else math.inf
 
 

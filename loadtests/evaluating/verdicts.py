@@ -1,23 +1,23 @@
-"""What a run decides between two patterns, and what it can't.
+"""What a run decides between two patterns.
 
 Windows come in pairs: a block has one window of each pattern, with the same arrival times, one
-right after the other. What counts is the difference within each block, so whatever changes slowly
-in the course of a run drops out. Over the blocks, difference and ratio of a figure get a bootstrap
-interval each. What difference is of interest was set beforehand, not after looking: 5 %.
+right after the other. The difference within each block counts, so slow changes during a run cancel
+out. Over the blocks, difference and ratio of a figure get a bootstrap interval each. The smallest
+difference of interest was fixed beforehand: 5 %.
 
-A difference is found where the ratio's interval excludes "none", unless all of it lies within what
-is of no interest. The ratio decides, not the difference in ms: a slow minute makes the latencies of
-both patterns longer by a factor. (In 100 blocks whose windows had medians of 20 to 90 ms, injected
-2 ms stood 5 standard errors away from none as a ratio, and 4 as a difference.)
+A difference is found if the ratio's interval excludes 1, unless the whole interval is below the
+difference of interest. The ratio decides, not the difference in ms: a slow minute makes the
+latencies of both patterns longer by a factor. (In 100 blocks whose windows had medians of 20 to
+90 ms, injected 2 ms were 5 standard errors from none as a ratio, and 4 as a difference.)
 
 All intervals of a run hold together with 95 % confidence (Bonferroni's correction: each of n is
 made at 1 - 0.05 / n), so a run that compares a pattern with itself finds a difference, in any of
 its figures, in at most 1 of 20 runs.
 
-An interval is one of a mean over few blocks, by the studentised bootstrap ("bootstrap-t"): blocks
-are drawn again with replacement, and each draw's mean is measured in its own standard errors (Efron
-and Tibshirani, An Introduction to the Bootstrap, 1993, section 12.5). Of few blocks the plain
-percentile bootstrap is too sure: at 99 % it missed the true mean in 5 % of simulated runs of 8
+An interval is that of a mean over few blocks, by the studentised bootstrap ("bootstrap-t"): blocks
+are drawn with replacement, and the mean of each draw is measured in its own standard errors (Efron
+and Tibshirani, An Introduction to the Bootstrap, 1993, section 12.5). With few blocks the plain
+percentile bootstrap is too narrow: at 99 % it missed the true mean in 5 % of simulated runs of 8
 blocks, this one in 1 to 2 %.
 """
 
@@ -36,7 +36,7 @@ FAMILY_ERROR = 0.05
 LEAST_BLOCKS = 8
 RESAMPLES = 2000
 SEED = 1993
-"""Fixed, so that the same samples always give the same interval."""
+"""Fixed, so that the same samples give the same interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,21 +48,19 @@ class Interval:
     high: float
 
     def holds(self, value: float) -> bool:
-        """Whether the value is within the bounds."""
         return self.low <= value <= self.high
 
     def inverse(self) -> "Interval":
-        """Of the ratio the other way round."""
+        """Of the inverse ratio."""
         return Interval(estimate=1 / self.estimate, low=1 / self.high, high=1 / self.low)
 
     def is_within(self, *, low: float, high: float) -> bool:
-        """Whether all of it lies between these two."""
         return low <= self.low and self.high <= high
 
 
 class Conclusion(StrEnum):
-    """DIFFERS: one is lower, by whatever lies in the interval. SAME: no difference larger than
-    5 %, be it one or none. UNDECIDED: not enough data."""
+    """DIFFERS: one is lower, by an amount in the interval. SAME: any difference is at most 5 %.
+    UNDECIDED: not enough data."""
 
     DIFFERS = "differs"
     SAME = "same"
@@ -71,10 +69,7 @@ class Conclusion(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A figure of two or more patterns, block by block: the values at one place are a block's.
-
-    `unit`: of the values, `ms` say. `lower_is_better`: false for throughput.
-    """
+    """A figure of two or more patterns. `blocks`: by pattern, a value for each block."""
 
     name: str
     unit: str
@@ -84,11 +79,11 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class FigureVerdict:
-    """What is decided of one figure between two patterns.
+    """The decision on one figure between two patterns.
 
-    `better`: the pattern that is better, empty unless it differs. `values`: the mean over the
-    blocks by pattern, the two compared. `difference`: second less first, in `unit`; `ratio`:
-    second over first. Both are None where there are no intervals, and `why` says why.
+    `better`: a pattern, or empty unless they differ. `values`: by pattern, the mean over the
+    blocks. `difference`: second minus first, in `unit`; `ratio`: second over first. Both are None
+    if there is no interval, and `why` says why.
     """
 
     figure: str
@@ -107,13 +102,13 @@ class FigureVerdict:
 
     @property
     def worse(self) -> str:
-        """The pattern that is not better, where one is."""
+        """The other pattern, if one is better."""
         return self.first if self.better == self.second else self.second
 
     @property
     def lead(self) -> Interval | None:
-        """How much less (more, where more is better) the better pattern's figure is, as a share of
-        the other's; undecided: how much less or more the second's is than the first's."""
+        """How much less (more, if more is better) the better pattern's figure is, as a share of the
+        other's; if undecided, that of the second pattern against the first."""
         if self.ratio is None:
             return None
         seen = self.ratio.inverse() if self.better == self.first else self.ratio
@@ -136,7 +131,7 @@ def verdicts(*, figures: Sequence[Figure]) -> list[FigureVerdict]:
 
 
 def verdict_of(figure: Figure, first: str, second: str, confidence: float) -> FigureVerdict:
-    """Of these two alone, with that confidence."""
+    """The decision between these two, at this confidence."""
     ones, others = figure.blocks[first], figure.blocks[second]
     why = _why_not(ones, others)
     ratio = None if why else _ratio(ones, others, confidence)
@@ -160,7 +155,7 @@ def verdict_of(figure: Figure, first: str, second: str, confidence: float) -> Fi
 
 
 def _why_not(ones: Sequence[float], others: Sequence[float]) -> str:
-    """Why no interval can be made; empty where it can."""
+    """Why no interval can be made, or empty."""
     if len(ones) != len(others):
         raise ValueError(f"blocks are pairs, not {len(ones)} and {len(others)}")
     if len(ones) < LEAST_BLOCKS:
@@ -172,7 +167,7 @@ def _why_not(ones: Sequence[float], others: Sequence[float]) -> str:
 
 
 def _ratio(ones: Sequence[float], others: Sequence[float], confidence: float) -> Interval:
-    """Of the geometric means: ratios are symmetric in their logarithm."""
+    """Of the geometric means, as ratios are symmetric in their logarithms."""
     logs = [log(other / first) for first, other in zip(ones, others, strict=True)]
     found = interval_of_mean(values=logs, confidence=confidence)
     return Interval(estimate=exp(found.estimate), low=exp(found.low), high=exp(found.high))
@@ -208,9 +203,9 @@ def _why(decision: Conclusion) -> str:
 
 
 def interval_of_mean(*, values: Sequence[float], confidence: float) -> Interval:
-    """The interval of the mean of what these values are a sample of. `confidence`: 0 to 1.
+    """The interval of the mean of the distribution that these values are drawn from.
 
-    Raises ValueError for less than two values, or one that is not finite.
+    `confidence`: 0 to 1. Raises ValueError for fewer than two values.
     """
     if len(values) < 2:
         raise ValueError(f"{len(values)} values have no interval")
@@ -230,7 +225,7 @@ def interval_of_mean(*, values: Sequence[float], confidence: float) -> Interval:
 def _deviations(values: Sequence[float], centre: float) -> list[float]:
     """Of each draw's mean from the centre, in the draw's own standard errors; ascending.
 
-    A draw of one block only has no error of its own, and is left out.
+    A draw with one value only has no standard error, and is left out.
     """
     chance = random.Random(SEED)  # noqa: S311 -- a simulation to repeat, no secret
     count = len(values)

@@ -1,16 +1,17 @@
-"""Where a saga's time goes, from intended start to outcome, cut the same in each pattern.
+"""Where a saga's time goes, from intended start to outcome, divided the same way in each pattern.
 
-A step is *asked* for when its request leaves for the service (the call is written down as due, or
-its message is given to the broker), *picked up* when the service begins its transaction, and
-*decided* when the outcome is stored in it. Between these moments lie four kinds of time, which add
-up to the latency, saga by saga:
+A step is *asked* for when its request leaves for the service (its call is stored as due, or its
+message is given to the broker), *picked up* when the service begins its transaction, and *decided*
+when that stores the outcome. Between these moments lie four kinds of time, which add up to the
+latency of each saga:
 
-    queue wait    asked, until picked up (of the acceptance: from the intended start)
-    service       picked up, until decided (of the last step: until the outcome)
-    coordination  decided, until the next step is asked for: commit, answer, who is next, hand-over
-    idle          in place of queue wait where the step had to be asked for again, after a fault
+    queue wait    from asked to picked up (acceptance: from the intended start)
+    service       from picked up to decided (last step: until the outcome)
+    coordination  from decided until the next step is asked for: commit, answer, choice of the next
+                  step, hand-over
+    idle          instead of queue wait, if the step had to be asked for again after a fault
 
-What lies between the acceptance and the first step is a step of its own, the hand-over: all of it
+The time between the acceptance and the first step is a step of its own, the hand-over: all of it
 is coordination.
 """
 
@@ -37,7 +38,7 @@ IN_ORDER = (TimeKind.IDLE, TimeKind.WAIT, TimeKind.SERVICE, TimeKind.COORDINATIO
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """Mean milliseconds of one kind of time at one step; `start`: where it begins, likewise."""
+    """Mean milliseconds of one kind of time at one step; `start`: its mean begin."""
 
     step: str
     kind: TimeKind
@@ -47,7 +48,7 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class Waterfall:
-    """The mean saga of a pattern, of so many. The parts, in order, add up to `mean_ms`."""
+    """The mean of `sagas` sagas of a pattern. The parts, in order, add up to `mean_ms`."""
 
     pattern: str
     sagas: int
@@ -56,7 +57,7 @@ class Waterfall:
 
 
 def waterfalls(*, moments: Iterable[Moments]) -> list[Waterfall]:
-    """One for each pattern that has moments, in the order in which they come."""
+    """One for each pattern that has moments, in their order."""
     by_pattern: dict[str, list[list[Moments]]] = {}
     for _, steps in groupby(moments, key=lambda timed: timed.saga_id):
         saga = list(steps)
@@ -79,7 +80,7 @@ def parts_of(*, saga: Sequence[Moments]) -> list[tuple[str, TimeKind, float]]:
 
 
 def _mean(pattern: str, every: Sequence[Sequence[Moments]]) -> Waterfall:
-    """Over all sagas: one that had no such part counts with 0."""
+    """Over all sagas; a saga without some part counts as 0 there."""
     names = [timed.step for timed in every[0]]
     names.insert(1, HAND_OVER)
     seconds = {(name, kind): 0.0 for name in names for kind in IN_ORDER}

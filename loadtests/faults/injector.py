@@ -1,4 +1,4 @@
-"""Makes the planned faults on a running stack, each at its time: on its own processes alone."""
+"""Makes the planned faults on a running stack, each at its time, on its own processes only."""
 
 import contextlib
 import os
@@ -23,24 +23,24 @@ from stack.local import LocalStack
 from stack.proxy import Proxy
 
 _PAUSE = 'kill -STOP "$@"; sleep "$0"; kill -CONT "$@"'
-"""A pause in a process of its own: should we be killed meanwhile, it ends all the same."""
+"""A pause in a process of its own, which ends it even if we are killed meanwhile."""
 PURGE_AFTER_SECONDS = 1.0
-"""For messages to come while none takes them; less than a worker takes to be back."""
+"""For messages to queue up without a worker; less than a worker needs to restart."""
 TARGET_SECONDS, AGAIN_SECONDS = 10.0, 0.2
-"""For how long a fault waits for a target that is down, and between two looks."""
+"""How long a fault waits for a target that is down, and the time between two attempts."""
 LOOPBACK = "127.0.0.1"
 _ASK = {POSTGRES: signal.SIGINT}
-"""How a server is asked to end, breaking its connections off; the others by SIGTERM."""
+"""The signal that ends a server and its connections, where it is not SIGTERM."""
 
 
 class _NotNow(Exception):
-    """There is nothing there to be broken."""
+    """The target does not run now."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A fault as it was made. Times are seconds since 1970; `note`: what came of it, or what
-    kept it from being made."""
+    """A fault as it was made. Times are seconds since 1970; `note`: its effect, or why it was not
+    made."""
 
     fault: PlannedFault
     began_at: float
@@ -50,16 +50,15 @@ class Made:
 
 
 class Detours:
-    """The services' ways to the servers: each leads through a TCP proxy, where it can be cut.
-
-    `through` is a stack's detour; afterwards there is a proxy in front of each server.
+    """A TCP proxy in front of each server, where the services' connections can be cut. `through`
+    is for the stack's `detour`.
     """
 
     def __init__(self) -> None:
         self._proxies: dict[str, Proxy] = {}
 
     def through(self, url: str) -> str:
-        """The same URL by way of the server's proxy, over TCP even where it names a socket."""
+        """The URL with the server's proxy as the host, over TCP even if it names a socket."""
         parts = urlsplit(url)
         server = POSTGRES if parts.scheme.startswith("postgres") else RABBITMQ
         if server not in self._proxies:
@@ -70,14 +69,14 @@ class Detours:
         return parts._replace(netloc=f"{login}@{place}", query="").geturl()
 
     def cut(self, server: str) -> None:
-        """Ends all connections to it; there are no new ones until `mend`."""
+        """Ends all connections to it, and refuses new ones until `mend`."""
         self._proxies[server].refuse()
 
     def mend(self, server: str) -> None:
         self._proxies[server].listen()
 
     def close(self) -> None:
-        """Ends all of it; the stack must have stopped."""
+        """Ends the proxies; the stack must have stopped."""
         for proxy in self._proxies.values():
             proxy.close()
 
@@ -85,7 +84,7 @@ class Detours:
 class FaultInjector:
     """Makes faults, each in a thread, between `start` and `finish`.
 
-    `during`: is entered while one lasts. `detours`: the ways that can be cut.
+    `during`: entered while a fault lasts. `detours`: whose connections can be cut.
     """
 
     def __init__(
@@ -105,11 +104,11 @@ class FaultInjector:
         self._threads: list[threading.Thread] = []
 
     def start(self, *, faults: Sequence[PlannedFault]) -> None:
-        """Their times count from now."""
+        """Makes these faults; their times count from now."""
         self._in_thread(self._make_all, faults, time.monotonic())
 
     def finish(self) -> None:
-        """Ends what lasts, makes no further one, and returns when the shop is left alone."""
+        """Ends current faults, makes no further ones, and returns when all have ended."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
@@ -141,7 +140,7 @@ class FaultInjector:
         thread.start()
 
     def _once_there(self, fault: PlannedFault) -> str:
-        """A target that is down because of an earlier fault is waited for."""
+        """Makes the fault; waits for a target that is down because of an earlier fault."""
         deadline = time.monotonic() + TARGET_SECONDS
         while True:
             try:
@@ -167,7 +166,7 @@ class FaultInjector:
         return pid
 
     def _pause(self, fault: PlannedFault) -> str:
-        """Of the whole tree, from the root, which then makes no new ones."""
+        """Stops the whole process tree, from the root, which then starts no new processes."""
         root = psutil.Process(self._pid(fault))
         tree = [root.pid, *(child.pid for child in root.children(recursive=True))]
         command = ["sh", "-c", _PAUSE, f"{fault.seconds:.3f}", *map(str, tree)]
@@ -200,7 +199,7 @@ class FaultInjector:
         return ""
 
     def _purge(self, fault: PlannedFault) -> str:
-        """With its worker away, which holds most of its messages itself."""
+        """With its worker killed, which holds most of its messages itself."""
         self._stack.kill(f"{fault.target}.worker", signal.SIGKILL)
         self._stop.wait(PURGE_AFTER_SECONDS)
         return outsider.purge(**self._queue(fault))
@@ -214,7 +213,7 @@ class FaultInjector:
         return ""
 
     def _mend_topology(self) -> None:
-        """Also where the broker is away by now because of another fault."""
+        """Retries while the broker is down because of another fault."""
         deadline = time.monotonic() + TARGET_SECONDS
         while True:
             try:
@@ -246,7 +245,7 @@ class FaultInjector:
         return partial(self._last, fault)
 
     def _last(self, fault: PlannedFault, *, less: float = 0.0) -> None:
-        """Returns when the fault is to end; `less`: seconds that it has lasted already."""
+        """Returns when the fault should end; `less`: seconds that it has already lasted."""
         with self._during(fault):
             self._stop.wait(max(fault.seconds - less, 0.0))
 

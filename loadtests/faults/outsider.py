@@ -1,6 +1,6 @@
-"""What any client with a login can do to the shop's servers: a plain AMQP client, and one of SQL.
+"""What any client with a login can do to the shop's servers, by plain AMQP and plain SQL.
 
-Nothing of the shop's own is in it. Each function raises ConnectionError where the server is away.
+It uses none of the shop's code. Each function raises ConnectionError if the server is down.
 """
 
 import logging
@@ -25,7 +25,7 @@ _MILLISECONDS = struct.pack(">Q", _SECONDS * 1000)
 
 
 class _InMilliseconds(pika.BasicProperties):  # type: ignore[misc]  # pika has no type information
-    """A header of type T in milliseconds, as some programs write it: past the year 9999."""
+    """A timestamp header in milliseconds, as some programs write it: past the year 9999."""
 
     def encode(self) -> list[bytes]:
         pieces: list[bytes] = super().encode()
@@ -42,21 +42,21 @@ FOREIGN = (
     (pika.BasicProperties(), b'{"id": "1", "type": "a", "saga_id": "b", "saga": "c"}'),
     (pika.BasicProperties(), b"x" * 2_000_000),
 )
-"""What other programs may send."""
+"""Messages that other programs may send."""
 Wait = Callable[[], object]
-"""Returns when the fault is to end."""
+"""Returns when the fault should end."""
 
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
 def purge(*, url: str, queue: str) -> str:
-    """Throws away all that waits in a queue."""
+    """Deletes all messages in a queue."""
     with _channel(url) as channel:
         return f"{channel.queue_purge(queue).method.message_count} messages lost"
 
 
 def intrude(*, url: str, queue: str) -> str:
-    """Sends to a queue what other programs send to the wrong place."""
+    """Sends foreign messages to a queue."""
     with _channel(url) as channel:
         for properties, body in FOREIGN:
             channel.basic_publish("", queue, body, properties)
@@ -64,7 +64,7 @@ def intrude(*, url: str, queue: str) -> str:
 
 
 def usurp(*, url: str, queue: str, wait: Wait) -> None:
-    """Puts a queue of another kind in the place of this one; then it is gone."""
+    """Replaces a queue by one of another type, and finally deletes that."""
     with _channel(url) as channel:
         channel.queue_delete(queue)
         channel.queue_declare(queue, durable=True, arguments={"x-queue-type": "classic"})
@@ -78,21 +78,21 @@ def _channel(url: str) -> Iterator[Any]:
         with pika.BlockingConnection(_parameters(url)) as connection:
             yield connection.channel()
     except pika.exceptions.AMQPError as error:
-        raise ConnectionError(f"RabbitMQ is away ({type(error).__name__})") from error
+        raise ConnectionError(f"RabbitMQ is down ({type(error).__name__})") from error
 
 
 class Echo:
-    """Consumes everything on a queue of its own, and publishes `share` of it again.
+    """Consumes all messages on a queue of its own, and publishes a `share` of them again.
 
-    What it publishes again it consumes too, and may repeat once more. A lost connection is made
-    again; what is published meanwhile is not repeated.
+    It also consumes these repetitions, and may repeat them once more. It reconnects after a lost
+    connection; messages published meanwhile are not repeated.
     """
 
     def __init__(self, *, url: str, share: float, seed: str) -> None:
         self.consumed = self.repeated = 0
         self._parameters = _parameters(url)
         self._share = share
-        self._chance = random.Random(seed)  # noqa: S311 -- which ones to repeat, no secret
+        self._chance = random.Random(seed)  # noqa: S311 -- which messages to repeat, no secret
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="echo", daemon=True)
 
@@ -100,7 +100,7 @@ class Echo:
         self._thread.start()
 
     def finish(self) -> None:
-        """Repeats nothing any more, and takes its queue away with its connection."""
+        """Stops repeating; its queue ends with its connection."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -109,7 +109,7 @@ class Echo:
         while not self._stop.is_set():
             try:
                 self._listen()
-            except (pika.exceptions.AMQPError, OSError):  # the broker is away: one of the faults
+            except (pika.exceptions.AMQPError, OSError):  # the broker is down: one of the faults
                 self._stop.wait(_AGAIN_SECONDS)
 
     def _listen(self) -> None:
@@ -142,8 +142,6 @@ def _parameters(url: str) -> Any:
     return found
 
 
-# With psql
-
 BUSIEST = {
     "carrito": "carrito_checkout",
     "inventario": "inventario_product",
@@ -157,7 +155,7 @@ BUSIEST = {
     "saga_choreography": "saga_choreography_saga",
     "saga_temporal": "saga_temporal_saga",
 }
-"""The table of a service that most of its work goes through; of any other, its barrier."""
+"""A service's busiest table; that of any other is its barrier."""
 TEXTS = {
     "pagos": ("pagos_payment", "payment_method"),
     "tarjetas": ("tarjetas_charge", "payment_method"),
@@ -165,13 +163,13 @@ TEXTS = {
     "saga_choreography": ("saga_choreography_saga", "parked_reason"),
     "saga_temporal": ("saga_temporal_saga", "parked_reason"),
 }
-"""A column of a service whose type a migration may change while the shop runs; of any other, what
-its barrier says of a refusal."""
+"""A text column of a service, for a migration while the shop runs; that of any other service is the
+`detail` of its barrier."""
 TRIES = 20
 
 
 def hold_row(*, url: str, service: str, wait: Wait) -> str:
-    """Begins a transaction, locks the newest row, and forgets about it for a while."""
+    """Locks the newest row in a transaction, and keeps that open for a while."""
     name = BUSIEST.get(service, _barrier_of(service))
     table = sql.Identifier(name)
     with _connected(url, autocommit=False) as session:
@@ -184,8 +182,8 @@ def hold_row(*, url: str, service: str, wait: Wait) -> str:
 
 
 def make_read_only(*, url: str, wait: Wait) -> str:
-    """As after a failover: sessions are cut, new ones can read only; then it is over, but those
-    sessions stay as they are.
+    """As after a failover: sessions are cut, new ones are read-only; those stay so even after the
+    fault has ended.
     """
     with _connected(url, autocommit=True) as session:
         name = sql.Identifier(session.info.dbname)
@@ -205,7 +203,7 @@ def make_read_only(*, url: str, wait: Wait) -> str:
 
 
 def change_column(*, url: str, service: str) -> str:
-    """Changes the type of a text column, and so makes each prepared plan of its table stale."""
+    """Changes the type of a text column, which invalidates each prepared plan of its table."""
     table, column = TEXTS.get(service, (_barrier_of(service), "detail"))
     with _connected(url, autocommit=True) as session:
         session.execute("SET lock_timeout = '200ms'")
@@ -234,11 +232,11 @@ def _barrier_of(service: str) -> str:
 @contextmanager
 def _connected(url: str, *, autocommit: bool) -> Iterator[psycopg.Connection]:
     try:
-        # Whatever else is done to the database at the same time.
+        # Even while another fault makes the database read-only.
         writes = "-c default_transaction_read_only=off"
         with psycopg.connect(
             url, autocommit=autocommit, connect_timeout=5, options=writes
         ) as session:
             yield session
     except psycopg.OperationalError as error:
-        raise ConnectionError(f"PostgreSQL is away ({type(error).__name__})") from error
+        raise ConnectionError(f"PostgreSQL is down ({type(error).__name__})") from error

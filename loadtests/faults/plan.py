@@ -1,9 +1,8 @@
-"""Faults: what each kind does and on whom; and which ones a soak makes, and when. All of a soak's
-follow from its seed, up front.
+"""The kinds of faults, their targets, and the plan of a soak, which follows from its seed.
 
-Every soak begins with each kind once (restarts: of each server), in random order. After that, what
-is left of a deck with every kind on every target is dealt out, shuffled, and then the next deck: so
-a long soak meets all of them, about equally often.
+Every soak begins with each kind once (restarts: of each server), in random order. Then come all
+other combinations of kind and target, shuffled, then all combinations again: so a long soak makes
+all of them, about equally often.
 """
 
 import random
@@ -27,25 +26,25 @@ class FaultKind(StrEnum):
     PAUSE = "pause"
     """SIGSTOP, and SIGCONT seconds later."""
     AWAY = "away"
-    """A service's processes are asked to end, one after the other, and started seconds later."""
+    """A service's processes are stopped, one after the other, and started again seconds later."""
     CUT = "cut"
-    """All connections of services to a server end, and for a while there are no new ones."""
+    """All connections of services to a server end, and new ones are refused for a while."""
     RESTART = "restart"
-    """A server is asked to end, and started again."""
+    """A server is stopped, and started again."""
     PURGE = "purge"
-    """A service's worker is killed, and all messages in its queue are lost for good."""
+    """A service's worker is killed, and all messages in its queue are lost."""
     LOCK = "lock"
-    """A session forgets its transaction, which holds a row of a service."""
+    """A forgotten transaction keeps a row of a service locked."""
     READ_ONLY = "read-only"
-    """A service's database answers, but takes no writes, as after a failover."""
+    """A service's database is read-only, as after a failover."""
     MIGRATE = "migrate"
-    """A column of a service changes its type, and prepared plans are stale."""
+    """A column of a service changes its type, which invalidates prepared plans."""
     FOREIGN = "foreign"
-    """Another program's messages come to a service's queue: unreadable, odd, and far too big."""
+    """Messages of another program reach a service's queue: unreadable, odd, and far too big."""
     USURP = "usurp"
-    """A service's queue is gone, and another program's of the same name is there."""
+    """Another program's queue of the same name replaces a service's queue."""
     DUPLICATE = "duplicate"
-    """All the time: a share of messages and requests comes twice."""
+    """All the time: a share of messages and requests arrives twice."""
 
 
 SECONDS = {
@@ -56,13 +55,11 @@ SECONDS = {
     FaultKind.READ_ONLY: (1.0, 8.0),
     FaultKind.USURP: (1.0, 5.0),
 }
-"""How long each lasts; the others are moments. A cut: how long no client can connect again."""
+"""The range of each duration; other kinds have none. Of a cut: how long no client can reconnect."""
 
 
 def targets(*, services: Sequence[str]) -> dict[FaultKind, Sequence[str]]:
-    """Of each kind that is made at moments: the processes of these services, the servers, or the
-    services, each of which has a database, and most a queue.
-    """
+    """By kind (but for DUPLICATE): processes, servers, services, or services with a queue."""
     with_queue = [service for service in services if BY_NAME[service].has_worker]
     processes = processes_among(services=services)
     return {
@@ -77,13 +74,12 @@ def targets(*, services: Sequence[str]) -> dict[FaultKind, Sequence[str]]:
 
 
 def processes_among(*, services: Sequence[str]) -> tuple[str, ...]:
-    """The processes of these services."""
     return tuple(name for service in services for name in processes_of(BY_NAME[service]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedFault:
-    """`at`: seconds after the load's start; `seconds`: how long it lasts, 0 for a moment."""
+    """`at`: seconds after the load's start; `seconds`: its duration, 0 if it has none."""
 
     number: int
     at: float
@@ -99,10 +95,10 @@ class PlannedFault:
 def faults(
     *, kinds: Sequence[FaultKind], services: Sequence[str], seconds: float, every: float, seed: str
 ) -> list[PlannedFault]:
-    """Those of one load, in order; none lasts longer than the load.
+    """The faults of one load, in order; all end before the load does.
 
-    `services`: on whom. `every`: seconds from one to the next, on average (half to one and a half
-    of it).
+    `services`: their targets. `every`: mean seconds from one fault to the next (0.5 to 1.5 times
+    this).
     """
     on = targets(services=services)
     chance = random.Random(seed)  # noqa: S311 -- a plan to repeat, no secret

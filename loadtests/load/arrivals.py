@@ -1,7 +1,7 @@
 """A locustfile for measurements: starts each saga at its intended time, whatever the shop does.
 
-With workers, each of n sends every n-th of the schedule's sagas, from the moment that the master
-has told all of them: a time of day, which their clocks have to agree on.
+With n workers, each sends every n-th saga of the schedule. The master gives all of them the time of
+day at which the schedule begins, so their clocks have to agree.
 
 Driven window by window by `manage.py compare` (generator.py) over a connection; for a load test by
 hand, or with Locust's web page, use loadtests/locustfile.py.
@@ -33,13 +33,13 @@ from loadtests.load.windows import Arrivals, offsets
 
 NO_ANSWER = 0
 SHARE, GO = "share", "go"
-"""What a master says, and what its workers do."""
+"""Messages of the master; below, the replies of its workers."""
 TAKEN, SENT, FAILED = "taken its share", "sent its share", "failed"
 ALONE = "local"
 REPLY_SECONDS = 15.0
 IDLE_SECONDS = 60.0
 LOOK_SECONDS = 1.0
-"""Between two looks at whether all workers are there."""
+"""Between two checks that all workers are there."""
 LOWEST_REAL_TIME = 1
 REAL_TIME = "runs before all other processes (SCHED_FIFO)"
 USUAL = "waits for its turn like any other process: real-time scheduling was not allowed"
@@ -50,14 +50,14 @@ class _Accepted(msgspec.Struct):
 
 
 class _Problem(msgspec.Struct):
-    """Of RFC 9457, what is said of it here."""
+    """The fields of RFC 9457 that are used here."""
 
     code: str
     detail: str = ""
 
 
 class CheckoutArrival(Arrival):
-    """One saga: what is sent, and what came back."""
+    """A saga's request, and its answer."""
 
     __slots__ = ("body", "request", "status")
 
@@ -69,7 +69,7 @@ class CheckoutArrival(Arrival):
 
 
 class NoShopper(User):
-    """The one user without which Locust starts nothing: windows are carried out beside it."""
+    """Locust starts nothing without a user; the windows run in other greenlets."""
 
     fixed_count = 1
 
@@ -78,9 +78,9 @@ class NoShopper(User):
         gevent.sleep(IDLE_SECONDS)
 
 
-class Conductor:
-    """Carries out the windows that `compare` asks for, until told to stop: shares each out to
-    Locust's workers, or to this process where it is the only one.
+class WindowMaster:
+    """Sends the windows that `compare` asks for, until its connection closes: divides each among
+    Locust's workers, or gives it to this process if it is the only one.
     """
 
     def __init__(self, environment: Any) -> None:
@@ -101,13 +101,13 @@ class Conductor:
             self._runner.quit()
 
     def _carry_out(self, connection: Connection, window: dict[str, Any]) -> None:
-        """While the window runs, the connection is watched: the end of `compare` ends it too."""
+        """Watches the connection while the window runs: the end of `compare` ends it too."""
         running = gevent.spawn(self._send, window)
         ending = gevent.spawn(_received, connection)
         gevent.wait([running, ending], count=1)
         if not running.ready():
             running.kill()
-            raise EOFError("in the middle of a window")
+            raise EOFError("the connection closed during a window")
         ending.kill()
         if running.successful():
             connection.send({"state": "done", **running.value})
@@ -115,12 +115,12 @@ class Conductor:
             connection.send({"state": "failed", "why": repr(running.exception)})
 
     def _send(self, window: dict[str, Any]) -> dict[str, Any]:
-        """Sends one window's checkouts; returns their answers, in the order of their starts, and
-        how the clocks behaved.
+        """Sends a window's sagas; returns their `answers`, in the order of their starts, and the
+        largest `clock_step_ms` of a sender.
 
-        `requests`: of each, its JSON body, and the token of who asks or nothing; as many as the
-        schedule has starts; `arrivals`, `rate`, `seconds`, `seed`: the schedule; `patience`: how
-        long after the last start to wait for answers.
+        `requests`: a JSON body and a token (or "") for each start of the schedule; `arrivals`,
+        `rate`, `seconds`, `seed`: the schedule; `patience`: seconds to wait for answers after the
+        last start.
         """
         starts = offsets(
             arrivals=Arrivals(window["arrivals"]),
@@ -136,16 +136,16 @@ class Conductor:
             share = {"starts": starts[place :: len(senders)], "patience": window["patience"]}
             share["requests"] = requests[place :: len(senders)]
             self._runner.send_message(SHARE, share, sender)
-        self._hear(TAKEN, len(senders), REPLY_SECONDS)
+        self._replies_of(TAKEN, len(senders), REPLY_SECONDS)
         self._runner.send_message(GO, {"first": time.time() + LEAD_SECONDS})
         within = window["seconds"] + window["patience"] + REPLY_SECONDS
-        sent = self._hear(SENT, len(senders), within)
-        answers = sorted(Answer(*row) for one in sent for row in one["answers"])
-        steps = (one["clock_step_ms"] for one in sent)
+        shares = self._replies_of(SENT, len(senders), within)
+        answers = sorted(Answer(*row) for share in shares for row in share["answers"])
+        steps = (share["clock_step_ms"] for share in shares)
         return {"answers": answers, "clock_step_ms": max(steps, key=abs)}
 
     def _senders(self) -> list[str]:
-        """Who is there to send. Raises RuntimeError where a worker is not there any more."""
+        """The ids of the workers. Raises RuntimeError if a worker is missing."""
         if not isinstance(self._runner, MasterRunner):
             return [ALONE]
         clients = self._runner.clients
@@ -154,18 +154,18 @@ class Conductor:
             raise RuntimeError(f"{len(found)} of {self._expected} workers of Locust are there")
         return found
 
-    def _hear(self, kind: str, count: int, within: float) -> list[dict[str, Any]]:
-        """What so many senders say. Raises RuntimeError where one fails, or says nothing."""
-        heard: list[dict[str, Any]] = []
+    def _replies_of(self, kind: str, count: int, within: float) -> list[dict[str, Any]]:
+        """The replies of `count` senders. Raises RuntimeError if a sender fails or is silent."""
+        received: list[dict[str, Any]] = []
         with gevent.Timeout(within, RuntimeError(f"not every worker of Locust has {kind}")):
-            while len(heard) < count:
+            while len(received) < count:
                 with suppress(Empty):
                     reply = self._replies.get(timeout=LOOK_SECONDS)
                     if reply.type == FAILED:
                         raise RuntimeError(reply.data["why"])
-                    heard.append(reply.data)
+                    received.append(reply.data)
                 self._senders()
-        return heard
+        return received
 
 
 class Dispatcher:
@@ -175,7 +175,7 @@ class Dispatcher:
         self._connections = partial(_connections, str(environment.host))
         self._runner: Any = environment.runner
         self._runner.register_message(SHARE, self._take)
-        # Meanwhile Locust goes on to hear the master: that it is there, and that all is over.
+        # In a greenlet of its own, so that Locust still receives the master's other messages.
         self._runner.register_message(GO, self._go, concurrent=True)
 
     def _take(self, msg: Message, **_: Any) -> None:
@@ -188,7 +188,7 @@ class Dispatcher:
     def _go(self, msg: Message, **_: Any) -> None:
         try:
             self._runner.send_message(SENT, self._sent(msg.data["first"]))
-        except Exception as error:  # noqa: BLE001 -- whatever it is, the master is told
+        except Exception as error:  # noqa: BLE001 -- the master reports any failure
             self._runner.send_message(FAILED, {"why": repr(error)})
         finally:
             gc.enable()
@@ -209,21 +209,21 @@ class Dispatcher:
 
 
 def _received(connection: Connection) -> dict[str, Any]:
-    """The next window; other greenlets go on meanwhile. Raises EOFError where nobody is there any
-    more."""
+    """The next window; waits without blocking other greenlets. Raises EOFError once the other side
+    has closed the connection."""
     wait_read(connection.fileno())
     window: dict[str, Any] = connection.recv()
     return window
 
 
 def hurried() -> str:
-    """Has the kernel run this process whenever it has something to do, as if the shoppers had a
-    machine of their own, and says so; says what it is otherwise, where that is not allowed.
+    """Gives this process real-time scheduling where that is allowed, as if the shoppers had a
+    machine of their own; returns in words how it is scheduled.
 
-    Beside a shop that keeps all cores busy, a process like any other waits for its turn: at 300
-    arrivals a second on 2 cores the send lag's p99 was 5 to 35 ms, and 0.2 to 0.4 ms so. It takes
-    no more of the CPU for that (a tenth of a core then), and the kernel leaves others their share
-    (sched_rt_runtime_us, see sched(7)).
+    Beside a shop that keeps all cores busy, an ordinary process waits for the CPU: at 300 arrivals
+    per second on 2 cores the send lag's p99 was 5 to 35 ms, and with real-time scheduling 0.2 to
+    0.4 ms. It needs no more CPU for that (a tenth of a core then), and the kernel reserves a share
+    for others (sched_rt_runtime_us, see sched(7)).
     """
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(LOWEST_REAL_TIME))
@@ -241,7 +241,7 @@ def _check_out(connections: Connections, arrival: CheckoutArrival) -> None:
 
 
 def _requests(host: str, asked: Sequence[tuple[bytes, str]]) -> list[bytes]:
-    """`host`: with the path where a saga is started."""
+    """`host`: with the path that starts a saga."""
     url = urlsplit(host)
     return [post(host=url.netloc, path=url.path, body=body, token=token) for body, token in asked]
 
@@ -252,14 +252,14 @@ def _connections(host: str) -> Connections:
 
 
 def _answer(arrival: CheckoutArrival, epoch: float) -> Answer:
-    """Its times to the microsecond, as they are kept."""
+    """With its times rounded to the microsecond, as they are stored."""
     times = (arrival.intended, arrival.started, arrival.ended)
     intended, sent, answered = (round(at + epoch, 6) if at else 0.0 for at in times)
     return Answer(intended, sent, answered, arrival.status, *_found(arrival))
 
 
 def _found(arrival: CheckoutArrival) -> tuple[str, str]:
-    """The saga's id, and what went wrong (a problem's code and text, or the connection's)."""
+    """The saga's id, and the error (a problem's code and detail, or the connection's), if any."""
     if arrival.status in (201, 202):
         return msgspec.json.decode(arrival.body, type=_Accepted).saga_id, ""
     if arrival.ended == 0:
@@ -288,6 +288,6 @@ def _take_part(environment: Environment, **_: Any) -> None:
 
 @events.test_start.add_listener
 def _serve(environment: Environment, **_: Any) -> None:
-    """Once the workers are there, if there are any."""
+    """Locust calls this once its workers, if any, are there."""
     if not isinstance(environment.runner, WorkerRunner):
-        gevent.spawn(Conductor(environment).serve)
+        gevent.spawn(WindowMaster(environment).serve)

@@ -1,8 +1,7 @@
 """The load generator as `compare` sees it: a Locust process that sends one window after another.
 
-It is told of them over a connection: a pipe of its own because Locust writes tables to
-stdout. When either side dies, however it dies, the kernel closes its end and the other side sees
-that.
+It receives them over a pipe of its own, as Locust writes tables to stdout. When either side dies,
+the kernel closes its end of the pipe, and the other side notices.
 """
 
 import contextlib
@@ -25,8 +24,8 @@ STOP_SECONDS = 5.0
 
 
 class Answer(NamedTuple):
-    """What came of a request. Times are seconds since 1970, 0 where it never was; `error`: what
-    went wrong, or empty.
+    """The result of a request. Times are seconds since 1970, 0 if it never happened; `error`: or
+    empty.
     """
 
     intended_at: float
@@ -38,21 +37,21 @@ class Answer(NamedTuple):
 
 
 class GeneratorFailed(Exception):
-    """Locust could not be started, or ended in the middle. The text has the end of its log."""
+    """Locust could not be started, or ended early. The text has the end of its log."""
 
 
 class Generator:
-    """Starts Locust once; its start-up is not paid for each window.
+    """Starts Locust once, for all windows.
 
     It runs in a session of its own, so that a Ctrl-C reaches only the command, which then ends it;
-    if the command dies without doing so, the closed connection ends it.
+    if the command dies before that, the closed pipe ends it.
     """
 
     def __init__(self, *, url: str, folder: Path, workers: int = 1) -> None:
-        """`url`: where each saga of the load is started. `workers`: Locust's processes that share
-        the schedule, with a master before them where there are several."""
+        """`url`: starts a saga. `workers`: Locust's processes that share the schedule; several have
+        a master, which is one more process."""
         self.scheduling = ""
-        """How the kernel runs it, in words; known once it is ready."""
+        """How the kernel schedules it, in words; known once it is ready."""
         self._log = folder / "locust.log"
         self._connection, theirs = Pipe()
         with self._log.open("wb") as log, theirs:
@@ -80,11 +79,12 @@ class Generator:
         self.scheduling = self._receive("ready", START_SECONDS)["scheduling"]
 
     def send_window(self, *, window: dict[str, Any]) -> dict[str, Any]:
-        """Sends a window (see arrivals.Conductor), waits for its end. Raises GeneratorFailed."""
+        """Sends a window (see arrivals.WindowMaster) and returns its report at its end. Raises
+        GeneratorFailed."""
         try:
             self._connection.send(window)
         except OSError as error:
-            raise self._failed(f"it does not listen any more: {error}") from error
+            raise self._failed(f"it no longer takes windows: {error}") from error
         return self._receive("done", window["seconds"] + window["patience"] + 30)
 
     def close(self) -> None:
@@ -92,15 +92,9 @@ class Generator:
         self._connection.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_SECONDS)
-        with contextlib.suppress(ProcessLookupError):  # nobody is left of its session
+        with contextlib.suppress(ProcessLookupError):  # all of its session have ended
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-
-    def __enter__(self) -> "Generator":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _receive(self, expected: str, within: float) -> dict[str, Any]:
         try:
@@ -115,7 +109,7 @@ class Generator:
 
     def _failed(self, why: object) -> GeneratorFailed:
         status = self._process.poll()
-        state = "it still runs" if status is None else f"it ended with status {status}"
+        state = "still running" if status is None else f"ended with status {status}"
         log_end = self._log.read_text(errors="replace").strip().splitlines()[-15:]
         return GeneratorFailed(
             "\n".join([f"the load generator: {why} ({state}). Its log ends with:", *log_end])
@@ -123,7 +117,7 @@ class Generator:
 
 
 def _shared(workers: int) -> list[str]:
-    """Options of a master that forks so many workers; none for one process that does it all."""
+    """Options of a master that forks this many workers; none for a single process."""
     if workers == 1:
         return []
     (port,) = free_ports(1)

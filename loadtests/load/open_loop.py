@@ -1,5 +1,5 @@
-"""Open-loop users, for this locustfile or anybody's: each task starts at a time that was fixed
-beforehand, whatever the answers to the others are.
+"""Open-loop users, for any locustfile: each task starts at a time that was fixed beforehand,
+whether or not earlier ones were answered.
 
     class Shopper(OpenLoop, FastHttpUser):
         def schedule(self):
@@ -8,13 +8,13 @@ beforehand, whatever the answers to the others are.
         @task
         def buy(self): ...
 
-Locust's own users, also with `constant_throughput`, are a closed loop: one that waits for an answer
-starts nothing, and so hides the very delays that are to be measured. Here a greenlet is started for
-each arrival, its latency counts from the intended start, and how late the generator itself was is
-told apart. All samples are kept, so percentiles are exact (`--arrivals-csv FILE` has each of them).
+Locust's own users are a closed loop, even with `constant_throughput`: a user that waits for an
+answer starts nothing, and so hides the very delays to be measured. Here each arrival gets a
+greenlet, its latency counts from the intended start, and the generator's own lateness is reported
+separately. All samples are kept, so percentiles are exact (`--arrivals-csv FILE` writes them).
 docs/how-to/open-arrivals.md is the guide.
 
-An import of this imports Locust, which patches the process for gevent.
+Importing this module imports Locust, which patches the process for gevent.
 """
 
 import csv
@@ -46,8 +46,8 @@ COLUMNS = ("task", "intended_at", "started_at", "ended_at", "error")
 
 
 class Arrival:
-    """When it was meant to start, when it did and when it ended (of `time.monotonic`; 0 where it
-    has not), and what went wrong."""
+    """Its intended start, its start and its end (times of `time.monotonic`; 0 if it did not
+    happen), and its error."""
 
     __slots__ = ("ended", "error", "intended", "started", "task")
 
@@ -59,7 +59,7 @@ class Arrival:
 
     @property
     def latency_ms(self) -> float:
-        """From the intended start; infinite where it failed or has not ended."""
+        """From the intended start; infinite if it failed or has not ended."""
         return (self.ended - self.intended) * 1000 if self.ended and not self.error else inf
 
     @property
@@ -72,10 +72,11 @@ T = TypeVar("T", bound=Arrival)
 
 
 def dispatch(*, arrivals: Sequence[T], do: Callable[[T], None], patience: float) -> None:
-    """Does each at its intended time, in a greenlet of its own; `do` notes its end.
+    """Calls `do`, which records the end, for each arrival at its intended time, in a greenlet of
+    its own.
 
-    Returns when all have ended, and ends those that have not `patience` seconds after the last
-    start. `arrivals`: in the order of their times.
+    Returns when all have ended; `patience` seconds after the last start it kills the rest.
+    `arrivals`: in the order of their times.
     """
     group, timer = gevent.pool.Group(), Timer()
     try:
@@ -94,28 +95,28 @@ def _begin(do: Callable[[T], None], arrival: T) -> None:
 
 
 class OpenLoop:
-    """To be put before a User class of Locust's, and given a schedule and tasks.
+    """A mixin before a User class of Locust, with a schedule and tasks.
 
-    An arrival is done by an instance of that class that is free, or by a new one, whose `on_start`
-    is then in its latency. Tasks are functions, drawn by their weights. The test ends with the
-    schedule. It runs in one process; of `--users`, one is enough for any rate.
+    An arrival runs on a free instance of the class, or on a new one, whose `on_start` then adds to
+    its latency. Tasks are functions, drawn by their weights. The test ends with the schedule. It
+    runs in one process, and `--users 1` is enough for any rate.
     """
 
     fixed_count = 1
     patience = 30.0
-    """Seconds after the last start; what has not ended by then has failed."""
+    """Seconds after the last start; an arrival that has not ended by then has failed."""
     seed = 0
-    """Of which task comes when."""
+    """Of the order of tasks."""
     environment: Any
     tasks: list[TaskSet | Callable[..., Any]]
 
     def schedule(self) -> Sequence[float]:
-        """The intended starts in seconds, ascending: windows.offsets and windows.stepped make
-        some."""
-        raise NotImplementedError("say when the tasks are to start: def schedule(self): ...")
+        """The intended starts in seconds, ascending, for example from windows.offsets or
+        windows.stepped."""
+        raise NotImplementedError("give the intended starts: def schedule(self): ...")
 
     def start(self, group: gevent.pool.Group) -> gevent.Greenlet:
-        """In place of Locust's own loop; Locust finds the instance as the greenlet's argument."""
+        """Replaces Locust's own loop; Locust finds the instance as the greenlet's argument."""
         self._group = group
         self._greenlet = group.spawn(_run, self)
         return self._greenlet
@@ -128,7 +129,7 @@ class OpenLoop:
 
 
 _arrivals: list[Arrival] = []
-"""Of the test that runs, or has run last."""
+"""Of the current test, or of the last one."""
 _running: list[OpenLoop] = []
 
 
@@ -136,7 +137,7 @@ def _run(user: OpenLoop) -> None:
     _running.append(user)
     try:
         _do_all(user)
-    except Exception as error:  # noqa: BLE001 -- whatever it is ends the test, and is said
+    except Exception as error:  # noqa: BLE001 -- any error is logged and ends the test
         logging.error("%s: %s", type(user).__name__, error)
         user.environment.process_exit_code = 1
     finally:
@@ -148,21 +149,21 @@ def _run(user: OpenLoop) -> None:
 
 
 def _do_all(user: OpenLoop) -> None:
-    """Raises ValueError where it can't be done."""
+    """Raises ValueError if the runner or the tasks can't be used."""
     if not isinstance(user.environment.runner, LocalRunner):
         raise ValueError(
-            "an open loop runs in one process: without --master, --worker, --processes"
+            "an open loop runs in one process: omit --master, --worker and --processes"
         )
     tasks: list[Any] = list(user.tasks)
     if not tasks or any(isinstance(task, type) for task in tasks):
-        raise ValueError("its tasks must be functions, at least one: def buy(self) below @task")
+        raise ValueError("at least one task is needed, and tasks must be functions")
     by_name = {task.__name__: task for task in tasks}
     starts, chance = user.schedule(), random.Random(user.seed)  # noqa: S311 -- a mix to repeat
     drawn = chance.choices([task.__name__ for task in tasks], k=len(starts))
     every, free = [user], [user]
     user.on_start()
     gc.collect()
-    gc.freeze()  # what is there by now costs no collection any time, which would delay starts
+    gc.freeze()  # so that later collections, which delay starts, skip the objects made so far
     first = time.monotonic() + LEAD_SECONDS
     arrivals = [Arrival(first + at, task) for at, task in zip(starts, drawn, strict=True)]
     _arrivals.extend(arrivals)
@@ -175,10 +176,11 @@ def _do_all(user: OpenLoop) -> None:
                 by_name[arrival.task](shopper)
             finally:
                 free.append(shopper)
-        except Exception as error:  # noqa: BLE001 -- whatever it is, the others go on
+        except Exception as error:  # noqa: BLE001 -- a failed arrival must not end the others
             arrival.error = arrival.error or repr(error)
-            told = {"user_instance": user, "exception": error, "tb": error.__traceback__}
-            user.environment.events.user_error.fire(**told)
+            user.environment.events.user_error.fire(
+                user_instance=user, exception=error, tb=error.__traceback__
+            )
         arrival.ended = time.monotonic()
         _count(user.environment, arrival)
 
@@ -190,7 +192,7 @@ def _do_all(user: OpenLoop) -> None:
 
 
 def _count(environment: Any, arrival: Arrival) -> None:
-    """Adds it to Locust's own rows."""
+    """Adds it to Locust's own statistics."""
     environment.events.request.fire(
         request_type="ARRIVAL",
         name=arrival.task,
@@ -202,7 +204,7 @@ def _count(environment: Any, arrival: Arrival) -> None:
 
 
 def _another(user: OpenLoop, every: list[OpenLoop]) -> OpenLoop:
-    made = type(user)(user.environment)  # type: ignore[call-arg]  # as Locust's User is made
+    made = type(user)(user.environment)  # type: ignore[call-arg]  # a Locust User takes it
     every.append(made)
     made.on_start()
     return made
@@ -210,8 +212,8 @@ def _another(user: OpenLoop, every: list[OpenLoop]) -> OpenLoop:
 
 @events.init_command_line_parser.add_listener
 def _add_option(parser: LocustArgumentParser) -> None:
-    told = "where to write every arrival of an open loop: its task, times and error"
-    parser.add_argument("--arrivals-csv", default="", metavar="FILE", help=told)
+    about = "write every arrival of an open loop to this file: its task, times and error"
+    parser.add_argument("--arrivals-csv", default="", metavar="FILE", help=about)
 
 
 @events.test_start.add_listener
@@ -221,7 +223,7 @@ def _forget(**_: Any) -> None:
 
 @events.request.add_listener
 def _note(exception: object = None, **_: Any) -> None:
-    """An arrival has failed if a request of it has."""
+    """An arrival has failed if one of its requests has."""
     arrival = getattr(gevent.getcurrent(), "arrival", None)
     if arrival and exception:
         arrival.error = arrival.error or str(exception)
@@ -234,7 +236,7 @@ def _tell(environment: Environment, **_: Any) -> None:
         return
     for arrival in sent:
         if not arrival.ended:
-            arrival.error = "not ended when the test was"
+            arrival.error = "not ended before the test"
             _count(environment, arrival)
     sys.stdout.write(report(arrivals=sent))
     sys.stdout.flush()
@@ -265,7 +267,7 @@ def _line(name: str, count: str, failed: str, cells: Sequence[str]) -> str:
 
 
 def _write(path: Path, arrivals: Sequence[Arrival]) -> None:
-    """Times are seconds since 1970; 0 where it never ended."""
+    """Times are seconds since 1970; 0 if it never ended."""
     epoch = time.time() - time.monotonic()
     with path.open("w", newline="") as file:
         writer = csv.writer(file)

@@ -1,9 +1,9 @@
-"""Which windows a comparison is made of, and in which order: all of it follows from the seed.
+"""The windows of a comparison, and their order: both follow from the seed.
 
 Patterns alternate in short windows on the same running stack, in blocks: each block has one window
-of each pattern, and the same arrival times for all of them. The order is drawn for every other
-block, and turned around for the one after it (ABBA). So whatever changes slowly (fuller tables, a
-warmer machine, a busy neighbour) meets all patterns alike.
+of each pattern, all with the same arrival times. The order is drawn for every other block, and
+reversed for the next (ABBA). So slow changes (fuller tables, a warmer machine, a busy neighbour)
+affect all patterns alike.
 """
 
 import random
@@ -25,31 +25,31 @@ from loadtests.shop import CHECKOUT, OWN_STEPS
 from stack.folders import MANAGE
 
 BLOCKS = 12
-"""Windows a pattern at light load: what an interval is made of (see evaluating/verdicts.py)."""
+"""Windows per pattern at light load: an interval is made from them (evaluating/verdicts.py)."""
 FULL_BLOCKS = 8
 SHORTEST_SECONDS = 0.75
 MOST_WARM_UPS = 6
-"""Of a full run; those that are left when latency is steady are not run."""
+"""Of a full run; once latency is steady the rest is skipped."""
 USUAL_SECONDS = 40.0
 KNEE_LEAST, KNEE_MOST, KNEE_LOADS, KNEE_SWEEPS = 0.4, 1.25, 24, 3
 ZIPF = 0.99
 """The exponent of the Yahoo! Cloud Serving Benchmark (its ZipfianGenerator.ZIPFIAN_CONSTANT; Cooper
-et al., Benchmarking Cloud Serving Systems with YCSB, SoCC 2010, has the benchmark)."""
+et al., Benchmarking Cloud Serving Systems with YCSB, SoCC 2010)."""
 FULL_BEFORE = 2
-"""Windows of full load before those that stand beside harder ones: they say what to offer."""
+"""Windows of full load before those that are paired with harder ones: they find the rate."""
 BEYOND_SHARE = 2.0
-"""Of the best so far."""
+"""Of the highest throughput so far."""
 LEVEL_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
 FULL_SECONDS = 31.5 * 60
-"""For all windows of a full run with what is around them: 35 minutes less the start, the audits
+"""For all windows of a full run with the time around them: 35 minutes less the start, the audits
 and the outage."""
 FULL_LIGHT_SECONDS = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """What the user asked for. `seconds`: timed seconds a pattern, warm-up apart; a full run has
-    its own lengths, and takes them times `seconds` / 40."""
+    """What the user asked for. `seconds`: timed seconds per pattern, without warm-up; a full run
+    has its own lengths, multiplied by `seconds` / 40."""
 
     patterns: Sequence[str]
     seconds: float = USUAL_SECONDS
@@ -59,30 +59,30 @@ class RunSettings:
     seed: int
     is_full: bool = False
     hop_ms: float = 0.0
-    """How much further apart services and broker are put, one way."""
+    """One-way delay that is added between services and broker."""
     zipf: float = 0.0
-    """Of all windows that have no mix of their own: see Mix."""
+    """Of all windows without a popularity of their own: see Mix."""
     steps: int = OWN_STEPS
-    """After the acceptance; those beyond the checkout's own change nothing."""
+    """After the acceptance; padding steps, which change nothing, add to the checkout's own."""
     saga: str = CHECKOUT
-    """What the shoppers start; another one has its own steps, and `steps` says nothing of it."""
+    """Which saga is started; one other than the checkout ignores `steps`."""
     workers: int = 1
     """Processes of Locust that share the schedule."""
 
     @property
     def as_command(self) -> str:
-        """What makes the same run again."""
-        told = ["--full"] if self.is_full else []
-        told += self._patterns_told()
+        """The command that repeats the run."""
+        options = ["--full"] if self.is_full else []
+        options += self._pattern_options()
         for name in ("saga", "seconds", "rate", "declined", "scarce", "zipf", "steps", "workers"):
             value = getattr(self, name)
             if value != getattr(RunSettings, name):
-                told.append(f"--{name} {value}".removesuffix(".0"))
+                options.append(f"--{name} {value}".removesuffix(".0"))
         if self.hop_ms:
-            told.append(f"--hop {self.hop_ms:g}ms")
-        return " ".join([f"{MANAGE} compare", *told, f"--seed {self.seed}"])
+            options.append(f"--hop {self.hop_ms:g}ms")
+        return " ".join([f"{MANAGE} compare", *options, f"--seed {self.seed}"])
 
-    def _patterns_told(self) -> list[str]:
+    def _pattern_options(self) -> list[str]:
         first, *others = self.patterns
         if not shopper.is_asked(arm=first):
             return [f"--patterns {shopper.pattern_of(arm=first)}", "--auth"]
@@ -98,7 +98,7 @@ class RunSettings:
 
 
 def windows(settings: RunSettings) -> list[Window]:
-    """All windows in the order in which they run."""
+    """All windows, in order."""
     chance = random.Random(settings.seed)  # noqa: S311 -- an order to repeat, no secret
     loads = _full_run(settings) if settings.is_full else _short_run(settings)
     popular = [_mixed(load, settings) for load in loads]
@@ -106,8 +106,8 @@ def windows(settings: RunSettings) -> list[Window]:
 
 
 def holds(*, known: Sequence[Window], settings: RunSettings) -> bool:
-    """Whether these windows, measured before, are of the plan for these settings: not so where
-    another version of this module has made theirs."""
+    """Whether these measured windows are in the plan for these settings; not if another version of
+    this module planned them."""
     planned = {
         (window.number, window.phase, window.pattern, window.seed) for window in windows(settings)
     }
@@ -155,13 +155,13 @@ def _short_run(settings: RunSettings) -> list[Load]:
 
 
 def _split(load: Load, *, most: int) -> list[Load]:
-    """Into that many, less where they would be too short to say anything."""
+    """Into `most` windows, or fewer if they would be shorter than SHORTEST_SECONDS."""
     count = max(1, min(most, int(load.seconds / SHORTEST_SECONDS)))
     return [replace(load, seconds=load.seconds / count)] * count
 
 
 def _full_run(settings: RunSettings) -> list[Load]:
-    """Light load, which most decisions are of, has all the time that the other phases leave."""
+    """Light load, which most decisions are about, gets all time that the other phases leave."""
     scale = settings.seconds / USUAL_SECONDS
     before, after = _before_light(settings, scale), _after_light(settings, scale)
     light = Load(phase=WindowPhase.LIGHT, rate=settings.rate, seconds=FULL_LIGHT_SECONDS * scale)
@@ -171,10 +171,10 @@ def _full_run(settings: RunSettings) -> list[Load]:
 
 
 def knee_shares() -> list[float]:
-    """A window each: every load is as many per cent above the one below it.
+    """One for each window, in equal ratios.
 
-    In sweeps over the whole range, each between the loads of the one before it, so that a slow
-    spell of the machine that lasts for minutes meets low and high loads alike.
+    In sweeps over the whole range, each with loads between those of the last, so that some slow
+    minutes of the machine affect low and high loads alike.
     """
     step = (KNEE_MOST / KNEE_LEAST) ** (1 / (KNEE_LOADS - 1))
     ascending = [KNEE_LEAST * step**place for place in range(KNEE_LOADS)]
@@ -200,7 +200,7 @@ def _before_light(settings: RunSettings, scale: float) -> list[Load]:
 
 
 def _pressures(seconds: float) -> list[Load]:
-    """Full load, and beside it what might make that less, each time the other way round."""
+    """Full load and its harder kinds, with the order reversed each time."""
     full = Load(phase=WindowPhase.FULL, arrivals=Arrivals.CONSTANT, seconds=seconds)
     every = [
         full,

@@ -1,6 +1,5 @@
-"""What the shoppers of a window want (which goods, which cards, in an order that is repeatable),
-and what they need for it: products, filled carts and a courier, made over the API outside the timed
-parts.
+"""The requests of a window (goods and cards, in a repeatable order), and their supplies: products,
+filled carts and a courier, made over the API outside the timed parts.
 """
 
 import json
@@ -22,28 +21,28 @@ from loadtests.shop import CHECKOUT, Shop
 CARTS_A_CALL = 500
 PLENTY = 1_000_000
 SELLER = "load-test"
-"""Who fills the shelves."""
+"""The merchant who adds the products."""
 SHOPPERS = tuple(f"{SELLER}-{number}" for number in range(200))
 CARTS_EACH = 25
-"""Of a window, before another shopper has some too: their carts are made with one call each."""
+"""Checkouts of a window for one shopper, whose carts are made in one call."""
 PRODUCTS = 100
 LINES = 2
 GOOD, DECLINED, SCARCE, HOT = "good", "declined", "scarce", "hot"
 
 
 class NotSupplied(Exception):
-    """The shop did not make what a load test needs."""
+    """The shop did not make the supplies of a load test."""
 
 
 class Start(NamedTuple):
-    """Of a saga: what is sent, and the token of who sends it; empty where nobody is asked."""
+    """The request that starts a saga, and the shopper's token (empty without authentication)."""
 
     body: bytes
     token: str
 
 
 class Supplier:
-    """Makes them. One a run, so that runs never share stock."""
+    """Makes the supplies. One for each run, so that runs never share stock."""
 
     def __init__(self, *, shop: Shop, run: str) -> None:
         self._shop = shop
@@ -52,7 +51,7 @@ class Supplier:
         self._pool = urllib3.PoolManager(retries=False, timeout=30.0)
 
     def products(self, *, count: int, quantity: int) -> list[str]:
-        """The ids of new products, with so many of each in stock. Raises NotSupplied."""
+        """The ids of new products, with `quantity` of each in stock. Raises NotSupplied."""
         first = self._made + 1
         self._made += count
         skus = [f"LOAD-{self._run}-{number}" for number in range(first, self._made + 1)]
@@ -62,12 +61,12 @@ class Supplier:
         return self._ids(f"{self._shop.urls['inventario']}/api/products", body)
 
     def token(self, *, user: str) -> str:
-        """With which a shopper asks; empty where nobody is asked."""
+        """A shopper's token; empty without authentication."""
         return self._shop.passes.person(user).get("Authorization", "").removeprefix("Bearer ")
 
     def carts(self, *, contents: Sequence[Sequence[str]], users: Sequence[str]) -> list[str]:
-        """The ids of new carts, in order, each with one of every product named for it, and of the
-        user named there. Raises NotSupplied.
+        """The ids of new carts, in order; each has one of every product in its `contents`, and
+        belongs to its user. Raises NotSupplied.
         """
         of_user: dict[str, list[int]] = {}
         for place, user in enumerate(users):
@@ -91,17 +90,17 @@ class Supplier:
         return self._ids(f"{self._shop.urls['carrito']}/carts", body, user=user)
 
     def courier(self, *, capacity: int) -> None:
-        """One who serves where the orders go to, so many at once. Raises NotSupplied."""
+        """Adds a courier for `capacity` orders at a time. Raises NotSupplied."""
         body = shopper.courier(name=f"Load test {self._run}", capacity=capacity)
         self._post(f"{self._shop.urls['envios']}/couriers", body, 201)
 
     def slot(self) -> str:
-        """The id of a new one, to be booked. Raises NotSupplied."""
+        """The id of a new slot to book. Raises NotSupplied."""
         body = {"name": f"Load test {self._run}", "price_per_hour": shopper.PRICE}
         return str(self._post(f"{self._shop.urls['reservas']}/slots", body, 201)["id"])
 
     def credits(self) -> None:
-        """Enough for all that the shoppers pay by them. Raises NotSupplied."""
+        """Grants each shopper more credits than they can spend. Raises NotSupplied."""
         for user in SHOPPERS:
             body = {"user_id": user, "amount": f"{PLENTY}.00"}
             self._post(f"{self._shop.urls['pagos']}/credits", body, 201)
@@ -114,11 +113,11 @@ class Supplier:
         return [str(answer["data"]["id"]) for answer in made]
 
     def _post(self, url: str, body: Any, expected: int, *, user: str = "") -> Any:
-        """As this shopper, or as who may fill all shelves."""
+        """As this shopper, or as the SELLER."""
         passes = self._shop.passes
-        who = passes.person(user) if user else passes.person(SELLER, CATALOGUE_WRITE, OPS_ACT)
+        headers = passes.person(user) if user else passes.person(SELLER, CATALOGUE_WRITE, OPS_ACT)
         try:
-            answer = self._pool.request("POST", url, json=body, headers=who)
+            answer = self._pool.request("POST", url, json=body, headers=headers)
         except urllib3.exceptions.HTTPError as error:
             raise NotSupplied(f"POST {url}: {error}") from error
         if answer.status != expected:
@@ -127,13 +126,13 @@ class Supplier:
 
 
 class Workload:
-    """Makes what each window needs, with products of this run's own."""
+    """Makes the requests of each window, with products of this run only."""
 
     def __init__(
         self, *, supplier: Supplier, saga: Saga = SAGAS[CHECKOUT], asks_people: bool = False
     ) -> None:
-        """`saga`: what the shoppers start. `asks_people`: it waits for those whom its page
-        names, also where it can do without. Raises NotSupplied.
+        """`saga`: the one to start. `asks_people`: whether it waits for the people that its
+        definition names, even where that is optional. Raises NotSupplied.
         """
         self._windows = 0
         self._asks_people = asks_people
@@ -148,7 +147,7 @@ class Workload:
             self._plenty = supplier.products(count=PRODUCTS, quantity=PLENTY)
 
     def requests(self, *, window: Window) -> list[Start]:
-        """Each start of a window; a checkout's cart is made and filled. Raises NotSupplied."""
+        """The starts of a window, with their carts made and filled. Raises NotSupplied."""
         starts = offsets(
             arrivals=window.arrivals, rate=window.rate, seconds=window.seconds, seed=window.seed
         )
@@ -165,7 +164,7 @@ class Workload:
         ]
 
     def _users(self, count: int) -> list[str]:
-        """Whose each start is, in turn: few in a small window, and others in the next one."""
+        """The user of each start, in turn: few in a small window, and others in the next one."""
         most = min(-(-count // CARTS_EACH), len(SHOPPERS))
         first = self._windows
         self._windows += most
@@ -174,7 +173,7 @@ class Workload:
     def _bodies(
         self, kinds: Sequence[str], window: Window, users: Sequence[str]
     ) -> list[dict[str, Any]]:
-        """By the saga's door: a cart that is checked out, an order, a purchase, or a booking."""
+        """For the saga's door: a checkout of a cart, an order, a purchase, or a booking."""
         if self._saga.owner == "reservas":
             return shopper.bookings(slot=self._supplier.slot(), count=len(kinds))
         contents = self._contents(kinds, window)
@@ -198,8 +197,8 @@ class Workload:
         ]
 
     def _contents(self, kinds: Sequence[str], window: Window) -> list[list[str]]:
-        """Some of many products a cart, so that few checkouts meet at the same row; more do where
-        some are popular."""
+        """The products of each cart, chosen from many, so that few checkouts contend for a row
+        unless some products are popular."""
         chance = random.Random(window.seed)  # noqa: S311 -- carts to repeat, no secret
         weights = popularity(count=PRODUCTS, exponent=window.mix.zipf)
         last_unit = self._supplier.products(count=1, quantity=1) if SCARCE in kinds else []
@@ -211,7 +210,7 @@ class Workload:
 
 
 def popularity(*, count: int, exponent: float) -> list[float]:
-    """The weights of so many products, the most popular first: 1 / n to the power of `exponent`."""
+    """The weights of the products, the most popular first: 1 / n to the power of `exponent`."""
     return [float(place**-exponent) for place in range(1, count + 1)]
 
 
@@ -224,8 +223,8 @@ def chosen(*, of: Sequence[str], weights: Sequence[float], chance: random.Random
 
 
 def kinds_of(*, mix: Mix, count: int, seed: int) -> list[str]:
-    """Which checkout is paid with a declined card, and which wants the scarce or the hot product:
-    exactly the shares of the mix (rounded), in an order that follows from the seed."""
+    """The kind of each checkout: exactly the shares of the mix (rounded), in an order that follows
+    from the seed."""
     shares = {DECLINED: mix.declined, SCARCE: mix.scarce, HOT: mix.hot}
     kinds = [kind for kind, share in shares.items() for _ in range(round(share * count))]
     kinds += [GOOD] * (count - len(kinds))

@@ -1,6 +1,4 @@
-"""What long commands have alike: how they explain themselves and their options, say how far they
-are, and fail.
-"""
+"""Shared by long commands: their help and options, progress, and errors."""
 
 import secrets
 import sys
@@ -28,8 +26,8 @@ WIDTH = 79
 
 
 class ExplainedFormatter(DjangoHelpFormatter):
-    """A command's own options before Django's; paragraphs as wide as a terminal, examples (which
-    are indented) as they are written."""
+    """A command's own options before Django's; paragraphs filled to the width of a terminal,
+    examples (which are indented) as written."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=WIDTH)
@@ -45,23 +43,23 @@ class ExplainedFormatter(DjangoHelpFormatter):
 
 
 class ExplainedCommand(BaseCommand):
-    """Its help has paragraphs and examples."""
+    """A command whose help has paragraphs and examples."""
 
     def create_parser(self, *args: Any, **options: Any) -> CommandParser:
         return super().create_parser(*args, formatter_class=ExplainedFormatter, **options)
 
     def say(self, line: str) -> None:
-        """Progress: beside the result, and at once."""
+        """Prints progress, to stderr and at once."""
         self.stderr.write(line)
         self.stderr.flush()
 
 
 class MeasuringCommand(ExplainedCommand):
-    """Runs load on a stack of its own."""
+    """A command that runs load on a stack of its own."""
 
     @contextmanager
     def measuring(self, *, if_stopped: str) -> Iterator[None]:
-        """Whatever ends a measurement without a result ends the command, and is said in words."""
+        """Turns whatever ends a measurement without a result into an error of the command."""
         try:
             yield
         except (StackError, NotSupplied, GeneratorFailed, NotMeasured) as error:
@@ -74,26 +72,25 @@ class MeasuringCommand(ExplainedCommand):
 
 
 def add_valued(parser: CommandParser) -> Callable[..., None]:
-    """Adds an option that has a usual value, and tells of it: in words where the value says
-    little."""
+    """Adds options whose help shows the default: as `words`, or else as the value."""
 
     def add(
         name: str, kind: Callable[[str], Any], usual: Any, about: str, words: str = "", **more: Any
     ) -> None:
-        told = words or ("%(default)g" if isinstance(usual, float) else "%(default)s")
-        text = f"{about} (default: {told})"
+        shown = words or ("%(default)g" if isinstance(usual, float) else "%(default)s")
+        text = f"{about} (default: {shown})"
         parser.add_argument(name, type=kind, default=usual, help=text, **more)
 
     return add
 
 
 def add_seed(parser: CommandParser, *, of: str) -> None:
-    """Adds --seed. `of`: what follows from it."""
+    """Adds --seed. `of`: what it determines."""
     parser.add_argument(
         "--seed",
         type=int,
         default=secrets.randbelow(10**6),
-        help=f"of {of}; default: a new one, reported",
+        help=f"of {of} (default: a new one, which is reported)",
     )
 
 
@@ -103,7 +100,7 @@ def positive(text: str) -> float:
 
 
 def between(least: float, most: float, *, unit: str = "") -> Callable[[str], float]:
-    """The type of an option: a number in this range, with its unit behind it or without."""
+    """The type of an option: a number in this range, with or without its unit."""
     return lambda text: _within(
         _number(text, unit=unit),
         lambda value: least <= value <= most,
@@ -120,7 +117,7 @@ def _number(text: str, *, unit: str = "") -> float:
     try:
         return float(text.removesuffix(unit))
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no number: write it like 2{unit}") from None
+        raise ArgumentTypeError(f"{text!r} is not a number like 2{unit}") from None
 
 
 def _within(value: float, is_right: Callable[[float], bool], otherwise: str) -> float:

@@ -1,8 +1,8 @@
-"""What is read of a window, from the shop's own rows, its processes and the machine.
+"""Measurements of a window: from the shop's own rows, its processes and the machine.
 
-`outcomes`  how its sagas ended, and whether all is at rest
-`samples`   what is kept of it, as data and as CSV: one a saga, and the moments of steps
+`outcomes`  the outcomes of sagas, and whether the shop is idle
+`samples`   what is stored, as data and as CSV: one sample per saga, and the moments of steps
 `timeline`  when each step was asked for, picked up and decided
 `cost`      CPU by process, writes, WAL, messages, calls
-`machine`   what it was all made on; checkpoints of the database
+`machine`   the environment of a result; checkpoints of the database
 """

@@ -1,8 +1,8 @@
-"""What a window costs beside time: CPU by process, writes, WAL, messages and HTTP calls.
+"""The cost of a window besides time: CPU by process, writes, WAL, messages and HTTP calls.
 
-Everything is read before and after a window, when nothing moves, so all work that its checkouts
-set off is in the difference: also what goes on after the outcome (tracking, acknowledgements). CPU
-time is that of process trees, from the kernel's own accounts.
+Everything is read before and after a window, while the shop is idle, so the difference has all work
+that its checkouts caused, also after the outcome (tracking, acknowledgements). CPU time is that of
+process trees, from the kernel's accounting.
 """
 
 import json
@@ -25,20 +25,20 @@ from loadtests.shop import Shop
 
 GENERATOR = "load generator"
 MEASURING = "measuring"
-"""This command itself: it waits, reads tables, and reads these very figures."""
+"""This command itself: it waits, and reads tables and meters."""
 OURS = frozenset({GENERATOR, MEASURING})
 
 
 def cpu_seconds(*, roots: Mapping[str, int]) -> dict[str, float]:
     """User and system seconds of each named process with all of its descendants.
 
-    Children that have ended and were waited for are in it, so that the figure never falls.
+    This includes children that have ended and were waited for, so that it never falls.
     """
     children: dict[int, list[int]] = {}
     spent: dict[int, float] = {}
     for process in psutil.process_iter(["ppid", "cpu_times"]):
         times = process.info["cpu_times"]
-        if times is None:  # it ended while we looked
+        if times is None:  # it ended meanwhile
             continue
         spent[process.pid] = times.user + times.system + times.children_user + times.children_system
         children.setdefault(process.info["ppid"], []).append(process.pid)
@@ -46,15 +46,12 @@ def cpu_seconds(*, roots: Mapping[str, int]) -> dict[str, float]:
 
 
 def machine_busy_seconds() -> tuple[float, float]:
-    """CPU seconds that the whole machine has worked, and those that its host took away (steal)."""
+    """CPU seconds that the whole machine was busy, and those stolen by its host."""
     times = psutil.cpu_times()
-    steal = getattr(times, "steal", 0.0)
-    return sum(times) - times.idle - getattr(times, "iowait", 0.0) - steal - _guests(times), steal
-
-
-def _guests(times: object) -> float:
-    """Already counted in user and nice (proc(5))."""
-    return float(getattr(times, "guest", 0.0)) + float(getattr(times, "guest_nice", 0.0))
+    # guest and guest_nice are already counted in user and nice (proc(5)).
+    other = ("idle", "iowait", "steal", "guest", "guest_nice")
+    busy = sum(times) - sum(getattr(times, name, 0.0) for name in other)
+    return busy, getattr(times, "steal", 0.0)
 
 
 def _of_tree(pid: int, children: Mapping[int, list[int]], spent: Mapping[int, float]) -> float:
@@ -65,7 +62,7 @@ def _of_tree(pid: int, children: Mapping[int, list[int]], spent: Mapping[int, fl
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What was used up between two readings. `cpu_ms` by process, the generator's among them."""
+    """What was used between two readings. `cpu_ms`: by process, the generator included."""
 
     seconds: float
     cpu_ms: Mapping[str, float]
@@ -76,34 +73,34 @@ class Cost:
     messages: int
     http_calls: int
     checkpoints: int = 0
-    """Whether a checkpoint of the database ended meanwhile (0 or 1); of a sum, in how many."""
+    """Whether a checkpoint of the database ended meanwhile (0 or 1); in a sum, in how many."""
 
     @property
     def shop_cpu_ms(self) -> float:
-        """The CPU of the shop: without the load generator and this command."""
+        """Of the shop: without the load generator and this command."""
         return sum(spent for name, spent in self.cpu_ms.items() if name not in OURS)
 
     @property
     def harness_cpu_ms(self) -> float:
-        """The CPU of the load generator and of this command."""
+        """Of the load generator and this command."""
         return sum(spent for name, spent in self.cpu_ms.items() if name in OURS)
 
     @property
     def foreign_cpu_ms(self) -> float:
-        """What programs that are no part of this used, the kernel's own threads included."""
+        """Of all other programs, including the kernel's own threads."""
         return max(self.busy_ms - sum(self.cpu_ms.values()), 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What the machine and the shop had used up by then, since they began."""
+    """What the machine and the shop have used since they started."""
 
     used: Cost
     last_checkpoint: str
 
 
 class Meters:
-    """Reads all of it from a running shop."""
+    """Reads the cost from a running shop."""
 
     def __init__(self, *, shop: Shop, outcomes: Outcomes, generator_pid: int) -> None:
         self._shop = shop
@@ -118,14 +115,14 @@ class Meters:
         self._cluster.close()
 
     def read(self) -> Reading:
-        """Raises NotMeasured where a process has ended or can't be asked: that is no result."""
+        """Raises NotMeasured if a process has ended or does not answer."""
         missing = sorted(self._expected - set(self._shop.processes()))
         if missing:
-            raise NotMeasured(f"{', '.join(missing)} ended by itself during the run")
+            raise NotMeasured(f"{', '.join(missing)} ended unexpectedly during the run")
         try:
             return self._read()
         except (urllib3.exceptions.HTTPError, psycopg.Error, KeyError, ValueError) as error:
-            raise NotMeasured(f"the shop can't be asked what it used: {error}") from error
+            raise NotMeasured(f"the shop's meters can't be read: {error}") from error
 
     def _read(self) -> Reading:
         http_calls = self._http_calls()
@@ -150,11 +147,11 @@ class Meters:
         return {**spent, MEASURING: own.user + own.system}
 
     def _written(self) -> tuple[int, int, str]:
-        """WAL position, transaction ids used and the last checkpoint, of the PostgreSQL cluster.
+        """WAL position, transaction ids used and last checkpoint of the PostgreSQL cluster.
 
-        All are exact at once, where pg_stat_wal and pg_stat_database lag by up to 10 s behind idle
-        connections. A transaction has an id if and only if it has written, so reads (which cost no
-        flush) are not counted.
+        They are exact at once, unlike pg_stat_wal and pg_stat_database, which lag by up to 10 s
+        with idle connections. A transaction has an id if and only if it has written, so reads
+        (which need no flush) are not counted.
         """
         rows = self._cluster.execute(
             """
@@ -166,25 +163,25 @@ class Meters:
         return int(rows[0][0]), int(rows[0][1]), str(rows[0][2])
 
     def _http_calls(self) -> int:
-        """Requests served by all web processes, less those to ask for this number."""
+        """Requests served by all web processes, without those that ask for this number."""
         served = sum(self._served(self._shop.urls[service]) for service in self._shop.services)
         self._health_calls += len(self._shop.services)
         return served - self._health_calls
 
     def _served(self, url: str) -> int:
-        who = self._shop.passes.person(MEASURING, OPS_READ)
-        answer = self._pool.request("GET", f"{url}/health", headers=who)
+        headers = self._shop.passes.person(MEASURING, OPS_READ)
+        answer = self._pool.request("GET", f"{url}/health", headers=headers)
         return int(json.loads(answer.data)["requests"])
 
 
 def between(before: Reading, after: Reading) -> Cost:
-    """What was used up from one reading to the other."""
+    """What was used between two readings."""
     spent = _combined(sub, after.used, before.used)
     return replace(spent, checkpoints=int(after.last_checkpoint != before.last_checkpoint))
 
 
 def added(costs: Sequence[Cost]) -> Cost:
-    """The sum of several windows' costs, of one at least."""
+    """The sum of the costs of one or more windows."""
     return reduce(partial(_combined, add), costs)
 
 

@@ -1,9 +1,9 @@
-"""What a result was made on (machine, versions, how durable everything was), and checkpoints of the
-database, made between windows so that none comes in one.
+"""The environment of a result (machine, versions, durability), and checkpoints of the database,
+made between windows so that none occurs within one.
 
-A checkpoint writes all that has changed to the tables' files, and for a while after it whole pages
-go to the write-ahead log: a window that meets one is slower than the one that it is compared with.
-By itself the stack's PostgreSQL makes one after 15 minutes or 4 GB of log (stack/postgres.py).
+A checkpoint writes all changes to the tables' files, and for a while after it whole pages go to the
+write-ahead log: a window with a checkpoint is slower than the window it is compared with. By itself
+the stack's PostgreSQL makes one after 15 minutes or 4 GB of log (stack/postgres.py).
 """
 
 import os
@@ -21,7 +21,7 @@ from messaging.brokers import connect
 DURABILITY = ("fsync", "synchronous_commit", "full_page_writes", "wal_sync_method")
 MOST_SECONDS = 600.0
 MOST_WAL_BYTES = 2 * 2**30
-"""Since the last one; a block of windows lasts a minute at most, and writes a fraction of that."""
+"""Since the last checkpoint; a block of windows takes at most a minute, and writes far less."""
 
 
 def make_checkpoint_if_due(
@@ -30,10 +30,10 @@ def make_checkpoint_if_due(
     most_seconds: float = MOST_SECONDS,
     most_wal_bytes: int = MOST_WAL_BYTES,
 ) -> bool:
-    """Makes one where the last of the cluster is so old, and waits for it; whether it did.
+    """Makes a checkpoint, and waits for it, if the last one is older than this; whether it did.
 
-    Not where the user of the database may not (an own server, with another user than that of
-    the stack): the run then says in which window one came. Raises psycopg.Error.
+    The database's user may lack the right to (on a server that was given): then none is made, and
+    the run reports the windows in which one ended. Raises psycopg.Error.
     """
     with psycopg.connect(database, autocommit=True) as cluster:
         ((seconds, wal_bytes),) = cluster.execute(
@@ -53,9 +53,9 @@ def make_checkpoint_if_due(
 
 
 def describe(*, shop: Shop, database: str) -> dict[str, str]:
-    """Facts by name, for people. `database`: the server in words, as the stack calls it.
+    """Facts by name, for people. `database`: the stack's description of the server.
 
-    Raises psycopg.Error or BrokerUnavailable: a result that can't say this is none.
+    Raises psycopg.Error or BrokerUnavailable.
     """
     broker = connect(shop.broker)
     try:
@@ -71,7 +71,7 @@ def describe(*, shop: Shop, database: str) -> dict[str, str]:
         "broker": "; ".join(
             fact if name == "broker" else f"{name} {fact}" for name, fact in described.items()
         ),
-        "processes": "one web and one worker process a service, all on this machine, with the"
+        "processes": "one web and one worker process per service, all on this machine, with the"
         " load generator",
     }
 
@@ -97,7 +97,7 @@ def _memory() -> str:
 
 
 def _revision() -> str:
-    """The commit; a copy without its history has none, and that is no reason to fail."""
+    """The commit, if this is a git clone."""
     asked = subprocess.run(
         ["git", "describe", "--always", "--dirty"],  # noqa: S607 -- whichever git the user has
         cwd=Path(__file__).parent,

@@ -1,4 +1,4 @@
-"""How the sagas of a window ended, read from their owner's own rows: the one clock for all."""
+"""The outcomes of a window's sagas, from the rows of their owner: one clock for all patterns."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ REST_SECONDS = 15.0
 
 @dataclass(frozen=True, kw_only=True)
 class SagaOutcome:
-    """`ended_at`: seconds since 1970, 0 while it has not ended."""
+    """`ended_at`: seconds since 1970, 0 before its end."""
 
     status: str
     ended_at: float
@@ -24,8 +24,8 @@ class SagaOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class OwnerProgress:
-    """How far an owner's sagas are. `oldest`: seconds since the acceptance of the oldest that has
-    not ended.
+    """The progress of an owner's sagas. `oldest`: seconds since the acceptance of the oldest saga
+    that has not ended.
     """
 
     accepted: int
@@ -36,7 +36,7 @@ class OwnerProgress:
 def progress_of(
     *, owner: str, read: Callable[[str, str], Sequence[tuple[Any, ...]]]
 ) -> OwnerProgress:
-    """As its table has it now: `read(service, statement)` gives its rows."""
+    """From its table, as it is now. `read(service, statement)` gives rows."""
     statement = f"""
         SELECT count(*), count(ended_at), coalesce(extract(epoch FROM
                clock_timestamp() - min(accepted_at) FILTER (WHERE ended_at IS NULL)), 0)::float8
@@ -47,7 +47,7 @@ def progress_of(
 
 
 class Rows:
-    """What the services of a running shop have in their databases."""
+    """Reads the databases of a running shop's services."""
 
     def __init__(self, *, shop: Shop) -> None:
         self._databases = {
@@ -65,7 +65,7 @@ class Rows:
 
 
 class Outcomes:
-    """How sagas ended in a running shop, and whether anything still moves there."""
+    """The outcomes of sagas in a running shop, and whether the shop is idle."""
 
     def __init__(self, *, shop: Shop) -> None:
         self._services = shop.services
@@ -79,7 +79,7 @@ class Outcomes:
         self._rows.close()
 
     def drain(self, *, within: float) -> bool:
-        """Waits until no accepted saga is on its way; whether that came in time."""
+        """Waits until every accepted saga has ended; returns whether they did in time."""
 
         def has_ended() -> bool:
             now = self.progress()
@@ -92,15 +92,14 @@ class Outcomes:
         return progress_of(owner=self._owner, read=self._rows.of)
 
     def rest(self) -> bool:
-        """Waits until nothing moves: no message on its way, and each worker has reported since.
-
-        Whether that came in time.
+        """Waits until no message is in flight and each worker has reported since; returns whether
+        that happened in time.
         """
         since = time.time()
         return until(lambda: self._is_at_rest(since), REST_SECONDS)
 
     def of(self, *, saga_ids: Sequence[str]) -> dict[str, SagaOutcome]:
-        """The outcome of each of these sagas that their owner knows."""
+        """The outcomes of those of these sagas that their owner has."""
         rows = self._rows.of(
             self._owner,
             f"""
@@ -112,11 +111,11 @@ class Outcomes:
         return {row[0]: SagaOutcome(status=row[1], ended_at=row[2]) for row in rows}
 
     def counters(self) -> dict[str, dict[str, int]]:
-        """What each service's workers say that they have done since they started."""
+        """The counters of each service's workers, since they started."""
         return {service: self.counters_of(service=service) for service in self._services}
 
     def counters_of(self, *, service: str) -> dict[str, int]:
-        """What the workers of this one say."""
+        """The sums over this service's workers."""
         rows = self._rows.of(service, f"SELECT counters FROM {service}_workerheartbeat")
         total: dict[str, int] = {}
         for (counters,) in rows:
@@ -157,7 +156,7 @@ class Outcomes:
 
 
 def until(condition: Callable[[], bool], within: float) -> bool:
-    """Waits for the condition; whether it came in time."""
+    """Waits for the condition; returns whether it held in time."""
     deadline = time.monotonic() + within
     while not condition():
         if time.monotonic() > deadline:

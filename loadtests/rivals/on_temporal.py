@@ -1,7 +1,7 @@
 """The checkout as a Temporal workflow of six activities, on the development server.
 
-The worker runs its workflows without the sandbox, which costs CPU; synchronous activities in
-threads, as the SDK's documents have it for a blocking driver.
+The worker runs its workflows without the sandbox, which costs CPU; activities are synchronous, in
+threads, as the SDK's documentation recommends for a blocking driver.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ class Engine:
         self._server = server
 
     async def open(self) -> None:
-        """Raises RuntimeError where the server does not answer in time."""
+        """Raises RuntimeError if the server does not answer in time."""
         self._client = await self._connected()
         self._worker = Worker(
             self._client,
@@ -80,7 +80,7 @@ class Engine:
             dict(asked),
             id=asked["saga_id"],
             task_queue=QUEUE,
-            # Its worker is in this process, and is given the first task with the answer.
+            # The worker is in this process, and gets the first task with the server's answer.
             request_eager_start=True,
         )
 

@@ -1,4 +1,4 @@
-"""The floor: the checkout's transactions one after the other, and nobody who remembers them."""
+"""The floor: the checkout's transactions one after the other, without any record of progress."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -7,9 +7,7 @@ from loadtests.rivals.saga import CONNECTIONS, STEPS, Checkout, ConnectionPool
 
 
 class Engine:
-    """A checkout that is asked for has ended when the answer comes; one that a crash interrupts
-    stays half done.
-    """
+    """A checkout has ended when it is answered; a crash leaves it half done."""
 
     def __init__(self, *, database: str, server: str) -> None:
         self._tables = ConnectionPool(url=database)
@@ -17,7 +15,7 @@ class Engine:
         self._running = 0
 
     async def open(self) -> None:
-        """Nothing has to be there."""
+        """There is nothing to start."""
 
     async def start(self, asked: Checkout) -> None:
         self._running += 1

@@ -1,8 +1,8 @@
-"""What a run beside the rivals says: figures of each, and each pattern's ratio to each rival. Pure.
+"""The figures of each arm, and each pattern's ratio to each rival. Pure.
 
-Ratios are of windows of one block, right after each other; their intervals are by the same
-bootstrap as between patterns (evaluating/verdicts.py), but each holds with 95 % for itself: with so
-many to tell, about one in twenty is wrong.
+Ratios are of windows of the same block, right after each other; intervals are by the same bootstrap
+as between patterns (evaluating/verdicts.py), but each has 95 % confidence by itself: about one in
+twenty is wrong.
 """
 
 import math
@@ -23,7 +23,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class Idle:
-    """CPU ms a second at rest, with everything up: of an arm's own processes, and of PostgreSQL."""
+    """Idle CPU ms per second, with all arms up: of an arm's own processes, and of PostgreSQL."""
 
     own: float
     database: float
@@ -35,18 +35,18 @@ class Idle:
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A figure of a window, given the CPU (ms a second) that is used at rest."""
+    """A figure of a window, given the idle CPU (ms per second)."""
 
     name: str
     phase: WindowPhase
     of: Callable[[Measured, float], float]
     pooled: float | None = None
-    """Of a percentile: the share, taken of all samples together for the table."""
+    """The share of a percentile, which the table takes of all samples together."""
     lower_is_better: bool = True
 
 
 def _cpu(window: Measured, idle: float) -> float:
-    """Of a checkout, without what would have been used had nobody come."""
+    """Per completed checkout, without the idle CPU."""
     completed = sum(sample.outcome == COMPLETED for sample in window.samples)
     if not completed:
         return math.inf
@@ -72,8 +72,8 @@ KINDS = (P50, P95, CPU_ALONE, COMPLETED_A_SECOND, CPU_FULL)
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """All of a run. `figures`: by arm, by name of the figure; None: never. `idle`: by arm. `books`:
-    of each rival in the end."""
+    """The result of a run. `figures`: by arm and name; None: never. `idle`: by arm. `books`: of
+    each rival at the end."""
 
     made_at: str
     seconds_taken: float
@@ -92,8 +92,7 @@ class Result:
 def figures(
     *, measured: Sequence[Measured], arms: Sequence[str], idle: Mapping[str, Idle]
 ) -> dict[str, dict[str, float | None]]:
-    """By arm and figure: percentiles of all samples together, of the others the mean over the
-    windows."""
+    """By arm and figure: percentiles of all samples together, others as means over windows."""
     return {arm: {kind.name: _whole(kind, arm, measured, idle) for kind in KINDS} for arm in arms}
 
 
@@ -144,7 +143,7 @@ def _ratio(
 
 
 def sentences(*, result: Result) -> list[str]:
-    """For each pattern and rival: where it is ahead, where behind, where neither."""
+    """For each pattern and rival: the figures in which it is ahead, behind, or neither."""
     return [
         f"{words.sentence_name_of(pattern)} {_sentence(result, pattern, rival)}"
         for pattern in result.patterns
@@ -159,7 +158,7 @@ def _sentence(result: Result, pattern: str, rival: str) -> str:
     standings = {
         "ahead of": [verdict.figure for verdict in own if verdict.better == pattern],
         "behind": [verdict.figure for verdict in own if verdict.better == rival],
-        "not told from": [
+        "undecided against": [
             verdict.figure for verdict in own if verdict.ratio and not verdict.better
         ],
     }

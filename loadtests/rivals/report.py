@@ -1,7 +1,6 @@
-"""A run beside the rivals, told: a screen of a terminal, and a page. The verdict comes first."""
+"""A run beside the rivals: as a screen of a terminal, and as a page. The verdict comes first."""
 
 from collections.abc import Callable, Sequence
-from html import escape
 
 from loadtests.drawing import bars, html, words
 from loadtests.drawing.screen import WIDTH, wrapped
@@ -15,24 +14,24 @@ ALONE, FULL = KINDS[:3], KINDS[3:]
 HEADS = {"p50": "p50", "p95": "p95", "CPU one at a time": "CPU", "CPU at full load": "CPU"}
 METHOD = (
     "Every arm is sent checkouts by the same load generator, over HTTP, at moments that were fixed"
-    " beforehand; time counts from the intended start until the checkout's own row says that it"
-    " is completed, committed to PostgreSQL.",
-    "One at a time: so far apart that one has ended before the next begins, where it takes less"
-    " than that. Full load: more than the arm can do.",
-    "CPU: of all processes of an arm and of PostgreSQL, without what they use at rest, over the"
-    " checkouts that completed.",
+    " beforehand; time counts from the intended start until the checkout's row is committed to"
+    " PostgreSQL as completed.",
+    "One at a time: starts are 500 ms apart, so a faster checkout has ended before the next begins."
+    " Full load: more than the arm can do.",
+    "CPU: of all processes of an arm and of PostgreSQL, without what they use when idle, per"
+    " completed checkout.",
     "All arms are up all the time and take turns in short windows, in random order. A ratio is a"
-    " pattern's figure over a rival's of the same block; intervals are of 95 % each, by bootstrap"
-    " over the blocks.",
-    "How each rival is run, and why so, is in docs/explanation/benchmarks.md.",
+    " pattern's figure over a rival's in the same block; its 95 % interval is by bootstrap over"
+    " the blocks.",
+    "docs/explanation/benchmarks.md says how each rival is run, and why.",
 )
 
 
 def screen(*, result: Result) -> str:
-    """79 columns; a line break is no part of its end."""
+    """79 columns, without a line break at the end."""
     arms = [*result.patterns, *result.rivals]
     lines = [wrapped(sentence, 0) for sentence in ratios.sentences(result=result)] + [""]
-    lines += [wrapped(f"beware: {caveat}", 0) for caveat in result.caveats]
+    lines += [wrapped(f"warning: {caveat}", 0) for caveat in result.caveats]
     lines += [
         _line("ONE AT A TIME, ms", [HEADS.get(kind.name, kind.name) for kind in ALONE]),
         *[_line(f"  {words.name_of(arm)}", _figures(result, arm, ALONE)) for arm in arms],
@@ -48,7 +47,7 @@ def screen(*, result: Result) -> str:
         ],
         *_compared(result, FULL),
         "",
-        "books: as many sold, charged and ordered as said to be completed, everywhere",
+        "books: everywhere as many sales, charges and orders as completed checkouts",
         f"again: {MANAGE} rivals --seconds {result.settings['seconds']:g}"
         f" --seed {result.settings['seed']}",
     ]
@@ -56,7 +55,7 @@ def screen(*, result: Result) -> str:
 
 
 def page(*, result: Result) -> str:
-    """One HTML file that needs no other."""
+    """One self-contained HTML file."""
     arms = [*result.patterns, *result.rivals]
     rows = {
         kind.name: {arm: found for arm in arms if (found := result.figures[arm][kind.name])}
@@ -68,11 +67,11 @@ def page(*, result: Result) -> str:
         html.paragraph(f"{made} in {result.seconds_taken:.0f} s.", kind="eyebrow"),
         "<h1>The same checkout, on what others have built</h1>",
         html.points(ratios.sentences(result=result)),
-        _beware(result.caveats),
+        html.warnings(result.caveats),
         "</header>\n",
     ]
     measured = html.section(
-        "Times and CPU in ms; each figure has a scale of its own.",
+        "Times and CPU in ms; each figure has its own scale.",
         html.figure(
             lambda width: bars.pairs(rows=rows, width=width),
             name="figures",
@@ -90,7 +89,7 @@ def page(*, result: Result) -> str:
     compared = [_chapter(result, pattern) for pattern in result.patterns]
     facts = [[name, str(fact)] for name, fact in result.environment.items()]
     facts += [
-        [f"{words.name_of(arm)} at rest", f"{words.number(idle.own)} ms of CPU a second"]
+        [f"{words.name_of(arm)}, idle", f"{words.number(idle.own)} ms of CPU per second"]
         for arm, idle in result.idle.items()
     ]
     made_on = html.table(heads=["", ""], rows=facts, caption="The same for every arm")
@@ -115,13 +114,6 @@ def _chapter(result: Result, pattern: str) -> str:
         name=pattern,
         title=f"{words.sentence_name_of(pattern)}, to each rival",
     )
-
-
-def _beware(caveats: Sequence[str]) -> str:
-    if not caveats:
-        return ""
-    found = "".join(f"<li>{escape(words.begun(caveat))}</li>" for caveat in caveats)
-    return f'<div class="warnings"><h3>Beware</h3><ul>{found}</ul></div>'
 
 
 def _table(arms: Sequence[str], of: Callable[[str], Sequence[str]], *, caption: str) -> str:

@@ -1,9 +1,9 @@
-"""The checkout's SQL, as the shop's stores write it (catalogue/checkout.py has the steps), for one
-checkout at a time and in plain psycopg: what a rival does in each step.
+"""The checkout's SQL for a rival: that of the shop's stores (catalogue/checkout.py has the steps),
+for one checkout at a time and in plain psycopg.
 
-The tables are those that the shop's own migrations make, in a database of the rival's own. Left
-out is what only the shop's way of coordinating needs: barrier, outbox, trail, and the intent to
-charge, which an engine that remembers its steps can do without.
+The tables are made by the shop's migrations, in a database of the rival. What only the shop's
+coordination needs is omitted: barrier, outbox, trail, and the intent to charge, which an engine
+that records its steps does not need.
 """
 
 import json
@@ -16,14 +16,14 @@ from typing import Any
 import psycopg
 
 Checkout = Mapping[str, Any]
-"""As JSON can carry it: first what was asked for; from the acceptance on what the steps need."""
+"""JSON values: first the request; from the acceptance on the input of the steps."""
 Part = Callable[[psycopg.Connection, Checkout], Checkout | None]
 CONNECTIONS = 16
-"""Of a process to its tables; more threads than that wait for one."""
+"""Of a process to its tables; further threads wait for one."""
 
 
 def accept(connection: psycopg.Connection, asked: Checkout) -> Checkout:
-    """Locks the cart, freezes it and records the checkout: what all later steps are given."""
+    """Locks and freezes the cart, and records the checkout; returns the input of later steps."""
     cart_id, saga_id = asked["cart_id"], asked["saga_id"]
     user_id, version = _one(
         connection,
@@ -76,7 +76,7 @@ def reserve(connection: psycopg.Connection, checkout: Checkout) -> None:
         [products],
     ).fetchall()
     if len(rows) < len(wanted) or any(available < wanted[id_] for id_, available in rows):
-        raise ValueError(f"out of stock for {checkout['saga_id']}: a rival's stock is plenty")
+        raise ValueError(f"out of stock for {checkout['saga_id']}, with plenty supplied")
     connection.execute(
         """
         WITH wanted AS (
@@ -103,7 +103,7 @@ def reserve(connection: psycopg.Connection, checkout: Checkout) -> None:
 
 
 def charge(connection: psycopg.Connection, checkout: Checkout) -> None:
-    """At the card network: once a key, whatever is repeated."""
+    """At the card network: once per key, however often it is repeated."""
     connection.execute(
         """
         INSERT INTO tarjetas_charge
@@ -146,7 +146,7 @@ def create_order(connection: psycopg.Connection, checkout: Checkout) -> None:
 
 
 def sell(connection: psycopg.Connection, checkout: Checkout) -> None:
-    """What was reserved is sold."""
+    """Sells what was reserved."""
     reservation, products, quantities = _one(
         connection,
         """
@@ -180,7 +180,7 @@ def sell(connection: psycopg.Connection, checkout: Checkout) -> None:
 
 
 def confirm(connection: psycopg.Connection, checkout: Checkout) -> None:
-    """The outcome: the checkout has ended when this is committed."""
+    """The outcome: the commit of this step ends the checkout."""
     connection.execute(
         """
         WITH confirmed AS (
@@ -208,11 +208,11 @@ STEPS: dict[str, tuple[Part, ...]] = {
     "commit_inventory": (sell,),
     "confirm_order": (confirm,),
 }
-"""Each a transaction; but a payment is two, as the card network is nobody's own database."""
+"""Each is one transaction, but a payment is two, as the card network has a database of its own."""
 
 
 def take(connection: psycopg.Connection, step: str, checkout: Checkout) -> Checkout:
-    """Takes a step: durable on return. What the steps after it are given."""
+    """Takes a step, durably; returns the input of later steps."""
     for part in STEPS[step]:
         with connection.transaction():
             checkout = part(connection, checkout) or checkout
@@ -229,7 +229,7 @@ class ConnectionPool:
             self._free.put(None)
 
     def take(self, step: str, checkout: Checkout) -> Checkout:
-        """As the function, with a connection that is free; waits where none is."""
+        """Like the function, with a free connection; waits for one."""
         with self.lent() as connection:
             return take(connection, step, checkout)
 
@@ -245,7 +245,7 @@ class ConnectionPool:
 
 
 def _one(connection: psycopg.Connection, statement: str, values: list[Any]) -> tuple[Any, ...]:
-    """The row that must be there."""
+    """The row that must exist."""
     row = connection.execute(statement, values).fetchone()
     if row is None:
         raise LookupError(f"no row for {values}")

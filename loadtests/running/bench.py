@@ -1,6 +1,4 @@
-"""A stack of one's own with all that loads it and measures it, and its audit in the end: what every
-run is made with.
-"""
+"""The test bench of every run: a stack of its own, load and meters, and the audit at the end."""
 
 import contextlib
 import signal
@@ -27,7 +25,7 @@ from stack.local import LocalStack
 UNLIMITED = dict.fromkeys(
     ("DUETO_PERSON_RATE", "DUETO_MOST_UNDER_WAY", "INVENTARIO_MOST_RESERVED"), "0"
 )
-"""200 shoppers do here what thousands would."""
+"""200 shoppers here stand for thousands."""
 ROOT = Path(__file__).resolve().parents[2]
 AUDIT_SECONDS = 600
 
@@ -41,10 +39,9 @@ def own_stack(
     use_given: bool = True,
     auth: str = access.REQUIRED,
 ) -> LocalStack:
-    """A fresh stack on free ports, not started yet, whose services are told these variables: only
-    those that this saga needs, in any pattern. `use_given`: on servers that the environment names,
-    where it names some. It asks who comes, as where a shop is open, unless `auth` says otherwise;
-    only how much one may do is not limited.
+    """A fresh stack on free ports, not started yet, with the services that this saga needs in any
+    pattern. `variables`: of its processes. `use_given`: on the servers that the environment names,
+    if any. It has authentication unless `auth` says otherwise, and no limits per person.
     """
     return LocalStack(
         names=(*needed_by(SAGAS[saga]), *COORDINATORS),
@@ -69,14 +66,13 @@ def load_on(
     outcomes: Outcomes | None = None,
     workers: int = 1,
 ) -> Iterator[WindowSender]:
-    """The load of one run, with products of its own. Arguments and errors: as `runner_on`.
+    """The load of one run, with its own products. Arguments and errors: as for `runner_on`.
 
-    `supplier`, `outcomes`: where they are not the shop's own.
+    `supplier`, `outcomes`: in place of those of a shop.
     """
+    url = shop.urls[shop.saga.owner] + shop.saga.door
     with (
-        Generator(
-            url=shop.urls[shop.saga.owner] + shop.saga.door, folder=folder, workers=workers
-        ) as generator,
+        contextlib.closing(Generator(url=url, folder=folder, workers=workers)) as generator,
         contextlib.closing(outcomes or Outcomes(shop=shop)) as outcomes,
     ):
         generator.wait_until_ready()
@@ -97,12 +93,12 @@ def runner_on(
     elsewhere: Mapping[str, WindowRunner] | None = None,
     workers: int = 1,
 ) -> Iterator[WindowRunner]:
-    """A runner for the windows of one run on a started stack, with products of its own.
+    """A runner for the windows of one run on a started stack, with its own products.
 
-    `saga`: what its shoppers start; `name`: of the run, in its products' SKUs; `folder`: for the
-    log of the generator; `seconds_after`: what comes after the windows; `elsewhere`: who carries
-    out those of arms that have a stack of their own; `workers`: of Locust, that send it. Raises
-    GeneratorFailed, NotSupplied, psycopg.Error or BrokerUnavailable.
+    `saga`: to start; `name`: of the run, in its products' SKUs; `folder`: for the generator's log;
+    `seconds_after`: needed after the windows; `elsewhere`: runners of the arms that have a stack of
+    their own; `workers`: of Locust. Raises GeneratorFailed, NotSupplied, psycopg.Error or
+    BrokerUnavailable.
     """
     shop = shop_of(stack=stack, saga=saga)
     with (
@@ -125,20 +121,20 @@ def runner_on(
 
 
 def paused(*, saga: Saga) -> str:
-    """Who stands still in the windows with a pause: who does the most steps beside the owner."""
+    """The service frozen in windows with a pause: with the most steps, the owner excluded."""
     others = [step.service for step in saga.steps if step.service != saga.owner]
     return max(others, key=others.count)
 
 
 def _pause(stack: LocalStack, participant: str, is_on: bool) -> None:
-    """Stops the processes of one participant, or has them go on."""
+    """Freezes the processes of a participant, or continues them."""
     for kind in ("web", "worker"):
         stack.kill(f"{participant}.{kind}", signal.SIGSTOP if is_on else signal.SIGCONT)
 
 
 def run_audit(*, environment: Mapping[str, str], wait_seconds: float = 0.0) -> Audit:
-    """`manage.py audit` against the stack whose environment this is, once nothing moves there or
-    `wait_seconds` are over. Raises subprocess.TimeoutExpired."""
+    """`manage.py audit` of the stack with this environment, once it is idle or `wait_seconds` are
+    over. Raises subprocess.TimeoutExpired."""
     asked = subprocess.run(  # noqa: S603 -- our own command
         [sys.executable, "manage.py", "audit", "--json", "--wait", f"{wait_seconds:g}"],
         cwd=ROOT,

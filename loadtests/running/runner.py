@@ -1,4 +1,4 @@
-"""Runs windows of load, one after the other, on a shop that is up."""
+"""Runs windows of load, one after the other, on a running shop."""
 
 import threading
 import time
@@ -29,7 +29,7 @@ from loadtests.measuring.timeline import Timeline
 ANSWER_SECONDS = 15.0
 DRAIN_SECONDS = 30.0
 LEFT_BEHIND_SECONDS = 120.0
-"""How long what an earlier window has left is waited for: it would slow this one down."""
+"""How long to wait for the sagas that an earlier window has left, which would slow this one."""
 AT_REST_SECONDS = 3.0
 MOST_OF_A_REASON = 20
 Say = Callable[[str], None]
@@ -38,10 +38,10 @@ Pause = Callable[[bool], None]
 
 
 class WindowSender:
-    """Writes, sends, collects, in this order; between the last two the caller drains."""
+    """Writes, sends, collects, in this order; the caller drains before it collects."""
 
     def __init__(self, *, generator: Generator, workload: Workload, outcomes: Outcomes) -> None:
-        """`generator`: that is ready."""
+        """`generator`: must be ready."""
         self.generator = generator
         self.outcomes = outcomes
         self._workload = workload
@@ -54,7 +54,7 @@ class WindowSender:
         self._requests = [(start.body, start.token) for start in starts]
 
     def send(self, *, window: Window) -> dict[str, Any]:
-        """What the generator says at the window's end (see arrivals.Conductor). Raises
+        """The generator's report at the window's end (see arrivals.WindowMaster). Raises
         GeneratorFailed."""
         report = self.generator.send_window(
             window={
@@ -70,18 +70,17 @@ class WindowSender:
         return report
 
     def stop(self) -> None:
-        """Sends no more, in the middle of a window too: what is not answered yet is given up."""
+        """Stops sending, even within a window; requests without an answer are given up."""
         self.generator.close()
 
     def collect(self, *, window: Window) -> list[Sample]:
-        """What came of each, as far as carrito's rows say it now."""
+        """A sample for each request, with the outcome that the owner's rows have now."""
         ids = [answer.saga_id for answer in self._answers if answer.saga_id]
         known = self.outcomes.of(saga_ids=ids)
         return [_sample(window, answer, known) for answer in self._answers]
 
 
 def _sample(window: Window, answer: Answer, known: Mapping[str, SagaOutcome]) -> Sample:
-    """What the generator says, and what carrito's row says of it."""
     outcome = known.get(answer.saga_id)
     return Sample(
         window=window.number,
@@ -119,15 +118,14 @@ class WindowRunner:
         seconds_after: float = 0.0,
         elsewhere: "Mapping[str, WindowRunner] | None" = None,
     ) -> None:
-        """`checkpoint`: makes one of the database, between blocks of windows, if it is due.
-        `pause`: has a participant stand still, from now on (True) or no more (False).
-        `timeline`: None where nobody asks when each step was done.
-        `seconds_after`: what comes after the windows, to tell how much time is left.
-        `elsewhere`: who carries out the windows of arms that have a shop of their own.
+        """`checkpoint`: makes one of the database if it is due; called between blocks of windows.
+        `pause`: freezes (True) or continues (False) a participant. `timeline`: None if the moments
+        of steps are not needed. `seconds_after`: needed after the windows, for the time left.
+        `elsewhere`: the runners of arms that have a shop of their own.
         """
         self._elsewhere = elsewhere or {}
         self.scheduling = sender.generator.scheduling
-        """How the kernel runs the generator, in words."""
+        """How the kernel schedules the generator, in words."""
         self._outcomes = sender.outcomes
         self._meters = meters
         self._checkpoint = checkpoint
@@ -140,15 +138,15 @@ class WindowRunner:
     def run(
         self, *, planned: Sequence[Window], known: Sequence[Measured], done: Done
     ) -> list[Measured]:
-        """Measures the windows that are not `known` from before; `done` is given each at its end.
+        """Measures the windows that are not `known` yet, passes each to `done`, and returns all.
 
-        Returns all of both. Warm-up windows are left out once latency is steady. Raises
-        NotSupplied, GeneratorFailed, NotMeasured, psycopg.Error.
+        Skips warm-up windows once latency is steady. Raises NotSupplied, GeneratorFailed,
+        NotMeasured, psycopg.Error.
         """
         numbers = {measured.window.number for measured in known}
         to_do = [window for window in planned if window.number not in numbers]
         seen = list(known)
-        self._say(f"{len(to_do)} windows to come, {self._left(to_do, seen)}")
+        self._say(f"{len(to_do)} windows to run, {self._left(to_do, seen)}")
         for place, window in enumerate(to_do):
             if self._is_needless(window, seen):
                 continue
@@ -169,31 +167,28 @@ class WindowRunner:
         return f"{as_minutes(seconds=self._remaining.seconds(to_come=needed))} left"
 
     def measure(self, *, window: Window, seen: Sequence[Measured]) -> Measured:
-        """One window, at the rate that follows from those `seen` where it names none. As `run`."""
+        """One window; its rate, if it has none, follows from those `seen`. Raises as `run`."""
         runner = self._elsewhere.get(window.pattern, self)
         return runner._measure(replace(window, rate=rates.rate_for(window=window, seen=seen)))
 
     def close(self) -> None:
-        """Ends a window that was interrupted, and waits for what is on its way; a while.
-
-        No other window can follow.
-        """
+        """Ends an interrupted window, and waits some time for its sagas. It must be the last."""
         for runner in self._elsewhere.values():
             runner.close()
         self._sender.stop()
-        self._outcomes.rest()  # What had come when it was stopped may be accepted meanwhile.
+        self._outcomes.rest()  # requests that had arrived before the stop may be accepted meanwhile
         self._outcomes.drain(within=DRAIN_SECONDS)
         self._outcomes.rest()
 
     @staticmethod
     def _is_needless(window: Window, seen: Sequence[Measured]) -> bool:
-        """A whole block of light warm-up is left out, not half of one."""
+        """A whole block of light warm-up is skipped, not half of one."""
         is_light = window.phase is WindowPhase.WARM_UP and window.arrivals is Arrivals.POISSON
         before = [measured for measured in seen if measured.window.block < window.block]
         return is_light and rates.is_steady(seen=before)
 
     def measure_rest(self) -> Cost:
-        """What the shop uses when nobody shops."""
+        """What the idle shop uses."""
         self._outcomes.rest()
         before = self._meters.read()
         time.sleep(AT_REST_SECONDS)
@@ -202,11 +197,11 @@ class WindowRunner:
     def _measure(self, window: Window) -> Measured:
         is_clear = self._outcomes.drain(within=0)
         if not is_clear:
-            self._say("waiting for the checkouts that the last window has left behind")
+            self._say("waiting for the sagas that the last window has left")
             is_clear = self._outcomes.drain(within=LEFT_BEHIND_SECONDS)
         self._sender.write(window=window)
         before = self._meters.read()
-        with self._standing_still(window):
+        with self._pausing(window):
             report = self._sender.send(window=window)
         self._outcomes.drain(within=DRAIN_SECONDS)
         has_rested = self._outcomes.rest() and is_clear
@@ -223,8 +218,8 @@ class WindowRunner:
         )
 
     @contextmanager
-    def _standing_still(self, window: Window) -> Iterator[None]:
-        """For as long as the window says, a participant of the shop does."""
+    def _pausing(self, window: Window) -> Iterator[None]:
+        """Freezes a participant for the window's `pause_seconds`."""
         if not window.pause_seconds:
             yield
             return
@@ -244,7 +239,7 @@ class WindowRunner:
 
 
 def progress(measured: Measured, *, of: int) -> str:
-    """A line for a terminal of 79 columns, with room for the time that is left."""
+    """A line for a terminal of 79 columns, with room for the time left."""
     window, found = measured.window, counts(measured.samples)
     declined = window.mix.declined if window.phase is WindowPhase.CELL else 0.0
     what = f"{declined:.0%} declined" if declined else window.phase

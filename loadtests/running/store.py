@@ -1,8 +1,8 @@
-"""A run in its folder: what was asked for, its windows as soon as they have ended, its result.
+"""A run in its folder: its settings, each window as soon as it has ended, its result.
 
-`settings.json`; `windows.jsonl` (a line a window, without its samples), `samples.csv` and
-`steps.csv`; of a full run, `outage.json`. A run that was stopped is shown from these, and resumes
-from them. At the end there are every figure as JSON, and the page drawn of all of it.
+`settings.json`; `windows.jsonl` (a line per window, without samples), `samples.csv` and
+`steps.csv`; of a full run also `outage.json`. A stopped run is shown and resumed from these. The
+result is `report.json` with every figure, and the page drawn from all files.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ SETTINGS, WINDOWS, STEPS = "settings.json", "windows.jsonl", "steps.csv"
 
 
 class NotStored(Exception):
-    """The folder holds no windows, or such that this version can't read; the text says which."""
+    """The folder has no run, or this version can't read it; the text says which."""
 
 
 class Kept:
@@ -36,7 +36,7 @@ class Kept:
         self.folder = folder
 
     def add(self, window: Measured) -> None:
-        """Keeps a window. Its line comes last: without it, its samples count for nothing."""
+        """Stores a window. Its line is written last: samples without one are ignored."""
         samples.append(path=self.folder / SAMPLES, kind=Sample, every=window.samples)
         samples.append(path=self.folder / STEPS, kind=Moments, every=window.moments)
         with (self.folder / WINDOWS).open("ab") as file:
@@ -76,10 +76,10 @@ class Kept:
 
 
 def whole_blocks(*, measured: Sequence[Measured], patterns: Sequence[str]) -> list[Measured]:
-    """Those whose block has a window of each pattern: the others are measured again."""
+    """The windows whose block has one of each pattern; the others have to be measured again."""
     found: dict[int, set[str]] = {}
-    for each in measured:
-        found.setdefault(each.window.block, set()).add(each.pattern)
+    for window in measured:
+        found.setdefault(window.window.block, set()).add(window.pattern)
     return [window for window in measured if found[window.window.block] == set(patterns)]
 
 
@@ -87,7 +87,7 @@ class Store(Kept):
     """The folder of one run."""
 
     def begin(self, *, settings: RunSettings) -> None:
-        """Writes down what was asked for; makes the folder."""
+        """Makes the folder, and stores the settings."""
         self.folder.mkdir(parents=True)
         (self.folder / SETTINGS).write_bytes(msgspec.json.encode(settings))
 
@@ -95,7 +95,7 @@ class Store(Kept):
         return (self.folder / OUTAGE).exists()
 
     def keep_outage(self, *, figures: Mapping[str, Any]) -> None:
-        """Beside the windows, to be drawn with them."""
+        """Stores an outage, which is drawn with the windows."""
         (self.folder / OUTAGE).write_bytes(msgspec.json.format(msgspec.json.encode(figures)))
 
     def settings(self) -> RunSettings:
@@ -103,22 +103,22 @@ class Store(Kept):
         try:
             return msgspec.json.decode((self.folder / SETTINGS).read_bytes(), type=RunSettings)
         except (OSError, msgspec.MsgspecError) as error:
-            raise NotStored(f"{self.folder} holds no run that could be read: {error}") from error
+            raise NotStored(f"{self.folder} has no run that can be read: {error}") from error
 
     def audit(self) -> Audit | None:
-        """What the audit said of the run; None if it has not come to that."""
+        """The run's audit; None if there was none yet."""
         try:
             return msgspec.json.decode((self.folder / FIGURES).read_bytes(), type=_Audited).audit
         except FileNotFoundError:
             return None
 
     def show(self, *, comparison: Comparison, measured: Sequence[Measured]) -> Path:
-        """Writes report.json, samples.csv, steps.csv and the page drawn of them; returns it."""
+        """Writes report.json, samples.csv, steps.csv and the page; returns the page's path."""
         every = [sample for window in measured for sample in window.samples]
         samples.write(path=self.folder / SAMPLES, kind=Sample, every=every)
         steps = [moment for window in measured for moment in window.moments]
         samples.write(path=self.folder / STEPS, kind=Moments, every=steps)
-        (self.folder / FIGURES).write_bytes(as_json(comparison=comparison))
+        (self.folder / FIGURES).write_bytes(as_json(comparison))
         return page.draw(folder=self.folder)
 
 
@@ -126,6 +126,6 @@ class _Audited(msgspec.Struct):
     audit: Audit
 
 
-def as_json(*, comparison: Comparison) -> bytes:
-    """Every figure of the comparison; an infinite time is null."""
-    return msgspec.json.format(msgspec.json.encode(comparison), indent=2) + b"\n"
+def as_json(result: object) -> bytes:
+    """Every figure of a result; an infinite time is null."""
+    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"

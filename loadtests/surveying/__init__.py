@@ -1,6 +1,6 @@
-"""Cells of load, refusals, steps and distance, for `choose` to answer from: `manage.py survey`.
+"""Measures cells of load, refusals, steps and hop delay for `choose`: `manage.py survey`.
 
-`grid`       which cells, on which stacks, in which order; all of it follows from the seed
-`survey`     a stack after the other, its cells measured and audited
+`grid`       the cells, their stacks and their order, which follow from the seed
+`survey`     measures and audits one stack after the other
 `cells`      the result, as data
 """

@@ -1,11 +1,11 @@
-"""A survey as data: what one pattern did on one stack under one load, cell by cell, and its file.
+"""A survey as data, and its file. A cell is one pattern on one stack under one load.
 
-Amounts are of a whole window, from one reading of the meters to the other, the rest of the stack
-included; who wants them a checkout, without what the stack uses at rest, asks a `Stack`.
+Amounts are of a whole window, between two readings of the meters, and include what the idle stack
+uses (`Rest`).
 
-A hop puts seconds between the first start and the first outcome, which says nothing of how many
-can be under way. So what ends a second is counted here without the first and the last ones, unlike
-the completed/s of a comparison, in which a distant shop would look like a slow one.
+A hop delays the first outcome by seconds, which tells nothing about throughput. So outcomes per
+second are counted here without the first and the last 5 %, unlike the completed/s of a comparison,
+in which a distant shop would look like a slow one.
 """
 
 from collections.abc import Sequence
@@ -24,16 +24,15 @@ from loadtests.surveying.grid import Spot, SurveySettings
 
 EDGE = 0.05
 SATURATED_BELOW = 0.9
-"""Of what is offered. In a window of a few seconds, queues that grow to the length that the load
-needs look like a twentieth that was not followed: a pattern at 0.95 here did 40 % more when it was
-offered that (50 ms a hop)."""
+"""Of what is offered. In a window of a few seconds, queues that fill to their steady length look
+like a lack of 5 %: a pattern at 0.95 here did 40 % more when that was offered (50 ms per hop)."""
 FILE = "survey.json"
 MOST_GROWTH = 1.5
 UNITS = {
-    "load": "checkouts offered a second",
+    "load": "checkouts offered per second",
     "refusals": "share of the accepted checkouts that were compensated, 0 to 1",
     "p50_ms, p95_ms": "ms from intended start to outcome, of those that completed",
-    "ended_per_second": "outcomes a second, from the moment when 5 % had ended until 95 % had",
+    "ended_per_second": "outcomes per second, from the moment when 5 % had ended until 95 % had",
     "measured_seconds": "between the two readings that the following amounts are the difference of",
     "cpu_ms": "ms of CPU of the whole shop: services, database server, broker",
     "wal_bytes, writes": "WAL of the database cluster, and transactions that wrote",
@@ -43,7 +42,7 @@ UNITS = {
 
 
 def ended_per_second(*, samples: Sequence[Sample]) -> float:
-    """Outcomes a second, from the moment when 5 % had ended until 95 % had; 0 where too few did."""
+    """Outcomes per second, between the moments when 5 % and 95 % had ended; 0 with too few."""
     ended = sorted(sample.ended_at for sample in samples if sample.ended_at)
     cut = round(len(ended) * EDGE)
     kept = ended[cut : len(ended) - cut]
@@ -53,31 +52,31 @@ def ended_per_second(*, samples: Sequence[Sample]) -> float:
 
 
 def is_saturated(*, measured: Measured) -> bool:
-    """Whether the pattern could not follow, so that it ended as many as it can."""
+    """Whether the pattern could not keep up, so that it ended as many as it can."""
     ended = ended_per_second(samples=measured.samples)
     return is_behind(ended=ended, offered=measured.level.offered)
 
 
 def is_behind(*, ended: float, offered: float) -> bool:
-    """The same of a window that is known by what ended and was offered in it a second."""
+    """The same, from what ended and was offered per second."""
     return ended < SATURATED_BELOW * offered
 
 
 def overload(*, pattern: str, seen: Sequence[Measured]) -> float:
-    """A rate above the most that the pattern has followed so far, the warm-up included: where it
-    could follow, the next window offers more. Raises NotMeasured where it ended nothing."""
+    """A rate above the most that the pattern kept up with so far, the warm-up included. Raises
+    NotMeasured if it ended nothing."""
     return float(round(_followed(pattern, seen) * OVERLOAD))
 
 
 def share_of_slowest(*, share: float, patterns: Sequence[str], seen: Sequence[Measured]) -> float:
-    """So much of what the slowest pattern followed at full load, at least 1/s. Raises NotMeasured
-    where one of them ended nothing there."""
+    """This share of what the slowest pattern did at full load, at least 1/s. Raises NotMeasured if
+    one of them ended nothing there."""
     full = [window for window in seen if window.phase is WindowPhase.FULL]
     return float(max(round(share * min(_followed(pattern, full) for pattern in patterns)), 1))
 
 
 def unsaturated(*, patterns: Sequence[str], seen: Sequence[Measured]) -> list[str]:
-    """Those that could follow in each of their windows of full load."""
+    """The patterns that kept up in each of their windows of full load."""
     found = {
         window.pattern
         for window in seen
@@ -87,7 +86,7 @@ def unsaturated(*, patterns: Sequence[str], seen: Sequence[Measured]) -> list[st
 
 
 def _followed(pattern: str, seen: Sequence[Measured]) -> float:
-    """At most what was offered: some outcomes can come in a rush that no load could keep up."""
+    """At most what was offered, as outcomes can come in a burst that could not be sustained."""
     most = max(
         (
             min(ended_per_second(samples=window.samples), window.level.offered)
@@ -102,15 +101,14 @@ def _followed(pattern: str, seen: Sequence[Measured]) -> float:
 
 
 class NotASurvey(Exception):
-    """There is no survey that could be read, or it has too little; the text says which."""
+    """The survey can't be read, or has too little data; the text says which."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One window. Units: see UNITS. `is_full`: more was offered than the pattern was known to
-    do. `is_steady`: its latency did not grow, so it could go on for good. `asked`: what was
-    planned, the same for both patterns and in each visit; empty in surveys of before there were
-    any."""
+    """One window; see UNITS. `is_full`: more was offered than the pattern was known to do.
+    `is_steady`: its latency did not grow, so the load can be sustained. `asked`: the planned load,
+    the same for both patterns and in each visit; empty in older surveys."""
 
     pattern: str
     is_full: bool
@@ -132,13 +130,13 @@ class Cell:
 
     @property
     def is_saturated(self) -> bool:
-        """Whether the pattern could not follow, so that it ended as many as it can."""
+        """Whether the pattern could not keep up, so that it ended as many as it can."""
         return is_behind(ended=self.ended_per_second, offered=self.load)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rest:
-    """What a stack uses in a second in which nobody shops."""
+    """What an idle stack uses per second."""
 
     cpu_ms: float
     wal_bytes: float
@@ -147,7 +145,7 @@ class Rest:
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """All cells of one spot, and how clean they are. `caveats`: as of a comparison, in words."""
+    """All cells of one spot, with audit and caveats, as of a comparison."""
 
     spot: Spot
     made_at: str
@@ -162,7 +160,7 @@ class Stack:
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What `manage.py survey` has measured, and what `manage.py choose` answers from."""
+    """The result of `manage.py survey`, for `manage.py choose`."""
 
     made_at: str
     seconds_taken: float
@@ -173,7 +171,7 @@ class Survey:
 
 
 def rest_of(*, cost: Cost) -> Rest:
-    """Of what was measured while nobody shopped."""
+    """From the cost of an idle stack."""
     return Rest(
         cpu_ms=cost.shop_cpu_ms / cost.seconds,
         wal_bytes=cost.wal_bytes / cost.seconds,
@@ -182,7 +180,7 @@ def rest_of(*, cost: Cost) -> Rest:
 
 
 def cell_of(*, measured: Measured) -> Cell | None:
-    """The cell that this window makes; None where it makes none: warm-up, or nothing completed."""
+    """The cell of this window; None for the warm-up, and if nothing completed."""
     window, found = measured.window, counts(measured.samples)
     if window.phase is WindowPhase.WARM_UP or not found.completed:
         return None
@@ -217,7 +215,7 @@ def _asked(window: Window) -> str:
 
 
 def _is_steady(samples: Sequence[Sample]) -> bool:
-    """Those who came last waited hardly longer than those who came first."""
+    """Whether the last third of the checkouts took hardly longer than the first."""
     in_order = sorted(samples, key=lambda sample: sample.intended_at)
     third = max(len(in_order) // 3, 1)
     first, last = (
@@ -237,4 +235,4 @@ def read(*, path: Path) -> Survey:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Survey)
     except (OSError, msgspec.MsgspecError) as error:
-        raise NotASurvey(f"{path} holds no survey that could be read: {error}") from error
+        raise NotASurvey(f"{path} has no survey that can be read: {error}") from error

@@ -1,8 +1,8 @@
-"""Which cells a survey measures, and in which order: all of it follows from the seed.
+"""The cells of a survey, and their order: both follow from the seed.
 
-Steps and hop delay need a stack of their own, so few pairs are measured, of which some are never
-fitted: they lie between the others, and tell how far off the model is where nobody measured. On
-each stack the patterns meet the same cells of load and refusals in blocks, as in load/plan.py.
+Each pair of steps and hop delay needs a stack of its own, so few pairs are measured. Some of these
+lie between the others and are not fitted: they show the model's error between measurements. On each
+stack the patterns get the same cells of load and refusals in blocks, as in load/plan.py.
 """
 
 import itertools
@@ -23,26 +23,25 @@ from loadtests.load.windows import (
 
 USUAL_SECONDS = 3.5
 LEAST_CHECKOUTS = 60
-"""A window of few checkouts a second is longer, so that it has about so many: at 10/s 1.7 times
-as long as the others."""
+"""A window at a low load is longer, to have about this many: at 10/s 1.7 times as long as usual."""
 UPPER_SHARE = 0.6
-"""Of what the slower pattern can do: the highest load of a cell, beside those that are named."""
+"""Of what the slower pattern can do: the load that is added to those that are named."""
 FULL_BLOCKS = 2
 FURTHER = 3
-"""Windows of full load, at most, for a pattern that could follow in the planned ones: each offers
-a third more than it could follow, so they reach more than twice what the last planned one did."""
+"""Extra windows of full load, at most, for a pattern that kept up in the planned ones: each offers
+30 % more than it kept up with, so together they reach more than twice the last planned load."""
 MIDDLE_OF_REFUSALS, MIDDLE_SHARE = 0.5, 0.4
-"""Between those that are fitted, as are the held-out spots' other loads."""
+"""Of the held-out spots: between those that are fitted, like their other loads."""
 VISITS = 2
-"""Of each held-out spot. The machine's speed changes by some 10 % within minutes: what a cell costs
-in one visit is no sharper than that, and no yardstick for a model."""
+"""Of each held-out spot. The machine's speed changes by some 10 % within minutes: a single visit is
+no more precise than that, which is too little to judge a model by."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spot:
-    """What a stack is started with. `hop_ms`: further apart, one way. `is_held_out`: its cells
-    are not fitted, but tell how far off the model is. `visit`: of several, each on a stack of its
-    own, which have the same cells."""
+    """The settings of a stack. `hop_ms`: the added one-way delay. `is_held_out`: its cells are not
+    fitted, but show the model's error. `visit`: of several, each on a stack of its own, with the
+    same cells."""
 
     steps: int
     hop_ms: float
@@ -61,7 +60,7 @@ class Spot:
     @property
     def in_words(self) -> str:
         held_out = ", held out" if self.is_held_out else ""
-        return f"{self.steps} steps, {self.hop_ms:g} ms a hop{held_out}"
+        return f"{self.steps} steps, {self.hop_ms:g} ms per hop{held_out}"
 
 
 FITTED = (
@@ -70,7 +69,7 @@ FITTED = (
     Spot(steps=8, hop_ms=0),
     Spot(steps=5, hop_ms=50),
 )
-"""The corners; what is between them is the held-out spots' to say."""
+"""The corners; the held-out spots are between them."""
 HELD_OUT = (
     Spot(steps=6, hop_ms=5, is_held_out=True),
     Spot(steps=7, hop_ms=20, is_held_out=True),
@@ -79,8 +78,8 @@ HELD_OUT = (
 
 @dataclass(frozen=True, kw_only=True)
 class SurveySettings:
-    """What a survey is asked for. `seconds`: of a window; `loads`: checkouts a second;
-    `refusals`: shares of declined cards, 0 among them or not."""
+    """The settings of a survey. `seconds`: of a window; `loads`: checkouts per second;
+    `refusals`: shares of declined cards."""
 
     patterns: Sequence[str]
     spots: Sequence[Spot]
@@ -91,8 +90,8 @@ class SurveySettings:
 
 
 def visits(*, fitted: Sequence[Spot], held_out: Sequence[Spot]) -> list[Spot]:
-    """In the order in which they are measured: the held-out ones VISITS times, evenly spread among
-    the others from the first to the last, so that a slow quarter of an hour is in both."""
+    """The spots in the order of measurement: the held-out ones VISITS times, evenly spread among
+    the others, so that a slow quarter of an hour affects both."""
     spread = [replace(spot, visit=1 + visit) for visit in range(VISITS) for spot in held_out]
     last = max(len(spread) - 1, 1)
     placed = [
@@ -103,7 +102,7 @@ def visits(*, fitted: Sequence[Spot], held_out: Sequence[Spot]) -> list[Spot]:
 
 
 def windows(*, settings: SurveySettings, spot: Spot) -> list[Window]:
-    """Those of one stack, in the order in which they run: warm-up, full load, cells."""
+    """The windows of one stack, in order: warm-up, full load, cells."""
     chance = random.Random(f"{settings.seed} {spot.name}")  # noqa: S311 -- an order to repeat
     cells = _between(settings) if spot.is_held_out else _cells(settings)
     chance.shuffle(cells)
@@ -113,8 +112,7 @@ def windows(*, settings: SurveySettings, spot: Spot) -> list[Window]:
 
 
 def further(*, after: Sequence[Window], pattern: str) -> Window:
-    """One more window of full load for a pattern alone, `after` all that are planned or were
-    added."""
+    """One more window of full load for one pattern, `after` all that were planned or added."""
     last = max(after, key=lambda window: window.number)
     (own, *_) = [
         window for window in after if (window.phase, window.pattern) == (WindowPhase.FULL, pattern)
@@ -123,8 +121,8 @@ def further(*, after: Sequence[Window], pattern: str) -> Window:
 
 
 def _cells(settings: SurveySettings) -> list[Load]:
-    """Each load with the lowest share of refusals; every other one, the highest among them, with
-    each further share."""
+    """Each load with the lowest share of refusals; every other load (from the highest down) also
+    with each further share."""
     least, *further = sorted(settings.refusals)
     loads = _loads(settings, sorted(settings.loads), UPPER_SHARE)
     return [
@@ -145,8 +143,8 @@ def _between(settings: SurveySettings) -> list[Load]:
 
 
 def _loads(settings: SurveySettings, rates: Sequence[float], share: float) -> list[Load]:
-    """These, and a share of what the slower pattern can do. Longer at few checkouts a second; as
-    much longer where windows are shorter than usual."""
+    """These, and a share of what the slower pattern can do. Windows at a low load are longer, by a
+    factor that does not depend on `settings.seconds`."""
     usual = Load(phase=WindowPhase.CELL, seconds=settings.seconds)
     enough = [max(LEAST_CHECKOUTS / rate / USUAL_SECONDS, 1.0) for rate in rates]
     return [

@@ -1,7 +1,8 @@
-"""A survey: a stack a spot, one after the other, and on each of them its cells, audited.
+"""A survey: a stack for each spot, one after the other, with its cells and an audit.
 
-In its folder: `settings.json`; a folder a stack with its windows and every single checkout
-(running/store.py) and, once it is audited, `stack.json`; `survey.json`, made anew after each stack.
+Its folder has `settings.json`; a folder per stack with its windows and every checkout
+(running/store.py) and, once it is audited, `stack.json`; and `survey.json`, rewritten after each
+stack.
 """
 
 import os
@@ -42,22 +43,17 @@ SETTINGS, STACK = "settings.json", "stack.json"
 
 @dataclass
 class Ahead:
-    """What a survey has yet to measure, and how long that will take."""
+    """What a survey still has to measure, and its estimated duration."""
 
     settings: SurveySettings
     spots: list[Spot]
     remaining: Remaining = field(default_factory=Remaining)
 
     def left(self, *, windows: Sequence[Window]) -> str:
-        """With these windows of the present stack, and all of the others', to come."""
-        to_come = [
-            *windows,
-            *[
-                window
-                for spot in self.spots
-                for window in grid.windows(settings=self.settings, spot=spot)
-            ],
-        ]
+        """With these windows of the current stack, and all windows of the others, still to run."""
+        to_come = list(windows)
+        for spot in self.spots:
+            to_come += grid.windows(settings=self.settings, spot=spot)
         around = AUDIT_SECONDS + len(self.spots) * (START_SECONDS + AUDIT_SECONDS)
         seconds = self.remaining.seconds(to_come=to_come) + around
         return f"{as_minutes(seconds=seconds)} left"
@@ -65,7 +61,7 @@ class Ahead:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredStack:
-    """What came of a stack: what it uses at rest, and whether it was stopped before its end."""
+    """What the idle stack uses, and whether the survey was stopped on it."""
 
     rest: Rest
     was_stopped: bool
@@ -74,10 +70,10 @@ class MeasuredStack:
 def measure(
     *, runner: WindowRunner, spot: Spot, ahead: Ahead, done: Done, say: Say
 ) -> MeasuredStack:
-    """All windows of this spot on a stack that was started for it; `done` is given each at its end.
+    """Measures all windows of this spot on its stack, and passes each to `done`.
 
-    On Ctrl-C it drains and returns; KeyboardInterrupt where there was no cell yet. Raises
-    NotSupplied, GeneratorFailed, NotMeasured.
+    On Ctrl-C it drains and returns; KeyboardInterrupt if there was no cell yet. Raises NotSupplied,
+    GeneratorFailed, NotMeasured.
     """
     rest = rest_of(cost=runner.measure_rest())
     seen: list[Measured] = []
@@ -112,8 +108,8 @@ def _windows(
 def _in_order(
     planned: Sequence[Window], patterns: Sequence[str], seen: Sequence[Measured]
 ) -> Iterator[Window]:
-    """Those that are planned, and before the first cell (some are a share of what the patterns can
-    do) more of full load for whoever has followed so far. `seen` grows meanwhile."""
+    """The planned windows, and before the first cell more full load for a pattern that has kept up
+    so far, as some cells are shares of what the patterns can do. `seen` grows meanwhile."""
     yield from [window for window in planned if window.phase is not WindowPhase.CELL]
     every = list(planned)
     for _ in range(grid.FURTHER):
@@ -124,7 +120,7 @@ def _in_order(
 
 
 def _with_rate(window: Window, patterns: Sequence[str], seen: Sequence[Measured]) -> Window:
-    """The rate that follows from the windows before it, where it has none of its own."""
+    """A window without a rate gets one that follows from the windows before it."""
     if window.rate:
         return window
     if window.phase is WindowPhase.FULL:
@@ -139,7 +135,7 @@ def _without(planned: Sequence[Window], seen: Sequence[Measured]) -> list[Window
 
 
 def caveats_of(*, measured: Sequence[Measured]) -> list[str]:
-    """What makes a stack's cells doubtful, as of a comparison."""
+    """What makes a stack's cells doubtful, as for a comparison."""
     cores = os.cpu_count() or 1
     kept = [window for window in measured if window.phase is not WindowPhase.WARM_UP]
     there = sorted({(measured.phase, measured.pattern) for measured in kept})
@@ -154,14 +150,14 @@ def caveats_of(*, measured: Sequence[Measured]) -> list[str]:
 
 
 def _of_capacity(kept: Sequence[Measured]) -> list[str]:
-    """What a comparison says of windows without a hop (caveats.py), said of any."""
+    """The comparison's caveat (caveats.py) for windows with a hop too."""
     there = sorted({window.pattern for window in kept if window.phase is WindowPhase.FULL})
     found = cells.unsaturated(patterns=there, seen=kept)
     return [f"never saturated, so it can do more: full {', '.join(found)}."] if found else []
 
 
 class Breached(Exception):
-    """The audit of a stack found a breach: what was measured on it does not count."""
+    """The audit of a stack found a breach, so its measurements are void."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +170,7 @@ class FinishedSurvey:
 
 
 def new_folder(*, settings: SurveySettings) -> Path:
-    """Where a survey that begins now is kept; made, with what was asked for in it."""
+    """Makes the folder of a survey that begins now, with its settings."""
     folder = SURVEYS / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-seed-{settings.seed}"
     folder.mkdir(parents=True)
     (folder / SETTINGS).write_bytes(msgspec.json.encode(settings))
@@ -182,19 +178,19 @@ def new_folder(*, settings: SurveySettings) -> Path:
 
 
 def settings_in(*, folder: Path) -> SurveySettings:
-    """What the survey in this folder was asked for. Raises NotASurvey."""
+    """The settings of the survey in this folder. Raises NotASurvey."""
     try:
         return msgspec.json.decode((folder / SETTINGS).read_bytes(), type=SurveySettings)
     except (OSError, msgspec.MsgspecError) as error:
-        raise NotASurvey(f"{folder} holds no survey to go on with: {error}") from error
+        raise NotASurvey(f"{folder} has no survey to resume: {error}") from error
 
 
 def run(*, settings: SurveySettings, folder: Path, say: Say) -> FinishedSurvey:
-    """Measures the stacks that are not whole in `folder` yet.
+    """Measures the stacks that are not complete in `folder` yet.
 
-    On Ctrl-C the cells that have ended are drained, audited and kept, and no further stack is
-    started; KeyboardInterrupt where the stack has none. Raises StackError, NotSupplied,
-    GeneratorFailed, NotMeasured, NotASurvey or Breached.
+    On Ctrl-C it drains, audits and keeps the cells that have ended, and starts no further stack;
+    KeyboardInterrupt if the stack has no cell. Raises StackError, NotSupplied, GeneratorFailed,
+    NotMeasured, NotASurvey or Breached.
     """
     whole = {spot.name: kept for spot in settings.spots if (kept := _whole(folder / spot.name))}
     ahead = Ahead(settings, [spot for spot in settings.spots if spot.name not in whole])
@@ -227,8 +223,7 @@ def survey_of(*, settings: SurveySettings, stacks: Sequence[Stack]) -> Survey:
 
 
 def _whole(folder: Path) -> Stack | None:
-    """The stack of this spot as it was measured before; None where it was not, or not to its end:
-    a stack is measured in one go, or again."""
+    """The stack of this folder if it was measured to its end; else it is measured again."""
     try:
         found = msgspec.json.decode((folder / STACK).read_bytes(), type=Stack)
     except FileNotFoundError:
@@ -239,12 +234,13 @@ def _whole(folder: Path) -> Stack | None:
 
 
 def _stack(spot: Spot, ahead: Ahead, folder: Path, say: Say) -> Stack:
-    """One stack from its start to its audit, kept in its folder. Raises Breached."""
+    """One stack from its start to its audit, stored in its folder. Raises Breached."""
     began, made_at = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     folder.mkdir(exist_ok=True)
     kept = Kept(folder=folder)
     kept.keep(measured=[])
-    with own_stack(variables=_variables(spot), say=_silent) as stack:
+    # Silent: messages about the start of six stacks would hide the progress.
+    with own_stack(variables=_variables(spot), say=lambda _: None) as stack:
         environment = machine.describe(shop=shop_of(stack=stack), database=stack.database)
         taken = _taken(stack, spot, ahead, kept, say)
         audit = run_audit(environment=stack.audit_environment)
@@ -260,7 +256,7 @@ def _stack(spot: Spot, ahead: Ahead, folder: Path, say: Say) -> Stack:
         audit=audit,
         was_stopped=taken.was_stopped,
         caveats=caveats_of(measured=measured),
-        cells=[cell for each in measured if (cell := cell_of(measured=each))],
+        cells=[cell for window in measured if (cell := cell_of(measured=window))],
     )
     (folder / STACK).write_bytes(msgspec.json.encode(found))
     return found
@@ -277,12 +273,8 @@ def _taken(stack: LocalStack, spot: Spot, ahead: Ahead, kept: Kept, say: Say) ->
 
 
 def _variables(spot: Spot) -> dict[str, str]:
-    """What the services of this stack are told."""
+    """The environment variables of this stack's services."""
     return {
         "DUETO_HOP_SECONDS": str(spot.hop_ms / 1000),
         PADDING: str(spot.steps - OWN_STEPS),
     }
-
-
-def _silent(_: str) -> None:
-    """Six stacks that each tell of their start would drown the progress."""

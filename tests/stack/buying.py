@@ -15,7 +15,7 @@ from tests.checkout.shop import Shop
 from tests.waiting import eventually
 
 PAUSE_SECONDS = 0.4
-"""Two cores have servers, services and elections to run beside them."""
+"""Servers, services and elections need the two cores too."""
 SHOPPERS = 4
 CARTS = 2000
 
@@ -39,7 +39,7 @@ class Buying:
 
     @property
     def ended(self) -> int:
-        """How many of each pattern, of that which has fewest."""
+        """The ended sagas of the pattern with the fewest."""
         ended = self._ends()
         return min(len([at for name, at in ended if name == pattern]) for pattern in self._patterns)
 

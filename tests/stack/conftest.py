@@ -1,4 +1,4 @@
-"""The stack is tested for real: real servers, real processes, real signals."""
+"""The stack is tested with real servers, processes and signals."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ GIVEN = ("DATABASE_URL", "RABBITMQ_URL", "CI", "DUETO_REQUIRE_RABBITMQ", "DUETO_
 
 @pytest.fixture(autouse=True)
 def _own_servers(monkeypatch):
-    """The servers that `make test` lends to other tests are not for these."""
+    """These tests don't use the servers that `make test` starts for others."""
     for name in GIVEN:
         monkeypatch.delenv(name, raising=False)
 

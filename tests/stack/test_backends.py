@@ -59,7 +59,7 @@ def test_each_login_gets_its_own_url_of_a_given_broker(monkeypatch, backends, fo
 
 def test_login_of_a_broker_that_is_not_named_is_refused(monkeypatch, backends, supervisor):
     monkeypatch.setenv("CARRITO_RABBITMQ_URL", "amqp://carrito:secret@127.0.0.1/%2F")
-    with pytest.raises(StackError, match=r"CARRITO_RABBITMQ_URL.*RABBITMQ_URL is needed"):
+    with pytest.raises(StackError, match=r"CARRITO_RABBITMQ_URL.*set RABBITMQ_URL too"):
         backends().start()
     assert supervisor.pids() == {}
 

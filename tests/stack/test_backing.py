@@ -76,7 +76,7 @@ def test_interrupted_it_ends_cleanly(number):
 
 
 def test_servers_of_a_stack_that_runs_are_no_other_ones():
-    """Before anything of that is touched, which `status --env` has led here."""
+    """Before the stack that `status --env` names is touched."""
     running = {"RABBITMQ_URL": f"amqp://{rights.AUDIT}:x@127.0.0.1:1/%2F"}
     ended = subprocess.run(
         [sys.executable, "-m", "stack.backing", "--", "true"],

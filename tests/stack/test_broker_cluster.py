@@ -23,12 +23,12 @@ NODES = ("rabbitmq", "rabbitmq-2", "rabbitmq-3")
 BY_MESSAGE = [name for name in PATTERNS if name != "orchestrated"]
 """The pattern without a broker would hide that the others are stuck."""
 AT_MOST = 10.0
-"""Seconds in which nothing ends."""
+"""Seconds in which no saga ends."""
 _VARIABLES = ("PATH", "LANG", "HOME", "RABBITMQ_NODENAME", "RABBITMQ_CONF_ENV_FILE")
 
 
 class Cluster:
-    """The nodes of a running stack, as their operator has them."""
+    """The nodes of a running stack, for an operator."""
 
     def __init__(self, stack: LocalStack) -> None:
         self.stack = stack
@@ -74,7 +74,7 @@ class Cluster:
         return True
 
     def is_back(self, process: str) -> None:
-        """Returns when clients get in, and each queue could do without any other node."""
+        """Returns when clients can log in, and each queue could lose any other node."""
         eventually(lambda: self.lets_in(process), seconds=90, what=f"{process} lets clients in")
         self.tell(process, "rabbitmq-upgrade", "await_online_quorum_plus_one")
 

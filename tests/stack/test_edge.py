@@ -28,7 +28,7 @@ SOON = 5.0
 ASKED, ROUNDS = 200, 5
 FEW = 8
 CONNECTIONS = 20
-"""Of one address, at the edge: `limit_conn`."""
+"""The edge's limit per address: `limit_conn`."""
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def _ask(url: str) -> int:
 
 
 def p99(url: str) -> float:
-    """Of a neighbour's reads, in seconds."""
+    """The seconds that a neighbour's reads take."""
     with urllib3.PoolManager(retries=False, timeout=SOON) as http:
         took = []
         for _ in range(ASKED):

@@ -18,7 +18,7 @@ from tests.stack.buying import buying
 from tests.waiting import eventually
 
 AT_MOST = 30.0
-"""Seconds in which nothing ends."""
+"""Seconds in which no saga ends."""
 LEFT_SECONDS = 10
 """Until no session uses the old primary any more."""
 
@@ -42,7 +42,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 @pytest.fixture
 def servers(shop: Shop) -> Iterator[tuple[psycopg.Connection, psycopg.Connection]]:
-    """The first primary, and its standby, as their superuser reaches each."""
+    """The first primary, and its standby, for their superuser."""
     given: dict[str, Any] = conninfo_to_dict(shop.stack.superuser_urls["carrito"])
     places = zip(given["host"].split(","), given["port"].split(","), strict=True)
     first, second = (
@@ -74,7 +74,7 @@ def users_of(server: psycopg.Connection) -> list[tuple[Any, ...]]:
 
 
 def fence(server: psycopg.Connection) -> None:
-    """From now on it takes no writes, and it answers all the same."""
+    """Makes it read-only, while it still answers."""
     server.execute("ALTER SYSTEM SET default_transaction_read_only = on")
     server.execute("SELECT pg_reload_conf()")
     # What had begun to write before may end.

@@ -1,4 +1,4 @@
-"""The stack as one object; one service stands for all, so that it is quick."""
+"""The stack as one object; with a single service, to be fast."""
 
 import os
 import signal
@@ -89,7 +89,7 @@ def test_services_run_recover_and_end_without_a_trace(stack, place):
         stack.wait_ready()
         assert stack.processes[name] != before
     stack.stop_process("pagos.worker")
-    with pytest.raises(StackError, match=r"pagos\.worker does not run"):
+    with pytest.raises(StackError, match=r"pagos\.worker is not running"):
         stack.wait_ready(seconds=0.0)
     stack.restart("pagos.worker")
     stack.wait_ready()
@@ -151,7 +151,7 @@ def test_data_of_checkouts_with_other_steps_are_refused(folder, monkeypatch):
     require_same_length(folder)
     require_same_length(folder)
     monkeypatch.setenv("DUETO_EXTRA_STEPS", "2")
-    with pytest.raises(StackError, match=r"with DUETO_EXTRA_STEPS=0, and it is 2 now.*--purge"):
+    with pytest.raises(StackError, match=r"with DUETO_EXTRA_STEPS=0, but it is 2 now.*--purge"):
         require_same_length(folder)
 
 

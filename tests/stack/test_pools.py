@@ -131,7 +131,7 @@ def test_pool_of_transactions_is_refused(pool: Pool, size: int) -> None:
 @pytest.mark.usefixtures("with_settings")
 @pytest.mark.parametrize("size", [1, 5])
 def test_pool_of_sessions_is_taken(pool: Pool, size: int) -> None:
-    """Also where it has no other session left for the look."""
+    """Even if it has no other session left for the check."""
     assert refusal(pool.start(mode="session", size=size)) == ""
 
 

@@ -86,7 +86,7 @@ def test_port_that_only_root_may_have_is_not_called_taken():
     low = next((port for port in range(1, first_for_all) if is_free(port)), None)
     if low is None:
         pytest.skip("this kernel gives every user every port")
-    with _as_nobody(), pytest.raises(StackError, match=rf"{low} \(for carrito\) is for root"):
+    with _as_nobody(), pytest.raises(StackError, match=rf"{low} \(for carrito\) needs root"):
         require_free({"carrito": low}, host="127.0.0.1")
 
 

@@ -56,7 +56,7 @@ def test_server_is_durable_and_takes_clients_over_socket_and_tcp(start):
 
 
 def test_data_survives_when_everything_is_killed(place, start):
-    """The supervisor and the server die by SIGKILL; the next start recovers all by itself."""
+    """Supervisor and server die by SIGKILL; the next start recovers by itself."""
     with run_python(RUNS_A_SERVER, str(place / "state")) as keeper:
         url = keeper.stdout.readline().strip()
         with psycopg.connect(url) as connection:

@@ -129,8 +129,8 @@ def test_process_that_another_has_replaced_is_not_restarted(supervisor, program,
     supervisor.kill("primary", signal.SIGKILL)
     eventually(lambda: "primary" in supervisor.pids())
     assert [line.partition(";")[2].partition(".")[0] for line in said[:2]] == [
-        " it is not started again",
-        " starting it again in 0",
+        " it is not restarted",
+        " restarting it in 0",
     ]
 
 
@@ -138,8 +138,8 @@ def test_pauses_between_restarts_grow(supervisor, program, said):
     supervisor.restarts = True
     supervisor.start(program("broken", "raise SystemExit(7)"))
     eventually(lambda: len(said) >= 3)
-    assert "ended with exit code 7; starting it again in 0.5 s" in said[0]
-    assert "starting it again in 1 s" in said[2]
+    assert "ended with exit code 7; restarting it in 0.5 s" in said[0]
+    assert "restarting it in 1 s" in said[2]
 
 
 def test_pauses_between_restarts_grow_no_longer_than_was_chosen(program, said):
@@ -149,7 +149,7 @@ def test_pauses_between_restarts_grow_no_longer_than_was_chosen(program, said):
         impatient.start(program("broken", "raise SystemExit(7)"))
         eventually(lambda: len(said) >= 5)
     assert {line.splitlines()[0] for line in said[0:5:2]} == {
-        "broken ended with exit code 7; starting it again in 0.1 s. Its last lines:"
+        "broken ended with exit code 7; restarting it in 0.1 s. Its last lines:"
     }
 
 

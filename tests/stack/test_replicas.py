@@ -154,12 +154,12 @@ def test_status_shows_each_replica_by_its_name(stack):
     [
         ("carrot.web=2", "no process 'carrot.web' here"),
         ("tarjetas.worker=2", "no process 'tarjetas.worker' here"),
-        ("dashboard.web=2", "only ever one of it"),
+        ("dashboard.web=2", "can.t be replicated"),
         ("carrito.web=0", "from 1 to 12, as in carrito.web=2"),
         ("carrito.web=13", "from 1 to 12"),
         ("carrito.web=two", "needs a whole number"),
         ("carrito.web", "needs a whole number"),
-        ("carrito.web=2,carrito.web=3", "is there twice"),
+        ("carrito.web=2,carrito.web=3", "is named twice"),
     ],
 )
 def test_replicas_that_cannot_be_are_refused(text, message):
@@ -302,7 +302,7 @@ def test_posts_without_a_key_meet_no_restart(small):
 
 
 def test_without_draining_they_do(small):
-    """The control: Granian stops, nginx has just sent it a POST, and may not repeat that."""
+    """The control: Granian stops just after nginx has sent it a POST, which may not be repeated."""
     assert failures_of_posts(small(drain=0), most_restarts=MOST_RESTARTS)
 
 

@@ -15,7 +15,7 @@ from tests.waiting import eventually
 
 PATTERNS = ("orchestrated", "orchestrated_messaging", "choreographed")
 LASTS = SERVICE_SECONDS + 10
-"""Seconds until no token of an old key is good any more, whatever was signed last."""
+"""Seconds until every token of an old key has expired."""
 
 
 class Shopper:

@@ -20,7 +20,7 @@ def all_gone(pids: list[int]) -> bool:
 
 
 def run_python(code: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-    """A Python process in the clone that speaks to us over its output."""
+    """A Python process in the clone that reports over its output."""
     return subprocess.Popen(
         [sys.executable, "-u", "-c", code, *arguments],
         cwd=ROOT,

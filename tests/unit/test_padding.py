@@ -10,7 +10,7 @@ import pytest
 from catalogue.checkout import PADDED, PADDING, padding_steps
 from config.settings import BASE_DIR
 from contracts.saga import StepClass
-from loadtests.shop import OWN_STEPS, page
+from loadtests.shop import OWN_STEPS, definition_of
 
 every_count = pytest.mark.parametrize("count", range(len(PADDED) + 1))
 
@@ -38,7 +38,7 @@ def test_padding_can_not_be_refused_and_is_never_undone(count):
 
 @every_count
 def test_each_step_from_the_commit_on_is_at_another_service_than_the_one_before(count):
-    steps = page(saga="checkout", extra_steps=count).steps
+    steps = definition_of(saga="checkout", extra_steps=count).steps
     services = [step.service for step in steps[OWN_STEPS - 1 :]]
     assert all(one != other for one, other in pairwise(services))
 

@@ -1,3 +1,3 @@
-"""What must hold at one service, whichever sagas it takes part in: a module a participant, found
-by its name (`loadtests.audit.checking.ServiceRules` says what it declares).
+"""The rules for each service, whatever the saga: a module per participant, found by its name, which
+declares `loadtests.audit.checking.ServiceRules`.
 """

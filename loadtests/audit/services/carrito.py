@@ -1,5 +1,5 @@
-"""carrito: a cart is locked while a checkout of it runs, and bought at most once; an order is what
-its checkout was.
+"""carrito: a cart is locked while its checkout runs, and bought at most once; an order has the
+lines and total of its checkout.
 """
 
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ from loadtests.audit.reading import rows
 
 
 class CheckoutRow(NamedTuple):
-    """A checkout with its order. `lines`: as `1x2,3x1`; `priced`: what they come to, None where a
-    line can't be read.
+    """A checkout with its order. `lines`: as `1x2,3x1`; `priced`: their total, None if a line can't
+    be read.
     """
 
     saga_id: str
@@ -27,7 +27,7 @@ class CheckoutRow(NamedTuple):
     cancelled_at: float | None
 
 
-# Damaged lines are told, and stop no audit of the others.
+# Damaged lines are reported, and must not stop the audit.
 SOURCES = [
     RowSource(
         "carrito",
@@ -87,7 +87,7 @@ COUNTED = ()
 
 
 def breaches(saga: Evidence) -> Iterator[Finding]:
-    """4: the lines come to the total. 6: one order. 8: its times are in order."""
+    """4: the lines add up to the total. 6: one order. 8: its times are in order."""
     found, accepted = saga.of(CheckoutRow), saga.accepted
     if not found or accepted is None:
         return

@@ -1,4 +1,4 @@
-"""envios: a courier is busy with the deliveries that are open, and with no more than can be."""
+"""envios: a courier's load is the number of open deliveries, within the capacity."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from loadtests.audit.reading import rows
 
 
 class DeliveryRow(NamedTuple):
-    """What a courier brings for a step."""
+    """A courier's delivery for a step."""
 
     saga_id: str
     step: str
@@ -48,14 +48,14 @@ def breaches(saga: Evidence) -> Iterator[Finding]:
 
 
 def sums() -> Iterator[tuple[int, str, str]]:
-    """1: a courier has as many places taken as there are open deliveries, and has so many."""
+    """1: a courier's load is the number of open deliveries, within the capacity."""
     for courier_id, name, capacity, busy, held in rows(service="envios", statement=_COURIERS):
         what = f"courier {courier_id} ({name}) is busy with {busy} of {capacity}, and has {held}"
         yield 1, "", f"{what} open deliveries"
 
 
 def delivered(saga: Evidence) -> Iterator[Finding]:
-    """4: of a saga that has ended: a delivery is there if it completed, else none."""
+    """4: an ended saga has a delivery if it completed, else none."""
     there = any(delivery.status != "cancelled" for delivery in saga.of(DeliveryRow))
     if there and not saga.is_completed:
         yield 4, f"{saga.status}, but a delivery of it is there"

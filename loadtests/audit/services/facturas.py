@@ -1,5 +1,5 @@
-"""facturas: a bill that was paid has its invoice, one that was given back its credit note, and no
-number is missing.
+"""facturas: a paid bill has an invoice, a credited bill also a credit note, and no invoice number
+is missing.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from loadtests.audit.reading import rows
 
 
 class BillRow(NamedTuple):
-    """With the amounts of its invoice and of its credit note, in cents."""
+    """A bill, with the amounts of its invoice and credit note, in cents."""
 
     saga_id: str
     step: str
@@ -74,7 +74,7 @@ COUNTED = [(2, _COUNTED, "{} bills, {} invoices, {} credit notes")]
 
 
 def breaches(saga: Evidence) -> Iterator[Finding]:
-    """2: a bill's papers are those of its status, each of the whole amount. 6: one bill a step."""
+    """2: a bill has the papers of its status, each of the whole amount. 6: one bill per step."""
     yield from once_a_step(saga, BillRow, "bills")
     for bill in saga.of(BillRow):
         yield from ((2, what) for what in _papers(bill))
@@ -95,14 +95,14 @@ def _papers(bill: BillRow) -> Iterator[str]:
 def sums() -> Iterator[tuple[int, str, str]]:
     """2: a year's numbers have no gap, and are of that year."""
     for year, last, number, highest in rows(service="facturas", statement=_NUMBERS):
-        what = f"{number} invoices of {year} up to {highest}, and its counter says {last}"
+        what = f"{number} invoices of {year} up to {highest}, but its counter is {last}"
         yield 2, "", what
     for number, issued_at in rows(service="facturas", statement=_OF_ANOTHER_YEAR):
         yield 2, "", f"invoice {number} was issued on {issued_at:%Y-%m-%d}"
 
 
 def settled(saga: Evidence) -> Iterator[Finding]:
-    """4: of a saga that has ended: its bill is paid if it completed, and taken back if not."""
+    """4: the bill of an ended saga is paid if it completed, else cancelled or credited."""
     wanted = ("paid",) if saga.is_completed else ("failed", "credited")
     found = saga.of(BillRow)
     if saga.is_completed and not found:

@@ -1,4 +1,4 @@
-"""inventario: all that came in is available, reserved or sold; nothing stays reserved."""
+"""inventario: all stock is available, reserved or sold; nothing stays reserved."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from loadtests.audit.reading import rows
 
 
 class ReservationRow(NamedTuple):
-    """With its lines, as `1x2,3x1`."""
+    """A reservation; `lines`: as `1x2,3x1`."""
 
     saga_id: str
     step: str
@@ -69,13 +69,13 @@ COUNTED = [(1, "SELECT count(*) FROM inventario_product", "{} products")]
 
 
 def breaches(saga: Evidence) -> Iterator[Finding]:
-    """1: nothing is left reserved for a saga that has ended. 4: it is what was wanted. 6: once."""
+    """1: nothing stays reserved for an ended saga. 4: the right lines are reserved. 6: once."""
     found = saga.of(ReservationRow)
     for reservation in found:
         if saga.is_over and reservation.status == "reserved":
             yield 1, f"has ended, but {reservation.lines} is still reserved for it"
     yield from once_a_step(saga, ReservationRow, "reservations")
-    for step in saga.page.steps if found else ():
+    for step in saga.definition.steps if found else ():
         if step.operation != "inventario.reserve":
             continue
         of_step = [reservation.lines for reservation in found if reservation.step == step.name]
@@ -86,7 +86,7 @@ def breaches(saga: Evidence) -> Iterator[Finding]:
 
 
 def sums() -> Iterator[tuple[int, str, str]]:
-    """1: all that came in is available, reserved or sold, as the reservations say."""
+    """1: all stock is available, reserved or sold, as the reservations have it."""
     for row in rows(service="inventario", statement=_STOCK):
         product_id, sku, initial, available, reserved, sold, held, bought = row
         yield (
@@ -98,7 +98,7 @@ def sums() -> Iterator[tuple[int, str, str]]:
 
 
 def sold(saga: Evidence, *, wanted: str) -> Iterator[Finding]:
-    """4: of a saga that has ended: these lines were sold if it completed, else nothing."""
+    """4: an ended saga has sold these lines if it completed, else nothing."""
     held = [(reservation.status, reservation.lines) for reservation in saga.of(ReservationRow)]
     of_it = [sold_ for sold_ in held if sold_[0] == "committed"]
     if saga.is_completed and held != [("committed", wanted)]:

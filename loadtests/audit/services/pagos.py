@@ -1,6 +1,4 @@
-"""pagos: money is taken once, and given back once and whole; the card network has the same in its
-books; credits add up.
-"""
+"""pagos: money is taken once, and refunded at most once and in full; credits add up."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -12,8 +10,8 @@ from loadtests.audit.reading import rows
 
 
 class PaymentRow(NamedTuple):
-    """With its refund. `taken_by`: the step that takes the money; `is_owed`: the card network is
-    still to be asked about it; `by_card`: whether a card pays it, and not credits.
+    """A payment with its refund. `taken_by`: the step that takes the money; `is_owed`: a request to
+    the card network is due; `by_card`: whether a card pays it, not credits.
     """
 
     saga_id: str
@@ -103,15 +101,15 @@ COUNTED = [(2, _COUNTED, "{} payments of sagas, {} refunds, {} credit accounts")
 
 
 def breaches(saga: Evidence) -> Iterator[Finding]:
-    """2: of each step, what it was to take was taken once, and given back once and whole."""
+    """2: each step took its amount once, and refunded it at most once and in full."""
     found = saga.of(PaymentRow)
     for payment in found if saga.is_over else ():
         if payment.status == "pending":
-            yield 2, f"{saga.status}, and payment {payment.payment_id} is still pending"
+            yield 2, f"{saga.status}, but payment {payment.payment_id} is still pending"
     for name in dict.fromkeys(payment.step for payment in found):
         of_step = [payment for payment in found if payment.step == name]
         yield from ((2, what) for what in _money(of_step))
-    for step in saga.page.steps if found else ():
+    for step in saga.definition.steps if found else ():
         if step.operation in ("pagos.charge", "pagos.create_payment"):
             wanted = cents_of(saga.data.get(step.needs.get("amount", "amount")))
             for payment in found:
@@ -134,18 +132,18 @@ def _money(found: list[PaymentRow]) -> Iterator[str]:
             )
     for payment in taken.values():
         if payment.status == "refunded" and payment.refunded is None:
-            yield f"payment {payment.payment_id} says refunded, but no refund is there"
+            yield f"payment {payment.payment_id} is refunded, but there is no refund"
 
 
 def owed() -> Iterator[tuple[int, str, str]]:
-    """7: what the card network is still to give back."""
+    """7: ended payments of which the card network was not notified."""
     for saga_id, payment_id, status in rows(service="pagos", statement=_OWED):
         yield 7, saga_id, f"the card network was not told of payment {payment_id}, {status}"
 
 
 def sums() -> Iterator[tuple[int, str, str]]:
-    """2: a plain payment is refunded whole, or not at all; a user's credits add up, each the sum of
-    its movements. 8: a key stands for one payment.
+    """2: a payment without a saga is refunded in full or not at all; a user's credits add up, and
+    match their movements. 8: a key stands for one payment.
     """
     for user, initial, balance, spent, refunded, *sums_ in rows(
         service="pagos", statement=_CREDITS
@@ -160,7 +158,7 @@ def sums() -> Iterator[tuple[int, str, str]]:
 
 
 def kept(saga: Evidence) -> Iterator[Finding]:
-    """2: in the end its total was paid, or nothing; before that, either."""
+    """2: an ended saga kept its total if it completed, else nothing; a running one either."""
     if saga.is_skipped or saga.accepted is None or saga.accepted.total is None:
         return
     total, found = saga.accepted.total, saga.of(PaymentRow)

@@ -1,15 +1,15 @@
-"""pedidos: an order is its saga; it is confirmed, and ended, if the steps for that were done."""
+"""pedidos: an order is its accepted saga; it is confirmed and ended by the steps for that."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from contracts.saga import Direction
-from loadtests.audit.evidence import Evidence, Finding, RowSource, cents_of, money
-from loadtests.audit.generic import Effect, effects_of
+from loadtests.audit.evidence import Evidence, Finding, RowSource
+from loadtests.audit.generic import Effect, effects_of, ended_as, owned_by
 
 
 class OrderRow(NamedTuple):
-    """The accepted saga itself, as what its user is told of it."""
+    """The accepted saga, with the order status that its user sees."""
 
     saga_id: str
     status: str
@@ -29,17 +29,9 @@ SOURCES = [
 ]
 
 
-def _ended_as(status: str) -> Callable[[Evidence, str], bool]:
-    """By a saga's last step. A return comes after it, and leaves the order cancelled."""
-    return lambda saga, step: (
-        any(order.status == status for order in saga.of(OrderRow))
-        or bool(saga.is_returned and saga.done(step))
-    )
-
-
 EFFECTS = [
-    Effect("completed order", "pedidos.complete", Direction.DO, _ended_as("completed")),
-    Effect("dispatched order", "pedidos.dispatch", Direction.DO, _ended_as("dispatched")),
+    Effect("completed order", "pedidos.complete", Direction.DO, ended_as(OrderRow, "completed")),
+    Effect("dispatched order", "pedidos.dispatch", Direction.DO, ended_as(OrderRow, "dispatched")),
     *effects_of(
         OrderRow,
         {
@@ -53,29 +45,18 @@ EFFECTS = [
     ),
 ]
 COUNTED = ()
-
-
 _STATUSES = {
     "completed": ("completed", "dispatched"),
     "failed": ("failed", "cancelled"),
     "compensated": ("failed", "cancelled"),
+    "": ("pending", "confirmed"),
 }
-"""What an order may be, by how its saga has ended; which of them, its last step's effect tells."""
-_OPEN = ("pending", "confirmed")
+"""The statuses of an order by that of its saga; the effect of the last step tells which one."""
 
 
 def breaches(saga: Evidence) -> Iterator[Finding]:
-    """4: its total is the one that its saga's steps see, and its status what became of it."""
-    accepted = saga.accepted
-    if accepted is None or accepted.service != "pedidos":
-        return
-    agreed = cents_of(saga.data.get("total_amount"))
-    if agreed is not None and accepted.total != agreed:
-        yield 4, f"total {money(accepted.total)}, {money(agreed)} for its saga's steps"
-    wanted = _STATUSES.get(accepted.status, _OPEN)
-    for order in saga.of(OrderRow):
-        if order.status not in wanted:
-            yield 4, f"{accepted.status}, but its order is {order.status}"
+    """4: an order has the total and the outcome of its saga."""
+    return owned_by("pedidos", saga, OrderRow, "order", _STATUSES)
 
 
 def sums() -> Iterator[tuple[int, str, str]]:

@@ -1,4 +1,4 @@
-"""tarjetas: the card network has taken what pagos has, and given back what pagos has given back."""
+"""tarjetas: the card network has taken and refunded the same as pagos."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from loadtests.audit.services.pagos import PaymentRow
 
 
 class ChargeRow(NamedTuple):
-    """`key`: by which pagos names it. `status`: what has become of it by now."""
+    """`key`: pagos' name for it. `status`: at the time of the audit."""
 
     saga_id: str
     key: str
@@ -34,7 +34,7 @@ COUNTED = [(2, _COUNTED, "{} charges at the card network, {} given back")]
 
 
 def breaches(saga: Evidence) -> Iterator[Finding]:
-    """2: of each payment by card, what was taken and kept there is what pagos says."""
+    """2: the network keeps the amount of each card payment that pagos has."""
     payments = {
         f"{payment.saga_id}:{payment.taken_by}": payment
         for payment in saga.of(PaymentRow)
@@ -58,7 +58,7 @@ def _differs(payment: PaymentRow | None, charges: list[ChargeRow]) -> str:
     wanted = [payment.amount] if payment.status == "captured" and payment.amount else []
     if kept == wanted:
         return ""
-    return f"{at_network}, and pagos says {payment.status}, {money(payment.amount)}"
+    return f"{at_network}, but pagos has {payment.status}, {money(payment.amount)}"
 
 
 def sums() -> Iterator[tuple[int, str, str]]:

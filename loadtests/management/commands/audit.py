@@ -1,4 +1,4 @@
-"""`manage.py audit`: whether the shop is right."""
+"""`manage.py audit`: checks whether the shop's data is correct."""
 
 import json
 import os
@@ -20,13 +20,13 @@ from stack.record import read
 CLEAN, BREACHED, NOT_AUDITED = 0, 1, 2
 
 HELP = """\
-Checks, from the services' own tables, what must hold whatever has broken: stock and money add up,
-every accepted saga has ended and the services agree how, nothing happened twice, without its
-cause or after its undo, and nothing is on its way any more.
+Checks in the services' own tables what must hold after any failure: stock and money add up, every
+accepted saga has ended and the services agree on its outcome, nothing happened twice, without its
+cause or after its undo, and nothing is in flight any more.
 
-Breaches are named with their saga; `--saga ID` then tells all that the services know of it. With
-`manage.py up` running in this clone and no database named in the environment, that shop is
-audited. Exit status: 0 clean, 1 a breach, 2 it could not be checked.
+Breaches are listed with their saga; `--saga ID` then shows everything the services have of it. If
+`manage.py up` runs in this clone and the environment names no database, that shop is audited.
+Exit status: 0 clean, 1 a breach, 2 it could not be checked.
 """
 
 TO_AUDIT = (
@@ -47,7 +47,7 @@ class Command(BaseCommand):
             metavar="SECONDS",
             type=float,
             default=0.0,
-            help="wait at most so long for running sagas to end first (default: don't)",
+            help="first wait up to this long for running sagas to end (default: don't)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -70,7 +70,7 @@ class Command(BaseCommand):
             if options["wait"] and not rest.wait(
                 broker=broker, seconds=options["wait"], say=self.stderr.write
             ):
-                self.stderr.write("not everything has ended in that time; auditing as it is")
+                self.stderr.write("some sagas have not ended in that time; auditing anyway")
             report = checking.check(broker=broker)
         finally:
             broker.close()
@@ -101,7 +101,7 @@ def _broker() -> Broker:
 
 
 def _running_stack() -> dict[str, str] | None:
-    """The environment of this clone's stack, unless ours names databases itself."""
+    """The environment of this clone's stack; None if our own names a database, or none runs."""
     named = ["DATABASE_URL", *(f"{alias.upper()}_DATABASE_URL" for alias in settings.DATABASES)]
     if any(os.environ.get(name) for name in named):
         return None

@@ -1,4 +1,4 @@
-"""`manage.py capacity`: what it takes to do 1,000, 10,000 and 100,000 checkouts a second."""
+"""`manage.py capacity`: what 1,000, 10,000 and 100,000 checkouts per second need."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ from loadtests.management.explained import ExplainedCommand, add_valued
 from loadtests.surveying.cells import NotASurvey
 
 ABOUT = """\
-Says what 1,000, 10,000 and 100,000 checkouts a second take, in each pattern: how many machines like
-the one that was measured, what they write, what breaks first where it is kept in one place,
-and how many a second of one product can be sold.
+Shows what 1,000, 10,000 and 100,000 checkouts per second need, in each pattern: how many machines
+like the measured one, what they write, which single server becomes the bottleneck first, and how
+many units of one product can be sold per second.
 
   python manage.py capacity --rates 500,5000
 
 It is computed from the survey that comes with Dueto, by its fitted model and a simulation of
-queues; how far off that was where it was not fitted is printed with it. What one server can do is
-assumed, and an option. docs/explanation/capacity.md has the method.
+queues; their errors on measurements that were not fitted are printed too. What one server can do
+is assumed: these are options. docs/explanation/capacity.md has the method.
 """
 
 
@@ -29,19 +29,19 @@ class Command(ExplainedCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         add = add_valued(parser)
         usual = ",".join(map(str, capacity.RATES))
-        add("--rates", _rates, capacity.RATES, "checkouts a second", usual, metavar="N,N")
+        add("--rates", _rates, capacity.RATES, "checkouts per second", usual, metavar="N,N")
         for name, what in (
             ("processors", "of one machine"),
-            ("wal", "MB a second of WAL that one PostgreSQL writes"),
-            ("commits", "a second, of one PostgreSQL"),
-            ("messages", "a second, of one RabbitMQ"),
+            ("wal", "MB per second of WAL that one PostgreSQL writes"),
+            ("commits", "per second, of one PostgreSQL"),
+            ("messages", "per second, of one RabbitMQ"),
             ("connections", "of one PostgreSQL, without a pooler"),
         ):
             add(f"--{name}", float, getattr(Limit(), name), what)
         parser.add_argument(
             "--fit",
             action="store_true",
-            help="fits the simulation anew, which takes minutes, and keeps what it found",
+            help="fit the simulation again, which takes minutes, and store its parameters",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -50,11 +50,12 @@ class Command(ExplainedCommand):
             raise CommandError(f"--{wrong[0]}: a number above 0 is needed")
         fitted = Model(survey=model.source(named=SHIPPED).survey)
         if options["fit"]:
-            found = {
-                it: capacity.fit(survey=fitted.survey, pattern=it, say=self.say)
-                for it in fitted.patterns
-            }
-            capacity.keep(found)
+            capacity.keep(
+                {
+                    pattern: capacity.fit(survey=fitted.survey, pattern=pattern, say=self.say)
+                    for pattern in fitted.patterns
+                }
+            )
         try:
             works = capacity.kept()
         except NotASurvey as error:

@@ -1,4 +1,4 @@
-"""`manage.py choose`: which pattern to take for one's own saga, network and load."""
+"""`manage.py choose`: which pattern to choose for a saga, network and load."""
 
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,18 @@ from loadtests.management.explained import ExplainedCommand, add_valued, millise
 from loadtests.surveying.cells import NotASurvey
 
 ABOUT = """\
-Says which pattern to choose for a saga of so many steps, a network, a share of refusals and a load:
-which is faster, which is cheaper, by how much, where that turns around, and what it costs.
+Recommends a pattern for a number of steps, a network, a share of refusals and a load: which is
+faster, which is cheaper, by how much, where that turns around, and what it costs.
 
   python manage.py choose --steps 7 --hop 5ms --refusals 0.05 --load 40
 
-The answer is computed, in a second, from a model that is fitted to measurements of the checkout; it
-holds for other sagas as far as they are like it. How far off the model was on measurements that it
-had not seen is printed with the answer. A difference within that error is "not decided".
+The answer is computed, in a second, from a model fitted to measurements of the checkout; it applies
+to sagas that are similar. The model's error on measurements that were not fitted is printed too. A
+difference within that error is "not decided".
 
-It was measured on the machine of the survey: your own newest one (`manage.py survey`, a quarter of
-an hour), or else the one that comes with Dueto, of a machine that it names. Proportions carry over
-to another machine better than milliseconds do. docs/explanation/choosing.md has the method.
+The measurements are those of a survey: your own newest one (`manage.py survey`, 15 minutes), or
+else the one that comes with Dueto, made on a machine that it names. Ratios carry over to another
+machine better than milliseconds do. docs/explanation/choosing.md has the method.
 """
 
 
@@ -38,13 +38,13 @@ class Command(ExplainedCommand):
         add("--steps", int, 5, steps, "%(default)s, the checkout's")
         hop = "delay between services, and between services and broker, one way, 0 to 50 ms"
         add("--hop", milliseconds, 0.0, hop, "%(default)g, one machine", metavar="5ms")
-        refused = "share of declined cards, which are undone, 0 to 1"
+        refused = "share of declined cards, whose checkouts are undone, 0 to 1"
         add("--refusals", float, 0.0, refused)
-        add("--load", float, 25.0, "checkouts a second")
-        own = "your newest whole one, else the shipped one"
-        add("--survey", Path, None, "answer from this one", own, metavar="DIR")
+        add("--load", float, 25.0, "checkouts per second")
+        own = "your newest complete survey, else the shipped one"
+        add("--survey", Path, None, "answer from this survey", own, metavar="DIR")
         for name, about in (
-            ("--json", "all of the answer, for scripts"),
+            ("--json", "the whole answer as JSON"),
             ("--explain", "also print the model: each law's parameters"),
         ):
             parser.add_argument(name, action="store_true", help=about)
@@ -71,7 +71,7 @@ class Command(ExplainedCommand):
 
 
 def _as_json(answer: Recommendation, fitted: Model, source: SurveySource) -> str:
-    """An infinite latency (more than the pattern can take) is null."""
+    """An infinite latency (the load is above the capacity) is null."""
     plain = {
         **msgspec.to_builtins(answer),
         "take": answer.taken,

@@ -26,30 +26,29 @@ from stack.folders import MANAGE
 
 ABOUT = """\
 Runs the same saga (the checkout, or --saga) orchestrated and choreographed on one fresh stack, and
-shows both side by side: latency at light load, completed sagas a second at full load, the cost of
-one (CPU by process, writes, WAL, messages, HTTP calls), and how refused ones are undone.
+shows both side by side: latency at light load, completed sagas per second at full load, the cost of
+a saga (CPU by process, writes, WAL, messages, HTTP calls), and how refused sagas are undone.
 
 The stack (PostgreSQL, broker, all services) is started for this run on free ports and removed
-afterwards. Locust sends the checkouts at times that were fixed beforehand (open loop), so a slow
-shop is seen as slow; time counts from the intended start until the outcome is stored. The
-patterns alternate in short windows in random order, drained in between. The run ends with the
-audit: if it finds a breach, there is no result.
+afterwards. Locust sends the checkouts at times that were fixed beforehand (open loop), so delays
+are not hidden; time counts from the intended start until the outcome is stored. The patterns
+alternate in short windows in random order, drained in between. The run ends with the audit: if it
+finds a breach, there is no result.
 
-The report (one HTML file), all figures as JSON and every single sample as CSV are kept in
-.dueto/reports/; `--report DIR` re-renders a stored run. `orchestrated_messaging` is a control: the
-first pattern's orchestrator, but over messages: it separates the cost of transport from the cost
-of coordination. `monolith` is the floor: the same checkout in
-one local transaction, without a saga; with it in a run, all services' tables are in one database.
-Three minutes with the usual options; docs/explanation/benchmarks.md has the method
-and its limits.
+The report (one HTML file), all figures as JSON and every sample as CSV are kept in .dueto/reports/;
+`--report DIR` re-renders a stored run. `orchestrated_messaging` is a control: the first pattern's
+orchestrator, but over messages: it separates the cost of transport from the cost of coordination.
+`monolith` is the baseline: the same checkout in one local transaction, without a saga; a run with
+it has all services' tables in one database. A run takes three minutes by default;
+docs/explanation/benchmarks.md has the method and its limits.
 
-`--fail-if` holds a run to conditions, a stored one too (`--report DIR`, or `diff A B`, which holds
-B against A): docs/how-to/gate-a-pipeline.md.
+`--fail-if` makes the command fail on a condition, also for a stored run (`--report DIR`, or
+`diff A B`, which compares B with A): docs/how-to/gate-a-pipeline.md.
 
   python manage.py compare --fail-if 'p95>300ms' --fail-if 'completed/s<100'
   python manage.py compare --report DIR --against BASELINE --fail-if 'p50>1.2x'
 
-Exit status: 0 all is well, 1 no result (the audit found a breach, or the stack failed), 2 refused
+Exit status: 0 success, 1 no result (the audit found a breach, or the stack failed), 2 refused
 before anything was started, 3 a condition fails, 4 none fails but one is not decided, 130 stopped.
 """
 
@@ -59,11 +58,11 @@ MOST_HOP_MS = 50.0
 MOST_INJECTED_MS = 10_000.0
 MOST_WORKERS = 16
 MOST_ZIPF = 3.0
-"""There, 8 in 10 want the same."""
+"""Then 8 in 10 want the same product."""
 
 
 class CannotCompare(CommandError):
-    """What was asked for can't be: nothing was started."""
+    """The options can't be used; nothing was started."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, returncode=REFUSED)
@@ -71,7 +70,7 @@ class CannotCompare(CommandError):
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """What a run is held to, and where that is told."""
+    """The conditions of a run, and the files for their verdicts."""
 
     conditions: Sequence[Condition]
     against: Comparison | None
@@ -79,19 +78,19 @@ class Gate:
     markdown: Path | None
 
     def hold(self, *, run: Comparison) -> tuple[str, int]:
-        """What came of it, for a terminal, and the exit status; writes the files asked for."""
+        """The verdicts as text, and the exit status; writes the files."""
         every = judge(conditions=self.conditions, run=run, against=self.against)
-        beware = gate.warnings(run=run, against=self.against)
+        warnings = gate.warnings_of_baseline(run=run, against=self.against)
         if self.junit:
             self.junit.write_bytes(gate.junit(every=every, run=run))
         if self.markdown:
-            self.markdown.write_text(gate.markdown(every=every, run=run, beware=beware))
+            self.markdown.write_text(gate.markdown(every=every, run=run, warnings=warnings))
         if not every:
             return "", 0
         found = {judgement.standing for judgement in every}
         undecided = UNDECIDED if run.audit.is_clean else NO_RESULT
         status = undecided if Standing.UNDECIDED in found else 0
-        message = gate.lines(every=every, beware=beware)
+        message = gate.lines(every=every, warnings=warnings)
         return message, FAILED if Standing.FAILS in found else status
 
 
@@ -103,69 +102,61 @@ class Command(MeasuringCommand):
             "words",
             nargs="*",
             metavar="diff A B",
-            help="measure nothing: put the runs stored in the folders A and B side by side",
+            help="measure nothing: compare the runs stored in the folders A and B",
         )
         self._add_load(parser)
         self._add_kind_of_run(parser)
         self._add_stored(parser)
 
     def _add_load(self, parser: CommandParser) -> None:
-        """What is measured, and how much of it."""
+        """Options of the load."""
         add = add_valued(parser)
-        about = f"what is measured: {', '.join(sorted(SAGAS))}"
+        about = f"the saga to measure: {', '.join(sorted(SAGAS))}"
         add("--saga", str, CHECKOUT, about, choices=sorted(SAGAS), metavar="NAME")
         two, three = (",".join(some) for some in (shopper.THE_TWO, shopper.WITH_CONTROL))
         there = f"of {', '.join(shopper.PATTERNS)}"
         add("--patterns", str, None, there, f"{two}; with --full {three}")
         timed = (
-            "timed seconds a pattern: 6 in 10 at light load, 3 at full load, 1 with failures;"
-            " warm-up, drains, start and audit come on top"
+            "timed seconds per pattern: 60 %% at light load, 30 %% at full load, 10 %% with"
+            " failures; without warm-up, drains, start and audit"
         )
         add("--seconds", positive, RunSettings.seconds, timed)
-        add("--rate", positive, RunSettings.rate, "checkouts a second at light load")
+        add("--rate", positive, RunSettings.rate, "checkouts per second at light load")
         share = between(0, 1)
-        add(
-            "--declined",
-            share,
-            RunSettings.declined,
-            "share of declined cards in the failures' windows",
-        )
-        add(
-            "--scarce",
-            share,
-            RunSettings.scarce,
-            "share that wants the last unit of a product there",
-        )
-        popular = "some products are popular: the n-th is wanted as often as 1 / n to this power"
+        declined = "share of declined cards in the windows with failures"
+        add("--declined", share, RunSettings.declined, declined)
+        scarce = "share that competes for the last unit of a product there"
+        add("--scarce", share, RunSettings.scarce, scarce)
+        popular = "some products are popular: demand for the n-th is 1 / n to this power"
         alike = "all alike; a full run has windows with 0.99"
         add("--zipf", between(0, MOST_ZIPF), 0.0, popular, alike, metavar="0.99")
         shared = (
-            "processes of Locust that share the schedule, each of n every n-th saga, where one"
-            f" can't send as much; at most {MOST_WORKERS}"
+            "processes of Locust that share the schedule, if one can't send fast enough; at most"
+            f" {MOST_WORKERS}"
         )
         add("--workers", _workers, 1, shared, metavar="N")
         add_seed(parser, of="arrival times and order")
 
     def _add_kind_of_run(self, parser: CommandParser) -> None:
-        """How the shop is, and what is done with it."""
+        """Options of the shop, and of the kind of run."""
         add = add_valued(parser)
         apart = (
             "add this one-way delay between services and broker, for HTTP and for messages"
             f" alike; at most {MOST_HOP_MS:g} ms"
         )
         hop = between(0, MOST_HOP_MS, unit="ms")
-        add("--hop", hop, 0.0, apart, "as they are", metavar="5ms")
+        add("--hop", hop, 0.0, apart, "none", metavar="5ms")
         longer = (
             f"steps of the checkout after its acceptance: its own {OWN_STEPS}, or up to"
-            f" {MOST_STEPS} with some that change nothing"
+            f" {MOST_STEPS} with padding steps, which change nothing"
         )
         add("--steps", _steps, OWN_STEPS, longer, metavar="N")
         parser.add_argument(
             "--full",
             action="store_true",
-            help="at most 35 minutes by its plan (45 for four patterns): also the search for each"
-            " pattern's knee, levels of load below it, a hot product, a participant that stands"
-            " still or is away, narrower intervals",
+            help="planned for at most 35 minutes (45 for four patterns): also finds each pattern's"
+            " knee, and has loads below it, a hot product, a participant that is frozen or away,"
+            " and narrower intervals",
         )
         parser.add_argument(
             "--aa",
@@ -177,20 +168,20 @@ class Command(MeasuringCommand):
             type=between(0.001, MOST_INJECTED_MS, unit="ms"),
             metavar="2ms",
             default=0.0,
-            help="compare the first pattern with itself, its payments delayed by so much in one of"
-            " the two: the difference should be found",
+            help="compare the first pattern with itself, with this delay of payments in one of the"
+            " two: the difference should be found",
         )
         parser.add_argument(
             "--auth",
             action="store_true",
-            help="compare the first pattern with itself, in a shop that asks nobody who comes and"
-            " in one that asks everybody, as usual: what that costs",
+            help="compare the first pattern with itself, in a shop without authentication and in"
+            " one with it: the cost of authentication",
         )
 
     def _add_stored(self, parser: CommandParser) -> None:
-        """What is done with a run that is stored, or is to be."""
+        """Options of stored runs and of output."""
         for name, metavar, about in (
-            ("--resume", "DIR", "resume a run that was stopped: its folder in .dueto/reports"),
+            ("--resume", "DIR", "resume a stopped run: its folder in .dueto/reports"),
             ("--report", "DIR", "measure nothing: re-render report.html of the run stored here"),
             ("--json", "PATH", "also write all figures to this file"),
             ("--against", "DIR", "the stored run that conditions like 'p50>1.2x' are relative to"),
@@ -204,8 +195,8 @@ class Command(MeasuringCommand):
             action="append",
             default=[],
             metavar="'p95>300ms'",
-            help="end with status 3 where this is so; again for more. [PATTERN.]FIGURE, > or <, and"
-            f" a limit: 300ms, 100/s, 1.2x (times the run of --against), 1.2x PATTERN. {NAMED}",
+            help="exit with status 3 if this is true; can be repeated. [PATTERN.]FIGURE, > or <,"
+            f" and a limit: 300ms, 100/s, 1.2x (times the run of --against), 1.2x PATTERN. {NAMED}",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -226,7 +217,7 @@ class Command(MeasuringCommand):
         if asked[0] != "diff" or len(asked) != 3:
             raise CannotCompare("Unknown arguments. To compare two stored runs: compare diff A B")
         if options["against"]:
-            raise CannotCompare("--against: diff A B holds B against A already")
+            raise CannotCompare("--against: diff A B already compares B with A")
         before, after = (stored.read(folder=Path(name)) for name in asked[1:])
         held = _gate({**options, "against": Path(asked[1])}, after.settings)
         self.stdout.write(differences.differences(before=before, after=after))
@@ -242,16 +233,16 @@ class Command(MeasuringCommand):
             held.hold(run=finished.comparison)
             raise CommandError(
                 f"No result: the audit found a breach.\n{finished.comparison.audit.output}\n"
-                f"What was measured all the same: {finished.report}"
+                f"What was measured: {finished.report}"
             )
         if options["json"]:
-            options["json"].write_bytes(as_json(comparison=finished.comparison))
+            options["json"].write_bytes(as_json(finished.comparison))
         if not finished.comparison.was_stopped:
             self._show(finished.report, held)
             return
         with suppress(SystemExit):
             self._show(finished.report, held)
-        self.stdout.write(f"to go on: {MANAGE} compare --resume {finished.report.parent}")
+        self.stdout.write(f"to resume: {MANAGE} compare --resume {finished.report.parent}")
         sys.exit(STOPPED)
 
     def _show(self, path: Path, held: Gate) -> None:
@@ -262,7 +253,7 @@ class Command(MeasuringCommand):
         self._end(*held.hold(run=run))
 
     def _end(self, message: str, status: int) -> None:
-        """Ends the command where a condition does not hold."""
+        """Ends the command if a condition does not hold."""
         if message:
             headline, _, conditions = message.partition("\n")
             style = self.style.ERROR if status else self.style.SUCCESS
@@ -285,7 +276,7 @@ def _condition(text: str) -> Condition:
 
 
 def _gate(options: dict[str, Any], settings: RunSettings) -> Gate:
-    """What runs of these settings are held to. Raises CannotCompare, NotARun."""
+    """The conditions of a run with these settings. Raises CannotCompare, NotARun."""
     for name in ("json", "junit", "markdown"):
         if options[name] and not options[name].resolve().parent.is_dir():
             raise CannotCompare(f"--{name} {options[name]}: there is no such folder")
@@ -329,21 +320,21 @@ def _settings(options: dict[str, Any]) -> RunSettings:
 
 
 def _check_saga(patterns: list[str], options: dict[str, Any]) -> None:
-    """Raises CommandError for what only a checkout can be."""
+    """Raises CannotCompare for options that only a checkout has."""
     saga = options["saga"]
     if any(step.decided_by for step in SAGAS[saga].steps):
-        raise CannotCompare(f"--saga: a {saga} waits for people, who are not to be measured")
+        raise CannotCompare(f"--saga: a {saga} waits for people, which can't be measured")
     if options["steps"] != OWN_STEPS:
-        raise CannotCompare(f"--steps: only a checkout can be made longer, a {saga} can't")
+        raise CannotCompare(f"--steps: only a checkout can be padded, not a {saga}")
     if shopper.MONOLITH in [shopper.pattern_of(arm=pattern) for pattern in patterns]:
-        raise CannotCompare(f"--patterns: the monolith does checkouts only, no {saga}")
+        raise CannotCompare(f"--patterns: the monolith does checkouts only, not a {saga}")
 
 
 def _arms(patterns: list[str], options: dict[str, Any]) -> list[str]:
-    """What is compared: the patterns, or the first one twice."""
+    """The patterns, or the first one twice."""
     if options["auth"]:
         if options["aa"] or options["inject"] or options["full"]:
-            raise CannotCompare("--auth: a usual run of its own, without --aa, --inject and --full")
+            raise CannotCompare("--auth can't be combined with --aa, --inject and --full")
         return shopper.asked(pattern=patterns[0])
     if not options["aa"] and not options["inject"]:
         return patterns
@@ -361,7 +352,7 @@ def _steps(text: str) -> int:
     value = int(text)
     if not OWN_STEPS <= value <= MOST_STEPS:
         raise ArgumentTypeError(
-            f"{value} can't be measured: the checkout has {OWN_STEPS} steps of its own, each of"
-            f" them needed, and takes up to {MOST_STEPS - OWN_STEPS} more"
+            f"{value} can't be measured: the checkout has {OWN_STEPS} steps of its own, all needed,"
+            f" and takes up to {MOST_STEPS - OWN_STEPS} more"
         )
     return value

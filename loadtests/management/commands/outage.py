@@ -1,4 +1,4 @@
-"""`manage.py outage`: a participant is away for a while, under load, in each pattern."""
+"""`manage.py outage`: stops a participant for a while, under load, in each pattern."""
 
 import json
 import secrets
@@ -19,13 +19,13 @@ from loadtests.shop import CHECKOUT
 
 ABOUT = """\
 Starts sagas (checkouts, or --saga) at a steady rate, stops a participant (its web and its worker
-process), starts it again, and goes on for as long again; then shows for each pattern what was
-accepted and refused meanwhile, how many waited, how many calls of the orchestrator failed, and how
-long it took until all that waited had ended. Runs on a fresh stack of its own, and audits it.
+process), restarts it, and keeps the load up for as long again; then shows for each pattern what was
+accepted and refused meanwhile, the backlog, how many calls of the orchestrator failed, and how long
+the backlog took to drain. Runs on a fresh stack of its own, and audits it.
 """
 COLUMN = 14
 LINES = 12
-"""Of a course, of all its seconds."""
+"""At most about this many seconds of a course are shown."""
 
 
 class Command(MeasuringCommand):
@@ -33,12 +33,12 @@ class Command(MeasuringCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = add_valued(parser)
-        about = f"what is started: {', '.join(sorted(SAGAS))}"
+        about = f"the saga to start: {', '.join(sorted(SAGAS))}"
         add("--saga", str, CHECKOUT, about, choices=sorted(SAGAS), metavar="NAME")
-        stopped = f"which one is stopped: {', '.join(PARTICIPANTS)}"
+        stopped = f"the service to stop: {', '.join(PARTICIPANTS)}"
         add("--participant", str, "pagos", stopped, choices=PARTICIPANTS, metavar="NAME")
-        add("--seconds", positive, 60.0, "for so long")
-        add("--rate", positive, 20.0, "sagas a second")
+        add("--seconds", positive, 60.0, "how long it is stopped")
+        add("--rate", positive, 20.0, "sagas per second")
         add("--patterns", str, ",".join(shopper.THE_TWO), f"of {', '.join(shopper.WITH_CONTROL)}")
         parser.add_argument("--json", type=Path, metavar="PATH", help="also write all figures here")
 
@@ -54,22 +54,22 @@ class Command(MeasuringCommand):
 
 
 def as_screen(*, finished: MeasuredOutages) -> str:
-    """What a reader wants to know, side by side, and each pattern's course."""
+    """The patterns side by side, and the course of each."""
     settings, outages = finished.settings, finished.outages
     rows: list[tuple[str, Sequence[object]]] = [
         ("", [words.short_name_of(outage.pattern) for outage in outages]),
         ("away, until started again (s)", [f"{outage.down.seconds:.1f}" for outage in outages]),
-        ("meanwhile offered", [outage.offered for outage in outages]),
+        ("meanwhile: offered", [outage.offered for outage in outages]),
         ("  accepted", [outage.accepted for outage in outages]),
         ("  refused", [outage.refused for outage in outages]),
         ("  ended", [outage.ended for outage in outages]),
-        ("most that waited", [outage.most_backlog for outage in outages]),
+        ("highest backlog", [outage.most_backlog for outage in outages]),
         ("time to drain (s)", [f"{outage.drain_seconds:.1f}" for outage in outages]),
         ("never ended", [outage.unfinished for outage in outages]),
         ("failed calls to it (orchestrator)", [outage.down.calls for outage in outages]),
         ("readiness probes", [outage.down.probes for outage in outages]),
     ]
-    lines = [f"{settings.participant} away, {settings.rate:g} {settings.saga}s a second", ""]
+    lines = [f"{settings.participant} away, {settings.rate:g} {settings.saga}s per second", ""]
     lines += [
         f"{name:<35}" + "".join(f"{value!s:>{COLUMN}}" for value in found) for name, found in rows
     ]
@@ -98,7 +98,7 @@ def _settings(options: dict[str, Any]) -> OutageSettings:
         raise CommandError(str(error)) from error
     services = services_of(SAGAS[options["saga"]])
     if options["participant"] not in services:
-        raise CommandError(f"--participant: of a {options['saga']} there are {', '.join(services)}")
+        raise CommandError(f"--participant: a {options['saga']} needs {', '.join(services)}")
     return OutageSettings(
         patterns=patterns,
         participant=options["participant"],

@@ -6,21 +6,21 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from loadtests.management.explained import MeasuringCommand, add_seed, add_valued, between
-from loadtests.rivals.measuring import LEAST_SECONDS, RivalSettings, as_json, run
+from loadtests.rivals.measuring import LEAST_SECONDS, RivalSettings, run
 from loadtests.rivals.report import screen
+from loadtests.running.store import as_json
 
 ABOUT = """\
 Runs the same checkout (the same SQL, the same durability, on the same PostgreSQL server) in both
 patterns of the shop, as a DBOS workflow, as a Temporal workflow (the development server in memory,
-and on a file), and as plain transactions that nothing coordinates (the floor); and shows how long
-one takes alone, how many are completed a second at full load, what one costs in CPU, and each
-pattern's ratio to each rival with its interval.
+and on a file), and as plain transactions without coordination (the floor); and shows how long one
+takes alone, how many complete per second at full load, how much CPU one costs, and each pattern's
+ratio to each rival with its interval.
 
-`make rivals` installs the rivals into .venv-rivals first. All of them are started for this run and
-end with it. They take turns in short windows, in random order; the run ends with the audit of the
-shop and of each rival's books: if any is wrong, there is no result. It says how long it has to
-go; the report (one HTML file), all figures as JSON and every sample as CSV are kept in
-.dueto/reports/.
+`make rivals` installs the rivals into .venv-rivals first. All of them start and end with this run.
+They take turns in short windows, in random order; the run ends with the audit of the shop and of
+each rival's books: if any is wrong, there is no result. The time left is shown; the report (one
+HTML file), all figures as JSON and every sample as CSV are kept in .dueto/reports/.
 """
 
 MOST_SECONDS = 3600.0
@@ -31,8 +31,8 @@ class Command(MeasuringCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         timed = (
-            "timed seconds of each: 6 in 10 one at a time, 4 at full load; warm-up, drains, start"
-            f" and audit come on top; at least {LEAST_SECONDS:g}"
+            "timed seconds of each: 60 %% one at a time, 40 %% at full load, without warm-up,"
+            f" drains, start and audit; at least {LEAST_SECONDS:g}"
         )
         at_least = between(LEAST_SECONDS, MOST_SECONDS, unit="s")
         add_valued(parser)("--seconds", at_least, RivalSettings.seconds, timed)
@@ -48,5 +48,5 @@ class Command(MeasuringCommand):
         with self.measuring(if_stopped="no result"):
             result, path = run(settings=settings, say=self.say)
         if options["json"]:
-            options["json"].write_bytes(as_json(result=result))
+            options["json"].write_bytes(as_json(result))
         self.stdout.write(f"{screen(result=result)}\n\nreport: {path}")

@@ -1,4 +1,4 @@
-"""`manage.py survey`: measures what `manage.py choose` answers from."""
+"""`manage.py survey`: makes the measurements for `manage.py choose`."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -19,23 +19,20 @@ from loadtests.surveying.survey import Breached, FinishedSurvey
 from stack.folders import MANAGE
 
 ABOUT = """\
-Measures the checkout, and no other saga, in its patterns under many combinations of steps, hop
-delay, load and declined cards, so that `manage.py choose` can answer for those that were not
-measured. About a quarter of an hour for two patterns, on a machine that does nothing else; the time
-left is shown.
+Measures the checkout (no other saga) in its patterns under many combinations of steps, hop delay,
+load and declined cards, so that `manage.py choose` can answer for combinations between them. Takes
+about 15 minutes for two patterns, on a machine that does nothing else; the time left is shown.
 
 Each pair of steps and hop delay gets a stack of its own (fresh, on free ports, audited at its end
-and removed). On it, after a warm-up: what each pattern can do at most, then a window for each load
+and removed). After a warm-up it measures the capacity of each pattern, then a window for each load
 without declined cards, and some with. The stacks of --held-out have loads and shares of declined
-cards between the others, and each is measured twice, the second time much later; the model never
-sees them, and is judged by the mean of both.
+cards between the others, and are measured twice, with much time in between; the model is not fitted
+to them, and its error is measured by the mean of both.
 
-Ctrl-C keeps what was measured; --resume goes on with it, stack by stack. All of it is kept in
+Ctrl-C keeps what was measured; --resume continues, stack by stack. Everything is kept in
 .dueto/surveys: survey.json (every cell, its units, machine, seed, audit) and, for each stack, the
-windows and every single checkout as CSV.
+windows and every checkout as CSV.
 """
-
-
 STEPS = [str(count) for count in range(OWN_STEPS, MOST_STEPS + 1)]
 
 
@@ -46,29 +43,29 @@ class Command(MeasuringCommand):
         add, pairs = add_valued(parser), {"metavar": "STEPS:MS,..."}
         there = f"of {', '.join(shopper.WITH_CONTROL)}"
         add("--patterns", str, ",".join(shopper.THE_TWO), there)
-        longer = "of a window; those of a low load are longer in proportion"
+        longer = "of a window; longer in proportion at a low load"
         add("--seconds", positive, grid.USUAL_SECONDS, longer)
         fitted = "steps and hop delay of the stacks that the model is fitted to"
         add("--stacks", str, _named(grid.FITTED), fitted, **pairs)
-        add("--held-out", str, _named(grid.HELD_OUT), "of those that it is judged by", **pairs)
-        loads = "checkouts a second; six tenths of what the slower pattern can do come on top"
+        add("--held-out", str, _named(grid.HELD_OUT), "of those that measure its error", **pairs)
+        loads = "checkouts per second; 60 %% of what the slower pattern can do is added"
         add("--loads", str, "10,25,75", loads)
         add("--refusals", str, "0,0.3", "shares of declined cards")
         add_seed(parser, of="arrival times and order")
         parser.add_argument(
-            "--resume", type=Path, metavar="DIR", help="go on with a survey that was stopped"
+            "--resume", type=Path, metavar="DIR", help="resume a stopped survey: its folder"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            with self.measuring(if_stopped="the stacks before this one are kept"):
+            with self.measuring(if_stopped="the earlier stacks are kept"):
                 finished = self._run(options)
         except (NotASurvey, Breached) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"survey: {finished.path}")
         if finished.was_stopped:
             folder = finished.path.parent
-            self.stdout.write(f"to go on: {MANAGE} survey --resume {folder}")
+            self.stdout.write(f"to resume: {MANAGE} survey --resume {folder}")
             sys.exit(130)
 
     def _run(self, options: dict[str, Any]) -> FinishedSurvey:
@@ -79,7 +76,7 @@ class Command(MeasuringCommand):
             )
         settings = _settings(options)
         folder = survey.new_folder(settings=settings)
-        self.say(f"keeping all of it in {folder}")
+        self.say(f"storing everything in {folder}")
         return survey.run(settings=settings, folder=folder, say=self.say)
 
 
@@ -100,7 +97,7 @@ def _settings(options: dict[str, Any]) -> SurveySettings:
 def _all_spots(to_fit: str, to_hold_out: str) -> list[Spot]:
     found = [*_spots(to_fit, is_held_out=False), *_spots(to_hold_out, is_held_out=True)]
     if all(spot.is_held_out for spot in found):
-        raise ValueError("--stacks: at least one")
+        raise ValueError("--stacks: name at least one")
     names = [f"{spot.steps}:{spot.hop_ms:g}" for spot in found]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
@@ -115,8 +112,8 @@ def _spots(text: str, *, is_held_out: bool) -> list[Spot]:
         steps, _, hop = stack.partition(":")
         if steps not in STEPS or not 0 <= _number(hop) <= MOST_HOP_MS:
             raise ValueError(
-                f"{stack}: a stack is STEPS:MS, {STEPS[0]} to {STEPS[-1]} steps and 0 to"
-                f" {MOST_HOP_MS:g} ms, as in 5:20"
+                f"{stack}: a stack is STEPS:MS (like 5:20), with {STEPS[0]} to {STEPS[-1]} steps"
+                f" and 0 to {MOST_HOP_MS:g} ms"
             )
         found.append(Spot(steps=int(steps), hop_ms=float(hop), is_held_out=is_held_out))
     return found
@@ -133,7 +130,7 @@ def _numbers(name: str, text: str, is_right: Callable[[float], bool]) -> list[fl
 
 
 def _number(text: str) -> float:
-    """No number is one that no range has in it."""
+    """Anything but a number becomes NaN, which is in no range."""
     try:
         return float(text)
     except ValueError:

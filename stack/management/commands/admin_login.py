@@ -1,4 +1,4 @@
-"""`manage.py admin_login`: makes the superuser of a local run, or gives it a new password."""
+"""`manage.py admin_login`: creates the admin's superuser of a run, or sets its password."""
 
 import os
 from typing import Any
@@ -10,12 +10,12 @@ from stack.services import ADMIN_USER
 
 
 class Command(BaseCommand):
-    help = f"Makes the superuser {ADMIN_USER!r} with the password in DUETO_ADMIN_PASSWORD."
+    help = f"Creates the superuser {ADMIN_USER!r} with the password in DUETO_ADMIN_PASSWORD."
 
     def handle(self, *args: Any, **options: Any) -> None:
         password = os.environ.get("DUETO_ADMIN_PASSWORD")
         if not password:
-            raise CommandError("DUETO_ADMIN_PASSWORD is not set: the password to give it.")
+            raise CommandError("DUETO_ADMIN_PASSWORD, the password to set, is missing.")
         admin, _ = get_user_model().objects.get_or_create(username=ADMIN_USER)
         admin.is_staff = admin.is_superuser = admin.is_active = True
         admin.set_password(password)

@@ -15,8 +15,8 @@ from stack.folders import STATE_FOLDER, Folder
 class Command(BaseCommand):
     help = (
         "Shows in a minute, on the stack that `manage.py up` runs, a checkout that completes in"
-        " each pattern, a declined card and how it is undone, and a refund that can't be made:"
-        " its saga is parked, and mended by an operator's retry. Says of each where to look."
+        " each pattern, a declined card whose checkout is undone, and a refund that can't be made:"
+        " its saga is parked, and fixed by an operator's retry. Prints where to look at each."
     )
     requires_system_checks: list[str] = []
 
@@ -25,7 +25,7 @@ class Command(BaseCommand):
             "--pattern",
             choices=list(PATTERNS),
             default=ORCHESTRATED,
-            help=f"of the two that don't complete (default: {ORCHESTRATED})",
+            help=f"of the two checkouts that don't complete (default: {ORCHESTRATED})",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

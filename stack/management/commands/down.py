@@ -17,7 +17,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--purge",
             action="store_true",
-            help="remove its data and logs too (.dueto/, but for its reports and surveys)",
+            help="also remove its data and logs (.dueto/, except reports and surveys)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -31,5 +31,5 @@ class Command(BaseCommand):
             folder.purge()
             folder.unlock()
             kept = [str(folder.path / name) for name in MEASURED if (folder.path / name).exists()]
-            stays = f" What was measured stays: {' and '.join(kept)}." if kept else ""
+            stays = f" Kept: {' and '.join(kept)}." if kept else ""
             self.stdout.write(f"Its data is removed.{stays}")

@@ -1,4 +1,4 @@
-"""`manage.py secrets`: makes what containers are given as secrets."""
+"""`manage.py secrets`: makes the secrets of containers."""
 
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from stack.secret_files import Servers
 
 class Command(BaseCommand):
     help = (
-        "Makes the secrets of docker-compose.yml that are missing, a file each: passwords, URLs"
-        " with logins, and keys. Those that are there stay: PostgreSQL and RabbitMQ keep passwords"
-        " with their data."
+        "Makes the missing secrets of docker-compose.yml, a file each: passwords, URLs with logins,"
+        " and keys. Existing secrets stay, as PostgreSQL and RabbitMQ keep passwords with their"
+        " data."
     )
     requires_system_checks: list[str] = []
 
@@ -23,23 +23,23 @@ class Command(BaseCommand):
             "--folder",
             type=Path,
             default=secret_files.USUAL,
-            help="where they are (default: %(default)s)",
+            help="their folder (default: %(default)s)",
         )
         for name, meta, about in (
-            ("database", "HOST:PORT", "where PostgreSQL is, with libpq's options after a ?"),
-            ("broker", "HOST:PORT", "where RabbitMQ is"),
-            ("superuser", "LOGIN", "who makes databases and logins at PostgreSQL"),
+            ("database", "HOST:PORT", "PostgreSQL, with libpq's options after a ?"),
+            ("broker", "HOST:PORT", "RabbitMQ"),
+            ("superuser", "LOGIN", "the login that makes databases and logins at PostgreSQL"),
         ):
             parser.add_argument(
                 f"--{name}",
                 default=getattr(Servers, name),
                 metavar=meta,
-                help=f"{about} (default: %(default)s); of those that are missing",
+                help=f"{about}, in the missing secrets (default: %(default)s)",
             )
         parser.add_argument(
             "--kubernetes",
             action="store_true",
-            help="also writes kustomization.yaml there: `kubectl apply -k` makes Secrets of them",
+            help="also write kustomization.yaml there, for `kubectl apply -k` to make Secrets",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

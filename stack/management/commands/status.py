@@ -1,4 +1,4 @@
-"""`manage.py status`: what of the stack runs, and how it is."""
+"""`manage.py status`: the processes of the stack, and their health."""
 
 import json
 import shlex
@@ -16,7 +16,7 @@ HEALTHY, UNHEALTHY, NOT_RUNNING = 0, 1, 3
 
 class Command(BaseCommand):
     help = (
-        "Shows every process with its number, address and health, how to log in to the admin, and"
+        "Shows every process with its pid, address and health, how to log in to the admin, and"
         " what needs attention: since when, and what to do."
         " Exit code: 0 all healthy, 1 something is not, 3 not running."
     )
@@ -28,7 +28,7 @@ class Command(BaseCommand):
         form.add_argument(
             "--env",
             action="store_true",
-            help="print the variables (secrets included) that lead other commands to this run:"
+            help="print the variables (secrets included) for other commands on this run:"
             ' eval "$(.venv/bin/python manage.py status --env)"',
         )
 

@@ -19,7 +19,7 @@ from stack.status import admin_login, who_gets_in
 class Command(BaseCommand):
     help = (
         "Runs everything on this machine until Ctrl-C: PostgreSQL and RabbitMQ (its own, or those"
-        " that DATABASE_URL and RABBITMQ_URL name), a web and a worker process a service. Data is"
+        " in DATABASE_URL and RABBITMQ_URL), and a web and a worker process per service. Data is"
         " kept in .dueto/ from run to run, logs in .dueto/logs/. DUETO_PORT_BASE moves the ports."
     )
     requires_system_checks: list[str] = []
@@ -28,19 +28,19 @@ class Command(BaseCommand):
         parser.add_argument(
             "--detach",
             action="store_true",
-            help="return when all is ready; `manage.py down` stops it",
+            help="return when everything is ready; `manage.py down` stops it",
         )
         parser.add_argument(
             "--broker",
             choices=get_args(BrokerChoice),
-            help="auto (default, or DUETO_BROKER): RabbitMQ if it can be had, else PostgreSQL",
+            help="auto (default, or DUETO_BROKER): RabbitMQ if available, else PostgreSQL",
         )
         parser.add_argument(
             "--broker-nodes",
             type=int,
             choices=(1, 3),
             default=1,
-            help="of its own RabbitMQ (default: 1); of 3 one may be away",
+            help="of its own RabbitMQ (default: 1); of 3 one may be down",
         )
         parser.add_argument(
             "--standby",
@@ -57,12 +57,10 @@ class Command(BaseCommand):
             "--replicas",
             default="",
             metavar="PROCESS=COUNT,...",
-            help="several of a process: carrito.web=2,inventario.worker=3 (nginx stands before"
-            " several of a web process)",
+            help="several processes of a kind: carrito.web=2,inventario.worker=3 (several web"
+            " processes are behind nginx)",
         )
-        parser.add_argument(
-            "--fixed", action="store_true", help="don't start a process again when it crashes"
-        )
+        parser.add_argument("--fixed", action="store_true", help="don't restart crashed processes")
         parser.add_argument("--supervise", action="store_true", help="(what --detach runs)")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -90,12 +88,12 @@ class Command(BaseCommand):
 
     def _serve(self, options: Options, *, is_quiet: bool) -> None:
         with LocalStack(options):
-            if not is_quiet:  # its output is a log there, and this names the password
+            if not is_quiet:  # not into the log, as it has the password
                 self._print_summary(detached=False)
             try:
                 threading.Event().wait()
             except Interrupted:
-                return  # the way in which a run ends well
+                return  # the normal end of a run
 
     def _print_summary(self, *, detached: bool) -> None:
         found = record.read(Folder(STATE_FOLDER))
@@ -104,9 +102,9 @@ class Command(BaseCommand):
 
 
 def _summary(record: dict[str, Any], *, detached: bool) -> str:
-    """Addresses, the admin's login, how to go on."""
-    # First what a person opens.
-    urls = dict(sorted(record["urls"].items(), key=lambda one: one[0] != "dashboard"))
+    """Addresses, the admin's login, and next steps."""
+    # The dashboard first, as people open it.
+    urls = dict(sorted(record["urls"].items(), key=lambda url: url[0] != "dashboard"))
     widest = max(len(name) for name in urls)
     lines = [
         "",
@@ -117,7 +115,7 @@ def _summary(record: dict[str, Any], *, detached: bool) -> str:
         *who_gets_in(record),
         *admin_login(record),
         f"To try it: `{MANAGE} demo`, or docs/tutorials/a-checkout.md.",
-        f"This again: `{MANAGE} status`.",
+        f"To see this again: `{MANAGE} status`.",
         f"Stop it with `{MANAGE} down`." if detached else "Stop it with Ctrl-C.",
     ]
     return "\n".join(lines)

@@ -67,7 +67,7 @@ def shop(django_db_setup, django_db_blocker):
 
 
 def run(service: str, statement: str) -> None:
-    """Damage, done in the service's own database."""
+    """Damages rows in the service's own database."""
     with connections[service].cursor() as cursor:
         cursor.execute(
             "SET CONSTRAINTS ALL IMMEDIATE"
@@ -97,11 +97,11 @@ class Shop:
         self.slot = Slot.objects.create(name="Sala Azul", price_per_hour="12.50")
         self._told: dict[str, Context] = {}
         self.outcomes: dict[tuple[str, str], Outcome] = {}
-        """Of what was done, by saga and step."""
+        """The outcomes of the steps, by saga and step."""
         grant(user_id="ana", amount=Decimal("500.00"))
 
     def with_all_ends(self) -> None:
-        """A saga that has ended in each way, and one that waits."""
+        """A saga for each outcome, and one that waits."""
         self.completed("sold")
         self.completed("sold-too", pattern="choreographed")
         self.completed("sold-as-well", pattern="orchestrated_messaging")
@@ -204,7 +204,7 @@ class Shop:
         )
 
     def coordinated(self, saga_id: str, status: str, **fields: object) -> None:
-        """`fields`: of one that has not ended."""
+        """`fields`: override those of an ended saga."""
         ended = None if fields else timezone.now()
         context = self.context(saga_id)
         alike = {
@@ -233,7 +233,7 @@ class Shop:
             self._asked(context)
 
     def tell_network(self) -> None:
-        """What was refunded in the books is given back, as the desk of pagos' worker has it."""
+        """Sends refunds to the card network, like the desk of pagos' worker."""
         desk.ask(payments=owed.claim_to_ask(limit=desk.BATCH, lease=1.0))
 
     def _check_out(self, alike: dict[str, str], quantity: int) -> None:
@@ -298,8 +298,8 @@ class Shop:
         decides: bool = True,
     ) -> None:
         context = context or self._told.get(saga_id) or self.context(saga_id)
-        page = SAGAS[context.saga]
-        for step in map(page.step, steps):
+        saga = SAGAS[context.saga]
+        for step in map(saga.step, steps):
             operations = all_in(import_module(f"{step.service}.operations"))
             command = projection.command(
                 step=step, direction=direction, context=context, failure=failure
@@ -314,7 +314,7 @@ class Shop:
             if direction is Direction.DO:
                 self.outcomes[saga_id, step.name] = done.outcome
             context = projection.with_result(
-                context=context, steps=page.steps, step=step.name, outcome=done.outcome
+                context=context, steps=saga.steps, step=step.name, outcome=done.outcome
             )
             self._told[saga_id] = context
 

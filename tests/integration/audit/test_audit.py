@@ -1,4 +1,4 @@
-"""The audit: a shop that is right passes, and each kind of breach is found and named."""
+"""The audit: a correct shop passes, and each kind of breach is found and named."""
 
 import json
 from datetime import datetime
@@ -30,7 +30,7 @@ def test_empty_shop_is_clean(broker):
 
 
 def test_saga_without_rules_of_its_own_is_audited_by_those_of_all_and_of_its_services(broker):
-    """One more page, and no other file."""
+    """One more definition, and no other file."""
     gift = Saga(
         name="gift",
         subject="order_id",
@@ -105,7 +105,7 @@ def test_shop_in_which_a_saga_ended_in_each_way_is_clean(shop, broker):
     ],
 )
 def test_whole_tables_are_never_joined_row_by_row(shop, service, statement):
-    """Whatever PostgreSQL believes of them: nothing at all, of tables that were filled just now."""
+    """Even without statistics, as for tables that were just filled."""
     with whole_tables(), connections[service].cursor() as cursor:
         cursor.execute(f"EXPLAIN {statement}", {"saga": None})
         plan = "\n".join(line for (line,) in cursor.fetchall())
@@ -122,7 +122,7 @@ def test_whole_tables_are_never_joined_row_by_row(shop, service, statement):
         ("step = 'reserve_inventory'", "the step 'reserve_inventory' of checkout"),
     ],
 )
-def test_what_no_page_has_is_refused_and_never_called_clean(broker, damage, why):
+def test_what_no_definition_has_is_refused_and_never_called_clean(broker, damage, why):
     run("pagos", f"UPDATE pagos_barrierentry SET {damage} WHERE saga_id = 'sold'")
     with pytest.raises(NotAuditable, match=why):
         checking.check(broker=broker)
@@ -140,7 +140,7 @@ def test_data_of_a_shorter_checkout_are_refused_and_not_called_broken(broker):
 
 
 @pytest.mark.usefixtures("shop")
-def test_accepted_saga_that_no_page_has_is_refused(broker):
+def test_accepted_saga_without_a_definition_is_refused(broker):
     run("carrito", "UPDATE carrito_checkout SET saga = 'wedding' WHERE saga_id = 'sold'")
     with pytest.raises(NotAuditable, match="carrito has accepted sagas 'wedding'"):
         checking.check(broker=broker)
@@ -176,7 +176,7 @@ def test_step_called_by_hand_is_told_and_no_breach(broker):
         " VALUES ('mine', '', 'charge', 'do', 'done', now())",
     )
     assert found(broker) == []
-    assert "saga mine: called by hand, and part of no saga" in checking.check(broker=broker).notes
+    assert "saga mine: steps called by hand, not a saga" in checking.check(broker=broker).notes
 
 
 @pytest.mark.usefixtures("shop")
@@ -350,7 +350,7 @@ def test_command_tells_all_of_one_saga(audit):
 
 
 def test_command_cannot_tell_of_an_unknown_saga():
-    with pytest.raises(CommandError, match="no service knows of a saga nobody") as error:
+    with pytest.raises(CommandError, match="no service has a saga nobody") as error:
         call_command("audit", "--saga", "nobody")
     assert error.value.returncode == 2
 

@@ -1,4 +1,4 @@
-"""Each kind of breach is found in its group and named, in a shop that is right otherwise."""
+"""Each kind of breach is found in its group and named, in an otherwise correct shop."""
 
 import pytest
 
@@ -56,7 +56,7 @@ BREACHES = [
     (
         "facturas",
         "UPDATE facturas_invoicecounter SET last = last + 1",
-        (2, "", "and its counter says 4"),
+        (2, "", "but its counter is 4"),
     ),
     (
         "facturas",
@@ -86,7 +86,7 @@ BREACHES = [
     (
         "pagos",
         "UPDATE pagos_payment SET status = 'refunded' WHERE saga_id = 'sold'",
-        (2, "sold", "says refunded, but no refund is there"),
+        (2, "sold", "is refunded, but there is no refund"),
     ),
     (
         "pagos",
@@ -173,7 +173,7 @@ BREACHES = [
         "saga_choreography",
         "UPDATE saga_choreography_saga"
         " SET context = jsonb_set(context, '{data,total_amount}', '1') WHERE saga_id = 'undone'",
-        (4, "undone", "what it is about is not the same for carrito and saga_choreography"),
+        (4, "undone", "its data is not the same at carrito and saga_choreography"),
     ),
     (
         "saga_orchestrator",
@@ -204,7 +204,7 @@ BREACHES = [
     (
         "carrito",
         "UPDATE carrito_checkout SET context = '3' WHERE saga_id = 'sold'",
-        (4, "sold", "carrito can't read what it is about"),
+        (4, "sold", "its data at carrito can't be read"),
     ),
     (
         "inventario",
@@ -253,7 +253,7 @@ BREACHES = [
     (
         "reservas",
         "UPDATE reservas_booking SET total_amount = 12 WHERE saga_id = 'booked'",
-        (4, "booked", "price 12.00, 12.50 for its saga's steps"),
+        (4, "booked", "total 12.00, 12.50 for its saga's steps"),
     ),
     (
         "facturas",
@@ -307,7 +307,7 @@ BREACHES = [
         "pagos",
         "INSERT INTO pagos_barrierentry (saga_id, saga, step, direction, status, decided_at)"
         " VALUES ('sold', 'checkout', 'process_payment', 'undo', 'done', now())",
-        (5, "sold", "undone beyond its pivot, and no return was asked for: process_payment"),
+        (5, "sold", "undone beyond its pivot without a return: process_payment"),
     ),
     (
         "saga_orchestrator",
@@ -381,7 +381,7 @@ BREACHES = [
     (
         "carrito",
         "UPDATE carrito_checkout SET saga = 'fulfilment' WHERE saga_id = 'sold'",
-        (6, "sold", "carrito accepted it, and it is pedidos's"),
+        (6, "sold", "carrito accepted it, but its owner is pedidos"),
     ),
     (
         "saga_choreography",
@@ -535,7 +535,7 @@ BREACHES = [
     (
         "saga_orchestrator",
         "UPDATE saga_orchestrator_saga SET finished_at = NULL WHERE saga_id = 'sold'",
-        (8, "sold", "completed for saga_orchestrator, but at no time"),
+        (8, "sold", "completed for saga_orchestrator, but without a time"),
     ),
     (
         "carrito",
@@ -552,7 +552,7 @@ BREACHES = [
     (
         "carrito",
         "UPDATE carrito_checkout SET status = 'running' WHERE saga_id = 'sold'",
-        (8, "sold", "carrito says running, ended at"),
+        (8, "sold", "carrito has it as running, ended at"),
     ),
     (
         "carrito",

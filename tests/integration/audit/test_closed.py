@@ -31,11 +31,11 @@ from tests.integration.audit.conftest import found, run
 
 pytestmark = pytest.mark.django_db(databases=WITH_DATABASE)
 RECORDS = (Checkout, Order, Payment, Refund, Reservation, Invoice)
-"""The business's own, of each service one or two."""
+"""One or two business tables of each service."""
 
 
 class Doors(dict):
-    """Each service's own door, without a network. `away`: those that do not answer."""
+    """Calls each service's own door without a network. `away`: services that do not answer."""
 
     def __init__(self):
         super().__init__()
@@ -65,7 +65,7 @@ def doors(monkeypatch):
 
 @pytest.fixture
 def old_shop(shop, doors):
-    """In which all of that happened longer ago than it is kept, but for what waits until later."""
+    """A shop in which everything, except open waits, is older than the retention time."""
     for service in WITH_DATABASE:
         for model in apps.get_app_config(service).get_models():
             times = [
@@ -81,7 +81,7 @@ def old_shop(shop, doors):
 
 
 def close():
-    """One look of each owner; how many sagas were closed."""
+    """Lets each owner look once; returns how many sagas were closed."""
     cleaned = [Closing(owner=owner).clean() for owner in (OWNER, ORDERS, BOOKINGS)]
     return sum(one.counts.get("sagas_closed", 0) for one in cleaned)
 
@@ -207,7 +207,7 @@ def test_closed_saga_can_not_be_given_back(monkeypatch):
 
 @pytest.mark.parametrize("direction", ["", "/undo"])
 def test_late_call_of_a_closed_saga_moves_no_stock_and_no_money(old_shop, broker, direction):
-    """The barrier does not know it any more; the business's own rows do."""
+    """The barrier has no entry any more, but the business rows remain."""
     close()
     stock = list(Product.objects.values("available", "reserved", "sold"))
     payments = list(Payment.objects.order_by("pk").values("pk", "status", "amount"))
@@ -234,7 +234,7 @@ def test_late_call_of_a_closed_saga_moves_no_stock_and_no_money(old_shop, broker
 
 
 def entries_of(saga_id):
-    """How many of its steps' entries each service has."""
+    """The number of its barrier entries in each service."""
     counts = {}
     for service in PARTICIPANTS:
         entries = apps.get_model(service, "barrierentry")._default_manager

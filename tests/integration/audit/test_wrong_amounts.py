@@ -39,7 +39,7 @@ RESERVING = [name for name in SAGAS if "commit_inventory" in steps_of(name)]
 
 @pytest.fixture
 def shop():
-    """One in which nothing has happened."""
+    """A shop without any saga."""
     return Shop()
 
 
@@ -57,7 +57,7 @@ def take(shop: Shop, saga_id: str, step_name: str, **changed: object) -> None:
 
 
 def walk(shop: Shop, saga_id: str, saga: str) -> tuple[str, Refused | Damaged | None]:
-    """The step at which it came to an end, and why; None where it came to the last."""
+    """The step that ended it, and why; None if it reached the last step."""
     for step in steps_of(saga)[1:]:
         try:
             shop.do(saga_id, step)
@@ -93,7 +93,7 @@ def test_a_charge_of_another_amount_makes_no_order(shop, saga, step, refusing):
 
 @pytest.mark.parametrize(("saga", "step", "refusing"), TAKEN_BEFORE)
 def test_what_is_asked_for_again_is_answered_as_it_was(shop, saga, step, refusing):
-    """The guard is no obstacle to the barrier: each step twice, and nothing is refused."""
+    """The guard does not disturb the barrier: each step runs twice, and nothing is refused."""
     shop.accept("s", saga=saga)
     for name in steps_of(saga)[1:]:
         shop.do("s", name)
@@ -107,7 +107,7 @@ def test_what_is_asked_for_again_is_answered_as_it_was(shop, saga, step, refusin
 def test_whoever_believes_what_was_asked_for_keeps_too_little(
     shop, broker, monkeypatch, saga, step, refusing
 ):
-    """The control: a step that is not told what was taken."""
+    """The control: a step that does not get the amount that was taken."""
     command = projection.command
 
     def trusting(*, context: Context, **asked):
@@ -140,7 +140,7 @@ def test_what_was_not_ordered_is_not_sold(shop, saga):
 
 @pytest.mark.parametrize("saga", RESERVING)
 def test_whoever_sells_what_is_reserved_sells_too_little(shop, broker, monkeypatch, saga):
-    """The control: a commit that is not told what was ordered."""
+    """The control: a commit that does not get the ordered lines."""
     command = projection.command
 
     def trusting(**asked):
@@ -161,8 +161,10 @@ def test_whoever_sells_what_is_reserved_sells_too_little(shop, broker, monkeypat
     [(name, step) for name in SAGAS for step in steps_of(name)[SAGAS[name].pivot + 1 :]],
 )
 def test_last_steps_are_asked_for_with_what_the_pivot_has_answered(shop, saga, step):
-    """Without it there is no command, and so nothing that a barrier could keep."""
+    """Then there is no command, and no barrier entry."""
     shop.accept("s", saga=saga)
-    page = SAGAS[saga]
+    definition = SAGAS[saga]
     with pytest.raises(msgspec.ValidationError):
-        projection.command(step=page.step(step), direction=Direction.DO, context=shop.context("s"))
+        projection.command(
+            step=definition.step(step), direction=Direction.DO, context=shop.context("s")
+        )

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from tests.integration.loadtests.slow_shop import SlowShop
 
 @contextmanager
 def _generator(shop: SlowShop, folder: Path, *, workers: int = 1) -> Iterator[Generator]:
-    with Generator(url=f"{shop.url}/checkout/saga", folder=folder, workers=workers) as generator:
+    url = f"{shop.url}/checkout/saga"
+    with closing(Generator(url=url, folder=folder, workers=workers)) as generator:
         generator.wait_until_ready()
         yield generator
 
@@ -51,7 +52,7 @@ def _window(bodies: list[bytes], rate: float, seconds: float, patience: float) -
 
 
 def _may_be_first() -> bool:
-    """Whether this user may have a process run before all others: tried with one of its own."""
+    """Whether this user may use real-time scheduling, tried in a process of its own."""
     tries = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"
     asked = subprocess.run([sys.executable, "-c", tries], capture_output=True, check=False)
     return asked.returncode == 0
@@ -62,7 +63,7 @@ def _latency(answer: Answer) -> float:
 
 
 def test_arrivals_do_not_wait_for_answers(tmp_path: Path) -> None:
-    """Nobody is answered before all 20 have come: a loop that waits would send the first alone."""
+    """No request is answered before all 20 have come: a closed loop would send only the first."""
     with SlowShop(hold=20) as shop, _generator(shop, tmp_path) as generator:
         found = _send(generator, rate=200, seconds=0.1)
     assert [one.status for one in found] == [202] * 20
@@ -80,7 +81,7 @@ def test_intended_starts_are_those_of_the_schedule_however_slow_the_server(
 
 
 def test_stall_is_seen_by_all_who_would_have_met_it(tmp_path: Path) -> None:
-    """With its control: the same stall, met by a client that waits for each answer."""
+    """With its control: the same stall, seen by a client that waits for each answer."""
     with SlowShop(stall=1.0) as shop, _generator(shop, tmp_path) as generator:
         open_loop = [_latency(one) for one in _send(generator, rate=100, seconds=0.8)]
     with SlowShop(stall=1.0) as shop:
@@ -143,7 +144,7 @@ def test_checkout_that_is_never_answered_is_a_sample_too(tmp_path: Path) -> None
 def test_refused_connection_is_a_sample_too(tmp_path: Path) -> None:
     with SlowShop() as shop:
         url = shop.url
-    with Generator(url=f"{url}/checkout/saga", folder=tmp_path) as generator:
+    with closing(Generator(url=f"{url}/checkout/saga", folder=tmp_path)) as generator:
         generator.wait_until_ready()
         found = _send(generator, rate=100, seconds=0.05)
     assert {one.status for one in found} == {0}

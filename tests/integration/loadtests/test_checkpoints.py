@@ -19,7 +19,7 @@ def url() -> str:
 
 @pytest.fixture
 def url_of_one_who_may_not(url: str) -> Iterator[str]:
-    """Of a role that is no superuser, on the same server."""
+    """The URL of a role that is not a superuser, on the same server."""
     role = sql.Identifier(ROLE)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(role))

@@ -27,7 +27,7 @@ def _command(*options: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without what would lead the comparison to the servers of the tests."""
+    """Our environment, without the variables that name the servers of the tests."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -37,7 +37,7 @@ def _environment() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[psutil.Process]]:
-    """What a comparison printed that was interrupted in the middle, and its processes."""
+    """The output of an interrupted comparison, and its processes."""
     log = tmp_path_factory.mktemp("stopped") / "log"
     options = ("--seconds", "3.2", "--seed", "5", "--declined", "0.5", "--steps", "6")
     with log.open("wb") as file:
@@ -55,14 +55,14 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[psutil.
 
 
 def _held(folder: Path) -> list[str]:
-    """Options that hold a run to a condition."""
+    """Options with a condition for the run."""
     files = [f"--junit={folder / 'junit.xml'}", f"--markdown={folder / 'gate.md'}"]
     return ["--fail-if", "p95>60s", *files]
 
 
 @pytest.fixture(scope="module")
 def finished(stopped: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
-    """What the same comparison printed when it was gone on with to its end, and its JSON."""
+    """The output of the same comparison, resumed to its end, and its JSON."""
     path = tmp_path_factory.mktemp("compare") / "out.json"
     (folder,) = re.findall(r"compare --resume (.+)$", stopped[0], flags=re.MULTILINE)
     ended = subprocess.run(
@@ -212,7 +212,7 @@ def test_wrong_option_is_refused_before_anything_is_started() -> None:
 
 
 def _lives(process: psutil.Process) -> bool:
-    """Whether it still runs; one that has ended and is yet to be noticed by init does not."""
+    """Whether it still runs; a zombie does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

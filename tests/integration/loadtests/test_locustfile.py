@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[3]
 def _locust(
     shop_url: str, inventory: str, folder: Path, *options: str
 ) -> tuple[subprocess.CompletedProcess[str], dict[str, dict[str, str]]]:
-    """Runs it for four seconds; what it printed, and its rows by name."""
+    """Runs it for four seconds; returns its output, and its rows by name."""
     ended = subprocess.run(
         [
             *(sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "--headless"),
@@ -77,7 +77,7 @@ def test_shop_that_is_not_there_is_an_error_with_its_address(tmp_path: Path) -> 
         url = shop.url
     ended, _ = _locust(url, url, tmp_path)
     assert ended.returncode == 1
-    assert f"carrito is not at {url}" in ended.stderr + ended.stdout
+    assert f"carrito does not answer at {url}" in ended.stderr + ended.stdout
 
 
 def test_wrong_pattern_is_an_error_that_names_those_that_there_are(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_shoppers_come_at_fixed_times_where_a_rate_is_given(tmp_path: Path) -> N
 
 @contextmanager
 def _page(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Locust with its page, as somebody starts it who says no more; where the page is."""
+    """Starts Locust with its page, without further options; gives the page's URL."""
     port = free_ports(1)[0]
     command = [sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py"]
     with subprocess.Popen(
@@ -147,4 +147,4 @@ def test_what_the_command_line_names_may_be_loaded(tmp_path: Path) -> None:
     url = "http://192.0.2.1:9"
     ended, _ = _locust(url, url, tmp_path)
     assert "is another machine" not in ended.stderr + ended.stdout
-    assert f"carrito is not at {url}" in ended.stderr + ended.stdout
+    assert f"carrito does not answer at {url}" in ended.stderr + ended.stdout

@@ -45,7 +45,7 @@ CLOSED = OPEN.replace(
 def locust(
     folder: Path, text: str, shop: SlowShop, *options: str
 ) -> tuple[subprocess.CompletedProcess[str], list[dict[str, str]]]:
-    """Runs the guide's command with this locustfile; what came of it, and its arrivals."""
+    """Runs the guide's command with this locustfile; returns the result, and its arrivals."""
     (folder / "theirs.py").write_text(text)
     told = COMMAND.replace("/path/to/dueto", str(ROOT)).replace("http://127.0.0.1:3000", shop.url)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
@@ -100,7 +100,7 @@ def test_intended_starts_are_those_of_the_schedule(example) -> None:
 
 
 def test_generator_is_punctual_and_says_how_much(example) -> None:
-    """Nobody starts early; half start within half of the mean gap between two arrivals."""
+    """No arrival starts early; half start within half of the mean gap between two arrivals."""
     ended, arrivals = example
     late, gap = lags(arrivals), OF_THE_EXAMPLE[-1] / len(OF_THE_EXAMPLE) * 1000
     assert min(late) >= 0
@@ -165,7 +165,7 @@ def test_failed_request_fails_its_arrival(tmp_path: Path) -> None:
     ("right", "wrong", "why"),
     [
         ("rate=100", "rate=0", "rate and seconds must be above 0"),
-        ("    @task\n", "", "its tasks must be functions, at least one"),
+        ("    @task\n", "", "at least one task is needed"),
         ("def schedule", "def plan", "def schedule"),
     ],
 )

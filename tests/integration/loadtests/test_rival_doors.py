@@ -30,7 +30,7 @@ NAME = "dueto_test_rival"
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[str]:
-    """Of a rival, with the tables that the shop's migrations make."""
+    """A rival's database, with the tables of the shop's migrations."""
     parts = urlsplit(os.environ["DATABASE_URL"])
     url = urlunsplit(parts._replace(path=f"/{NAME}"))
     name = sql.Identifier(NAME)
@@ -82,7 +82,7 @@ def _body(cart_id: str) -> dict[str, object]:
 
 
 def _grown(database: str, before: dict[str, int], accepted: list[str]) -> dict[str, int]:
-    """By how much the books of this test's own checkouts have grown."""
+    """The change of the books by this test's checkouts."""
     after = read_books(database=database, accepted=accepted)
     return {name: after[name] - (before[name] or 0) for name in after}
 

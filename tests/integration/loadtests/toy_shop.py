@@ -1,4 +1,4 @@
-"""The whole shop as far as a shopper sees it, in a few lines: every checkout ends at once."""
+"""The shop's API for shoppers in a few lines: every checkout ends at once."""
 
 import json
 import threading
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class ToyShop(ThreadingHTTPServer):
-    """`ending`: how a checkout ends whose card is good."""
+    """`ending`: the outcome of a checkout with a good card."""
 
     daemon_threads = True
 
@@ -67,4 +67,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(encoded)
 
     def log_message(self, *_: Any) -> None:
-        """Says nothing."""
+        """Silent."""

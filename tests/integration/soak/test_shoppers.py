@@ -1,4 +1,4 @@
-"""Shoppers ask again under their key until they are accepted, and remember what they were told."""
+"""Shoppers retry with the same key until they are accepted, and record the answers."""
 
 import json
 import threading
@@ -12,7 +12,7 @@ from tests.waiting import eventually
 
 @pytest.fixture
 def shop():
-    """A shop that gives these answers, one after the other, whatever it is asked."""
+    """A shop that gives these answers, one after the other, to any request."""
     opened = []
 
     def make(*answers):
@@ -30,7 +30,7 @@ def shop():
                 self.wfile.write(body)
 
             def log_message(self, *arguments):
-                """Says nothing."""
+                """Silent."""
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         thread = threading.Thread(target=server.serve_forever)
@@ -46,7 +46,7 @@ def shop():
 
 
 def ask(url, *, attempts, is_repeated=False):
-    """The one checkout that was asked for, after so many attempts."""
+    """The requested checkout, after this many attempts."""
     wanted = PlannedRequest(at=0.0, key="k", body=b"{}", is_repeated=is_repeated)
     shoppers = Shoppers(url=url, wanted=[wanted])
     shoppers.start()

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
 DRAIN_SECONDS = 60.0
 BY_FORCE = {"kill", "pause", "cut", "restart", "purge"}
 BY_ANYBODY = {"lock", "read-only", "migrate", "foreign", "usurp"}
-"""What needs no process of the shop's: with so many faults each of them was made."""
+"""Faults that need no process of the shop; with so many faults each of these is made."""
 pytestmark = pytest.mark.timeout(900)
 
 
@@ -26,7 +26,7 @@ def command(*options):
 
 
 def environment():
-    """Ours, without what would lead the soak to the servers of the tests; redrives come early."""
+    """Our environment, without the servers of the tests, and with early redrives."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -68,7 +68,7 @@ class Soak:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A soak of 10 seconds that came to its end."""
+    """A soak of 10 seconds, which has ended."""
     folder = tmp_path_factory.mktemp("soak")
     soak = Soak(folder, pattern="orchestrated", minutes="0.16", seed="9", kinds=BY_FORCE)
     assert soak.process.wait(400) == 0, soak.said
@@ -154,7 +154,7 @@ def test_unknown_fault_is_refused_before_anything_is_started():
 
 
 def lives(process):
-    """Whether it still runs; one that has ended and is yet to be noticed by init does not."""
+    """Whether it still runs; a zombie does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""What the owners' tables have of sagas, as the soak reads it."""
+"""How the soak reads sagas from their owners' tables."""
 
 import pytest
 from django.db import connections

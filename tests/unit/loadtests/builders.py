@@ -1,4 +1,4 @@
-"""Samples, windows and whole comparisons, made from few words."""
+"""Builders of samples, windows and whole comparisons."""
 
 import random
 from collections.abc import Sequence
@@ -119,7 +119,7 @@ def measured(
 def comparison(
     *, every: list[Measured], audit: str = "", settings: RunSettings = SETTINGS
 ) -> Comparison:
-    """`audit`: what it said of a breach; empty where it was clean."""
+    """`audit`: its output about a breach; empty if it was clean."""
     return compare(
         measured=every,
         at_rest=cost(seconds=3, shop_ms=120),
@@ -151,7 +151,7 @@ def whole_run() -> list[Measured]:
 
 
 def full_run(*, patterns: Sequence[str] = THREE) -> list[Measured]:
-    """A full run with all of its phases; every further pattern is a fifth slower."""
+    """A full run with all phases; each pattern is a fifth slower than the one before."""
     chance = random.Random(7)
     settings = replace(SETTINGS, patterns=patterns, is_full=True, seconds=6)
     every = []
@@ -180,7 +180,7 @@ def full_run(*, patterns: Sequence[str] = THREE) -> list[Measured]:
 
 
 def moments(*, of: Sample) -> list[Moments]:
-    """The steps of this checkout, each of equal length, a half of it service time."""
+    """The steps of this checkout, all equally long, half of it service time."""
     names = [step.name for step in SAGAS["checkout"].steps]
     length = (of.ended_at - of.intended_at) / len(names)
     return [
@@ -205,7 +205,7 @@ def stored_run(
     audit: str = "",
     settings: RunSettings = SETTINGS,
 ) -> Path:
-    """A run as `compare` leaves it: its folder, with the page drawn."""
+    """The folder of a finished run, with its page."""
     folder.mkdir(exist_ok=True)
     found = every or whole_run()
     compared = comparison(every=found, audit=audit, settings=settings)

@@ -1,4 +1,4 @@
-"""What an outage did, from samples."""
+"""The figures of an outage, from samples."""
 
 from dataclasses import replace
 

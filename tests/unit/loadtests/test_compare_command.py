@@ -1,4 +1,4 @@
-"""`manage.py compare` where it measures nothing."""
+"""`manage.py compare` without measurements."""
 
 from dataclasses import replace
 from io import StringIO
@@ -35,7 +35,7 @@ def test_folder_that_is_no_run_is_refused_in_plain_words(tmp_path: Path) -> None
 def test_two_stored_runs_are_put_side_by_side(tmp_path: Path) -> None:
     one, other = stored_run(tmp_path / "one"), stored_run(tmp_path / "other")
     said = _said("diff", str(one), str(other))
-    assert "MADE ON the same" in said
+    assert "SAME ENVIRONMENT" in said
     assert "p50 ms, light load\n    orchestrated" in said
 
 
@@ -72,8 +72,8 @@ def test_number_of_workers_that_can_not_be_is_refused(workers: str) -> None:
     [
         (("--saga", "wedding"), "invalid choice: 'wedding'"),
         (("--saga", "booking"), "a booking waits for people"),
-        (("--saga", "shipment", "--steps", "6"), "only a checkout can be made longer"),
-        (("--saga", "shipment", "--patterns", "monolith"), "does checkouts only, no shipment"),
+        (("--saga", "shipment", "--steps", "6"), "only a checkout can be padded"),
+        (("--saga", "shipment", "--patterns", "monolith"), "does checkouts only, not a shipment"),
     ],
 )
 def test_what_another_saga_can_not_be_is_refused(options: tuple[str, ...], why: str) -> None:
@@ -82,7 +82,7 @@ def test_what_another_saga_can_not_be_is_refused(options: tuple[str, ...], why: 
 
 
 def test_participant_that_the_saga_has_not_is_refused() -> None:
-    with pytest.raises(CommandError, match="of a shipment there are pedidos, pagos, inventario"):
+    with pytest.raises(CommandError, match="a shipment needs pedidos, pagos, inventario"):
         call_command("outage", "--saga", "shipment", "--participant", "carrito")
 
 
@@ -91,13 +91,13 @@ def test_run_of_another_plan_is_not_gone_on_with(tmp_path: Path) -> None:
     store.begin(settings=SETTINGS)
     store.keep(measured=whole_run())
     stored_run(store.folder)
-    with pytest.raises(CommandError, match="another version of Dueto began it"):
+    with pytest.raises(CommandError, match="another version of Dueto began this run"):
         _said("--resume", str(store.folder))
     assert len(store.measured()) == len(whole_run())
 
 
 def _status(*arguments: str) -> tuple[int, str]:
-    """How the command ends, and what it has said until then."""
+    """The command's exit status and output."""
     out = StringIO()
     try:
         call_command("compare", *arguments, stdout=out)
@@ -147,7 +147,7 @@ def test_second_of_two_stored_runs_is_held_against_the_first(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (("--fail-if", "p96>3"), "no figure 'p96'. There are: p50, p95, p99"),
+        (("--fail-if", "p96>3"), "unknown figure 'p96'; choose from p50, p95, p99"),
         (("--fail-if", "monolith.p95>3"), "it has orchestrated, choreographed"),
         (("--fail-if", "p95>2x"), "--against DIR"),
         (("--fail-if", "p95>2x", "--against", "nowhere"), "nowhere is no stored run"),

@@ -81,7 +81,7 @@ def test_what_is_not_kept_is_gone_with_its_samples(store: Store) -> None:
 
 
 def test_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NotStored, match="holds no run"):
+    with pytest.raises(NotStored, match="has no run"):
         Store(folder=tmp_path).settings()
 
 

@@ -1,4 +1,4 @@
-"""A measurement that ends without a result ends its command, in words and with the right status."""
+"""A measurement without a result ends its command with a message and the right status."""
 
 import io
 from argparse import ArgumentTypeError
@@ -63,7 +63,7 @@ def test_help_fits_a_terminal_and_keeps_paragraphs_and_examples() -> None:
     [
         (positive, "-3", "must be above 0, not -3"),
         (between(0, 50, unit="ms"), "90ms", "must be from 0 to 50ms, not 90"),
-        (milliseconds, "2sec", "'2sec' is no number: write it like 2ms"),
+        (milliseconds, "2sec", "'2sec' is not a number like 2ms"),
     ],
 )
 def test_wrong_value_of_an_option_is_said_in_words(

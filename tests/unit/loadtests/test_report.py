@@ -9,7 +9,7 @@ from tests.unit.loadtests.builders import comparison, measured, sample, whole_ru
 
 def test_json_has_every_figure_and_null_for_what_never_came() -> None:
     stuck = measured(of=window(), latencies=[0.02], more=[sample(ended=False)] * 499)
-    found = json.loads(as_json(comparison=comparison(every=[*whole_run(), stuck])))
+    found = json.loads(as_json(comparison(every=[*whole_run(), stuck])))
     light = next(figure for figure in found["figures"] if figure["phase"] == "light")
     assert light["outcome"]["p99"] is None
     assert light["counts"]["unfinished"] == 499

@@ -1,4 +1,4 @@
-"""`manage.py rivals` but for the rivals: what it plans, computes, tells and refuses."""
+"""`manage.py rivals` without the rivals: its plan, figures, report and refusals."""
 
 from contextlib import nullcontext
 from io import StringIO
@@ -24,7 +24,7 @@ from tests.unit.loadtests.builders import cost, measured, window
 PATTERNS, RIVALS = ("orchestrated", "choreographed"), ("dbos", "floor")
 NOTHING = Idle(own=0, database=0)
 MEDIANS = {"orchestrated": 0.02, "choreographed": 0.04, "dbos": 0.04, "floor": 0.01}
-"""Of a checkout alone; at full load it takes as long for each that came before."""
+"""The latency of a lone checkout; at full load it adds this for each checkout before it."""
 IDLE = {**dict.fromkeys(MEDIANS, NOTHING), "orchestrated": Idle(own=7, database=3)}
 
 
@@ -151,7 +151,7 @@ def test_books_that_do_not_add_up_are_a_breach(wrong: dict[str, int]) -> None:
 def test_checkpoints_are_made_as_one_who_may(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The audit's login, with which all else is read, may make none."""
+    """The audit's login, used for all other reads, may not make one."""
     made: list[str] = []
     monkeypatch.setattr(beside, "make_checkpoint_if_due", lambda *, database: made.append(database))
     monkeypatch.setattr(beside, "load_on", lambda **_: nullcontext(MagicMock()))
@@ -200,7 +200,7 @@ def test_run_without_the_environment_starts_nothing(
     ("options", "why"),
     [
         (("--seconds", "4"), "must be from 20 to 3600s, not 4"),
-        (("--seconds", "many"), "is no number"),
+        (("--seconds", "many"), "is not a number"),
         (("--json", "no/such/folder/a.json"), "there is no such folder"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Surveys that were never measured: every cell follows from laws with known parameters."""
+"""Computed surveys: every cell follows from laws with known parameters."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -82,7 +82,7 @@ def survey(
 
 
 def following(*, found: Survey, pattern: str) -> Survey:
-    """The same where this pattern could follow whatever it was offered at full load."""
+    """The same, but this pattern kept up at full load."""
 
     def as_offered(cell: Cell) -> Cell:
         if not cell.is_full or cell.pattern != pattern:

@@ -53,7 +53,7 @@ def test_one_alone_takes_its_work_its_waits_and_its_ways() -> None:
 
 
 def test_who_comes_while_a_batch_is_on_its_way_goes_with_the_next() -> None:
-    """So a hundred who come at once but for one take no longer than two."""
+    """So a hundred simultaneous checkouts take no longer than two."""
     work = Work(**{**vars(NOTHING_BUT_CPU), "first": 0.0, "shared": 10.0})
     few, many = (
         Machine(work=work, steps=0, hop_ms=0.0, cores=1.0, arrivals=[0.0, *[0.001] * count]).run()

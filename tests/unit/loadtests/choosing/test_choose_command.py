@@ -40,7 +40,7 @@ def shipped() -> Survey:
 
 
 def test_answer_comes_from_the_shipped_survey() -> None:
-    """Its rows swapped, the answer is swapped: nothing in the code knows who wins."""
+    """Swapped rows give a swapped answer: the code does not favour a pattern."""
     found = json.loads(_said("--survey", str(SHIPPED), "--json"))
     assert {forecast["pattern"] for forecast in found["forecasts"]} == {ORCHESTRATED, CHOREOGRAPHED}
     assert all(forecast["cpu_ms"] > 0 and forecast["p50_ms"] > 0 for forecast in found["forecasts"])
@@ -76,7 +76,7 @@ def test_answer_fits_a_screen() -> None:
     lines = _said("--survey", str(SHIPPED), "--hop", "5ms", "--steps", "7").splitlines()
     assert len(lines) <= 45
     assert max(len(line) for line in lines) <= 80
-    assert lines[0] == "WHICH PATTERN  7 steps, 5 ms a hop, 0% declined, 25 checkouts/s"
+    assert lines[0] == "WHICH PATTERN  7 steps, 5 ms per hop, 0% declined, 25 checkouts/s"
 
 
 def test_scripts_are_told_which_capacity_is_a_lower_bound(tmp_path) -> None:
@@ -93,7 +93,7 @@ def test_scripts_are_told_which_capacity_is_a_lower_bound(tmp_path) -> None:
 
 def test_model_is_explained_on_request() -> None:
     said = _said("--survey", str(SHIPPED), "--explain")
-    assert "waits for a batch, a step, at most" in said
+    assert "waits for a batch, per step, at most" in said
     assert "cycle of a batch" in said
 
 
@@ -106,7 +106,7 @@ def test_model_is_explained_on_request() -> None:
         (("--refusals", "1.1"), "refusal rate: 1.1 is not a share from 0 to 1"),
         (("--refusals", "nan"), "refusal rate: nan is not a share from 0 to 1"),
         (("--load", "0"), "load: 0 is not above 0 and at most 5000"),
-        (("--survey", "nowhere"), "nowhere holds no survey that could be read"),
+        (("--survey", "nowhere"), "nowhere has no survey that can be read"),
     ],
 )
 def test_input_out_of_range_is_refused_in_plain_words(options, said) -> None:

@@ -1,4 +1,4 @@
-"""The model finds the laws that a survey follows, and says how far off it is where it was not."""
+"""The model finds the laws behind a survey, and its error on measurements that were not fitted."""
 
 from dataclasses import replace
 
@@ -70,7 +70,7 @@ def test_what_the_stack_uses_at_rest_is_no_part_of_a_checkout(exact) -> None:
 
 
 def test_error_is_that_of_the_cells_that_were_held_out() -> None:
-    """They cost a quarter more than the laws say, so the model is a fifth below them."""
+    """They cost a quarter more than by the laws, so the model is a fifth below them."""
     model = Model(survey=survey(held_out_off=0.25))
     found = model.errors(figure=CPU, pattern=ORCHESTRATED)
     assert found is not None
@@ -120,7 +120,7 @@ def test_capacity_is_at_least_what_was_followed_where_nothing_saturated_the_patt
 
 
 def test_rush_of_outcomes_is_no_capacity() -> None:
-    """It ended twice as many a second as were offered, for a while."""
+    """For a while it ended twice as many per second as were offered."""
     found = following(found=survey(), pattern=ORCHESTRATED)
     rushed = [
         replace(
@@ -191,7 +191,7 @@ def test_windows_whose_generator_was_late_are_no_measure_of_latency() -> None:
         replace(stack, cells=[replace(cell, lag_p99_ms=500.0) for cell in stack.cells])
         for stack in found.stacks
     ]
-    with pytest.raises(NotASurvey, match="p50 of orchestrated: 0 cells measure it"):
+    with pytest.raises(NotASurvey, match="p50 of orchestrated: only 0 cells measure it"):
         Model(survey=replace(found, stacks=late))
 
 

@@ -1,4 +1,4 @@
-"""Which pattern is taken follows from the survey alone; where that turns is found where it is."""
+"""The recommended pattern follows from the survey only; the turning points are found."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,7 +30,7 @@ from tests.unit.loadtests.choosing.surveyed import (
 
 USUAL = Situation(steps=5, hop_ms=0, refusals=0, load=25)
 PLENTY = (0.005, 0.001, 0.0001)
-"""Both can take a hundred thousand a second, so that load makes nobody wait."""
+"""Both can take a hundred thousand per second, so that load causes no waiting."""
 
 
 def _changed(**changes: dict[str, Sequence[float]]) -> dict[str, dict[str, Sequence[float]]]:
@@ -137,7 +137,7 @@ def test_advice_names_who_is_taken_for_what(nearer) -> None:
 
 
 def test_other_pattern_is_taken_where_the_survey_has_them_swapped() -> None:
-    """Nothing is known of a pattern but what its cells say."""
+    """All knowledge of a pattern is in its cells."""
     swapped = {ORCHESTRATED: KNOWN[CHOREOGRAPHED], CHOREOGRAPHED: KNOWN[ORCHESTRATED]}
     as_is = answer(model=Model(survey=survey()), situation=USUAL)
     other = answer(model=Model(survey=survey(known=swapped)), situation=USUAL)
@@ -170,7 +170,7 @@ def followed() -> Model:
 
 
 def _beyond(model: Model) -> Situation:
-    """More than orchestrated was seen to take, and less than choreographed can."""
+    """More than orchestrated is known to take, and less than choreographed can."""
     capacities = {forecast.pattern: forecast.capacity for forecast in _usual(model).forecasts}
     assert capacities[ORCHESTRATED] < capacities[CHOREOGRAPHED]
     return replace(USUAL, load=sum(capacities.values()) / 2)
@@ -184,7 +184,7 @@ def test_load_beyond_what_was_followed_decides_no_latency(followed) -> None:
     said = screen(
         answer=found, model=followed, source=SurveySource(survey=followed.survey, label="here")
     )
-    assert "p50 latency: not decided: orchestrated may take this load or not (see below)" in said
+    assert "p50 latency: not decided: orchestrated may not take this load (see below)" in said
     assert "can't take this load" not in said
     assert any(
         "more than orchestrated is known to take: at least" in warning for warning in found.warnings
@@ -211,7 +211,7 @@ def test_capacity_that_is_a_lower_bound_is_shown_as_one(followed) -> None:
     )
     (row,) = (one for one in said.splitlines() if "can take at most" in one)
     assert row.split()[-4:-1] == ["400", "or", "more"]
-    assert "could follow all that it was offered on" in said
+    assert "was never saturated on" in said
     assert "at least that: never saturated on 5-steps-0-ms" in explained(model=followed)
 
 

@@ -1,4 +1,4 @@
-"""Every chart, with data that people don't think of: words stay inside, nothing is no number."""
+"""Every chart, with unusual data: labels stay inside and don't overlap, numbers are finite."""
 
 import math
 import re
@@ -57,7 +57,7 @@ def verdict(
 
 
 def holds(chart: Drawing, width: float) -> None:
-    """It is a picture with a title, all of its words inside, and no two of them on each other."""
+    """It is a picture with a title; its labels are inside, and don't overlap."""
     drawn = picture(chart, width)
     root = Xml.fromstring(drawn)  # noqa: S314 -- our own
     _, _, across, down = map(float, root.attrib["viewBox"].split())
@@ -268,8 +268,8 @@ def test_words_are_escaped_wherever_they_come_from() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_place_that_is_none_is_refused(value: float) -> None:
-    with pytest.raises(ValueError, match="no place on paper"):
+def test_value_that_is_no_number_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="drawn"):
         plot.line((0.0, value), (1.0, 1.0), kind="grid")
 
 

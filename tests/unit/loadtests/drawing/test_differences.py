@@ -32,7 +32,7 @@ def test_run_beside_itself_has_changed_in_nothing(folder: Path) -> None:
     every = differences.changes(before=run, after=run)
     assert len(every) == 16
     assert {one.verdict for one in every} == {""}
-    assert "MADE ON the same" in differences.differences(before=run, after=run)
+    assert "SAME ENVIRONMENT" in differences.differences(before=run, after=run)
 
 
 def test_environment_comes_before_the_figures(folder: Path, tmp_path: Path) -> None:

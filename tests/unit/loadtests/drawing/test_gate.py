@@ -1,4 +1,4 @@
-"""What is told of a run that is held to conditions; its XML as readers of JUnit take it."""
+"""The report on a run's conditions; its XML is valid JUnit."""
 
 from dataclasses import replace
 from math import inf
@@ -70,8 +70,8 @@ def test_what_never_came_is_never_and_no_number_of_times(every: list[Judgement])
 
 
 def test_terminal_has_the_verdict_first_and_narrow_lines(every: list[Judgement]) -> None:
-    said = gate.lines(every=every, beware=["a cat sat on the keyboard."])
-    assert said.startswith("CONDITIONS: 4 of 5 conditions failed\n  beware: a cat")
+    said = gate.lines(every=every, warnings=["a cat sat on the keyboard."])
+    assert said.startswith("CONDITIONS: 4 of 5 conditions failed\n  warning: a cat")
     assert max(map(len, said.splitlines())) <= 79
     assert said.isascii()
 
@@ -105,18 +105,18 @@ def test_what_is_not_decided_is_an_error_in_junit_whatever_the_audit_has_read() 
     assert "audit: cart \N{REPLACEMENT CHARACTER} <b>" in (errors[0].text or "")
 
 
-def test_markdown_has_the_verdict_then_what_to_beware_of_then_conditions_and_figures(
+def test_markdown_has_the_verdict_then_warnings_then_conditions_and_figures(
     run: Comparison, every: list[Judgement]
 ) -> None:
     doubtful = replace(run, caveats=["a | cat\n<b>sat</b> on *it*."])
-    said = gate.markdown(every=every, run=doubtful, beware=["of the dog."])
+    said = gate.markdown(every=every, run=doubtful, warnings=["of the dog."])
     places = [
         said.index(one)
         for one in (
             "## 4 of 5 conditions failed",
             "Choreographed finishes sooner",
-            r"- Beware: a \| cat \<b\>sat\</b\> on \*it\*.",
-            "- Beware: of the dog.",
+            r"- Warning: a \| cat \<b\>sat\</b\> on \*it\*.",
+            "- Warning: of the dog.",
             "| `orchestrated.p50>20ms` | **fails** | 22.8 ms",
             "| `p50`: p50 until the outcome, light load | 22.8 ms (22.6 to 23.0) | 12.8 ms",
             "python manage.py compare --seed 11",
@@ -126,13 +126,13 @@ def test_markdown_has_the_verdict_then_what_to_beware_of_then_conditions_and_fig
 
 
 def test_markdown_without_conditions_is_the_result(run: Comparison) -> None:
-    said = gate.markdown(every=[], run=run, beware=[])
+    said = gate.markdown(every=[], run=run, warnings=[])
     assert said.startswith("## The same checkout, measured\n\nChoreographed finishes sooner")
     assert "condition" not in said
 
 
-def test_run_that_is_held_against_another_kind_of_run_is_to_be_bewared_of(run: Comparison) -> None:
+def test_run_that_is_held_against_another_kind_of_run_gives_a_warning(run: Comparison) -> None:
     other = replace(run, environment={**run.environment, "machine": "a kettle, 1 core"})
-    assert gate.warnings(run=run, against=run) == []
-    (said,) = gate.warnings(run=run, against=other)
-    assert said.endswith("is unlike this one in: machine.")
+    assert gate.warnings_of_baseline(run=run, against=run) == []
+    (said,) = gate.warnings_of_baseline(run=run, against=other)
+    assert said.endswith("differs in: machine.")

@@ -59,7 +59,7 @@ def test_levels_that_follow_no_law_have_no_curve() -> None:
 def test_law_is_drawn_with_its_error(run: Comparison, folder: Path) -> None:
     text = load.load(run=run, samples=stored.read_samples(folder=folder))
     assert text.count('class="law ') == 2 * 2
-    assert "off by" in text
+    assert "root mean square error" in text
 
 
 def test_knees_are_drawn_with_their_intervals(run: Comparison, folder: Path) -> None:

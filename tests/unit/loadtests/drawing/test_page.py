@@ -34,7 +34,7 @@ EMPTY = {"meta", "link", "br", "img", "hr", "input"}
 
 
 class Nesting(HTMLParser):
-    """What is open where; what is closed that is not."""
+    """Tracks open tags, and tags that are closed but were not open."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -162,7 +162,7 @@ def test_full_run_of_three_patterns_shows_all_that_was_tried(tmp_path: Path) -> 
     assert len(text) < MOST_BYTES
     shown = {"waterfall", "load", "outage", "hot", "cost", "failures", "throughput"}
     assert shown <= set(found.ids)
-    assert "knee, a second" in text
+    assert "knee, per second" in text
     assert "orchestrated over messages" in text
 
 

@@ -75,11 +75,11 @@ def test_screen_says_what_the_run_decides(shown: str) -> None:
     assert "  p50 at light load\n    choreographed takes 44 % less time than orchestrated" in shown
 
 
-def test_verdict_comes_first_then_what_to_beware_of_then_figures(run: Comparison) -> None:
+def test_verdict_comes_first_then_warnings_then_figures(run: Comparison) -> None:
     shown = screen.screen(run=replace(run, caveats=["a cat sat on the keyboard."]))
     places = [
         shown.index(one)
-        for one in ("Choreographed finishes sooner", "beware: a cat", "DECISIONS", "FIGURES")
+        for one in ("Choreographed finishes sooner", "warning: a cat", "DECISIONS", "FIGURES")
     ]
     assert places == sorted(places)
     assert places[0] == 0
@@ -100,7 +100,7 @@ def test_screen_says_never_for_a_percentile_without_outcome(tmp_path: Path) -> N
     run = stored.read(folder=stored_run(tmp_path, every=[*whole_run(), stuck]))
     shown = screen.screen(run=run)
     assert "never" in shown
-    assert "beware: 49 checkouts did not end in time: light orchestrated." in shown
+    assert "warning: 49 checkouts did not end in time: light orchestrated." in shown
 
 
 def test_screen_shows_a_single_pattern_too(run: Comparison) -> None:
@@ -116,7 +116,7 @@ def test_screen_of_a_full_run_shows_the_knees(tmp_path: Path) -> None:
         run=stored.read(folder=stored_run(tmp_path, every=every, settings=settings))
     )
     assert len(shown.splitlines()) <= MOST_LINES
-    found = re.findall(r"(\d+)  \((\d+)\+\)", _line(shown, "sustained a second"))
+    found = re.findall(r"(\d+)  \((\d+)\+\)", _line(shown, "sustained/s"))
     knees = [tuple(map(int, one)) for one in found]
     assert len(knees) == len(THREE)
     assert all(low < knee for knee, low in knees)
@@ -129,9 +129,9 @@ def test_screen_says_of_a_knee_what_is_not_known(tmp_path: Path) -> None:
     nothing = Capacity(pattern="orchestrated", knee=None, knee_between=Bounds(low=0, high=90))
     older = Capacity(pattern="choreographed", knee=209)
     shown = screen.screen(run=replace(run, capacities=[open_ended, older]))
-    assert _line(shown, "sustained a second").split()[-3:] == ["300", "(280+)", "209"]
+    assert _line(shown, "sustained/s").split()[-3:] == ["300", "(280+)", "209"]
     shown = screen.screen(run=replace(run, capacities=[nothing]))
-    assert _line(shown, "sustained a second").split()[-3:] == ["none", "(0-90)", "-"]
+    assert _line(shown, "sustained/s").split()[-3:] == ["none", "(0-90)", "-"]
 
 
 def test_breach_of_the_audit_is_on_the_screen(tmp_path: Path) -> None:

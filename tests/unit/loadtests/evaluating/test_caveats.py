@@ -79,7 +79,8 @@ def test_late_generator_voids_what_it_delayed_and_no_more() -> None:
         replace(measured(of=window(phase=WindowPhase.HOT), latencies=[0.02] * 50), samples=late)
     )
     assert found.is_valid
-    assert any("not to be used" in caveat and ": hot" in caveat for caveat in found.caveats)
+    (caveat,) = [caveat for caveat in found.caveats if "do not use these latencies" in caveat]
+    assert ": hot" in caveat
 
 
 def test_doubt_is_about_a_phase_where_it_is_about_all_of_its_patterns() -> None:
@@ -106,7 +107,7 @@ def test_saturated_generator_is_said() -> None:
 def test_harness_that_takes_more_than_its_share_is_said() -> None:
     greedy = _light(cost=cost(shop_ms=100, generator_ms=8_000))
     share = (8_000 + 8 * 10) / (8_000 + 8 * 10 + 9 * 100)
-    assert any(f"measuring used {share:.0%} of the CPU" in one for one in _caveats_of(greedy))
+    assert any(f"meters used {share:.0%} of the CPU" in one for one in _caveats_of(greedy))
 
 
 def test_other_programs_are_said() -> None:
@@ -157,15 +158,15 @@ def _slow(phase: WindowPhase) -> Comparison:
 
 @pytest.mark.parametrize("phase", [WindowPhase.LIGHT, WindowPhase.FAILURES])
 def test_what_a_pattern_can_take_is_known_of_full_load_alone(phase: WindowPhase) -> None:
-    """The last checkouts of a short window make it look like one that could not follow."""
+    """The last checkouts of a short window make it look saturated."""
     assert not any("light load is nearly" in it for it in _slow(phase).caveats)
 
 
 def test_light_load_that_is_none_for_a_pattern_is_said() -> None:
     (said,) = _slow(WindowPhase.FULL).caveats
     assert said == (
-        "light load is nearly all that orchestrated can do (20/s), so the waits are those of a"
-        " queue (run again with --rate 4)."
+        "light load is nearly all that orchestrated can do (20/s), so latency is time in queues"
+        " (run again with --rate 4)."
     )
 
 

@@ -1,4 +1,4 @@
-"""The threshold of yes/no answers, put to the test on simulated machines of which it is known."""
+"""The threshold of yes/no answers, tested on simulated machines whose threshold is known."""
 
 import math
 import random
@@ -17,9 +17,9 @@ ANSWERS = st.lists(
 )
 MACHINES = 400
 MOOD = 0.15
-"""How much the windows of a machine differ (the standard deviation of the logarithm)."""
+"""How much a machine's windows differ (standard deviation of the logarithm)."""
 EIGHT_OF_THREE = [share for share in (0.4, 0.55, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25) for _ in range(3)]
-"""The windows before there was a fit: as many, of the same length."""
+"""The windows of the previous rule: as many, of the same length."""
 
 
 def answers(*taken: str) -> list[Answer]:
@@ -32,7 +32,7 @@ def answers(*taken: str) -> list[Answer]:
 
 
 def most_by_level(found: Sequence[Answer]) -> float | None:
-    """The rule before: the last load before the first that most windows did not take."""
+    """The previous rule: the last load before the first that most windows did not sustain."""
     last = None
     for load in sorted({load for load, _ in found}):
         votes = [is_taken for other, is_taken in found if other == load]
@@ -115,12 +115,12 @@ def test_three_windows_of_one_mind_on_either_side_leave_no_doubt() -> None:
 
 
 def test_single_windows_leave_the_doubt_of_a_load_on_either_side() -> None:
-    """Draws within each load would leave none: there is nothing else to draw."""
+    """A bootstrap within each load would have nothing to draw from."""
     assert bounds(answers=answers("y", "y", "y", "n", "n", "n")) == Bounds(low=200, high=500)
 
 
 def test_nothing_has_no_interval() -> None:
-    with pytest.raises(ValueError, match="no windows"):
+    with pytest.raises(ValueError, match="without windows"):
         bounds(answers=[])
 
 

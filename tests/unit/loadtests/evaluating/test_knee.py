@@ -8,7 +8,7 @@ SECONDS = 4.0
 
 
 def _window(rate: float, *, capacity: float) -> list[Sample]:
-    """Checkouts of a shop that takes 20 ms for each and does at most so many a second."""
+    """Checkouts of a shop that takes 20 ms for each, up to a maximum per second."""
     free_at = 0.0
     found = []
     for n in range(int(rate * SECONDS)):

@@ -1,4 +1,4 @@
-"""What a pattern completes where full load is made harder, beside plain full load."""
+"""What a pattern completes at a harder full load, compared with plain full load."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from tests.unit.loadtests.builders import SETTINGS, comparison, measured, sample
 
 
 def pressures(*, plain: float, harder: float, first: float = 0.5) -> list[Pressure]:
-    """Of windows whose last checkout ends after so many seconds; `first`: of those before them."""
+    """Of windows whose last checkout ends after these seconds; `first`: of the windows before."""
     phases = [WindowPhase.FULL] * FULL_BEFORE + [
         WindowPhase.FULL,
         WindowPhase.HOT_FULL,

@@ -10,7 +10,7 @@ from tests.unit.loadtests.builders import measured, window
 
 
 def _full(pattern: str, took: float) -> Measured:
-    """100 checkouts offered within a second, all ended after so many."""
+    """100 checkouts offered within a second, all ended after this many seconds."""
     latencies = [took - n / 100 for n in range(100)]
     return measured(
         of=window(phase=WindowPhase.FULL, pattern=pattern, rate=100), latencies=latencies

@@ -51,7 +51,7 @@ def test_drift_that_meets_both_patterns_alike_hides_no_difference() -> None:
 
 
 def test_slow_minutes_hide_no_difference_that_every_window_has() -> None:
-    """In ms it is anything between 0 and much; as a share it is the same in all of them."""
+    """In ms the difference varies widely; as a share it is the same in all blocks."""
     mood = [20.0, 21, 90, 22, 20, 85, 21, 20]
     found = _verdict(mood, [one * (1.1 + place % 2 / 50) for place, one in enumerate(mood)])
     assert found.decision is Conclusion.DIFFERS
@@ -122,7 +122,7 @@ def test_every_pair_of_three_patterns_is_compared_at_a_shared_risk() -> None:
 
 
 def _run(chance: random.Random, factor: float) -> list[FigureVerdict]:
-    """Five figures of two patterns, over as many blocks as a run has, with 4 % noise a window."""
+    """Five figures of two patterns, over the blocks of a run, with 4 % noise per window."""
     noise = [[chance.lognormvariate(0, 0.04) for _ in range(BLOCKS)] for _ in range(10)]
     return verdicts(
         figures=[
@@ -149,7 +149,7 @@ def test_pattern_against_itself_differs_in_at_most_one_run_of_twenty() -> None:
 
 
 def test_difference_of_a_fifth_is_found_in_nine_runs_of_ten() -> None:
-    """Control of the test above: the rule is not so careful that it finds nothing."""
+    """Control of the test above: the rule does find differences."""
     chance = random.Random(4)
     found = sum(_run(chance, 1.2)[0].decision is Conclusion.DIFFERS for _ in range(20))
     assert found >= 18

@@ -88,7 +88,7 @@ def _connections_to(answer: bytes, piece: int) -> tuple[Connections, _Pipe]:
 
 
 def _opens(connections: Connections) -> list[_Pipe]:
-    """Those that it opens from now on; each of them answers twice."""
+    """The connections that it opens from now on; each answers twice."""
     opened: list[_Pipe] = []
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 

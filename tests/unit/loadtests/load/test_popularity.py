@@ -1,4 +1,4 @@
-"""Which products carts hold, where some are popular."""
+"""The products in carts, with popular ones."""
 
 import random
 from collections import Counter

@@ -1,4 +1,4 @@
-"""How far a run is, and how much time is left of it."""
+"""The progress of a run, and the time left."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -94,7 +94,7 @@ def test_line_of_a_light_window_has_its_median() -> None:
 
 
 class _Shop:
-    """Where sagas of an earlier window are on their way for so many looks."""
+    """Sagas of an earlier window are in flight for this many looks."""
 
     def __init__(self, looks: int) -> None:
         self.looks, self.done = looks, list[str]()
@@ -112,7 +112,7 @@ class _Shop:
 def test_window_begins_once_an_earlier_one_has_left_nothing(
     monkeypatch: pytest.MonkeyPatch, looks: int, before: int
 ) -> None:
-    """What a slow pattern has left of the warm-up would be measured with the next window."""
+    """The backlog of a slow pattern's warm-up would be measured with the next window."""
     shop, said = _Shop(looks), list[str]()
     sender = SimpleNamespace(
         generator=SimpleNamespace(scheduling=""),

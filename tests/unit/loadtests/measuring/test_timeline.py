@@ -1,4 +1,4 @@
-"""Which message asks for which step, in any saga of any length."""
+"""The message that asks for each step, in sagas of any length."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_every_step_is_asked_for_by_an_event_and_by_a_request(name: str) -> None
 
 @pytest.mark.parametrize("count", range(len(PADDED) + 1))
 def test_longer_checkout_has_its_padding_before_its_last_step(count: int) -> None:
-    saga = shop.page(saga="checkout", extra_steps=count)
+    saga = shop.definition_of(saga="checkout", extra_steps=count)
     assert len(saga.steps) == 1 + shop.OWN_STEPS + count
     added = saga.steps[shop.OWN_STEPS : -1]
     assert [step.service for step in added] == list(PADDED[:count])

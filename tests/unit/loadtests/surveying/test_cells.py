@@ -77,5 +77,5 @@ def test_survey_is_read_as_it_was_written(tmp_path) -> None:
 def test_file_that_is_no_survey_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / cells.FILE
     path.write_text(text)
-    with pytest.raises(NotASurvey, match="holds no survey that could be read"):
+    with pytest.raises(NotASurvey, match="has no survey that can be read"):
         cells.read(path=path)

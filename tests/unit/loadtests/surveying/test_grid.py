@@ -1,4 +1,4 @@
-"""What a survey measures: fair between the patterns, repeatable, and no longer than it says."""
+"""A survey's plan: fair between the patterns, repeatable, and no longer than documented."""
 
 import itertools
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The windows of a stack, on a shop that is computed: how much of it each pattern is offered."""
+"""The windows of a stack, on a computed shop: the load that each pattern is offered."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ SETTINGS = SurveySettings(
 
 @dataclass
 class ComputedShop:
-    """Serves one after the other, so many a second by pattern, and answers from a second away."""
+    """Serves one checkout after the other, at a rate by pattern, with a second of delay."""
 
     most: dict[str, float]
     taken: list[Window] = field(default_factory=list)

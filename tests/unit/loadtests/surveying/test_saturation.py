@@ -1,4 +1,4 @@
-"""Whether a pattern could follow what it was offered, and how much more is offered then."""
+"""Whether a pattern kept up with the load, and how much more is offered then."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`manage.py survey` where it measures nothing: what it is not asked rightly, it does not start."""
+"""`manage.py survey` without measurements: wrong options start nothing."""
 
 from pathlib import Path
 
@@ -13,16 +13,16 @@ from tests.unit.loadtests.choosing.surveyed import survey as surveyed
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--stacks", "4:0"), "4:0: a stack is STEPS:MS, 5 to 8 steps and 0 to 50 ms"),
+        (("--stacks", "4:0"), "4:0: a stack is STEPS:MS \\(like 5:20\\), with 5 to 8 steps"),
         (("--stacks", "5:51"), "5:51: a stack is STEPS:MS"),
         (("--held-out", "6"), "6: a stack is STEPS:MS"),
-        (("--stacks", ""), "--stacks: at least one"),
+        (("--stacks", ""), "--stacks: name at least one"),
         (("--stacks", "5:0", "--held-out", "5:0"), "5:0 is named twice"),
         (("--loads", "ten"), "--loads ten: numbers with commas between them"),
         (("--loads", "0"), "--loads 0: out of range"),
         (("--refusals", "1.5"), "--refusals 1.5: out of range"),
         (("--patterns", "monolith"), "unknown pattern 'monolith'"),
-        (("--resume", "nowhere"), "nowhere holds no survey to go on with"),
+        (("--resume", "nowhere"), "nowhere has no survey to resume"),
     ],
 )
 def test_wrong_option_is_refused_before_anything_is_started(options, said) -> None:
@@ -31,7 +31,7 @@ def test_wrong_option_is_refused_before_anything_is_started(options, said) -> No
 
 
 def test_survey_goes_on_without_the_stacks_that_are_whole(tmp_path: Path, monkeypatch) -> None:
-    """All of them are, so none is started."""
+    """All stacks are complete, so none is started."""
     monkeypatch.setattr(survey, "SURVEYS", tmp_path)
     found = surveyed()
     folder = new_folder(settings=found.settings)
