@@ -19,7 +19,7 @@ KEYS_SECONDS = 300
 """How long the public keys may be cached."""
 
 
-class Login(msgspec.Struct, frozen=True):
+class Credentials(msgspec.Struct, frozen=True):
     """A name and a password."""
 
     username: Annotated[str, msgspec.Meta(min_length=1, max_length=150)]
@@ -43,7 +43,7 @@ class TokenView(PlainView):
 
     @door(
         PUBLIC,
-        takes=Login,
+        takes=Credentials,
         gives={200: Tokens},
         refuses={
             401: ("wrong_login",),
@@ -53,7 +53,7 @@ class TokenView(PlainView):
         },
     )
     def post(self, request: HttpRequest) -> HttpResponse:
-        asked = decode(request.body, type=Login)
+        asked = decode(request.body, type=Credentials)
         person = authenticate(request, username=asked.username, password=asked.password)
         if logins.is_shut_out(request):
             raise logins.too_many(request)

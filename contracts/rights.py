@@ -23,7 +23,7 @@ _SALT = 4
 _ALL_POWERS = ["administrator", "impersonator"]
 
 
-class Login(msgspec.Struct, frozen=True, kw_only=True):
+class BrokerLogin(msgspec.Struct, frozen=True, kw_only=True):
     """`configure`, `write`, `read`: patterns of names. `topics`: patterns of routing keys, by
     exchange.
     """
@@ -35,14 +35,18 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     topics: Mapping[str, str] = {}
 
 
-def logins() -> tuple[Login, ...]:
+def logins() -> tuple[BrokerLogin, ...]:
     """One for each service, under its name, and TOPOLOGY and AUDIT."""
-    return (*(_of_service(name) for name in topology.services()), _topology(), Login(name=AUDIT))
+    return (
+        *(_of_service(name) for name in topology.services()),
+        _topology(),
+        BrokerLogin(name=AUDIT),
+    )
 
 
-def _of_service(service: str) -> Login:
+def _of_service(service: str) -> BrokerLogin:
     keys_of = {exchange: keys for exchange, keys in topology.published_by(service).items() if keys}
-    return Login(
+    return BrokerLogin(
         name=service,
         write=_any_of(keys_of),
         read=_any_of([topology.queue_of(service=service)]),
@@ -50,13 +54,13 @@ def _of_service(service: str) -> Login:
     )
 
 
-def _topology() -> Login:
+def _topology() -> BrokerLogin:
     """To bind a queue takes the rights to write to it and to read its exchange. To declare a queue
     with a dead-letter exchange takes the rights to read the queue and to write to that exchange.
     """
     queues = r"dueto\.[^.]+(\.dead)?"
     exchanges = "|".join(map(re.escape, (*topology.EXCHANGES, topology.DEAD)))
-    return Login(
+    return BrokerLogin(
         name=TOPOLOGY,
         configure=".*",
         write=f"^({queues}|{re.escape(topology.DEAD)})$",
@@ -80,7 +84,7 @@ def definitions(
     """
     known = logins()
     users = [*(login.name for login in known), *([administrator] if administrator else [])]
-    all_of_it = [Login(name=administrator, configure=".*", write=".*", read=".*")]
+    all_of_it = [BrokerLogin(name=administrator, configure=".*", write=".*", read=".*")]
     return {
         "vhosts": [{"name": vhost}],
         "users": [

@@ -95,7 +95,7 @@ def unreadable(what: object) -> Refused:
     return Refused(refusals.UNREADABLE, detail)
 
 
-class UnreadableSaga(NamedTuple):
+class UnreadableRow(NamedTuple):
     """A stored saga that can't be read, and what is wrong with it."""
 
     saga_id: str
@@ -147,7 +147,7 @@ class AcceptedSagas:
         limit: int,
         older_than_seconds: float = 0.0,
         but_not: Sequence[str] = (),
-    ) -> list[Context | UnreadableSaga]:
+    ) -> list[Context | UnreadableRow]:
         """The sagas that are not handed over yet, oldest first; without those in `but_not`."""
         rows = self._execute(
             """
@@ -373,13 +373,13 @@ class AcceptedSagas:
         return sql.execute(service=self.service, sql=named, values=values)
 
 
-def _read(saga_id: str, context: str) -> Context | UnreadableSaga:
+def _read(saga_id: str, context: str) -> Context | UnreadableRow:
     try:
         found = _context.decode(context)
         projection.select(found.saga, found.data)
     except (msgspec.MsgspecError, RecursionError, KeyError) as error:
         log.warning("a saga's row can't be read: %r", error, extra={"saga_id": saga_id})
-        return UnreadableSaga(saga_id, f"its row can't be read: {sql.category(error)}")
+        return UnreadableRow(saga_id, f"its row can't be read: {sql.category(error)}")
     if found.saga_id != saga_id:
-        return UnreadableSaga(saga_id, f"its row's context is that of saga {found.saga_id}")
+        return UnreadableRow(saga_id, f"its row's context is that of saga {found.saga_id}")
     return found

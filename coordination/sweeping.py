@@ -20,7 +20,7 @@ from contracts.saga import Context
 from contracts.states import Complaint
 from coordination.acceptance import Owner
 from coordination.handover import BATCH, ROUTES, Handover, Route, WhyEnded
-from coordination.store import UnreadableSaga
+from coordination.store import UnreadableRow
 from httpapi.client import Unreachable
 from messaging.worker import Backoff, wait_to_lead
 from participant import failpoints, sql
@@ -126,7 +126,7 @@ class Sweep(Handover):
             but_not=self._retries.resting(),
         )
         self._dead_letter(
-            {saga.saga_id: saga.reason for saga in found if isinstance(saga, UnreadableSaga)}
+            {saga.saga_id: saga.reason for saga in found if isinstance(saga, UnreadableRow)}
         )
         waiting = [context for context in found if isinstance(context, Context)]
         if waiting:

@@ -362,7 +362,7 @@ class HandOverView(PlainView):
         return Done({"saga_id": context.saga_id})
 
 
-class _Step(msgspec.Struct):
+class _StepOfSaga(msgspec.Struct):
     saga_id: str
     step: str
 
@@ -381,13 +381,13 @@ class DecidedView(PlainView):
     @door_by(
         lambda view, path: declared(
             callers=projection.participants(),
-            takes=list[_Step],
+            takes=list[_StepOfSaga],
             gives={200: _Told},
             most_bytes=MOST_BYTES,
         )
     )
     def post(self, request: HttpRequest) -> HttpResponse:
-        steps = decode(request.body, type=list[_Step])
+        steps = decode(request.body, type=list[_StepOfSaga])
         if len(steps) > MOST_IN_A_BATCH:
             raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} steps in one list")
         if self.coordinator.decided:

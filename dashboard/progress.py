@@ -21,7 +21,7 @@ _GLYPHS = {
 _WORDS = {StepStatus.COMPLETED: "done", StepStatus.COMPENSATED: "undone"}
 
 
-class Node(NamedTuple):
+class FlowNode(NamedTuple):
     """A step in the picture. `note`: retries, waits or the refusal's code; `y`: its top; `middle`:
     its middle; `below`, `above`: the middles of the next and the previous step.
     """
@@ -40,7 +40,7 @@ class Node(NamedTuple):
     above: int
 
 
-def flow(saga: Saga, state: SagaState | None, noted: Sequence[Record]) -> list[Node]:
+def flow(saga: Saga, state: SagaState | None, noted: Sequence[Record]) -> list[FlowNode]:
     """The saga's steps as its coordinator has them, or as the services have recorded them if the
     coordinator does not answer.
     """
@@ -50,7 +50,7 @@ def flow(saga: Saga, state: SagaState | None, noted: Sequence[Record]) -> list[N
         found = known.get(step.name) or _as_noted(step.name, noted)
         middle = FIRST_Y + position * STEP_HEIGHT + 22
         nodes.append(
-            Node(
+            FlowNode(
                 name=step.name,
                 about=f"{step.service}, {step.step_class}",
                 status=_WORDS.get(found.status, found.status),
@@ -68,7 +68,7 @@ def flow(saga: Saga, state: SagaState | None, noted: Sequence[Record]) -> list[N
     return nodes
 
 
-def height_of(nodes: Sequence[Node]) -> int:
+def height_of(nodes: Sequence[FlowNode]) -> int:
     return FIRST_Y + len(nodes) * STEP_HEIGHT
 
 

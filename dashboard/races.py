@@ -31,7 +31,7 @@ class NotStarted(Exception):
 
 def start(*, patterns: Sequence[str], about: str, person: Any) -> list[str]:
     """Starts a saga in each pattern at once; returns their ids. Raises NotStarted."""
-    shopper = Shopper(person)
+    shopper = RaceShopper(person)
     chosen = [name for name in patterns if name in PATTERNS]
     if not chosen or about not in CARDS:
         raise NotStarted("Choose at least one pattern.")
@@ -46,7 +46,7 @@ def start(*, patterns: Sequence[str], about: str, person: Any) -> list[str]:
         raise NotStarted(f"The race could not begin: {sql.category(error)}") from error
 
 
-class Shopper:
+class RaceShopper:
     """A person who starts a race; all calls are made in their name."""
 
     def __init__(self, person: Any) -> None:

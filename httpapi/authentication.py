@@ -101,7 +101,7 @@ def _principal(token: str) -> Principal:
 
 
 _keys_looked_at = 0.0
-_keys_known: Sequence[Mapping[str, keys.Key]] = ()
+_keys_known: Sequence[Mapping[str, keys.HolderKey]] = ()
 
 
 def _have_keys_changed() -> bool:
@@ -146,7 +146,7 @@ def _verified(token: str) -> tuple[float, Principal]:
     return float(claims["exp"]) + LEEWAY, found
 
 
-def _principal_of(kind: str, key: keys.Key, claims: Mapping[str, Any]) -> Principal:
+def _principal_of(kind: str, key: keys.HolderKey, claims: Mapping[str, Any]) -> Principal:
     jti = str(claims.get("jti", ""))
     if kind == keys.SERVICE:
         return Principal(sub=key.holder, service=key.holder, jti=jti)

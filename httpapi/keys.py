@@ -38,7 +38,7 @@ URL_WAIT = 3.0
 Jwk = dict[str, Any]
 
 
-class Key(NamedTuple):
+class HolderKey(NamedTuple):
     """A key of `holder`, which signs since `begins` (seconds of the epoch)."""
 
     kid: str
@@ -80,18 +80,18 @@ class Ring:
         self.source = source
         self._is_url = source.startswith(("http://", "https://"))
         self._lock = threading.Lock()
-        self._keys: Mapping[str, Key] = {}
+        self._keys: Mapping[str, HolderKey] = {}
         self._looked_at = -URL_SECONDS
         self._changed: float | None = None
 
-    def find(self, kid: str) -> Key | None:
+    def find(self, kid: str) -> HolderKey | None:
         """The key; None if it is unknown."""
         known = self.known()
         if kid not in known:
             known = self.known(within=UNKNOWN_SECONDS)
         return known.get(kid)
 
-    def known(self, *, within: float | None = None) -> Mapping[str, Key]:
+    def known(self, *, within: float | None = None) -> Mapping[str, HolderKey]:
         """The keys, at most `within` seconds old."""
         if within is None:
             within = URL_SECONDS if self._is_url else FILE_SECONDS
@@ -116,7 +116,7 @@ class Ring:
                 raise
 
 
-def _fetched(url: str) -> Mapping[str, Key]:
+def _fetched(url: str) -> Mapping[str, HolderKey]:
     """The keys of a URL; none if it does not answer now."""
     try:
         answer = urllib3.request("GET", url, timeout=URL_WAIT, retries=False)
@@ -125,9 +125,9 @@ def _fetched(url: str) -> Mapping[str, Key]:
         return {}
 
 
-def _by_kid(body: bytes) -> Mapping[str, Key]:
+def _by_kid(body: bytes) -> Mapping[str, HolderKey]:
     return {
-        found["kid"]: Key(
+        found["kid"]: HolderKey(
             kid=found["kid"],
             holder=found.get("holder", PEOPLE),
             begins=float(found.get("from", 0)),

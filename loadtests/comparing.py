@@ -26,7 +26,7 @@ from loadtests.measuring import machine
 from loadtests.measuring.cost import Cost
 from loadtests.running.bench import own_stack, run_audit, runner_on
 from loadtests.running.runner import Say
-from loadtests.running.store import NotStored, Store, whole_blocks
+from loadtests.running.store import NoStoredRun, Store, whole_blocks
 from loadtests.shop import CHECKOUT, OWN_STEPS, definition_of, shop_of
 from stack import access
 from stack.folders import MEASURED, STATE_FOLDER
@@ -140,17 +140,17 @@ def run(*, settings: RunSettings, folder: Path, known: Sequence[Measured], say: 
 
 
 def resume(*, folder: Path, say: Say) -> FinishedRun:
-    """Resumes a stopped run. Like `run`; raises NotStored if it can't be resumed."""
+    """Resumes a stopped run. Like `run`; raises NoStoredRun if it can't be resumed."""
     store = Store(folder=folder)
     settings = store.settings()
     audit = store.audit()
     if audit is None or not audit.is_clean:
-        raise NotStored(
+        raise NoStoredRun(
             f"{folder}: the run has no clean audit, so its data can't be used in a result"
         )
     known = whole_blocks(measured=store.measured(), patterns=settings.patterns)
     if not plan.holds(known=[measured.window for measured in known], settings=settings):
-        raise NotStored(
+        raise NoStoredRun(
             f"{folder}: another version of Dueto began this run, with another plan: it can be shown"
             " (--report), but not resumed"
         )

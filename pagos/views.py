@@ -41,7 +41,7 @@ from participant.operations import YES
 Row = TypeVar("Row", bound=Model)
 
 
-class _Reason(msgspec.Struct, frozen=True):
+class _CancelReason(msgspec.Struct, frozen=True):
     reason: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 
@@ -73,7 +73,7 @@ class AnyRefundView(RefundView):
     @door(
         PAYMENTS_WRITE,
         callers=CONDUCTORS,
-        takes=_Reason,
+        takes=_CancelReason,
         gives={200: (serializers.PaymentShown, Refunded)},
         refuses={409: (refusals.PART_OF_A_SAGA, refusals.NO_PAYMENT)},
     )
@@ -85,7 +85,7 @@ class AnyRefundView(RefundView):
         if principal.service:
             detail = "A payment outside of sagas is refunded by its merchant or an operator."
             raise Problem(status=403, code="forbidden", detail=detail)
-        reason = msgspec.json.decode(self.read(request) or b"{}", type=_Reason).reason
+        reason = msgspec.json.decode(self.read(request) or b"{}", type=_CancelReason).reason
         with transaction.atomic(using=operations.SERVICE):
             refund = operations.give_back(payment_id=payment.id, reason=reason)
         if isinstance(refund, Refused):

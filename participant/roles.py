@@ -35,7 +35,7 @@ ADMIN = "default"
 _MIGRATIONS = "django_migrations"
 
 
-class Login(NamedTuple):
+class DatabaseLogin(NamedTuple):
     """A role that a process logs in as."""
 
     name: str
@@ -52,7 +52,7 @@ class Statement(NamedTuple):
     text: str
     database: str = ""
     generates: bool = False
-    login: Login | None = None
+    login: DatabaseLogin | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Home:
     """A database, and by alias the logins of the services whose tables are there."""
 
     database: str
-    logins: Mapping[str, Login]
+    logins: Mapping[str, DatabaseLogin]
 
     @property
     def owner(self) -> str:
@@ -77,17 +77,17 @@ class Roles:
     superuser: Mapping[str, Any] = field(repr=False)
     """In the form of Django's settings."""
     homes: Sequence[Home]
-    audit: Login | None = None
-    monolith: Login | None = None
+    audit: DatabaseLogin | None = None
+    monolith: DatabaseLogin | None = None
     broker: Home | None = None
 
     @cached_property
-    def admin(self) -> Login | None:
+    def admin(self) -> DatabaseLogin | None:
         """The login of the admin, which may enter every database."""
         return next((home.logins[ADMIN] for home in self.homes if ADMIN in home.logins), None)
 
     @cached_property
-    def logins(self) -> list[Login]:
+    def logins(self) -> list[DatabaseLogin]:
         """All logins, once each."""
         found = [login for home in self.homes for login in home.logins.values()]
         others = [self.audit, self.monolith, *(self.broker.logins.values() if self.broker else ())]
@@ -129,7 +129,7 @@ class Roles:
                 )
             yield Statement("COMMIT", home.database)
 
-    def _login(self, login: Login) -> Iterator[Statement]:
+    def _login(self, login: DatabaseLogin) -> Iterator[Statement]:
         yield _made(login.name)
         inherits = "INHERIT" if login in (self.audit, self.monolith) else "NOINHERIT"
         text = "ALTER ROLE {} WITH LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION"
@@ -148,7 +148,7 @@ class Roles:
         admin = self.admin.name if self.admin else ""
         return [name for name in dict.fromkeys(found) if name != admin]
 
-    def _inside(self, home: Home) -> list[Login]:
+    def _inside(self, home: Home) -> list[DatabaseLogin]:
         """The logins that may connect to this database. In the broker's database its functions
         check their callers.
         """
@@ -200,7 +200,7 @@ class Roles:
                 grant = f" GRANT {READ_AND_WRITE} ON TABLES TO "
                 yield Statement(_sql(text, owner) + grant + _sql("{}", login.name), home.database)
 
-    def _rights(self, alias: str, login: Login) -> Iterator[Statement]:
+    def _rights(self, alias: str, login: DatabaseLogin) -> Iterator[Statement]:
         for model in _models(alias):
             table = model._meta.db_table
             is_private = alias == ADMIN or getattr(model, "is_private", False)
@@ -219,7 +219,7 @@ def wanted(*, databases: Mapping[str, Mapping[str, Any]]) -> Roles | None:
     if not (url := os.environ.get(SUPERUSER)):
         return None
     superuser = parse(url=url, variable=SUPERUSER)
-    by_database: dict[str, dict[str, Login]] = {}
+    by_database: dict[str, dict[str, DatabaseLogin]] = {}
     for alias, database in databases.items():
         if _is_there(database, superuser) and database["USER"] != superuser["USER"]:
             by_database.setdefault(database["NAME"], {})[alias] = _login_of(database)
@@ -299,8 +299,8 @@ def _is_there(database: Mapping[str, Any], superuser: Mapping[str, Any]) -> bool
     return all(database[name] == superuser[name] for name in ("HOST", "PORT"))
 
 
-def _login_of(database: Mapping[str, Any]) -> Login:
-    return Login(name=database["USER"], password=database["PASSWORD"])
+def _login_of(database: Mapping[str, Any]) -> DatabaseLogin:
+    return DatabaseLogin(name=database["USER"], password=database["PASSWORD"])
 
 
 def _sql(template: str, *names: str) -> str:

@@ -42,7 +42,7 @@ class _Event(msgspec.Struct, frozen=True):
     occurred_at: datetime
 
 
-class State(msgspec.Struct, frozen=True):
+class CoordinatorState(msgspec.Struct, frozen=True):
     """The fields of a coordinator's answer that make an order's history."""
 
     steps: list[_Step]
@@ -63,7 +63,7 @@ class ToPay(msgspec.Struct, frozen=True, kw_only=True):
     cancel_url: str | None = None
 
 
-class _Payment(msgspec.Struct, frozen=True):
+class _PaymentStatus(msgspec.Struct, frozen=True):
     status: str
 
 
@@ -71,17 +71,17 @@ class _Deliveries(msgspec.Struct, frozen=True):
     results: list[dict[str, Any]]
 
 
-def state(*, order: Order) -> State | None:
+def state(*, order: Order) -> CoordinatorState | None:
     """The saga's state at its coordinator; None if there is none, or it does not answer."""
     pattern = PATTERNS.get(order.saga_pattern)
     if order.saga not in SAGAS or pattern is None:
         return None
     path = pattern.state.format(saga_id=quote(order.saga_id, safe=""))
-    found: State | None = _asked(pattern.coordinator, path, State)
+    found: CoordinatorState | None = _asked(pattern.coordinator, path, CoordinatorState)
     return found
 
 
-def of(*, order: Order, state: State | None) -> list[Happened]:
+def of(*, order: Order, state: CoordinatorState | None) -> list[Happened]:
     """The order's events by time; without a coordinator's state only those that pedidos knows."""
     saga = SAGAS.get(order.saga)
     if saga is None:
@@ -92,7 +92,7 @@ def of(*, order: Order, state: State | None) -> list[Happened]:
     return sorted(known, key=lambda happened: happened.at)
 
 
-def payment(*, order: Order, state: State | None) -> ToPay | None:
+def payment(*, order: Order, state: CoordinatorState | None) -> ToPay | None:
     """The payment that the order's customer confirms or cancels; None before it is made, or if no
     customer is asked.
     """
@@ -103,7 +103,7 @@ def payment(*, order: Order, state: State | None) -> ToPay | None:
     if not (deciding and payment_id):
         return None
     path = f"/payments/{quote(payment_id, safe='')}"
-    found = _asked("pagos", path, _Payment)
+    found = _asked("pagos", path, _PaymentStatus)
     url = settings.SERVICE_URLS["pagos"] + path
     waiting = state.waiting if state else None
     known = ToPay(payment_id=payment_id, url=url, status=found.status if found else None)
@@ -124,7 +124,7 @@ def delivery(*, order: Order) -> dict[str, Any] | None:
     return found.results[0] if found and found.results else None
 
 
-def events_in(*, state: State, saga: Saga) -> Iterator[Happened]:
+def events_in(*, state: CoordinatorState, saga: Saga) -> Iterator[Happened]:
     """The state's events if it has them (choreographed); otherwise those that follow from its
     steps, except the first step's: that is the acceptance, which pedidos itself knows.
     """

@@ -30,8 +30,8 @@ from saga_orchestrator.in_flight import (
     Bulkheads,
     Call,
     ClaimedSaga,
+    ClaimedUnreadable,
     InFlightSet,
-    UnreadableSaga,
     call_of,
     database_clock,
 )
@@ -67,7 +67,7 @@ def given_up(*, saga: ClaimedSaga, reason: str) -> Transition:
     return engine.after(progress=last, answer=Fault(reason), draw=0)
 
 
-def park(unreadable: UnreadableSaga) -> None:
+def park(unreadable: ClaimedUnreadable) -> None:
     """Parks a saga that this process can't run, for an operator."""
     log.error("parked: %s", unreadable.reason, extra={"saga_id": unreadable.saga_id})
     failpoints.reach("runner.before_park")
@@ -167,7 +167,7 @@ class Executor:
         log.error("its call can't be made: %r", error, extra={"saga_id": saga.saga_id})
         reason = f"its call can't be made here: {sql.category(error)}"
         try:
-            park(UnreadableSaga(saga_id=saga.saga_id, version=saga.version, reason=reason))
+            park(ClaimedUnreadable(saga_id=saga.saga_id, version=saga.version, reason=reason))
         except (DatabaseError, InterfaceError):
             store.close()
             self.rest(sagas=[saga])

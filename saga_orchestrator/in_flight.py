@@ -119,7 +119,7 @@ def call_of(*, progress: Progress) -> Call:
     return progress.step.name, progress.direction.value
 
 
-class UnreadableSaga(msgspec.Struct, frozen=True, kw_only=True):
+class ClaimedUnreadable(msgspec.Struct, frozen=True, kw_only=True):
     """A claimed row that this version of the code cannot run."""
 
     saga_id: str

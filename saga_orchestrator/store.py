@@ -26,7 +26,7 @@ from contracts.states import FINAL, SagaStatus
 from coordination import engine, saga_log
 from coordination.engine import Progress, StepRecord, Transition
 from participant import sql
-from saga_orchestrator.in_flight import Call, ClaimedSaga, UnreadableSaga
+from saga_orchestrator.in_flight import Call, ClaimedSaga, ClaimedUnreadable
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def renew(*, runner_id: int | None, host: str, pid: int) -> tuple[int, int]:
 
 def claim(
     *, runner_id: int, limit: int, in_flight: Sequence[str] = (), but: Sequence[Call] = ()
-) -> list[ClaimedSaga | UnreadableSaga]:
+) -> list[ClaimedSaga | ClaimedUnreadable]:
     """Claims sagas that are due and that no living runner has in flight, the longest due first.
 
     `in_flight`: the sagas that this runner has; other due sagas whose row names it are claimed
@@ -92,7 +92,7 @@ def claimable(*, runner_id: int, in_flight: Sequence[str], but: Sequence[Call]) 
     return [runner_id, sql.as_json(in_flight), SILENT_SECONDS, [" ".join(call) for call in but]]
 
 
-def lock(*, saga_ids: Collection[str]) -> list[ClaimedSaga | UnreadableSaga]:
+def lock(*, saga_ids: Collection[str]) -> list[ClaimedSaga | ClaimedUnreadable]:
     """The sagas found, their rows locked until the open transaction ends."""
     return [_read(*row) for row in _rows(LOCK, [sorted(saga_ids)])]
 
@@ -116,7 +116,7 @@ def record(
     return dict(_rows(RECORD, [sql.as_json(moved)]))
 
 
-def park(*, unreadable: UnreadableSaga) -> None:
+def park(*, unreadable: ClaimedUnreadable) -> None:
     """Parks a row that cannot be run, for an operator."""
     _rows(PARK, [unreadable.reason, unreadable.saga_id, unreadable.version])
 
@@ -216,14 +216,14 @@ def _step_row(
     return {**fields, "name": name, "data": data, "entered": entered, "ended": ended}
 
 
-def _read(*row: Any) -> ClaimedSaga | UnreadableSaga:
+def _read(*row: Any) -> ClaimedSaga | ClaimedUnreadable:
     """A row that was edited into no saga any more must not stop the others."""
     try:
         return _in_flight(*row)
     except (msgspec.MsgspecError, ValueError, RecursionError, sql.Damaged) as error:
         log.warning("not readable: %r", error, extra={"saga_id": row[0]})
         reason = f"not readable here: {sql.category(error)}"
-        return UnreadableSaga(saga_id=row[0], version=row[2], reason=reason)
+        return ClaimedUnreadable(saga_id=row[0], version=row[2], reason=reason)
 
 
 def _in_flight(*row: Any) -> ClaimedSaga:

@@ -20,7 +20,7 @@ from messaging import wakeups
 from participant import failpoints
 from saga_orchestrator import messages, store
 from saga_orchestrator.executor import Executor, end_counter, park
-from saga_orchestrator.in_flight import ClaimedSaga, UnreadableSaga, database_clock
+from saga_orchestrator.in_flight import ClaimedSaga, ClaimedUnreadable, database_clock
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class RunnerComponent:
             return False
         return len(claimed) == limit
 
-    def _execute(self, claimed: list[ClaimedSaga | UnreadableSaga], began: float) -> None:
+    def _execute(self, claimed: list[ClaimedSaga | ClaimedUnreadable], began: float) -> None:
         now = time.monotonic()
         sagas = [saga for saga in claimed if isinstance(saga, ClaimedSaga)]
         for saga in sagas:
@@ -101,7 +101,7 @@ class RunnerComponent:
         by_call = [saga for saga in sagas if not messages.goes_by_message(saga=saga)]
         self._executor.execute(sagas=by_call)
         for saga in claimed:
-            if isinstance(saga, UnreadableSaga):
+            if isinstance(saga, ClaimedUnreadable):
                 park(saga)
         if by_message:
             self._ask(by_message)

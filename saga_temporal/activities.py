@@ -31,7 +31,7 @@ BEAT_SECONDS = 1.0
 """The period of heartbeats: well below the workflow's HEARTBEAT_SECONDS."""
 
 
-class Due(msgspec.Struct, frozen=True):
+class DueTransition(msgspec.Struct, frozen=True):
     progress: Progress
     context: Context
 
@@ -65,7 +65,7 @@ class Activities:
         progress = Progress(
             steps=[due.step], position=0, direction=due.direction, failure=due.failure
         )
-        answer = self._asked(Due(progress, due.context))
+        answer = self._asked(DueTransition(progress, due.context))
         if isinstance(answer, Fault):
             saga, pattern = due.context.saga, due.context.pattern
             metrics.count(metrics.FAULTS, saga, due.step.name, due.direction, pattern)
@@ -81,7 +81,7 @@ class Activities:
         if row["ended"]:  # there is room for another saga
             wakeups.notify(service=store.SERVICE, channel=store.CHANNEL)
 
-    def _asked(self, due: Due) -> CallResult:
+    def _asked(self, due: DueTransition) -> CallResult:
         """A command that can't be built is a fault: the definition is wrong, and the saga is
         parked.
         """

@@ -30,7 +30,7 @@ from participant import failpoints
 from saga_temporal import store
 from saga_temporal.activities import with_database
 from saga_temporal.store import AskedOf, StoredSaga
-from saga_temporal.workflow import NAME, QUEUE, Asked, State
+from saga_temporal.workflow import NAME, QUEUE, RequestedIntervention, WorkflowState
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class Courier:
         """Sends interventions, in the order in which they were requested."""
         found = await self._in_thread(partial(store.not_told, limit=AT_ONCE))
         for asked in found:
-            message = Asked(asked.id, asked.action, asked.reason, asked.version)
+            message = RequestedIntervention(asked.id, asked.action, asked.reason, asked.version)
             if not await self._signal(asked.saga_id, "asked", msgspec.to_builtins(message)):
                 saga = await self._in_thread(partial(store.find, asked.saga_id))
                 if saga and (saga.status not in FINAL or saga.status == SagaStatus.COMPLETED):
@@ -179,7 +179,7 @@ def _state_of(saga: StoredSaga, asked: AskedOf | None) -> dict[str, Any]:
     failure = Failure(
         saga.failure_step, saga.failure_code, saga.failure_detail, saga.failure_undone
     )
-    state = State(
+    state = WorkflowState(
         context=msgspec.json.decode(saga.context, type=Context),
         steps=msgspec.json.decode(saga.steps, type=tuple[Step, ...]),
         seconds=saga.seconds,
@@ -188,7 +188,9 @@ def _state_of(saga: StoredSaga, asked: AskedOf | None) -> dict[str, Any]:
         direction=Direction(saga.direction),
         failure=failure if saga.failure_code else None,
         is_stopped=saga.is_stopped,
-        asked=[Asked(asked.id, asked.action, asked.reason, saga.version)] if asked else [],
+        asked=[RequestedIntervention(asked.id, asked.action, asked.reason, saga.version)]
+        if asked
+        else [],
     )
     found: dict[str, Any] = msgspec.to_builtins(state)
     return found

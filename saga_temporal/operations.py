@@ -23,7 +23,7 @@ from saga_temporal.models import Intervention, Saga
 SERVICE = store.SERVICE
 
 
-class Standing(NamedTuple):
+class SagaStanding(NamedTuple):
     """Where a saga stands, by its row."""
 
     status: SagaStatus
@@ -93,7 +93,7 @@ def _intervene(
     saga_id: str,
     requested_by: str,
     reason: str,
-    decide: Callable[[Standing], PlannedIntervention | Refused],
+    decide: Callable[[SagaStanding], PlannedIntervention | Refused],
 ) -> Refused | None:
     """Locks, decides and writes; wakes the courier after the commit. Un-parks a parked saga at
     once, so that no second intervention is accepted meanwhile.
@@ -127,10 +127,10 @@ def _intervene(
     return None
 
 
-def _standing(row: Saga) -> Standing:
+def _standing(row: Saga) -> SagaStanding:
     steps = msgspec.convert(row.definition.steps, tuple[Step, ...])
     progress = Progress(steps=steps, position=row.position, direction=Direction(row.direction))
-    return Standing(SagaStatus(row.status), progress)
+    return SagaStanding(SagaStatus(row.status), progress)
 
 
 def _apply(row: Saga, planned: PlannedIntervention) -> None:

@@ -40,7 +40,7 @@ AGAIN = RetryPolicy(
 refusal or fault is no failure of the activity: the engine decides on it."""
 
 
-class Asked(msgspec.Struct, frozen=True):
+class RequestedIntervention(msgspec.Struct, frozen=True):
     """An intervention. `version`: of the saga as its requester saw it."""
 
     id: int
@@ -49,7 +49,7 @@ class Asked(msgspec.Struct, frozen=True):
     version: int = 0
 
 
-class State(msgspec.Struct, kw_only=True, omit_defaults=True):
+class WorkflowState(msgspec.Struct, kw_only=True, omit_defaults=True):
     """All that a workflow needs to go on with a saga. `seconds`: until it is turned back, without
     the time that it waits. `asked`: interventions that are not handled yet; `known`: ids of all
     others.
@@ -65,7 +65,7 @@ class State(msgspec.Struct, kw_only=True, omit_defaults=True):
     failure: Failure | None = None
     is_stopped: bool = False
     decided: list[str] = []
-    asked: list[Asked] = []
+    asked: list[RequestedIntervention] = []
     known: list[int] = []
 
 
@@ -97,7 +97,7 @@ class Answered(msgspec.Struct, omit_defaults=True):
 class SagaWorkflow:
     def __init__(self) -> None:
         self._decided: set[str] = set()
-        self._asked: deque[Asked] = deque()
+        self._asked: deque[RequestedIntervention] = deque()
         self._known: set[int] = set()
         self._is_stopped = False
         self._records: list[dict[str, Any]] = []
@@ -111,9 +111,9 @@ class SagaWorkflow:
     @workflow.signal
     def asked(self, given: dict[str, Any]) -> None:
         """An intervention. Sent twice, it counts once."""
-        self._take(msgspec.convert(given, Asked))
+        self._take(msgspec.convert(given, RequestedIntervention))
 
-    def _take(self, asked: Asked) -> None:
+    def _take(self, asked: RequestedIntervention) -> None:
         if asked.id in self._known:
             return
         self._known.add(asked.id)
@@ -124,8 +124,8 @@ class SagaWorkflow:
 
     @workflow.run
     async def run(self, given: dict[str, Any]) -> str:
-        """Runs the saga; returns its final status. `given`: a State."""
-        state = msgspec.convert(given, State)
+        """Runs the saga; returns its final status. `given`: a WorkflowState."""
+        state = msgspec.convert(given, WorkflowState)
         self._context, self._version = state.context, state.version
         self._deadline = workflow.now() + timedelta(seconds=state.seconds)
         self._entered = workflow.now()
@@ -310,7 +310,7 @@ class SagaWorkflow:
 
     def _begin_anew(self, progress: Progress) -> None:
         """Ends this run by raising; the next run goes on from here."""
-        state = State(
+        state = WorkflowState(
             context=self._context,
             steps=tuple(progress.steps),
             seconds=(self._deadline - workflow.now()).total_seconds(),

@@ -54,7 +54,7 @@ class ChargeRequest(msgspec.Struct, frozen=True, kw_only=True):
         return hashlib.sha256(encoded).hexdigest()
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class ChargeState(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a charge: captured, refused (with code and detail), or processing (with the
     seconds after which to ask again); `error` if the key belongs to another charge.
     """
@@ -67,7 +67,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_seconds: float | None = None
 
 
-class GivenBack(msgspec.Struct, frozen=True, kw_only=True):
+class RefundState(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a key after a refund: refunded, with the amount, or voided."""
 
     key: str
@@ -75,7 +75,7 @@ class GivenBack(msgspec.Struct, frozen=True, kw_only=True):
     amount: Decimal
 
 
-def charge(*, asked: Sequence[ChargeRequest]) -> list[Answer]:
+def charge(*, asked: Sequence[ChargeRequest]) -> list[ChargeState]:
     """Takes the money. Returns an answer for each request, in order; equal keys are one charge.
 
     Opens the transaction: its answers are durable.
@@ -87,7 +87,7 @@ def charge(*, asked: Sequence[ChargeRequest]) -> list[Answer]:
     return [_answer(charge, found[charge.key]) for charge in asked]
 
 
-def refund(*, keys: Sequence[str]) -> list[GivenBack]:
+def refund(*, keys: Sequence[str]) -> list[RefundState]:
     """Gives back the money taken under each key, however long ago, and voids the key for the
     future.
 
@@ -184,7 +184,7 @@ def _tombstone(key: str) -> dict[str, object]:
     return {"key": key, **texts, "amount": 0, "status": status, "seconds": 0, "key_seconds": 0}
 
 
-def _answer(asked: ChargeRequest, charge: LockedCharge) -> Answer:
+def _answer(asked: ChargeRequest, charge: LockedCharge) -> ChargeState:
     if charge.status is Status.VOIDED:
         return _no(charge, Status.REFUSED, _VOIDED)
     if charge.fingerprint != asked.fingerprint:
@@ -194,23 +194,23 @@ def _answer(asked: ChargeRequest, charge: LockedCharge) -> Answer:
     if charge.status is Status.PROCESSING:
         # Rounded up, so that the caller need come back only once.
         seconds = math.ceil(charge.seconds * 1000) / 1000
-        return Answer(
+        return ChargeState(
             key=charge.key,
             status=Status.PROCESSING.value,
             amount=charge.amount,
             retry_after_seconds=seconds,
         )
     # The first answer again, also if it was refunded since.
-    return Answer(key=charge.key, status=Status.CAPTURED.value, amount=charge.amount)
+    return ChargeState(key=charge.key, status=Status.CAPTURED.value, amount=charge.amount)
 
 
-def _no(charge: LockedCharge, status: str, why: Refused) -> Answer:
-    return Answer(
+def _no(charge: LockedCharge, status: str, why: Refused) -> ChargeState:
+    return ChargeState(
         key=charge.key, status=str(status), amount=charge.amount, code=why.code, detail=why.detail
     )
 
 
-def _back(key: str, refunded: Sequence[LockedCharge]) -> GivenBack:
+def _back(key: str, refunded: Sequence[LockedCharge]) -> RefundState:
     status = Status.REFUNDED if refunded else Status.VOIDED
     amount = sum((charge.amount for charge in refunded), Decimal(0))
-    return GivenBack(key=key, status=status.value, amount=bounds.amount(amount))
+    return RefundState(key=key, status=status.value, amount=bounds.amount(amount))

@@ -14,7 +14,7 @@ from httpapi import pages, problems
 from httpapi.json import answer, decode
 from httpapi.steps import PlainView
 from tarjetas import operations, serializers, store
-from tarjetas.operations import ERROR, REUSED, Answer, ChargeRequest, GivenBack
+from tarjetas.operations import ERROR, REUSED, ChargeRequest, ChargeState, RefundState
 from tarjetas.serializers import ChargeFilter, NewCharge, NewRefund
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -37,7 +37,7 @@ class ChargesView(PlainView):
         callers=_CALLERS,
         takes=(NewCharge, list[NewCharge]),
         most_bytes=MOST_BYTES,
-        gives={200: Answer, 207: list[Answer]},
+        gives={200: ChargeState, 207: list[ChargeState]},
         refuses={409: (operations.KEY_REUSED,)},
     )
     def post(self, request: HttpRequest) -> HttpResponse:
@@ -69,7 +69,7 @@ class RefundsView(PlainView):
         callers=_CALLERS,
         takes=(NewRefund, list[NewRefund]),
         most_bytes=MOST_BYTES,
-        gives={200: GivenBack, 207: list[GivenBack]},
+        gives={200: RefundState, 207: list[RefundState]},
     )
     def post(self, request: HttpRequest) -> HttpResponse:
         given, is_list = _read(request, NewRefund)

@@ -32,13 +32,13 @@ OWN_STACK = ("tests/dashboard", "tests/sagas", "tests/checkout")
 """They share a stack: its start takes a minute of CPU, keeping it a tenth of a core."""
 OWN_STACK_TOO = ("tests/integration/test_monolith.py", "tests/security/test_matrix.py")
 SHARING_TOO = (
-    *("tests/broker", "tests/kit", "tests/integration/test_damaged_rows.py"),
+    *("tests/kit", "tests/integration/test_damaged_rows.py"),
     *("tests/integration/choreography", "tests/integration/lost_replies"),
     "tests/integration/loadtests",
 )
 SHARING_THIRD = (
     *("tests/integration/orchestrator", "tests/integration/audit"),
-    "tests/integration/messaging",
+    *("tests/integration/messaging", "tests/broker"),
 )
 ALONE = (
     "tests/checkout/test_participant_away.py",

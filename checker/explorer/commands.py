@@ -14,9 +14,9 @@ from catalogue import SAGAS
 from catalogue.services import BY_NAME
 from checker.explorer.exploring import (
     MOST_DEVIATIONS,
+    Exploration,
     Explored,
     FailingSchedule,
-    Work,
     explore_in_processes,
 )
 from checker.explorer.scheduling import (
@@ -76,7 +76,7 @@ def explore(*, options: Mapping[str, Any], write: Write) -> int:
     if options["replay"] is not None:
         return _replay(options["replay"], options["environments"], write)
     started = time.monotonic()
-    work = Work(
+    work = Exploration(
         environments=options["environments"],
         names=_names(options["pattern"], options["saga"]),
         schedules=options["schedules"],
@@ -108,7 +108,7 @@ def _names(pattern: str | None, saga: str | None) -> str:
     return f"{pattern or '*'}/{saga or '*'}/*" if pattern or saga else "*"
 
 
-def _on_postgres(work: Work, tell: Callable[[Sequence[Explored]], None]) -> Explored:
+def _on_postgres(work: Exploration, tell: Callable[[Sequence[Explored]], None]) -> Explored:
     """Explores in this process only, as the databases are emptied for each schedule."""
     before = setup_databases(verbosity=0, interactive=False)
     logging.disable(logging.CRITICAL)

@@ -42,14 +42,14 @@ MOST_ATTEMPTS = 3
 """Random attempts for each wanted schedule: a small environment may have no more."""
 
 
-class Share(NamedTuple):
+class Portion(NamedTuple):
     """The part of the work that is done here: the `index`-th of `of`."""
 
     index: int = 0
     of: int = 1
 
 
-ALL = Share()
+ALL = Portion()
 
 
 class FailingSchedule(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +92,7 @@ class Explorer:
         schedules: int,
         seed: int,
         deviations: int = MOST_DEVIATIONS,
-        share: Share = ALL,
+        share: Portion = ALL,
         tell: Callable[[Explored], None] | None = None,
     ) -> None:
         self._environments = list(environments.values())
@@ -195,7 +195,7 @@ class WorkerDied(Exception):
     """A process ended without a result: a bug of the explorer, or out of memory."""
 
 
-class Work(msgspec.Struct, frozen=True, kw_only=True):
+class Exploration(msgspec.Struct, frozen=True, kw_only=True):
     """What to explore. `environments`: the dotted name of a context manager that makes the
     environments by name; `names`: a pattern of the wanted names, with `*` for any part.
     """
@@ -210,7 +210,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         self,
         environments: Mapping[str, Environment],
         tell: Callable[[Explored], None],
-        share: Share = ALL,
+        share: Portion = ALL,
     ) -> Explorer:
         """The explorer of a share of the work, in the wanted environments."""
         return Explorer(
@@ -228,7 +228,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def explore_in_processes(
-    *, work: Work, workers: int, tell: Callable[[Sequence[Explored]], None]
+    *, work: Exploration, workers: int, tell: Callable[[Sequence[Explored]], None]
 ) -> Explored:
     """Explores in `workers` processes; ends at the first failure that any of them finds.
 
@@ -239,7 +239,7 @@ def explore_in_processes(
     processes = []
     for index in range(workers):
         ours, theirs = context.Pipe()
-        arguments = (theirs, work, Share(index, workers))
+        arguments = (theirs, work, Portion(index, workers))
         processes.append(context.Process(target=_work, args=arguments, daemon=True))
         processes[-1].start()
         theirs.close()
@@ -268,7 +268,7 @@ def _gathered(pipes: list[Connection], tell: Callable[[Sequence[Explored]], None
     return merged(parts)
 
 
-def _work(pipe: Connection, work: Work, share: Share) -> None:
+def _work(pipe: Connection, work: Exploration, share: Portion) -> None:
     django.setup()
     logging.disable(logging.CRITICAL)  # faults are injected on purpose
     gc.freeze()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from checker.soak.shoppers import SagaRequest
-from checker.soak.watching import MemoryUse, WatchedSaga
+from checker.soak.watching import AcceptedRow, MemoryUse
 from contracts.saga import Saga
 from loadtests.faults.injector import Made
 from loadtests.faults.plan import FaultKind
@@ -94,7 +94,7 @@ class Round:
     repeated: int
     decided: Counter[str]
     drained_in: float
-    accepted: Sequence[WatchedSaga]
+    accepted: Sequence[AcceptedRow]
     memory: Mapping[str, MemoryUse]
     ended_by_themselves: Sequence[str]
     breaches: Sequence[str]

@@ -15,7 +15,7 @@ import psycopg
 from catalogue.services import COORDINATORS, needed_by
 from checker.soak.results import Round, SoakSettings
 from checker.soak.shoppers import People, PlannedRequest, Shoppers, patience
-from checker.soak.watching import Watch, WatchedSaga, breaches, read_accepted, reader
+from checker.soak.watching import AcceptedRow, Watch, breaches, read_accepted, reader
 from loadtests.evaluating.results import Audit
 from loadtests.faults import plan
 from loadtests.faults.injector import Detours, FaultInjector
@@ -248,7 +248,7 @@ class _Soaking:
         except (StackError, subprocess.TimeoutExpired) as error:
             return Audit(is_clean=False, output=str(error))
 
-    def _breaches(self, drained_in: float, accepted: Sequence[WatchedSaga]) -> list[str]:
+    def _breaches(self, drained_in: float, accepted: Sequence[AcceptedRow]) -> list[str]:
         answers = {request.wanted.key: request.answers for request in self._shoppers.asked}
         found = list(breaches(accepted=accepted, answers=answers))
         if drained_in > DRAIN_SECONDS:

@@ -98,7 +98,7 @@ def megabytes(*, pid: int) -> float:
     return float(total) / 1e6
 
 
-class WatchedSaga(NamedTuple):
+class AcceptedRow(NamedTuple):
     """A saga's row at its owner. Times in seconds since 1970."""
 
     saga_id: str
@@ -108,7 +108,7 @@ class WatchedSaga(NamedTuple):
     ended_at: float | None
 
 
-def read_accepted(*, read: Read, saga: Saga) -> list[WatchedSaga]:
+def read_accepted(*, read: Read, saga: Saga) -> list[AcceptedRow]:
     """All accepted sagas of that name."""
     keys = apps.get_model(saga.owner, "IdempotencyKey")._meta.db_table
     statement = f"""
@@ -119,7 +119,7 @@ def read_accepted(*, read: Read, saga: Saga) -> list[WatchedSaga]:
                extract(epoch FROM accepted_at)::float8, extract(epoch FROM ended_at)::float8
         FROM {accepted_table(service=saga.owner)} AS accepted WHERE saga = '{saga.name}'
     """
-    return [WatchedSaga._make(row) for row in read(saga.owner, statement)]
+    return [AcceptedRow._make(row) for row in read(saga.owner, statement)]
 
 
 def reader(*, databases: Mapping[str, str]) -> Read:
@@ -132,7 +132,7 @@ def reader(*, databases: Mapping[str, str]) -> Read:
     return read
 
 
-def breaches(*, accepted: Sequence[WatchedSaga], answers: Answers) -> Iterator[str]:
+def breaches(*, accepted: Sequence[AcceptedRow], answers: Answers) -> Iterator[str]:
     """Breaches, a sentence each: a shopper got no answer, several, or a wrong one; or there is a
     saga that was not requested.
 

@@ -104,7 +104,7 @@ class Plan:
     places: Sequence[Place]
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
+class StoredWork(msgspec.Struct, frozen=True, kw_only=True):
     """simulated.json. `of`: the SHA-256 of the survey that it was fitted to."""
 
     of: str
@@ -114,7 +114,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 def kept() -> dict[str, Work]:
     """The simulation's parameters by pattern. Raises NotASurvey if they were fitted to another
     survey than the shipped one."""
-    found = msgspec.json.decode(SIMULATED.read_bytes(), type=Kept)
+    found = msgspec.json.decode(SIMULATED.read_bytes(), type=StoredWork)
     if found.of != _digest():
         raise NotASurvey(
             f"{SIMULATED.name} was fitted to another survey than {SHIPPED.name}: run capacity --fit"
@@ -128,7 +128,7 @@ def keep(works: dict[str, Work]) -> None:
         pattern: {name: round(value, 4) for name, value in asdict(work).items()}
         for pattern, work in works.items()
     }
-    found = msgspec.json.encode(Kept(of=_digest(), work=rounded))
+    found = msgspec.json.encode(StoredWork(of=_digest(), work=rounded))
     SIMULATED.write_bytes(msgspec.json.format(found, indent=1) + b"\n")
 
 

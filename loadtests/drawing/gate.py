@@ -11,7 +11,7 @@ from xml.etree import ElementTree  # it writes, and parses nothing  # nosec B405
 from loadtests.drawing import differences, verdicts, words
 from loadtests.drawing.screen import wrapped
 from loadtests.evaluating.comparison import Comparison
-from loadtests.evaluating.conditions import Judgement, Standing
+from loadtests.evaluating.conditions import ConditionState, Judgement
 from loadtests.evaluating.quantities import COUNTED, QUANTITIES, Measurement
 
 _NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -22,7 +22,7 @@ _OF_MARKDOWN = re.compile(r"([\\`*_|\[\]<>#])")
 def headline(every: Sequence[Judgement]) -> str:
     """How many conditions failed or are not decided, or that every one holds."""
     counts = Counter(judgement.standing for judgement in every)
-    told = {"failed": counts[Standing.FAILS], "not decided": counts[Standing.UNDECIDED]}
+    told = {"failed": counts[ConditionState.FAILS], "not decided": counts[ConditionState.UNDECIDED]}
     total = f"{len(every)} condition{'s' * (len(every) != 1)}"
     parts = [f"{count} of {total} {what}" for what, count in told.items() if count]
     return ", ".join(parts) or f"every condition holds ({len(every)})"
@@ -30,11 +30,11 @@ def headline(every: Sequence[Judgement]) -> str:
 
 def sentence(judgement: Judgement) -> str:
     """The verdict on a condition, with the measured value."""
-    if judgement.standing is Standing.UNDECIDED:
+    if judgement.standing is ConditionState.UNDECIDED:
         return f"{judgement.standing}: {judgement.why}"
     if judgement.reaches is None:
         return f"{judgement.standing}: {_seen(judgement)}"
-    but = "but" if judgement.standing is Standing.HOLDS else "though"
+    but = "but" if judgement.standing is ConditionState.HOLDS else "though"
     reached = _amount(judgement, judgement.reaches)
     return f"{judgement.standing}, {but} its interval reaches {reached}: {_seen(judgement)}"
 
@@ -93,8 +93,8 @@ def junit(*, every: Sequence[Judgement], run: Comparison) -> bytes:
     told = {
         "name": "compare",
         "tests": str(len(every)),
-        "failures": str(counts[Standing.FAILS]),
-        "errors": str(counts[Standing.UNDECIDED]),
+        "failures": str(counts[ConditionState.FAILS]),
+        "errors": str(counts[ConditionState.UNDECIDED]),
     }
     root = ElementTree.Element("testsuites", told)
     suite = ElementTree.SubElement(
@@ -109,7 +109,9 @@ def junit(*, every: Sequence[Judgement], run: Comparison) -> bytes:
         }
         case = ElementTree.SubElement(suite, "testcase", {**named, "time": "0"})
         text = sentence(judgement)
-        kind = {Standing.FAILS: "failure", Standing.UNDECIDED: "error"}.get(judgement.standing)
+        kind = {ConditionState.FAILS: "failure", ConditionState.UNDECIDED: "error"}.get(
+            judgement.standing
+        )
         if kind:
             below = ElementTree.SubElement(
                 case, kind, {"message": text, "type": judgement.standing}
@@ -151,7 +153,7 @@ def markdown(*, every: Sequence[Judgement], run: Comparison, warnings: Sequence[
 
 def _condition(judgement: Judgement) -> list[str]:
     standing = judgement.standing
-    mark = standing if standing is Standing.HOLDS else f"**{standing}**"
+    mark = standing if standing is ConditionState.HOLDS else f"**{standing}**"
     rest = sentence(judgement).removeprefix(standing).lstrip(":, ")
     return [f"`{judgement.condition}`", mark, _plain(rest)]
 

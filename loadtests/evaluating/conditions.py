@@ -132,7 +132,7 @@ def _check(
         raise ValueError(f"{condition}: the stored run to compare with has not measured this")
 
 
-class Standing(StrEnum):
+class ConditionState(StrEnum):
     """UNDECIDED: the figure was not measured, or the run is not valid."""
 
     HOLDS = "holds"
@@ -149,7 +149,7 @@ class Judgement:
     """
 
     condition: Condition
-    standing: Standing
+    standing: ConditionState
     measured: float = 0.0
     base: float | None = None
     seen: float = 0.0
@@ -203,7 +203,7 @@ def _decided(
     is_beyond = is_above if wanted.fails_above else seen.value < wanted.limit
     return Judgement(
         condition=wanted,
-        standing=Standing.FAILS if is_beyond else Standing.HOLDS,
+        standing=ConditionState.FAILS if is_beyond else ConditionState.HOLDS,
         measured=found.value,
         base=base.value if base else None,
         seen=seen.value,
@@ -212,7 +212,7 @@ def _decided(
 
 
 def _undecided(condition: Condition, why: str) -> Judgement:
-    return Judgement(condition=condition, standing=Standing.UNDECIDED, why=why)
+    return Judgement(condition=condition, standing=ConditionState.UNDECIDED, why=why)
 
 
 def _ratio(found: Measurement, base: Measurement) -> Measurement:

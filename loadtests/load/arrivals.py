@@ -49,7 +49,7 @@ class _Accepted(msgspec.Struct):
     saga_id: str = ""
 
 
-class _Problem(msgspec.Struct):
+class _Refusal(msgspec.Struct):
     """The fields of RFC 9457 that are used here."""
 
     code: str
@@ -267,7 +267,7 @@ def _found(arrival: CheckoutArrival) -> tuple[str, str]:
     if arrival.error:
         return "", arrival.error
     try:
-        problem = msgspec.json.decode(arrival.body, type=_Problem)
+        problem = msgspec.json.decode(arrival.body, type=_Refusal)
     except msgspec.MsgspecError:
         return "", f"status {arrival.status}: {arrival.body[:300].decode(errors='replace')}"
     return "", f"{problem.code}: {problem.detail}"

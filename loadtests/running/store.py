@@ -25,11 +25,11 @@ T = TypeVar("T", Sample, Moments)
 SETTINGS, WINDOWS, STEPS = "settings.json", "windows.jsonl", "steps.csv"
 
 
-class NotStored(Exception):
+class NoStoredRun(Exception):
     """The folder has no run, or this version can't read it; the text says which."""
 
 
-class Kept:
+class StoredWindows:
     """The windows of one stack, in its folder."""
 
     def __init__(self, *, folder: Path) -> None:
@@ -50,14 +50,14 @@ class Kept:
             self.add(window)
 
     def measured(self) -> list[Measured]:
-        """The windows that have ended, in order. Raises NotStored."""
+        """The windows that have ended, in order. Raises NoStoredRun."""
         path = self.folder / WINDOWS
         try:
             lines = path.read_bytes().splitlines() if path.exists() else []
             decoded = [msgspec.json.decode(line, type=Measured) for line in lines]
             found, steps = self._by_window(SAMPLES, Sample), self._by_window(STEPS, Moments)
         except (OSError, ValueError, msgspec.MsgspecError) as error:
-            raise NotStored(f"{path} can't be read: {error}") from error
+            raise NoStoredRun(f"{path} can't be read: {error}") from error
         return [
             replace(
                 measured,
@@ -83,7 +83,7 @@ def whole_blocks(*, measured: Sequence[Measured], patterns: Sequence[str]) -> li
     return [window for window in measured if found[window.window.block] == set(patterns)]
 
 
-class Store(Kept):
+class Store(StoredWindows):
     """The folder of one run."""
 
     def begin(self, *, settings: RunSettings) -> None:
@@ -99,11 +99,11 @@ class Store(Kept):
         (self.folder / OUTAGE).write_bytes(msgspec.json.format(msgspec.json.encode(figures)))
 
     def settings(self) -> RunSettings:
-        """Raises NotStored."""
+        """Raises NoStoredRun."""
         try:
             return msgspec.json.decode((self.folder / SETTINGS).read_bytes(), type=RunSettings)
         except (OSError, msgspec.MsgspecError) as error:
-            raise NotStored(f"{self.folder} has no run that can be read: {error}") from error
+            raise NoStoredRun(f"{self.folder} has no run that can be read: {error}") from error
 
     def audit(self) -> Audit | None:
         """The run's audit; None if there was none yet."""

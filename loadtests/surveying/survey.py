@@ -29,7 +29,7 @@ from loadtests.load.windows import (
 from loadtests.measuring import machine
 from loadtests.running.bench import own_stack, run_audit, runner_on
 from loadtests.running.runner import Done, Say, WindowRunner, progress
-from loadtests.running.store import Kept
+from loadtests.running.store import StoredWindows
 from loadtests.shop import OWN_STEPS, shop_of
 from loadtests.surveying import cells, grid
 from loadtests.surveying.cells import UNITS, NotASurvey, Rest, Stack, Survey, cell_of, rest_of
@@ -237,7 +237,7 @@ def _stack(spot: Spot, ahead: Ahead, folder: Path, say: Say) -> Stack:
     """One stack from its start to its audit, stored in its folder. Raises Breached."""
     began, made_at = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     folder.mkdir(exist_ok=True)
-    kept = Kept(folder=folder)
+    kept = StoredWindows(folder=folder)
     kept.keep(measured=[])
     # Silent: messages about the start of six stacks would hide the progress.
     with own_stack(variables=_variables(spot), say=lambda _: None) as stack:
@@ -262,7 +262,9 @@ def _stack(spot: Spot, ahead: Ahead, folder: Path, say: Say) -> Stack:
     return found
 
 
-def _taken(stack: LocalStack, spot: Spot, ahead: Ahead, kept: Kept, say: Say) -> MeasuredStack:
+def _taken(
+    stack: LocalStack, spot: Spot, ahead: Ahead, kept: StoredWindows, say: Say
+) -> MeasuredStack:
     with (
         tempfile.TemporaryDirectory(prefix="dueto-survey-") as working,
         runner_on(

@@ -22,7 +22,7 @@ from saga_choreography.store import (
     WatchdogUpdate,
     WatchedSaga,
 )
-from saga_orchestrator.in_flight import Call, ClaimedSaga, UnreadableSaga, call_of
+from saga_orchestrator.in_flight import Call, ClaimedSaga, ClaimedUnreadable, call_of
 from saga_orchestrator.store import OVERDUE_SECONDS
 
 
@@ -89,8 +89,8 @@ class SagaLog:
 
     def claim(
         self, *, runner_id: int, limit: int, in_flight: Sequence[str] = (), but: Sequence[Call] = ()
-    ) -> list[ClaimedSaga | UnreadableSaga]:
-        claimed: list[ClaimedSaga | UnreadableSaga] = []
+    ) -> list[ClaimedSaga | ClaimedUnreadable]:
+        claimed: list[ClaimedSaga | ClaimedUnreadable] = []
         for saga_id in self.due(runner_id=runner_id, in_flight=in_flight, but=but)[:limit]:
             row = self.sagas[saga_id]
             is_new, was_held = row.status is SagaStatus.PENDING, row.runner_id is not None
@@ -106,7 +106,7 @@ class SagaLog:
             claimed.append(saga)
         return claimed
 
-    def lock(self, *, saga_ids: Collection[str]) -> list[ClaimedSaga | UnreadableSaga]:
+    def lock(self, *, saga_ids: Collection[str]) -> list[ClaimedSaga | ClaimedUnreadable]:
         found = [saga_id for saga_id in sorted(saga_ids) if saga_id in self.sagas]
         for saga_id in found:
             self._store.lock(self.sagas, saga_id)
@@ -126,7 +126,7 @@ class SagaLog:
             if self.is_still(saga)
         }
 
-    def park(self, *, unreadable: UnreadableSaga) -> None:
+    def park(self, *, unreadable: ClaimedUnreadable) -> None:
         """Nothing here is unreadable: it is a bug, and reported."""
         what = f"the runner parked {unreadable.saga_id}: {unreadable.reason}"
         self._store.write(self._store.table("parked"), self._store.next_id(), what)

@@ -79,7 +79,7 @@ class MessageScheduler:
         for consumer in self._consumers.values():
             routes = sorted(events.route(saga, event) for saga, event in consumer.reactions)
             broker.declare(queue=consumer.queue, events=routes)
-        self._free: dict[str, list[_Queue]] = {service: [] for service in reactions}
+        self._free: dict[str, list[_ScheduledQueue]] = {service: [] for service in reactions}
         self._blocked: set[tuple[str, int]] = set()
 
     def clear(self) -> None:
@@ -165,7 +165,7 @@ class MessageScheduler:
         back in the queue.
         """
         consumer, free = self._consumers[service], self._free[service]
-        queue = free.pop() if free else _Queue(self._broker, consumer.queue)
+        queue = free.pop() if free else _ScheduledQueue(self._broker, consumer.queue)
         queue.subscription.only = only
         try:
             consumer._take_and_handle(queue)
@@ -205,7 +205,7 @@ class _Publisher:
         self._injection.reached(BEFORE_CONFIRM)
 
 
-class _Queue:
+class _ScheduledQueue:
     """A subscription that never waits, and remembers its last deliveries."""
 
     def __init__(self, broker: MemoryBroker, queue: str) -> None:

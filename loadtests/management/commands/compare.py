@@ -15,12 +15,12 @@ from loadtests.comparing import FinishedRun, new_folder, resume, run
 from loadtests.drawing import differences, gate, page, screen, stored
 from loadtests.drawing.stored import NotARun
 from loadtests.evaluating.comparison import Comparison
-from loadtests.evaluating.conditions import Condition, Standing, condition, expanded, judge
+from loadtests.evaluating.conditions import Condition, ConditionState, condition, expanded, judge
 from loadtests.evaluating.quantities import NAMED
 from loadtests.load import shopper
 from loadtests.load.plan import RunSettings
 from loadtests.management.explained import MeasuringCommand, add_seed, add_valued, between, positive
-from loadtests.running.store import NotStored, Store, as_json
+from loadtests.running.store import NoStoredRun, Store, as_json
 from loadtests.shop import CHECKOUT, MOST_STEPS, OWN_STEPS
 from stack.folders import MANAGE
 
@@ -89,9 +89,9 @@ class Gate:
             return "", 0
         found = {judgement.standing for judgement in every}
         undecided = UNDECIDED if run.audit.is_clean else NO_RESULT
-        status = undecided if Standing.UNDECIDED in found else 0
+        status = undecided if ConditionState.UNDECIDED in found else 0
         message = gate.lines(every=every, warnings=warnings)
-        return message, FAILED if Standing.FAILS in found else status
+        return message, FAILED if ConditionState.FAILS in found else status
 
 
 class Command(MeasuringCommand):
@@ -209,7 +209,7 @@ class Command(MeasuringCommand):
                 self._show(page.draw(folder=options["report"]), held)
             else:
                 self._compare(options)
-        except (NotARun, NotStored) as error:
+        except (NotARun, NoStoredRun) as error:
             raise CannotCompare(str(error)) from error
 
     def _differences(self, options: dict[str, Any]) -> None:

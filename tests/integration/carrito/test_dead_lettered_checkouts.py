@@ -148,7 +148,7 @@ def test_without_reading_each_on_its_own_no_checkout_moves(hands_over, coordinat
 
     def raises(*row):
         found = one_by_one(*row)
-        if isinstance(found, store.UnreadableSaga):
+        if isinstance(found, store.UnreadableRow):
             raise ValueError(found.reason)
         return found
 

@@ -1,10 +1,10 @@
 import pytest
 
-from checker.explorer.exploring import Explored, Explorer, Share, merged
+from checker.explorer.exploring import ALL, Explored, Explorer, Portion, merged
 from tests.unit.explorer.toy import Toy
 
 
-def explored(toy: Toy, *, schedules: int, share: Share = Share(0, 1), seed: int = 1) -> Explored:  # noqa: B008 -- a plain tuple
+def explored(toy: Toy, *, schedules: int, share: Portion = ALL, seed: int = 1) -> Explored:
     explorer = Explorer(
         environments={"toy": toy}, schedules=schedules, seed=seed, share=share, deviations=4
     )
@@ -37,7 +37,7 @@ def test_same_seed_plays_the_same_schedules():
 
 @pytest.mark.parametrize("of", [2, 3])
 def test_shares_make_up_the_whole(of):
-    parts = [explored(Toy(), schedules=81 * of, share=Share(number, of)) for number in range(of)]
+    parts = [explored(Toy(), schedules=81 * of, share=Portion(number, of)) for number in range(of)]
     whole = merged(parts)
     assert whole.levels == {"toy": 4}
     assert whole.keys >= explored(Toy(), schedules=81).keys

@@ -5,7 +5,7 @@ import pytest
 
 from loadtests.evaluating.results import Measured
 from loadtests.measuring.samples import Moments
-from loadtests.running.store import NotStored, Store, whole_blocks
+from loadtests.running.store import NoStoredRun, Store, whole_blocks
 from tests.unit.loadtests.builders import EPOCH, SETTINGS, measured, sample, window
 
 
@@ -81,13 +81,13 @@ def test_what_is_not_kept_is_gone_with_its_samples(store: Store) -> None:
 
 
 def test_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NotStored, match="has no run"):
+    with pytest.raises(NoStoredRun, match="has no run"):
         Store(folder=tmp_path).settings()
 
 
 def test_broken_line_is_refused_and_named(store: Store) -> None:
     (store.folder / "windows.jsonl").write_bytes(b"{}\n")
-    with pytest.raises(NotStored, match=r"windows\.jsonl"):
+    with pytest.raises(NoStoredRun, match=r"windows\.jsonl"):
         store.measured()
 
 

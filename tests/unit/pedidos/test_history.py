@@ -7,7 +7,7 @@ import msgspec
 from catalogue import SAGAS
 from contracts.outcomes import Failure
 from contracts.states import SagaState, SagaStatus, StepState, StepStatus, TrailEntry
-from pedidos.history import State, events_in
+from pedidos.history import CoordinatorState, events_in
 
 SAGA = SAGAS["fulfilment"]
 
@@ -32,7 +32,7 @@ def events_of(*, steps=(), trail=msgspec.UNSET) -> list[tuple[str, int]]:
         steps=list(steps),
         events=trail,
     )
-    state = msgspec.json.decode(msgspec.json.encode(answered), type=State)
+    state = msgspec.json.decode(msgspec.json.encode(answered), type=CoordinatorState)
     return [(one.event, one.at.minute) for one in events_in(state=state, saga=SAGA)]
 
 

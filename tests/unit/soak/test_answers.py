@@ -1,12 +1,12 @@
 """The answers to shoppers are compared with the owner's table: each mistake is found."""
 
-from checker.soak.watching import WatchedSaga, breaches
+from checker.soak.watching import AcceptedRow, breaches
 
 TOLD = {"key of sold": ["sold"], "key of undone": ["undone"]}
 
 
 def accepted(saga_id):
-    return WatchedSaga(saga_id, f"key of {saga_id}", "completed", 0.0, 1.0)
+    return AcceptedRow(saga_id, f"key of {saga_id}", "completed", 0.0, 1.0)
 
 
 KEPT = (accepted("sold"), accepted("undone"))

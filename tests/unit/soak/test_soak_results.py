@@ -11,7 +11,7 @@ from catalogue import SAGAS
 from checker.soak import results
 from checker.soak.results import Lasted, Lateness, Round, SoakSettings, median_and_longest
 from checker.soak.shoppers import PlannedRequest, SagaRequest
-from checker.soak.watching import MemoryUse, WatchedSaga
+from checker.soak.watching import AcceptedRow, MemoryUse
 from loadtests.faults.injector import Made
 from loadtests.faults.plan import FaultKind, PlannedFault
 
@@ -34,7 +34,7 @@ def asked(key, at):
 
 def accepted(key, ended_at):
     status = "completed" if ended_at else "running"
-    return WatchedSaga(key, key, status, 0.0, ended_at)
+    return AcceptedRow(key, key, status, 0.0, ended_at)
 
 
 def kill(target, *, is_made=True):

@@ -5,7 +5,7 @@ import pytest
 
 from loadtests.evaluating import conditions
 from loadtests.evaluating.comparison import Capacity, Comparison
-from loadtests.evaluating.conditions import Condition, Judgement, Standing
+from loadtests.evaluating.conditions import Condition, ConditionState, Judgement
 from loadtests.evaluating.knee import Bounds, Level
 from loadtests.evaluating.quantities import QUANTITIES
 from loadtests.evaluating.results import Measured
@@ -144,23 +144,23 @@ def test_limit_itself_is_allowed(run: Comparison) -> None:
 def test_stored_run_is_what_a_ratio_is_of(run: Comparison) -> None:
     slow = comparison(every=spread(0))  # 100 ms
     (found,) = held("orchestrated.p50>0.2x", run, slow)
-    assert (found.standing, found.base) == (Standing.FAILS, pytest.approx(100))
+    assert (found.standing, found.base) == (ConditionState.FAILS, pytest.approx(100))
     assert found.seen == pytest.approx(0.228, abs=0.001)
 
 
 @pytest.mark.parametrize(
     ("text", "standing", "reaches"),
     [
-        ("orchestrated.p50>135ms", Standing.HOLDS, "above"),
-        ("orchestrated.p50>125ms", Standing.FAILS, "below"),
-        ("orchestrated.p50<125ms", Standing.HOLDS, "below"),
-        ("orchestrated.p50<135ms", Standing.FAILS, "above"),
-        ("orchestrated.p50>500ms", Standing.HOLDS, ""),
-        ("orchestrated.p50>50ms", Standing.FAILS, ""),
+        ("orchestrated.p50>135ms", ConditionState.HOLDS, "above"),
+        ("orchestrated.p50>125ms", ConditionState.FAILS, "below"),
+        ("orchestrated.p50<125ms", ConditionState.HOLDS, "below"),
+        ("orchestrated.p50<135ms", ConditionState.FAILS, "above"),
+        ("orchestrated.p50>500ms", ConditionState.HOLDS, ""),
+        ("orchestrated.p50>50ms", ConditionState.FAILS, ""),
     ],
 )
 def test_interval_that_spans_the_limit_is_told_and_decides_nothing(
-    text: str, standing: Standing, reaches: str
+    text: str, standing: ConditionState, reaches: str
 ) -> None:
     (found,) = held(text, comparison(every=spread(10)))
     assert found.standing == standing
@@ -180,13 +180,13 @@ def test_interval_of_a_ratio_is_as_wide_as_both_make_it() -> None:
 
 def test_few_windows_make_no_interval() -> None:
     (found,) = held("orchestrated.p50>1s", comparison(every=spread(10)[:7]))
-    assert (found.standing, found.interval) == (Standing.HOLDS, None)
+    assert (found.standing, found.interval) == (ConditionState.HOLDS, None)
 
 
 def test_checkouts_that_never_end_are_later_than_any_limit() -> None:
     stuck = measured(of=window(), latencies=[0.02], more=[sample(ended=False)] * 49)
     (found,) = held("orchestrated.p95>9999s", comparison(every=[stuck]))
-    assert (found.standing, found.seen) == (Standing.FAILS, inf)
+    assert (found.standing, found.seen) == (ConditionState.FAILS, inf)
     assert outcomes("orchestrated.unfinished>48", comparison(every=[stuck])) == {
         "orchestrated": "fails"
     }
@@ -220,7 +220,7 @@ def test_knee_has_the_interval_of_its_search(run: Comparison) -> None:
         levels=[NOBODYS_LEVEL],
     )
     (found,) = held("orchestrated.knee/s<180", replace(run, capacities=[knee]))
-    assert (found.standing, found.reaches) == (Standing.HOLDS, 150)
+    assert (found.standing, found.reaches) == (ConditionState.HOLDS, 150)
     assert found.interval is not None
     assert found.interval.high == inf
 
