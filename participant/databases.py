@@ -19,11 +19,14 @@ from psycopg.conninfo import conninfo_to_dict
 
 _SERVICE = os.environ.get("DUETO_SERVICE", "")
 
-_ALWAYS_BY_INDEX = {f"enable_{way}": "off" for way in ("seqscan", "hashjoin", "mergejoin")}
+_ALWAYS_BY_INDEX = {
+    **{f"enable_{way}": "off" for way in ("seqscan", "hashjoin", "mergejoin")},
+    "jit": "off",
+}
 """A plan is prepared while its table is small, and kept while the table grows: a plan that scans
 the table would still scan it then. Without this the barrier's UPDATE took 19 ms after 3,000
-checkouts instead of 0.2 ms. Without a usable index PostgreSQL scans all the same, but estimates the
-plan as expensive, and with jit on compiles it at each execution (12 ms instead of 0.02)."""
+checkouts instead of 0.2 ms. Without a usable index PostgreSQL scans all the same, but before 18 it
+estimates the plan as expensive, and jit compiled it at each execution (20 ms instead of 0.02)."""
 
 _FOR_EACH = {"plan_cache_mode": "force_custom_plan"}
 """The dashboard searches for the beginning of an id, and a kept plan can't use an index for that:

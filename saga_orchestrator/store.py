@@ -288,7 +288,7 @@ _READ = """
 
 SESSION = """
     SELECT set_config(name, 'off', false)
-    FROM unnest('{enable_bitmapscan, enable_sort, jit}'::text[]) AS name
+    FROM unnest('{enable_bitmapscan, enable_sort}'::text[]) AS name
 """
 
 STEPS = "SELECT steps::text FROM saga_orchestrator_definition WHERE digest = %s"

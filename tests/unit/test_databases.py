@@ -50,6 +50,7 @@ def test_options_of_the_server_are_added_to_ours_and_our_limits_stay(monkeypatch
     url = "postgresql://one/shop?options=-c%20search_path%3Dx%20-c%20statement_timeout%3D0"
     said = parse(url=url)["OPTIONS"]["options"]
     assert "-c enable_seqscan=off" in said
+    assert "-c jit=off" in said
     assert "-c search_path=x" in said
     assert said.index("statement_timeout=0") < said.index("statement_timeout=3000")  # the last wins
 
