@@ -38,7 +38,8 @@ class Checked:
 
     def as_text(self, *, is_short: bool = False) -> str:
         """`is_short`: rules that hold are shown by their names alone."""
-        lines = [f"{self.name}: " + ", ".join(f"{n} {what}" for what, n in self.counts.items())]
+        counts = ", ".join(f"{n} {what}" for what, n in self.counts.items())
+        lines = _wrapped(f"{self.name}: {counts}")
         if is_short and self.proven:
             lines += _wrapped("  holds     " + ", ".join(rule.name for rule in self.proven))
         else:
@@ -70,7 +71,7 @@ class Checked:
 
 
 def _wrapped(line: str) -> list[str]:
-    return wrap(line, 100, subsequent_indent=" " * 12)
+    return wrap(line, 79, subsequent_indent=" " * 12)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 and on what is in flight; reports for each group what was counted, and every breach.
 """
 
+import textwrap
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +45,8 @@ TITLES = {
     7: "nothing in flight",
     8: "one key one saga, no status goes back",
 }
+TITLE = max(map(len, TITLES.values()))
+WIDTH = 79
 ENDS = ("completed", "failed", "compensated", "parked", "waiting", "running")
 
 
@@ -216,18 +219,22 @@ class AuditReport:
         }
 
     def as_text(self) -> str:
-        """For people: a line per group, and below it its breaches."""
+        """For people: a line per group, and below it what was checked, and its breaches."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterable[str]:
         for group in self.groups.values():
-            verdict = f"{group.count} BREACHED" if group.count else "ok"
-            yield f"{group.number}  {group.title:<31} {verdict:<12} {group.counted}"
+            yield f"{group.number}  {group.title:<{TITLE}} " + (
+                f"{group.count} BREACHED" if group.count else "ok"
+            )
+            if group.counted:
+                yield textwrap.indent(textwrap.fill(group.counted, WIDTH - 3), "   ")
             for breach in group.breaches:
                 yield f"     {f'saga {breach.saga_id}: ' if breach.saga_id else ''}{breach.what}"
             if group.count > len(group.breaches):
                 yield f"     ... and {group.count - len(group.breaches)} more"
-        yield from (f"note: {note}" for note in self.notes)
+        for note in self.notes:
+            yield textwrap.fill(f"note: {note}", WIDTH, break_on_hyphens=False)
         total = sum(group.count for group in self.groups.values())
         yield "The audit is clean." if self.is_clean else f"BREACHED: {total} in all."
 
@@ -310,14 +317,14 @@ def _check_shop(report: AuditReport, known: Rules, broker: Broker, open_sagas: s
 
 
 def _tell_counts(report: AuditReport, known: Rules, counts: Counter[str]) -> None:
-    closed = f"{counts['closed']} closed (only their owner's record is left)"
     told = [
-        (3, ", ".join(f"{counts[end]} {end}" for end in ENDS)),
-        (4, f"{counts['sagas']} sagas in {len(WITH_WORKER)} services, {closed}"),
-        (5, f"{counts['failed'] + counts['compensated']} sagas undone"),
-        (6, f"{counts['entries']} entries of the barriers"),
-        (7, f"{len(WITH_WORKER)} outboxes, queues and lists of failed messages"),
-        (8, f"{sum(counts[end] for end in ENDS)} accepted sagas"),
+        (3, ", ".join(f"{end}: {counts[end]}" for end in ENDS)),
+        (4, f"services: {len(WITH_WORKER)}, sagas: {counts['sagas']}"),
+        (4, f"closed, with their owner's record alone left: {counts['closed']}"),
+        (5, f"undone sagas: {counts['failed'] + counts['compensated']}"),
+        (6, f"entries of the barriers: {counts['entries']}"),
+        (7, f"outboxes, queues and lists of failed messages: {len(WITH_WORKER)} each"),
+        (8, f"accepted sagas: {sum(counts[end] for end in ENDS)}"),
     ]
     for number, words in chain(told, known.counted()):
         group = report.groups[number]

@@ -39,7 +39,7 @@ EFFECTS = effects_of(
         ),
     },
 )
-COUNTED = [(1, "SELECT count(*) FROM envios_courier", "{} couriers")]
+COUNTED = [(1, "SELECT count(*) FROM envios_courier", "couriers: {}")]
 
 
 def breaches(saga: Evidence) -> Iterator[Finding]:

@@ -70,7 +70,7 @@ EFFECTS = effects_of(
         ),
     },
 )
-COUNTED = [(2, _COUNTED, "{} bills, {} invoices, {} credit notes")]
+COUNTED = [(2, _COUNTED, "bills: {}, invoices: {}, credit notes: {}")]
 
 
 def breaches(saga: Evidence) -> Iterator[Finding]:

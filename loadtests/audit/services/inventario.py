@@ -65,7 +65,7 @@ EFFECTS = effects_of(
         ),
     },
 )
-COUNTED = [(1, "SELECT count(*) FROM inventario_product", "{} products")]
+COUNTED = [(1, "SELECT count(*) FROM inventario_product", "products: {}")]
 
 
 def breaches(saga: Evidence) -> Iterator[Finding]:

@@ -97,7 +97,7 @@ EFFECTS = effects_of(
         ),
     },
 )
-COUNTED = [(2, _COUNTED, "{} payments of sagas, {} refunds, {} credit accounts")]
+COUNTED = [(2, _COUNTED, "payments of sagas: {}, refunds: {}, credit accounts: {}")]
 
 
 def breaches(saga: Evidence) -> Iterator[Finding]:

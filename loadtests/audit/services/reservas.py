@@ -57,7 +57,7 @@ EFFECTS = [
     ),
     Effect("reserved booking", "reservas.reserve", Direction.DO, ended_as(BookingRow, "reserved")),
 ]
-COUNTED = [(1, _COUNTED, "{} slots, {} bookings that hold one")]
+COUNTED = [(1, _COUNTED, "slots: {}, bookings that hold a slot: {}")]
 _STATUSES = {
     "completed": ("reserved",),
     "failed": ("failed", "cancelled"),

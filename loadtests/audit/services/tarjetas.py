@@ -30,7 +30,7 @@ SOURCES = [
 ]
 EFFECTS: list[Effect] = []
 _COUNTED = "SELECT count(*), count(*) FILTER (WHERE status = 'refunded') FROM tarjetas_charge"
-COUNTED = [(2, _COUNTED, "{} charges at the card network, {} given back")]
+COUNTED = [(2, _COUNTED, "charges at the card network: {}, refunded: {}")]
 
 
 def breaches(saga: Evidence) -> Iterator[Finding]:
