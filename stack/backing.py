@@ -289,7 +289,7 @@ class Backends:
         if server.account and server.account.name == ANYBODY:
             self._announce(
                 f"PostgreSQL runs as {ANYBODY}, so every other program that does can read its data:"
-                f" `useradd --system {OWN_USER}` gives it a user of its own"
+                f"\n  `useradd --system {OWN_USER}` gives it a user of its own"
             )
         self._server = server
         names = {alias_of(service): service.database for service in ALL}

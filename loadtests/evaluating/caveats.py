@@ -105,7 +105,7 @@ def _caveat(rule: _Rule, figures: Sequence[Figures]) -> str:
 def _where(above: Sequence[Figures], figures: Sequence[Figures]) -> str:
     """Phases and patterns, in as few words as possible."""
     if len(above) == len(figures):
-        return "everywhere"
+        return "in every window"
     places = []
     for phase in dict.fromkeys(figures.phase for figures in above):
         patterns = [figures.pattern for figures in above if figures.phase == phase]

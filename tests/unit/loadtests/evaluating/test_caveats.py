@@ -94,7 +94,7 @@ def test_doubt_is_about_a_phase_where_it_is_about_all_of_its_patterns() -> None:
         return comparison(every=every).caveats[0].rpartition(": ")[2]
 
     assert disturbed({WindowPhase.LIGHT, WindowPhase.FAILURES}) == "light, failures."
-    assert disturbed(set(WindowPhase)) == "everywhere."
+    assert disturbed(set(WindowPhase)) == "in every window."
 
 
 def test_saturated_generator_is_said() -> None:
