@@ -5,7 +5,8 @@
 `handover`    from the owner to an orchestrator, at once; `sweeping`: later, by the owner's worker
 `owner_views` an owner accepts sagas over HTTP; `owner_doors`: its other doors for its sagas
 `owners`      a coordinator's calls to the owners of sagas
-`views`       the HTTP doors of both coordinators; `admin`: sagas in the admin
+`coordinator` a coordinator as its doors use it, and its doors for services; `views`: its doors for
+              people and owners; `admin`: sagas in the admin
 `service`     what each app offers to its worker and to /health
 `models`      the abstract tables of owners; `store`: all SQL on them
 """

@@ -22,9 +22,9 @@ from contracts.outcomes import Refused
 from contracts.states import SagaState, SagaStatus
 from coordination import decisions, handover, saga_page
 from coordination.acceptance import Owner
+from coordination.coordinator import Ask
 from coordination.models import IdempotencyKey, Pause
 from coordination.pause_admin import PauseAdmin
-from coordination.views import Ask
 from httpapi.problems import Problem
 from messaging import models as messages
 from messaging.admin import FailedMessageAdmin, OutboxEntryAdmin, WorkerHeartbeatAdmin

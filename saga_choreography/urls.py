@@ -5,6 +5,7 @@ from functools import partial
 from contracts import refusals
 from contracts.outcomes import Refused
 from coordination import owners, views
+from coordination.coordinator import Coordinator
 from saga_choreography import operations, queries
 from saga_choreography.store import SERVICE
 
@@ -29,7 +30,7 @@ def compensate(
     return refused
 
 
-COORDINATOR = views.Coordinator(
+COORDINATOR = Coordinator(
     service=SERVICE,
     below="saga/choreography",
     listed="status",

@@ -1,9 +1,10 @@
 """The paths of saga_orchestrator (port 3003)."""
 
 from coordination import views
+from coordination.coordinator import Coordinator
 from saga_orchestrator import operations, queries
 
-COORDINATOR = views.Coordinator(
+COORDINATOR = Coordinator(
     service=operations.SERVICE,
     below="saga",
     listed="transactions",

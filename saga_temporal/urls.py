@@ -1,9 +1,10 @@
 """The paths of saga_temporal (port 3009)."""
 
 from coordination import views
+from coordination.coordinator import Coordinator
 from saga_temporal import operations, queries
 
-COORDINATOR = views.Coordinator(
+COORDINATOR = Coordinator(
     service=operations.SERVICE,
     below="saga/temporal",
     listed="status",

@@ -13,9 +13,9 @@ from django.core.management.base import BaseCommand, CommandParser
 from contracts.patterns import PATTERNS
 from contracts.saga import SAGAS
 from contracts.states import SagaStatus
+from coordination.coordinator import Coordinator
 from coordination.management import operating
 from coordination.management.operating import Reply
-from coordination.views import Coordinator
 
 ALL_DONE, SOME_REFUSED, STOPPED = 0, 1, 130
 Row = dict[str, Any]
