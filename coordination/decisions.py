@@ -15,7 +15,8 @@ from contracts.outcomes import Outcome, Refused
 from contracts.saga import CUSTOMER, SAGAS, Direction, find_step
 from httpapi import problems
 from messaging import outbox, wakeups
-from messaging.reactions import Reaction, emitted, of
+from messaging.handlers import Reaction
+from messaging.reactions import emitted, of
 from participant import barrier, decisions, operations
 from participant.decisions import DecidedStep, GivenVerdict, RequestedDecision
 from participant.operations import NO, YES, Operation

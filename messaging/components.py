@@ -13,7 +13,7 @@ from contracts import topology
 from contracts.states import Complaint
 from messaging.brokers import Broker, BrokerUnavailable, Rights
 from messaging.consumer import Consumer
-from messaging.reactions import Reaction
+from messaging.handlers import Reaction
 from messaging.relay import Relay
 from messaging.worker import Component
 

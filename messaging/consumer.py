@@ -21,7 +21,7 @@ from contracts.events import Event, InvalidMessage
 from contracts.states import Complaint
 from messaging import failed
 from messaging.brokers import Broker, BrokerUnavailable, Delivery, Rejected, Subscription
-from messaging.reactions import InvalidEvent, Reaction
+from messaging.handlers import InvalidEvent, Reaction
 from messaging.worker import Backoff
 from participant import failpoints, metrics, sql
 from participant.barrier import keep_seconds

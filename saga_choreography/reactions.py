@@ -22,7 +22,7 @@ from contracts import projection, refusals
 from contracts.events import Event
 from contracts.outcomes import Failure
 from contracts.saga import SAGAS, Direction
-from messaging.reactions import Reaction
+from messaging.handlers import Reaction
 from participant import failpoints
 from saga_choreography import operations, store, tracking
 from saga_choreography.models import Action

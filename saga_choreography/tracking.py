@@ -23,8 +23,8 @@ from contracts.outcomes import Failure
 from contracts.saga import SAGAS, Context, Saga, Step
 from contracts.states import SagaStatus, StepState, StepStatus
 from messaging import outbox
-from messaging.reactions import InvalidEvent
-from messaging.reactions import context as context_of
+from messaging.handlers import InvalidEvent
+from messaging.handlers import context as context_of
 from participant import failpoints, trail
 from saga_choreography import store
 from saga_choreography.models import Action, Intervention

@@ -34,7 +34,7 @@ from contracts.states import FINAL, SagaStatus
 from coordination import engine
 from coordination.engine import Fault, Progress, Transition
 from messaging import outbox, wakeups
-from messaging.reactions import Reaction
+from messaging.handlers import Reaction
 from participant import failpoints, tracing
 from saga_orchestrator import store
 from saga_orchestrator.executor import Step, after, end_counter, given_up, turned_back

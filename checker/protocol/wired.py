@@ -31,7 +31,7 @@ from contracts import patterns, projection
 from contracts.saga import Direction, Saga, Step
 from messaging.brokers import connect
 from messaging.consumer import Consumer
-from messaging.reactions import CommandHandler, EventHandler
+from messaging.handlers import CommandHandler, EventHandler
 from participant.operations import Operation, all_in
 
 

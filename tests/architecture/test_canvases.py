@@ -13,13 +13,8 @@ from django.apps import apps
 from catalogue import SAGAS
 from catalogue.services import COORDINATORS, PARTICIPANTS, WITH_WORKER
 from contracts import projection
-from messaging.reactions import (
-    CommandHandler,
-    EventHandler,
-    Reaction,
-    RedriveHandler,
-    SkipHandler,
-)
+from messaging.handlers import CommandHandler, EventHandler, Reaction
+from messaging.reactions import RedriveHandler, SkipHandler
 from tests.architecture.tree import SERVICES, modules, name_of
 
 HEADINGS = (

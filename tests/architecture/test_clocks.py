@@ -22,7 +22,7 @@ ALLOWED = {
     "httpapi/authentication.py": "whether a token has ended: likewise",
     "messaging/worker.py": "since when: for the lights; a silent part in the database's time",
     "messaging/failed.py": "occurred_at of an event: the speaker's word, which decides nothing",
-    "messaging/reactions.py": "occurred_at and requested_at: likewise",
+    "messaging/handlers.py": "occurred_at and requested_at: likewise",
     "messaging/relay.py": "sent_at: for the timeline; rows are forgotten hours later",
     "saga_orchestrator/messages.py": "occurred_at of a request: the speaker's word",
     "saga_temporal/worker.py": "since when Temporal has been away: for the lights",

@@ -8,7 +8,7 @@ from contracts import events
 from messaging import outbox
 from messaging.brokers import Message, connect
 from messaging.consumer import Consumer
-from messaging.reactions import EventHandler
+from messaging.handlers import EventHandler
 from messaging.relay import Relay
 from saga_choreography import store, watchdog
 from saga_choreography.store import Locked, SagaPhase

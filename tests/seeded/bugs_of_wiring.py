@@ -8,7 +8,7 @@ from django.apps import apps
 from catalogue import SAGAS
 from contracts import projection
 from contracts.saga import Direction
-from messaging.reactions import EventHandler
+from messaging.handlers import EventHandler
 from participant.operations import all_in
 
 CHECKOUT = SAGAS["checkout"]

@@ -40,7 +40,7 @@ from coordination.acceptance import is_own_start
 from coordination.participants import Breaker
 from messaging import failed, reactions, relay, wakeups
 from messaging.brokers.memory import connect_memory, forget
-from messaging.reactions import Reaction
+from messaging.handlers import Reaction
 from participant import failpoints
 from saga_orchestrator import executor, in_flight, messages, worker
 

@@ -19,7 +19,7 @@ from contracts import events
 from messaging.brokers import Delivery, Message
 from messaging.brokers.memory import MemoryBroker
 from messaging.consumer import Consumer
-from messaging.reactions import Reaction
+from messaging.handlers import Reaction
 from messaging.relay import Relay
 
 PREFETCH = 1_000

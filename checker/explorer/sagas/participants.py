@@ -18,7 +18,8 @@ from checker.explorer.sagas.scenarios import Scenario, results_of
 from contracts import projection
 from contracts.outcomes import Done, Outcome, Refused, Waiting
 from contracts.saga import Command, Direction, Step, Undo
-from messaging.reactions import Reaction, to_operations
+from messaging.handlers import Reaction
+from messaging.reactions import to_operations
 from participant.operations import YES, Operation, Verdict, asks
 
 Effect = tuple[str, str, Direction]

@@ -9,7 +9,7 @@ from contracts import events
 from inventario.models import FailedMessage, OutboxEntry, Product
 from messaging.brokers import Delivery, Message
 from messaging.consumer import Consumer, DatabaseUnavailable
-from messaging.reactions import EventHandler
+from messaging.handlers import EventHandler
 from participant import barrier, executing
 from participant.barrier import Entered
 from tests.integration.messaging.conftest import message_of

@@ -10,7 +10,7 @@ from contracts.events import Facts
 from inventario.models import FailedMessage, Product
 from messaging.brokers import Delivery
 from messaging.consumer import BATCH, Consumer
-from messaging.reactions import EventHandler
+from messaging.handlers import EventHandler
 from tests.integration.messaging.conftest import message_of
 
 REACTIONS = apps.get_app_config("inventario").reactions()

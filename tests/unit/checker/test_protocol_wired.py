@@ -13,7 +13,7 @@ from checker.protocol.wired import catalogue
 from contracts import projection
 from contracts.patterns import PATTERNS
 from contracts.saga import Direction
-from messaging.reactions import EventHandler
+from messaging.handlers import EventHandler
 from participant import operations
 
 CHECKOUT = SAGAS["checkout"]

@@ -21,7 +21,7 @@ from coordination import engine
 from messaging import outbox
 from messaging.brokers import Message
 from messaging.consumer import Consumer
-from messaging.reactions import EventHandler
+from messaging.handlers import EventHandler
 from messaging.relay import Relay
 from participant import barrier
 from participant.barrier import Entered, key_of
