@@ -15,7 +15,7 @@ from contracts.outcomes import NOTHING_TO_UNDO, Done, Refused
 from contracts.saga import Direction
 from coordination.store import AcceptedSagas
 from inventario import store as stock
-from messaging import reactions
+from messaging import handlers
 from participant import barrier, executing, sql
 from participant.barrier import Entered, key_of
 
@@ -50,8 +50,8 @@ def barrier_after_the_effect(patch) -> None:
             operation=known, commands=commands, in_same_transaction=in_same_transaction, cause=cause
         )
 
-    execute = reactions.execute
-    patch.setattr(reactions, "execute", late)
+    execute = handlers.execute
+    patch.setattr(handlers, "execute", late)
 
 
 def outcome_not_stored(patch) -> None:

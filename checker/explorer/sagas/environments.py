@@ -38,7 +38,7 @@ from contracts.states import FINAL
 from coordination import participants as endpoints
 from coordination.acceptance import is_own_start
 from coordination.participants import Breaker
-from messaging import failed, reactions, relay, wakeups
+from messaging import failed, handlers, relay, wakeups
 from messaging.brokers.memory import connect_memory, forget
 from messaging.handlers import Reaction
 from participant import failpoints
@@ -192,7 +192,7 @@ class SagaEnvironment:
 
 
 MONOTONIC = (executor, in_flight, worker, messages)
-NOW = (failed, reactions, relay, messages)
+NOW = (failed, handlers, relay, messages)
 CHANCE = (executor, endpoints)
 MOST_AT_A_CALL = 1
 """So that a call is full with the few sagas of an environment."""

@@ -25,7 +25,7 @@ from contracts.events import Event, encode
 from contracts.outcomes import Outcome, Refused, Waiting
 from contracts.saga import Command, Direction
 from messaging import consumer, failed, outbox
-from messaging import reactions as handlers
+from messaging import reactions as appeals
 from messaging.failed import Due, FailedDelivery
 from messaging.outbox import Unsent
 from participant import barrier, decisions, executing, sql
@@ -40,7 +40,7 @@ from saga_orchestrator.in_flight import Call
 
 TRANSACTIONS = (
     executing,
-    handlers,
+    appeals,
     decisions,
     failed,
     tracking,
