@@ -97,13 +97,13 @@ class Round:
 
     def wanted(self, count: int, *, quantity: int | None = None) -> list[Wanted]:
         """Requests that all want the same new product, with enough stock, or `quantity`."""
-        there_are = count if quantity is None else quantity
-        product = self.shop.product(quantity=max(there_are, 1))
+        units = count if quantity is None else quantity
+        product = self.shop.product(quantity=max(units, 1))
         wishes = self.shop.wishes(count, saga=self.saga, pattern=self.pattern, product=product)
-        if not there_are:
+        if not units:
             path = f"/api/products/{product}/restock"
             self.shop.call("POST", "inventario", path, {"quantity": -1})
-        self._initial[product] = there_are
+        self._initial[product] = units
         self._sold[product] = 0
         return [Wanted(wish, product) for wish in wishes]
 
@@ -195,9 +195,9 @@ class Round:
         """Where its owner hands a saga over; empty: nowhere."""
         return PATTERNS[self.pattern].hand_over
 
-    def is_there(self, alias: str, rest: str, values: Sequence[Any]) -> bool:
-        """Whether a service has a row: `SELECT 1 FROM` and the rest."""
-        return bool(self.shop.rows(alias, f"SELECT 1 FROM {rest}", values))
+    def is_there(self, alias: str, selection: str, values: Sequence[Any]) -> bool:
+        """Whether a service has a row; `selection`: what follows `SELECT 1 FROM`."""
+        return bool(self.shop.rows(alias, f"SELECT 1 FROM {selection}", values))
 
     # After.
 
@@ -212,8 +212,8 @@ class Round:
         self._wait_for_expected(self.coordinator, f"{self.coordinator}_saga", sagas)
         for product, initial in self._initial.items():
             sold = self._sold[product]
-            there = self.shop.stock(product)
-            assert there == (initial - sold, 0, sold), f"product {product}: {there}"
+            stock = self.shop.stock(product)
+            assert stock == (initial - sold, 0, sold), f"product {product}: {stock}"
         wanted = {saga: PRICE * (self.expected[saga] == "completed") for saga in sagas}
         net = self._net(sagas)
         assert net == wanted, f"{net} is charged instead of {wanted}"

@@ -69,30 +69,30 @@ class Rounds:
 @pytest.fixture(scope="package")
 def run_rounds(shop, stack, triggers, proxies):
     strikes = {
-        KILL: lambda this: None,
-        CUT: lambda this: proxies.cut(),
+        KILL: lambda round_: None,
+        CUT: lambda round_: proxies.cut(),
         RESTART: restart_database,
     }
 
     def run(together: tuple[Case, ...], fault: str) -> None:
-        this = Round(shop, triggers, together[0].pattern, together[0].saga)
-        situation = SITUATIONS[together[0].situation](this)
+        round_ = Round(shop, triggers, together[0].pattern, together[0].saga)
+        situation = SITUATIONS[together[0].situation](round_)
         next(situation)
         give = triggers.kill if fault == KILL else triggers.hold
         for case in together:
             give(case.process, case.point)
         with ThreadPoolExecutor(len(together)) as threads:
             struck = [
-                threads.submit(_strike, triggers, case, partial(strikes[fault], this))
+                threads.submit(_strike, triggers, case, partial(strikes[fault], round_))
                 for case in together
             ]
             try:
                 next(situation, None)
             finally:
-                for one in struck:
-                    one.result()
+                for future in struck:
+                    future.result()
         stack.wait_ready()
-        this.check()
+        round_.check()
 
     yield Rounds(run)
     shop.audit()

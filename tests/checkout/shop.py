@@ -58,8 +58,8 @@ class Shop:
         self, method: str, service: str, path: str, body: Any = None, **headers: str
     ) -> tuple[int, Any]:
         """Status and body of one call."""
-        answer = self.request(method, service, path, body, **headers)
-        return answer.status, answer.json() if answer.data else None
+        response = self.request(method, service, path, body, **headers)
+        return response.status, response.json() if response.data else None
 
     def request(
         self, method: str, service: str, path: str, body: Any = None, **headers: str
@@ -67,12 +67,12 @@ class Shop:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         extra = {} if body is None else {"json": body}
         url = self.stack.urls[service] + path
-        given = self._http.request(method, url, headers=named, **extra)
-        if self._is_documented and given.status != 500:
-            kind = given.headers.get("Content-Type", "")
-            answer = documented.Answer(given.status, kind, given.data)
+        response = self._http.request(method, url, headers=named, **extra)
+        if self._is_documented and response.status != 500:
+            kind = response.headers.get("Content-Type", "")
+            answer = documented.Answer(response.status, kind, response.data)
             assert documented.check_call(service, method, path, answer) == []
-        return given
+        return response
 
     def product(self, *, quantity: int, price: str = str(PRICE)) -> str:
         """A new product's id."""
@@ -95,7 +95,7 @@ class Shop:
             body = [{"user_id": "ana", "items": items}] * more
             status, made = self.call("POST", "carrito", "/carts", body)
             assert status == 207, made
-            ids += [one["data"]["id"] for one in made]
+            ids += [cart["data"]["id"] for cart in made]
         return ids
 
     def cart(self, *, product: str, quantity: int = 1) -> str:
@@ -172,8 +172,8 @@ class Shop:
         """Carrito's answer once it has ended."""
 
         def look() -> dict[str, Any] | None:
-            found = self.status(saga_id)
-            return found if found["status"] in ENDED else None
+            saga = self.status(saga_id)
+            return saga if saga["status"] in ENDED else None
 
         return dict(eventually(look, seconds=seconds, what=f"saga {saga_id} ends"))
 
@@ -207,8 +207,8 @@ class Shop:
         """The coordinator's answer once the saga has this status."""
 
         def look() -> dict[str, Any] | None:
-            found = self.state(saga_id, pattern)
-            return found if found["status"] in statuses else None
+            saga = self.state(saga_id, pattern)
+            return saga if saga["status"] in statuses else None
 
         return dict(eventually(look, what=f"{pattern} {saga_id} is {statuses}"))
 
@@ -257,8 +257,8 @@ class Shop:
 
     def audit(self) -> None:
         """Fails with the breaches, if there are any."""
-        told = self.stack.audit_environment
-        self.stack.run("python", "manage.py", "audit", "--wait", "60", **told)
+        environment = self.stack.audit_environment
+        self.stack.run("python", "manage.py", "audit", "--wait", "60", **environment)
 
     def _begin_for_certain(self, wish: Wish) -> str:
         key = str(uuid.uuid4())

@@ -77,7 +77,7 @@ def buy_and_regret(
         return status, "" if status == 202 else str(answer["code"])
 
     asked = after(seconds, lambda: [persons.submit(ask) for _ in range(AT_ONCE)])
-    return Asked(body["saga_id"], [one.result() for one in asked])
+    return Asked(body["saga_id"], [future.result() for future in asked])
 
 
 def after(

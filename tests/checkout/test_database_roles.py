@@ -48,8 +48,8 @@ def run(url: str, statement: str) -> None:
 
 
 def elsewhere(url: str, *, database: str) -> str:
-    path, question, rest = url.partition("?")
-    return f"{path.rpartition('/')[0]}/{database}{question}{rest}"
+    path, question, query = url.partition("?")
+    return f"{path.rpartition('/')[0]}/{database}{question}{query}"
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
@@ -123,8 +123,8 @@ def test_no_process_gets_the_superusers_url(shop):
 def test_process_gets_only_its_own_database_url(shop):
     for service in SERVICES:
         for name in processes_of(service):
-            told = environment_of(shop.stack.processes[name])
-            urls = {key for key in told if key.endswith("DATABASE_URL") and told[key]}
+            environment = environment_of(shop.stack.processes[name])
+            urls = {key for key in environment if key.endswith("DATABASE_URL") and environment[key]}
             assert urls <= {service.database_variable, "DUETO_BROKER_DATABASE_URL"}, name
 
 
@@ -224,20 +224,20 @@ def test_a_right_that_was_given_by_hand_is_taken_back(shop):
 
 
 def test_an_operator_sees_what_would_be_done_without_a_password(shop):
-    told = shop.stack.run(
+    output = shop.stack.run(
         "python", "manage.py", "roles", "--sql", **shop.stack._backends.superuser_environment()
     )
     for url in shop.stack.database_urls.values():
-        assert url.split(":", 2)[2].split("@")[0] not in told
-    assert "GRANT" in told
+        assert url.split(":", 2)[2].split("@")[0] not in output
+    assert "GRANT" in output
 
 
 def rights(shop):
-    found = {}
+    granted = {}
     for service in ALL:
         with psycopg.connect(shop.stack.superuser_urls[alias_of(service)]) as link:
-            found[service.name] = link.execute(
+            granted[service.name] = link.execute(
                 "SELECT relname, relowner::regrole::text, relacl::text FROM pg_class"
                 " WHERE relnamespace = 'public'::regnamespace ORDER BY 1"
             ).fetchall()
-    return found
+    return granted

@@ -13,7 +13,7 @@ STEPS = {
 
 
 @pytest.fixture
-def told(shop):
+def metric(shop):
     """The sum over those series of a service that have these labels."""
 
     def total(service, name, **labels):
@@ -29,19 +29,21 @@ def told(shop):
     return total
 
 
-def test_what_shoppers_did_is_told(shop, told, pattern):
+def test_what_shoppers_did_is_told(shop, metric, pattern):
     """Three buy, and one has a declined card."""
 
     def figures():
         ended = "dueto_saga_duration_seconds_count"
-        here = {"saga": "checkout", "pattern": pattern}
+        labels = {"saga": "checkout", "pattern": pattern}
         return {
-            "accepted": told("carrito", "dueto_sagas_accepted_total", **here),
-            "completed": told("carrito", ended, outcome="completed", **here),
-            "undone": told("carrito", ended, outcome="compensated", **here),
-            "declined": told("pagos", "dueto_steps_total", outcome="refused", saga="checkout"),
+            "accepted": metric("carrito", "dueto_sagas_accepted_total", **labels),
+            "completed": metric("carrito", ended, outcome="completed", **labels),
+            "undone": metric("carrito", ended, outcome="compensated", **labels),
+            "declined": metric("pagos", "dueto_steps_total", outcome="refused", saga="checkout"),
             **{
-                step: told(service, "dueto_steps_total", step=step, direction="do", outcome="done")
+                step: metric(
+                    service, "dueto_steps_total", step=step, direction="do", outcome="done"
+                )
                 for service, step in STEPS.items()
             },
         }
@@ -63,8 +65,8 @@ def test_what_shoppers_did_is_told(shop, told, pattern):
     eventually(lambda: grown() == did, what="the workers have told theirs")
 
 
-def test_latency_is_that_of_the_owners_rows(shop, told, pattern):
-    here = {"saga": "checkout", "pattern": pattern}
+def test_latency_is_that_of_the_owners_rows(shop, metric, pattern):
+    labels = {"saga": "checkout", "pattern": pattern}
     name, query = (
         "dueto_saga_duration_seconds_sum",
         (
@@ -75,7 +77,7 @@ def test_latency_is_that_of_the_owners_rows(shop, told, pattern):
 
     def both():
         ((by_rows,),) = shop.rows("carrito", query, [pattern])
-        return told("carrito", name, **here), by_rows
+        return metric("carrito", name, **labels), by_rows
 
     before = both()
     product = shop.product(quantity=10)

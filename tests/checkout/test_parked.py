@@ -92,9 +92,9 @@ def watch(ledger: psycopg.Connection, tries: dict[str, list[float]], stop: threa
     """Notes when each new try is seen."""
     while not stop.wait(0.02):
         for pattern, seen in tries.items():
-            found = ledger.execute(f"SELECT last_value, is_called FROM tries_{pattern}").fetchone()
-            if found[1] and found[0] > len(seen):
-                seen += [time.monotonic()] * (found[0] - len(seen))
+            row = ledger.execute(f"SELECT last_value, is_called FROM tries_{pattern}").fetchone()
+            if row[1] and row[0] > len(seen):
+                seen += [time.monotonic()] * (row[0] - len(seen))
 
 
 def test_undo_that_keeps_failing_is_tried_a_few_times_ever_rarer(stuck, pattern):
@@ -117,19 +117,19 @@ def test_parked_saga_names_its_step_and_error(shop, stuck, pattern):
 
 def test_health_of_the_coordinator_names_the_parked_saga(shop, stuck, pattern):
     status, health = shop.call("GET", STATE_PATHS[pattern][0], "/health")
-    named = {one["saga_id"]: one["parked"] for one in health["parked_sagas"]["oldest"]}
+    named = {saga["saga_id"]: saga["parked"] for saga in health["parked_sagas"]["oldest"]}
     assert status == 200
     assert named[stuck.sagas[pattern]]["step"] == "process_payment"
 
 
 def test_status_names_each_parked_saga_and_calls_no_process_ill(shop, stuck):
     known = record.read(shop.stack.folder)
-    found = status.read(known, shop.stack.folder)
-    table = status.as_table(known, found)
+    report = status.read(known, shop.stack.folder)
+    table = status.as_table(known, report)
     for saga_id in stuck.sagas.values():
         assert saga_id in table
     assert "waits for a person" in table
-    assert all(row.is_healthy for row in found.rows)
+    assert all(row.is_healthy for row in report.rows)
 
 
 def test_others_go_on_meanwhile(shop, stuck, pattern):
@@ -138,8 +138,8 @@ def test_others_go_on_meanwhile(shop, stuck, pattern):
 
 
 def test_parked_saga_is_tried_no_more(stuck, ledger, pattern):
-    found = ledger.execute(f"SELECT last_value FROM tries_{pattern}").fetchone()
-    assert found == (MOST_TRIES,)
+    row = ledger.execute(f"SELECT last_value FROM tries_{pattern}").fetchone()
+    assert row == (MOST_TRIES,)
 
 
 def test_operators_retry_completes_it_once_the_cause_is_mended(shop, stuck, ledger):
@@ -152,13 +152,13 @@ def test_operators_retry_completes_it_once_the_cause_is_mended(shop, stuck, ledg
         shop.state_when(saga_id, pattern, "compensated")
         assert shop.money(saga_id)[0] == "refunded"
         table = f"{service}_intervention"
-        found = shop.rows(
+        rows = shop.rows(
             service,
             f"SELECT requested_by, reason, requested_at IS NOT NULL FROM {table}"
             " WHERE saga_id = %s AND action = 'retry'",
             [saga_id],
         )
-        assert found == [("eva", "the ledger is open again", True)]
+        assert rows == [("eva", "the ledger is open again", True)]
 
 
 def test_paused_saga_is_refused_at_every_door_while_what_runs_goes_on(shop):
@@ -171,12 +171,12 @@ def test_paused_saga_is_refused_at_every_door_while_what_runs_goes_on(shop):
             wanted = body_of("none-such", pattern or "orchestrated")
 
             def refused() -> Any:
-                status, said = shop.call("POST", service, door, wanted)  # noqa: B023 -- called here
-                return said if status == 503 else None
+                status, body = shop.call("POST", service, door, wanted)  # noqa: B023 -- called here
+                return body if status == 503 else None
 
-            said = eventually(refused, seconds=5, what=f"{service} has noticed")
-            assert said["code"] == "paused"
-            assert "paused by eva: stocktaking" in said["detail"]
+            refusal = eventually(refused, seconds=5, what=f"{service} has noticed")
+            assert refusal["code"] == "paused"
+            assert "paused by eva: stocktaking" in refusal["detail"]
         known = record.read(shop.stack.folder)
         assert "paused by eva" in status.as_table(known, status.read(known, shop.stack.folder))
         assert shop.ended(running)["status"] == "completed"
@@ -193,14 +193,14 @@ def test_paused_saga_is_refused_at_every_door_while_what_runs_goes_on(shop):
 
 
 def test_demo_shows_a_refund_that_is_parked_and_mended(shop):
-    said: list[str] = []
-    Demo(urls=shop.stack.urls, say=said.append, passes=shop.stack.passes).run(
+    lines: list[str] = []
+    Demo(urls=shop.stack.urls, say=lines.append, passes=shop.stack.passes).run(
         pattern="choreographed"
     )
-    told = "\n".join(said)
+    output = "\n".join(lines)
     for name in PATTERNS:
-        assert f"{name}, credit_card: completed" in told
-    assert "choreographed, card_declined: compensated" in told
-    assert "parked at process_payment" in told
-    assert "Its account is closed: PATCH /api/v1/payments/" in told
-    assert "compensated: 25.00 went back to paypal" in told
+        assert f"{name}, credit_card: completed" in output
+    assert "choreographed, card_declined: compensated" in output
+    assert "parked at process_payment" in output
+    assert "Its account is closed: PATCH /api/v1/payments/" in output
+    assert "compensated: 25.00 went back to paypal" in output

@@ -48,7 +48,7 @@ def marked(shop):
 
 def tables_with(shop, text: str) -> set[str]:
     """Of all databases, those with a row that has it anywhere."""
-    found = set()
+    tables = set()
     for service in ALL:
         with psycopg.connect(shop.stack.superuser_urls[alias_of(service)]) as link:
             names = link.execute(
@@ -58,8 +58,8 @@ def tables_with(shop, text: str) -> set[str]:
             for (name,) in names:
                 asked = sql.SQL("SELECT FROM {} AS entry WHERE entry::text LIKE %s LIMIT 1")
                 rows = link.execute(asked.format(sql.SQL(name)), [f"%{text}%"]).fetchall()
-                found |= {name.removeprefix("public.")} if rows else set()
-    return found
+                tables |= {name.removeprefix("public.")} if rows else set()
+    return tables
 
 
 @pytest.mark.parametrize(("saga", "pattern", "method"), ASKED)

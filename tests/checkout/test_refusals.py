@@ -118,7 +118,7 @@ def test_fifty_at_once_with_one_key_are_one_saga(shop, cart, pattern):
     # The first answer has the saga's beginning, the others its state; the saga is the same.
     fields = ("saga_id", "cart_id", "total_amount", "saga_pattern", "status_url")
     ((saga_id, *_),) = {tuple(body[name] for name in fields) for _, body in answers}
-    found = "SELECT saga_id FROM carrito_checkout WHERE cart_id = %s"
-    assert shop.rows("carrito", found, [cart]) == [(saga_id,)]
+    query = "SELECT saga_id FROM carrito_checkout WHERE cart_id = %s"
+    assert shop.rows("carrito", query, [cart]) == [(saga_id,)]
     status, body = shop.check_out(cart, pattern, method="paypal", Idempotency_Key=key)
     assert (status, body["code"]) == (422, "idempotency_key_reused")

@@ -48,10 +48,10 @@ def memory_alarm(shop: Shop) -> Iterator[None]:
 def broker_is(shop: Shop, state: str) -> None:
     """As shown in /health of the service that starts the chain."""
 
-    def told() -> bool:
+    def has_state() -> bool:
         return shop.call("GET", "carrito", "/health")[1]["broker"]["status"] == state
 
-    eventually(told, what=f"the broker is {state}")
+    eventually(has_state, what=f"the broker is {state}")
 
 
 def workers_grew(shop: Shop, before: dict[str, int]) -> list[str]:
@@ -101,16 +101,18 @@ def under_load(shop):
 def test_blocked_broker_loses_nothing_and_fills_no_memory(shop):
     product = shop.product(quantity=2 * CHECKOUTS)
     with memory_alarm(shop):
-        facts = shop.check_out_all(shop.carts(CHECKOUTS, product=product), ["choreographed"])
+        choreographed = shop.check_out_all(
+            shop.carts(CHECKOUTS, product=product), ["choreographed"]
+        )
         eventually(lambda: unsent(shop) > 0, what="first events wait in the outbox")
         broker_is(shop, "down")
         before = resident(shop)
-        calls = shop.check_out_all(shop.carts(CHECKOUTS, product=product), ["orchestrated"])
+        orchestrated = shop.check_out_all(shop.carts(CHECKOUTS, product=product), ["orchestrated"])
         # Who needs no broker goes on as ever.
-        assert shop.all_ended(calls) == {"completed": CHECKOUTS}
+        assert shop.all_ended(orchestrated) == {"completed": CHECKOUTS}
         assert workers_grew(shop, before) == []
         assert unsent(shop) > 0
-    assert shop.all_ended(facts) == {"completed": CHECKOUTS}
+    assert shop.all_ended(choreographed) == {"completed": CHECKOUTS}
     assert shop.stock(product) == (0, 0, 2 * CHECKOUTS)
     broker_is(shop, "up")
 

@@ -21,13 +21,13 @@ def traced(receiver):
     """The spans of a trace, once it is one tree with all the wanted ones."""
 
     def look(trace_id, wanted):
-        def whole():
+        def complete():
             spans = receiver.trace(trace_id)
-            is_whole = len(roots(spans)) == 1 and wanted <= {span.name for span in spans}
-            return spans if is_whole else None
+            is_complete = len(roots(spans)) == 1 and wanted <= {span.name for span in spans}
+            return spans if is_complete else None
 
         try:
-            return eventually(whole, seconds=120, what=f"{wanted}")
+            return eventually(complete, seconds=120, what=f"{wanted}")
         except AssertionError:
             raise AssertionError(f"{wanted} in\n{shown(receiver.trace(trace_id))}") from None
 
@@ -122,7 +122,9 @@ def test_those_of_one_transaction_have_links_to_each_other(shop, traced, receive
     with ThreadPoolExecutor(len(made)) as threads:
         answers = list(
             threads.map(
-                lambda cart, it: shop.check_out(cart, pattern, traceparent=it[1])[1], carts, made
+                lambda cart, trace: shop.check_out(cart, pattern, traceparent=trace[1])[1],
+                carts,
+                made,
             )
         )
     shop.all_ended([answer["saga_id"] for answer in answers])

@@ -47,12 +47,12 @@ def check_out(shop: Shop, cart: str, pattern: str, door: str, *, wait: int) -> A
     link, asked_at = http.client.HTTPConnection(host, timeout=LONG + 30), monotonic()
     headers = {"Content-Type": "application/json", "Prefer": f"wait={wait}"}
     link.request("POST", path, json.dumps(body_of(cart, pattern)), headers)
-    given = link.getresponse()
-    said = json.loads(given.read())
+    response = link.getresponse()
+    body = json.loads(response.read())
     link.close()
-    assert given.status in (200, 202), said
-    closing = given.getheader("Connection")
-    return Answer(given.status, said["saga_id"], said["status"], closing, monotonic() - asked_at)
+    assert response.status in (200, 202), body
+    closing = response.getheader("Connection")
+    return Answer(response.status, body["saga_id"], body["status"], closing, monotonic() - asked_at)
 
 
 @contextmanager
@@ -82,8 +82,8 @@ def asked_for_its_health(shop: Shop, path: str) -> Iterator[list[tuple[int, floa
             yield answers
         finally:
             is_over.set()
-    for one in asking:
-        one.result()
+    for future in asking:
+        future.result()
 
 
 @contextmanager
@@ -111,7 +111,7 @@ def test_sixty_who_wait_get_the_outcome_and_no_process_is_blocked(shop, pattern,
         asked_for_its_health(shop, "/health") as health,
         shoppers(shop, carts, pattern, door) as waiting,
     ):
-        ends = Counter((one.result().status, one.result().stands) for one in waiting)
+        ends = Counter((future.result().status, future.result().stands) for future in waiting)
     assert ends == {(200, "completed"): SHOPPERS}
     assert {status for status, _ in health} == {200}
     assert max(seconds for _, seconds in health) < DEAF
@@ -125,14 +125,16 @@ def test_further_waiting_requests_are_answered_at_once_and_others_are_served(sho
         asked_for_its_health(shop, "/health/ready") as health,
         shoppers(shop, carts, ORCHESTRATED, door) as waiting,
     ):
-        done = eventually(lambda: [one for one in waiting if one.done()][ONE_TOO_MANY - 1 :])
+        done = eventually(
+            lambda: [future for future in waiting if future.done()][ONE_TOO_MANY - 1 :]
+        )
         assert len(done) == 1
         assert shop.cart(product=shop.product(quantity=1))
-        assert not [one for one in waiting if one.done()][ONE_TOO_MANY:]
+        assert not [future for future in waiting if future.done()][ONE_TOO_MANY:]
         go_on()
-        answers = [one.result() for one in waiting]
-    told = Counter(answer.status for answer in answers)
-    assert told == {200: MOST_WAITING, 202: ONE_TOO_MANY}
+        answers = [future.result() for future in waiting]
+    statuses = Counter(answer.status for answer in answers)
+    assert statuses == {200: MOST_WAITING, 202: ONE_TOO_MANY}
     assert max(seconds for _, seconds in health) < DEAF
     assert shop.all_ended([answer.saga for answer in answers]) == {"completed": len(carts)}
 
@@ -148,7 +150,7 @@ def test_two_who_wait_for_one_saga_both_get_its_outcome(shop, pattern):
         patient = [threads.submit(wait, LONG) for _ in range(2)]
         assert threads.submit(wait, 1).result()[0] == 202
         go_on()
-        assert [one.result()[0] for one in patient] == [200, 200]
+        assert [future.result()[0] for future in patient] == [200, 200]
 
 
 @pytest.mark.parametrize("service", WAITING_PROCESSES)
@@ -161,7 +163,7 @@ def test_process_that_is_stopped_answers_waiting_requests_and_exits(shop, servic
         process = children.identify(shop.stack.processes[f"{service}.web"])
         os.kill(process["pid"], signal.SIGTERM)
         assert children.wait_for_end(process, seconds=OUT_WITHIN)
-        answers = [one.result() for one in waiting]
+        answers = [future.result() for future in waiting]
     assert {(answer.status, answer.stands) for answer in answers} == {(202, "pending")}
     assert {answer.connection for answer in answers} == {"close"}
     shop.stack.wait_ready()

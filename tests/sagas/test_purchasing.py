@@ -10,7 +10,7 @@ import pytest
 
 from catalogue import SAGAS
 from tests.checkout.shop import STATE_PATHS, Shop
-from tests.sagas.test_endings import completed, ended, steps_of_refused, told
+from tests.sagas.test_endings import completed, ended, settled_state, steps_of_refused
 from tests.waiting import eventually
 
 SAGA = "purchase"
@@ -88,7 +88,7 @@ def places_taken(shop: Shop, area: dict[str, str]) -> int:
 
 def cancelled(shop: Shop, order_id: str, pattern: str, *, step: str, code: str) -> dict[str, Any]:
     """The order, which ended for this reason, once its coordinator knows it, too."""
-    state = told(shop, SAGA, order_id, pattern, steps_of_refused(SAGA, step))
+    state = settled_state(shop, SAGA, order_id, pattern, steps_of_refused(SAGA, step))
     assert (state["status"], state["failure"]["code"]) == ("compensated", code)
     shown = order(shop, order_id)
     assert (shown["status"], shown["failure"]["step"], shown["failure"]["code"]) == (
@@ -105,11 +105,13 @@ def test_customer_confirms_and_the_order_is_dispatched(shop, pattern):
     assert (order(shop, order_id)["status"], payment(shop, payment_id)) == ("pending", "pending")
     assert shop.state(order_id, pattern)["waiting"]["step"] == "confirm_payment"
     assert decide(shop, payment_id, "confirm")[0] == 200
-    told(shop, SAGA, order_id, pattern, completed(SAGA))
+    settled_state(shop, SAGA, order_id, pattern, completed(SAGA))
     shown = order(shop, order_id)
     assert (shown["status"], shown["delivery"]["status"]) == ("dispatched", "scheduled")
     assert (payment(shop, payment_id), shop.money(order_id)[1]) == ("completed", "25.00")
-    assert [one["event"] for one in shown["history"]] == [step.done for step in SAGAS[SAGA].steps]
+    assert [entry["event"] for entry in shown["history"]] == [
+        step.done for step in SAGAS[SAGA].steps
+    ]
 
 
 def test_delivered_order_is_shown_so_and_its_courier_is_free(shop, pattern):
@@ -123,7 +125,7 @@ def test_delivered_order_is_shown_so_and_its_courier_is_free(shop, pattern):
 
 def test_payment_is_confirmed_by_itself_where_that_was_asked_for(shop, pattern):
     order_id = placed(shop, pattern, courier(shop), auto_confirm=True)
-    told(shop, SAGA, order_id, pattern, completed(SAGA))
+    settled_state(shop, SAGA, order_id, pattern, completed(SAGA))
     assert order(shop, order_id)["status"] == "dispatched"
 
 
@@ -150,8 +152,8 @@ def test_same_verdict_again_has_the_first_answer_and_the_other_is_a_conflict(sho
     status, again = decide(shop, payment_id, "confirm")
     assert (first[0], status) == (200, 200)
     assert again["payment_id"] == payment_id
-    status, other = decide(shop, payment_id, "cancel")
-    assert (status, other["code"]) == (409, "already_decided")
+    status, refused = decide(shop, payment_id, "cancel")
+    assert (status, refused["code"]) == (409, "already_decided")
 
 
 def test_payment_without_a_confirmation_in_time_is_overdue(shop, pattern):
@@ -183,7 +185,7 @@ def test_delivery_that_is_not_assigned_gives_the_money_back(shop, pattern):
     shown = cancelled(shop, order_id, pattern, step="schedule_delivery", code="no_courier_free")
     assert (payment(shop, payment_id), shown["delivery"]) == ("refunded", None)
     undone = [step.undone for step in reversed(SAGAS[SAGA].steps[:4])]
-    assert [one["event"] for one in shown["history"]][-len(undone) :] == undone
+    assert [entry["event"] for entry in shown["history"]][-len(undone) :] == undone
 
 
 def test_city_without_a_courier_is_refused(shop, pattern):
@@ -204,7 +206,7 @@ def test_order_that_is_stopped_while_it_waits_can_not_be_confirmed_any_more(shop
 def test_dispatched_order_is_given_back(shop, pattern):
     area = courier(shop)
     order_id = placed(shop, pattern, area, auto_confirm=True)
-    told(shop, SAGA, order_id, pattern, completed(SAGA))
+    settled_state(shop, SAGA, order_id, pattern, completed(SAGA))
     assert shop.compensate(order_id, pattern)[0] == 202
     shop.state_when(order_id, pattern, "compensated")
     shown = order(shop, order_id)

@@ -144,10 +144,10 @@ def typed(stack) -> Typed:
         need(program, package=program)
 
     def run(script: str) -> list[Any]:
-        there = re.sub(
+        commands = re.sub(
             r"http://localhost:(\d+)", lambda port: stack.urls[SERVICES[port[1]]], script
         )
-        shell = ["bash", "-e", "-o", "pipefail", "-c", UNTIL_ENDED + there]
+        shell = ["bash", "-e", "-o", "pipefail", "-c", UNTIL_ENDED + commands]
         ran = subprocess.run(shell, check=True, capture_output=True, text=True, timeout=60)
         return list(printed(ran.stdout))
 
@@ -292,6 +292,6 @@ def test_booking_is_typed_from_the_wish_to_its_end(typed, given, ends, bill, las
     )
     assert options["options"][0]["balance"] == account["balance"] == given
     assert options["options"][0]["is_enough"] == (ends == "reserved")
-    said = [event["type"] for event in saga["events"]]
-    assert said == ["booking.created", "booking.approved", "booking.billed", *last]
+    events = [event["type"] for event in saga["events"]]
+    assert events == ["booking.created", "booking.approved", "booking.billed", *last]
     assert [bill["status"] for bill in bills["results"]] == [bill]

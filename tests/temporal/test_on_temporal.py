@@ -17,7 +17,7 @@ from saga_temporal.courier import Courier
 from saga_temporal.worker import TemporalComponent
 from saga_temporal.workflow import SagaWorkflow
 from stack import temporal
-from tests.sagas.test_endings import completed, told
+from tests.sagas.test_endings import completed, settled_state
 from tests.sagas.test_purchasing import SAGA, courier, decide, waiting
 from tests.waiting import eventually
 
@@ -118,7 +118,7 @@ def test_saga_and_decision_that_are_sent_twice_count_once(shop, stack, waits):
     begin_again = "UPDATE saga_temporal_saga SET begun_at = NULL WHERE saga_id = %s RETURNING 1"
     assert shop.rows("saga_temporal", begin_again, [order])
     assert decide(shop, payment, "confirm")[0] == 200
-    told(shop, SAGA, order, TEMPORAL, completed(SAGA))
+    settled_state(shop, SAGA, order, TEMPORAL, completed(SAGA))
     is_begun = "SELECT 1 FROM saga_temporal_saga WHERE saga_id = %s AND begun_at IS NOT NULL"
     eventually(lambda: shop.rows("saga_temporal", is_begun, [order]), what="it is told again")
     replay(address(stack), order)
@@ -129,7 +129,7 @@ def test_saga_that_the_server_has_lost_is_begun_from_its_row_and_undone(shop, st
     lose_all(stack)
     assert shop.compensate(order, TEMPORAL, reason="its server lost it")[0] == 202
     state = eventually(
-        lambda: (found := shop.state(order, TEMPORAL))["status"] == "compensated" and found,
+        lambda: (shown := shop.state(order, TEMPORAL))["status"] == "compensated" and shown,
         seconds=90,
         what="it is undone",
     )
