@@ -392,9 +392,9 @@ def as_dashboard() -> Iterator[None]:
 
 def costs(hot: Calls, lists: Calls, of_admin: Calls) -> dict[str, Cost]:
     analyze()
-    found = {name: cost(call) for name, call in (hot | lists).items()}
+    measured = {name: cost(call) for name, call in (hot | lists).items()}
     with as_dashboard():
-        return found | {name: cost(call) for name, call in of_admin.items()}
+        return measured | {name: cost(call) for name, call in of_admin.items()}
 
 
 def cost(call: Callable[[], object]) -> Cost:
@@ -417,12 +417,12 @@ def cost(call: Callable[[], object]) -> Cost:
 
 def read_so_far(service: str) -> int:
     """Rows of tables, and entries of indexes, that this transaction has read."""
-    ((found,),) = run(
+    ((count,),) = run(
         service,
         "SELECT sum(pg_stat_get_xact_tuples_returned(oid))::bigint FROM pg_class"
         " WHERE relkind IN ('r', 'i') AND relnamespace = 'public'::regnamespace",
     )
-    return found or 0
+    return count or 0
 
 
 def audited(sagas: int) -> None:
@@ -461,8 +461,8 @@ def emptied(chore: retention.Chore) -> tuple[Counter[str], float, float]:
     is_more = True
     while is_more:
         begun = time.perf_counter()
-        one, is_more = chore.clean()
+        deleted, is_more = chore.clean()
         took = time.perf_counter() - begun
         seconds, longest = seconds + took, max(longest, took * 1000)
-        counts.update(one)
+        counts.update(deleted)
     return counts, seconds, longest

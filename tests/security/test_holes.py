@@ -224,10 +224,10 @@ def test_health_shows_no_message_of_the_database(caplog, monkeypatch):
         raise Refused('connection to server on socket "/tmp/s" failed: user "dueto"')
 
     monkeypatch.setattr(connections[health.alias()], "cursor", cursor)
-    told = json.dumps(msgspec.to_builtins(health.database().fields))
-    assert "28P01" in told
-    assert "socket" not in told
-    assert "dueto" not in told
+    fields = json.dumps(msgspec.to_builtins(health.database().fields))
+    assert "28P01" in fields
+    assert "socket" not in fields
+    assert "dueto" not in fields
     assert "socket" in caplog.text
 
 

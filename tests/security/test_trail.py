@@ -71,8 +71,8 @@ def ask(token: str, method: str, path: str, body: Any = None) -> int:
 
 
 def rows(service: str) -> list[tuple[str, str, str, str, str]]:
-    found = apps.get_model(service, "Intervention").objects.all()
-    return [(row.requested_by, row.via, row.action, row.subject, row.detail) for row in found]
+    recorded = apps.get_model(service, "Intervention").objects.all()
+    return [(row.requested_by, row.via, row.action, row.subject, row.detail) for row in recorded]
 
 
 def reasons(service: str) -> list[str]:
@@ -88,10 +88,10 @@ def test_change_of_a_price_and_a_restock_are_written_down(
     assert ask(token, "post", f"{path}/restock", {"quantity": -2, "reason": "broken"}) == 200
     assert ask(token, "post", f"{path}/restock", {"quantity": -9}) == 409
     assert ask(required.user("ana"), "patch", path, {"price": "1.00"}) == 403
-    who = "acme", "api"
+    actor = "acme", "api"
     assert rows("inventario") == [
-        (*who, "product.change", f"product {product.pk}", "price: 10.00 -> 0.01"),
-        (*who, "product.restock", f"product {product.pk}", "available: 5 -> 3"),
+        (*actor, "product.change", f"product {product.pk}", "price: 10.00 -> 0.01"),
+        (*actor, "product.restock", f"product {product.pk}", "available: 5 -> 3"),
     ]
     assert [row.reason for row in Intervention.objects.all()] == ["a sale", "broken"]
 
@@ -123,9 +123,9 @@ def test_parked_and_unsent_messages_are_dealt_with_on_record(required: Issuer) -
 
 
 def test_action_under_another_name_is_refused(required: Issuer) -> None:
-    token, one = required.user("olga", scope=OPERATOR), parked()
+    token, message = required.user("olga", scope=OPERATOR), parked()
     body = {"requested_by": "admin", "reason": "x"}
-    assert ask(token, "post", f"/inventario/messages/parked/{one.pk}/retry", body) == 403
+    assert ask(token, "post", f"/inventario/messages/parked/{message.pk}/retry", body) == 403
     assert rows("inventario") == []
 
 
@@ -188,10 +188,10 @@ def test_deed_that_is_rolled_back_leaves_no_row(product: Product) -> None:
 
 
 def test_admin_writes_who_acted_and_why(admin_client: Client) -> None:
-    one = parked()
-    act(admin_client, FailedMessage, "discard", str(one.pk), reason="not ours")
-    one.refresh_from_db()
-    assert one.status == FailedStatus.DISCARDED
+    message = parked()
+    act(admin_client, FailedMessage, "discard", str(message.pk), reason="not ours")
+    message.refresh_from_db()
+    assert message.status == FailedStatus.DISCARDED
     (row,) = Intervention.objects.all()
     assert (row.requested_by, row.via, row.reason) == ("eva", "admin", "not ours")
 

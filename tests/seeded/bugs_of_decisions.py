@@ -66,17 +66,17 @@ def asked_after_the_commit(patch) -> None:
             return {}
         ran = dict(zip(commands, operation.run([*commands.values()]), strict=True))
         outcomes = decisions.reckoned(operation=operation, outcomes=ran)
-        told = {key: cause(one) for key, one in commands.items()} if cause else {}
-        kept.append((operation, commands, outcomes, told))
+        causes = {key: cause(command) for key, command in commands.items()} if cause else {}
+        kept.append((operation, commands, outcomes, causes))
         return outcomes
 
     def ask_first(operation, executed, *, is_told):
-        fresh = {key_of(operation, one.command) for one in executed if one.fresh}
-        for asked, commands, outcomes, told in [kept.pop() for _ in kept[:]]:
+        fresh = {key_of(operation, execution.command) for execution in executed if execution.fresh}
+        for asked, commands, outcomes, causes in [kept.pop() for _ in kept[:]]:
             if asked is operation and fresh & commands.keys() and operation.decide:
                 with executing.transaction.atomic(using=operation.service):
                     decisions.ask(
-                        operation=operation, commands=commands, outcomes=outcomes, cause=told
+                        operation=operation, commands=commands, outcomes=outcomes, cause=causes
                     )
         return pursued(operation, executed, is_told=is_told)
 

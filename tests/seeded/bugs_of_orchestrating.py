@@ -66,7 +66,7 @@ def saga_not_written(patch) -> None:
     patch.setattr(store, "start", lambda **given: [])
 
 
-def moves_not_written(patch) -> None:
+def transitions_not_written(patch) -> None:
     """The runner continues from its memory."""
 
     def remembered(*, transitions, **rest):

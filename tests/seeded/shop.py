@@ -113,8 +113,8 @@ class Shop:
         for _ in range(MOST_ROUNDS):
             moved = sum(self._in_process(handover.hand_over_once) for handover in self._handovers)
             moved += sum(self._in_process(worker.relay) for worker in self.workers.values())
-            hearing = [worker for worker in self.workers.values() if worker.service not in without]
-            moved += sum(one.hear() for one in hearing)
+            running = [worker for worker in self.workers.values() if worker.service not in without]
+            moved += sum(worker.consume() for worker in running)
             moved += self._in_process(self.orchestrator.work, self.orchestrator.open_again)
             moved += self._in_process(self._desk.ask_due)
             moved = moved or self._in_process(self._work_early, self.orchestrator.open_again)

@@ -53,7 +53,7 @@ def test_bug_is_found(name, monkeypatch):
     bug = RACES[name]
     bug.put_in(monkeypatch)
     found = findings(bug.scenario, monkeypatch)
-    assert any(one.startswith(bug.found_as) for one in found), found
+    assert any(finding.startswith(bug.found_as) for finding in found), found
 
 
 def _ask(statement: str) -> list[tuple]:

@@ -27,18 +27,18 @@ class Worker:
     def relay(self) -> int:
         return self._relay.relay_once()
 
-    def hear(self) -> int:
+    def consume(self) -> int:
         """One batch; a consumer that is killed, or crashes, leaves its unacknowledged messages."""
         if self._is_dead:
             return 0
-        before = self._heard()
+        before = self._consumed()
         try:
             self._consumer._take_and_handle(self._subscription)
         except (Killed, ValueError):
             self._subscription.close()
             self._start()
             return 1
-        return self._heard() - before
+        return self._consumed() - before
 
     def retry_failed(self) -> int:
         """Retries all failed messages, without their delays; returns how many there were."""
@@ -84,5 +84,5 @@ class Worker:
         self._broker.declare(queue=queue, events=routes)
         self._subscription = self._broker.subscribe(queue=queue, prefetch=PREFETCH)
 
-    def _heard(self) -> int:
+    def _consumed(self) -> int:
         return self._consumer.counters().get("messages_consumed", 0)

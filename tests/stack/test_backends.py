@@ -18,10 +18,10 @@ def lent():
 
 
 @pytest.fixture
-def backends(folder, supervisor, said):
+def backends(folder, supervisor, announced):
     def make():
         return Backends(
-            folder=folder, supervisor=supervisor, announce=said.append, broker=chosen_broker()
+            folder=folder, supervisor=supervisor, announce=announced.append, broker=chosen_broker()
         )
 
     return make
@@ -87,7 +87,7 @@ def test_missing_rabbitmq_is_an_error_where_it_is_required(
 
 
 def test_without_rabbitmq_postgresql_is_the_broker_and_that_is_said(
-    monkeypatch, backends, said, folder
+    monkeypatch, backends, announced, folder
 ):
     folder.is_temporary = True  # which is quicker
     monkeypatch.setattr(rabbitmq, "is_installed", lambda: False)
@@ -98,7 +98,7 @@ def test_without_rabbitmq_postgresql_is_the_broker_and_that_is_said(
     (url,) = made.environment().values()
     assert "//dueto_broker:" in url
     assert "/dueto_broker?" in url
-    assert any("apt-get install rabbitmq-server" in line for line in said)
+    assert any("apt-get install rabbitmq-server" in line for line in announced)
     folder.remove_sockets()
 
 

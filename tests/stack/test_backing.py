@@ -16,7 +16,7 @@ import os, psutil, psycopg, sys, time
 with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
     connection.execute("SELECT 1")
 siblings = psutil.Process(os.getppid()).children()
-print(*(one.pid for one in siblings if one.pid != os.getpid()), flush=True)
+print(*(process.pid for process in siblings if process.pid != os.getpid()), flush=True)
 if sys.argv[1] == "wait":
     time.sleep(60)
 sys.exit(int(sys.argv[1]))
@@ -45,7 +45,7 @@ def backing(what, *, broker, prefix=()):
 
 
 def servers(process):
-    return [int(one) for one in process.stdout.readline().split()]
+    return [int(pid) for pid in process.stdout.readline().split()]
 
 
 def test_exit_code_is_passed_on_and_nothing_is_left():

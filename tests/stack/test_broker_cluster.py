@@ -35,8 +35,8 @@ class Cluster:
         environments = {name: psutil.Process(stack.processes[name]).environ() for name in NODES}
         kept = (*_VARIABLES, "ERL_EPMD_PORT")
         self._environments = {
-            name: {variable: found[variable] for variable in kept}
-            for name, found in environments.items()
+            name: {variable: environment[variable] for variable in kept}
+            for name, environment in environments.items()
         }
         self._urls = dict(zip(NODES, each_host(str(stack.rabbitmq_url)), strict=True))
 
@@ -83,8 +83,8 @@ class Cluster:
         other: as if the lines between them were cut, while clients reach all of them.
         """
         peers = ",".join(f"'{self.name_of(other)}'" for other in NODES if other != process)
-        for each in (f"erlang:set_cookie(Peer, {cookie})", "erlang:disconnect_node(Peer)"):
-            self.tell(process, "rabbitmqctl", "eval", f"[{each} || Peer <- [{peers}]].")
+        for expression in (f"erlang:set_cookie(Peer, {cookie})", "erlang:disconnect_node(Peer)"):
+            self.tell(process, "rabbitmqctl", "eval", f"[{expression} || Peer <- [{peers}]].")
 
 
 @pytest.fixture(scope="module")

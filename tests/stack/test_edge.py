@@ -178,9 +178,9 @@ def test_connections_of_one_address_are_limited(edge):
             )
             client.sendall(head)
         client.settimeout(SOON)
-        said = client.recv(4096)
-        assert said.startswith(b"HTTP/1.1 429")
-        assert b"application/problem+json" in said
+        response = client.recv(4096)
+        assert response.startswith(b"HTTP/1.1 429")
+        assert b"application/problem+json" in response
         assert answered(edge)
 
 
@@ -202,7 +202,7 @@ def test_edge_speaks_tls_and_says_how_it_was_asked(folder, stack):
         urllib3.PoolManager(ca_certs=str(folder / "tls_certificate"), timeout=SOON) as http,
         ThreadPoolExecutor() as threads,
     ):
-        heard = threads.submit(_hear, service)
+        future = threads.submit(_receive, service)
         claims = {
             "X-Forwarded-For": "127.0.0.1",
             "X-Forwarded-Host": "evil.example",
@@ -210,18 +210,18 @@ def test_edge_speaks_tls_and_says_how_it_was_asked(folder, stack):
         }
         answer = http.request("GET", f"https://localhost:{port}/carts", headers=claims)
         assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
-        told = heard.result(SOON)
-    assert f"Host: localhost:{port}" in told
-    assert "X-Forwarded-Proto: https" in told
-    assert "X-Forwarded-For: 127.0.0.1" in told
-    assert "evil.example" not in told
-    assert "Via" not in told
+        request = future.result(SOON)
+    assert f"Host: localhost:{port}" in request
+    assert "X-Forwarded-Proto: https" in request
+    assert "X-Forwarded-For: 127.0.0.1" in request
+    assert "evil.example" not in request
+    assert "Via" not in request
 
 
-def _hear(service: socket.socket) -> str:
+def _receive(service: socket.socket) -> str:
     """The requests that reach the service behind it."""
     client, _ = service.accept()
     with client:
-        said = client.recv(65536).decode()
+        request = client.recv(65536).decode()
         client.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
-    return said
+    return request

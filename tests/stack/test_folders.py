@@ -45,8 +45,8 @@ def test_temporary_folder_of_a_killed_run_is_cleared_away(place):
     newest = folders.temporary(inside=place)
     assert not old.path.exists()
     assert kept.path.exists()
-    for one in (kept, newest):
-        one.unlock()
+    for folder in (kept, newest):
+        folder.unlock()
 
 
 def test_data_lies_inside_where_it_can(folder):
@@ -54,11 +54,11 @@ def test_data_lies_inside_where_it_can(folder):
 
 
 def test_data_of_a_shell_lies_where_no_space_is_in_the_path_and_stays_there(folder):
-    found = folder.data("rabbitmq", plain=True)
-    assert " " not in str(found)
-    assert folder.data("rabbitmq", plain=True) == found
+    data = folder.data("rabbitmq", plain=True)
+    assert " " not in str(data)
+    assert folder.data("rabbitmq", plain=True) == data
     folder.purge()
-    assert not found.exists()
+    assert not data.exists()
 
 
 @pytest.mark.parametrize("name", MEASURED)
@@ -78,20 +78,20 @@ def test_data_of_another_user_lies_where_that_user_can_reach_it(place):
     closed.mkdir(mode=0o700)
     account = unprivileged()
     opened = Folder(closed / "state")
-    found = opened.data("postgres", account=account)
-    assert is_reachable(found.parent, account=account)
-    assert found.stat().st_uid == account.uid
+    data = opened.data("postgres", account=account)
+    assert is_reachable(data.parent, account=account)
+    assert data.stat().st_uid == account.uid
     opened.purge()
-    assert not found.exists()
+    assert not data.exists()
 
 
 @pytest.mark.usefixtures("needs_root")
 def test_remembered_data_that_was_replaced_is_not_used(folder):
-    found = folder.data("rabbitmq", plain=True)
-    os.chown(found, 12345, 12345)
-    assert folder.data("rabbitmq", plain=True) != found
-    os.chown(found, 0, 0)
-    found.rmdir()
+    data = folder.data("rabbitmq", plain=True)
+    os.chown(data, 12345, 12345)
+    assert folder.data("rabbitmq", plain=True) != data
+    os.chown(data, 0, 0)
+    data.rmdir()
 
 
 def test_socket_folder_is_private_and_short_and_lasts_for_one_run(folder):

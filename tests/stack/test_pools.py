@@ -123,9 +123,9 @@ def refusal(url: str) -> str:
 @pytest.mark.usefixtures("with_settings")
 @pytest.mark.parametrize("size", [1, 5])
 def test_pool_of_transactions_is_refused(pool: Pool, size: int) -> None:
-    said = refusal(pool.start(mode="transaction", size=size))
-    assert "PAGOS_DATABASE_URL" in said
-    assert "pool_mode = session" in said
+    reason = refusal(pool.start(mode="transaction", size=size))
+    assert "PAGOS_DATABASE_URL" in reason
+    assert "pool_mode = session" in reason
 
 
 @pytest.mark.usefixtures("with_settings")
@@ -136,9 +136,9 @@ def test_pool_of_sessions_is_taken(pool: Pool, size: int) -> None:
 
 
 def test_pool_that_drops_the_settings_of_a_connection_is_refused(pool: Pool) -> None:
-    said = refusal(pool.start(mode="session"))
-    assert "lock_timeout = 1000" in said
-    assert "enable_seqscan = off" in said
+    reason = refusal(pool.start(mode="session"))
+    assert "lock_timeout = 1000" in reason
+    assert "enable_seqscan = off" in reason
 
 
 @pytest.mark.usefixtures("with_settings")

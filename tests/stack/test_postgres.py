@@ -99,11 +99,11 @@ def copied(monkeypatch, place):
 
 
 def test_binaries_that_its_user_cannot_read_are_copied_once(copied, place):
-    found = copied()
-    assert place in found.parents
-    before = found.stat().st_ctime
+    binaries = copied()
+    assert place in binaries.parents
+    before = binaries.stat().st_ctime
     assert copied().stat().st_ctime == before
-    some = next(found.iterdir())
+    some = next(binaries.iterdir())
     some.unlink()  # as a tidier of temporary folders would
     assert (copied() / some.name).exists()
 

@@ -30,8 +30,8 @@ class Echoing:
             while True:
                 client, _ = self._listener.accept()
                 with client, contextlib.suppress(OSError):
-                    while heard := client.recv(100):
-                        client.sendall(heard)
+                    while data := client.recv(100):
+                        client.sendall(data)
 
 
 @pytest.fixture

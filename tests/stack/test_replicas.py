@@ -168,9 +168,9 @@ def test_replicas_that_cannot_be_are_refused(text, message):
 
 
 def test_replicas_are_read_as_they_are_written():
-    found = replicas.read(" carrito.web=2, pagos.worker=3,pagos.web=1 ")
-    assert found == {"carrito.web": 2, "pagos.worker": 3}
-    assert replicas.read(replicas.written(found)) == found
+    counts = replicas.read(" carrito.web=2, pagos.worker=3,pagos.web=1 ")
+    assert counts == {"carrito.web": 2, "pagos.worker": 3}
+    assert replicas.read(replicas.written(counts)) == counts
     assert replicas.read("") == {}
 
 
@@ -226,7 +226,7 @@ class Replicas:
             self.serves(name)
 
     def _program(self, name):
-        told = {
+        drain = {
             "DUETO_DRAIN_FILE": str(self.nginx.drain_file(name)),
             "DUETO_DRAIN_SECONDS": str(self._drain),
         }
@@ -236,7 +236,7 @@ class Replicas:
             argv=(sys.executable, "-c", SERVES, *arguments, "small:application"),
             environment=os.environ
             | {"PYTHONPATH": f"{ROOT}:{self._place}"}
-            | (told if self._drain else {}),
+            | (drain if self._drain else {}),
             folder=self._place,
             log=self._place / f"{name}.log",
         )
