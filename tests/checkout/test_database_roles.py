@@ -80,7 +80,7 @@ def test_a_superuser_would_reach_it(shop, what):
 
 
 @pytest.mark.parametrize(("service", "table"), WRITTEN_ONCE)
-def test_what_a_ledger_says_stays(shop, service, table):
+def test_rows_of_a_ledger_stay(shop, service, table):
     url = shop.stack.database_urls[service]
     run(url, f"SELECT FROM {table}")
     column = COLUMNS.get(table, "saga_id")
@@ -103,7 +103,7 @@ def test_what_a_ledger_says_stays(shop, service, table):
         ("pagos", "pagos_decision SET by = by", "pagos_decision SET command = command"),
     ],
 )
-def test_what_was_asked_for_stays_while_its_end_is_written(shop, service, written, fixed):
+def test_request_stays_while_its_end_is_written(shop, service, written, fixed):
     url = shop.stack.database_urls[service]
     run(url, f"UPDATE {written} WHERE false")
     with pytest.raises(errors.InsufficientPrivilege):
@@ -154,7 +154,7 @@ def test_the_login_of_the_benchmarks_is_not_there_unless_asked_for(shop):
     assert ("dueto_monolith",) not in names
 
 
-def test_who_audits_reads_and_changes_nothing(shop):
+def test_audit_login_reads_and_changes_nothing(shop):
     for service in SERVICES:
         url = shop.stack.audit_urls[alias_of(service)]
         table = "tarjetas_charge" if service.name == "tarjetas" else f"{service.name}_outboxentry"

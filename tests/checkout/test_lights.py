@@ -85,7 +85,7 @@ def test_worker_is_named_by_its_service_too(stack, shop, stopped):
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("pattern", STALLS)
-def test_coordinator_tells_by_itself_that_its_sagas_do_not_move(stack, shop, stopped, pattern):
+def test_coordinator_reports_by_itself_that_its_sagas_do_not_move(stack, shop, stopped, pattern):
     name, words = STALLS[pattern]
     coordinator = "saga_choreography" if pattern == "choreographed" else "saga_orchestrator"
     product = shop.product(quantity=5)

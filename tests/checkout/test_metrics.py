@@ -29,7 +29,7 @@ def metric(shop):
     return total
 
 
-def test_what_shoppers_did_is_told(shop, metric, pattern):
+def test_metrics_count_what_shoppers_did(shop, metric, pattern):
     """Three buy, and one has a declined card."""
 
     def figures():

@@ -97,7 +97,7 @@ def watch(ledger: psycopg.Connection, tries: dict[str, list[float]], stop: threa
                 seen += [time.monotonic()] * (row[0] - len(seen))
 
 
-def test_undo_that_keeps_failing_is_tried_a_few_times_ever_rarer(stuck, pattern):
+def test_undo_that_keeps_failing_is_tried_a_few_times_with_growing_delays(stuck, pattern):
     seen = stuck.tries[pattern]
     gaps = [later - earlier for earlier, later in itertools.pairwise(seen)]
     assert len(seen) == MOST_TRIES
@@ -122,7 +122,7 @@ def test_health_of_the_coordinator_names_the_parked_saga(shop, stuck, pattern):
     assert named[stuck.sagas[pattern]]["step"] == "process_payment"
 
 
-def test_status_names_each_parked_saga_and_calls_no_process_ill(shop, stuck):
+def test_status_names_each_parked_saga_and_no_process_is_unhealthy(shop, stuck):
     known = record.read(shop.stack.folder)
     report = status.read(known, shop.stack.folder)
     table = status.as_table(known, report)
@@ -132,7 +132,7 @@ def test_status_names_each_parked_saga_and_calls_no_process_ill(shop, stuck):
     assert all(row.is_healthy for row in report.rows)
 
 
-def test_others_go_on_meanwhile(shop, stuck, pattern):
+def test_other_sagas_go_on_meanwhile(shop, stuck, pattern):
     cart = shop.cart(product=shop.product(quantity=1))
     assert shop.ended(shop.check_out(cart, pattern)[1]["saga_id"])["status"] == "completed"
 
@@ -142,7 +142,7 @@ def test_parked_saga_is_tried_no_more(stuck, ledger, pattern):
     assert row == (MOST_TRIES,)
 
 
-def test_operators_retry_completes_it_once_the_cause_is_mended(shop, stuck, ledger):
+def test_operators_retry_completes_it_once_the_cause_is_fixed(shop, stuck, ledger):
     ledger.execute(OPEN_IT_AGAIN)
     for pattern, saga_id in stuck.sagas.items():
         service, path = STATE_PATHS[pattern]
@@ -161,7 +161,7 @@ def test_operators_retry_completes_it_once_the_cause_is_mended(shop, stuck, ledg
         assert rows == [("eva", "the ledger is open again", True)]
 
 
-def test_paused_saga_is_refused_at_every_door_while_what_runs_goes_on(shop):
+def test_paused_saga_is_refused_at_every_door_while_running_sagas_go_on(shop):
     cart = shop.cart(product=shop.product(quantity=1))
     running = shop.check_out(cart, "choreographed")[1]["saga_id"]
     asked = {"saga": "checkout", "requested_by": "eva", "reason": "stocktaking"}

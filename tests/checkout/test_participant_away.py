@@ -38,7 +38,7 @@ def test_checkouts_are_accepted_while_a_participant_is_away(measured, pattern):
     assert measured[pattern].accepted >= 0.9 * SECONDS * RATE
 
 
-def test_what_was_accepted_waits_and_ends_once_it_is_back(measured, pattern):
+def test_accepted_checkouts_wait_and_end_once_it_is_back(measured, pattern):
     outage = measured[pattern]
     assert outage.most_backlog >= 0.5 * SECONDS * RATE
     assert outage.unfinished == 0

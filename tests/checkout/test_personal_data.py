@@ -110,7 +110,7 @@ def test_only_its_owner_may_read_it(shop, service):
             link.execute(reads)
 
 
-def test_what_has_ended_is_forgotten_on_the_running_stack(shop, marked):
+def test_address_of_an_ended_saga_is_forgotten_on_the_running_stack(shop, marked):
     table = "SELECT saga_id FROM carrito_address ORDER BY 1"
     kept = shop.rows("carrito", table)
     assert kept

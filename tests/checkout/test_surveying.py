@@ -58,7 +58,7 @@ def test_stack_at_rest_uses_less_than_one_that_is_busy(surveyed, cells) -> None:
     assert 0 <= surveyed[0].rest.cpu_ms < busiest
 
 
-def test_survey_says_how_far_it_is_and_what_is_doubtful(surveyed) -> None:
+def test_survey_shows_its_progress_and_its_caveats(surveyed) -> None:
     assert surveyed[2][-1].endswith("0:05 left")
     assert "30% declined" in surveyed[2][-1]
     assert all(isinstance(caveat, str) for caveat in caveats_of(measured=surveyed[1]))

@@ -103,7 +103,7 @@ def accepted(shop: Shop, carts: Sequence[str]) -> bool:
 
 
 @pytest.mark.parametrize("door", ["carrito", "coordinator"])
-def test_sixty_who_wait_get_the_outcome_and_no_process_is_blocked(shop, pattern, door):
+def test_sixty_waiting_shoppers_get_the_outcome_and_no_process_is_blocked(shop, pattern, door):
     if (door, pattern) == ("coordinator", "orchestrated_messaging"):
         pytest.skip("a coordinator's door starts its first pattern")
     carts = shop.carts(SHOPPERS, product=shop.product(quantity=SHOPPERS))
@@ -139,7 +139,7 @@ def test_further_waiting_requests_are_answered_at_once_and_others_are_served(sho
     assert shop.all_ended([answer.saga for answer in answers]) == {"completed": len(carts)}
 
 
-def test_two_who_wait_for_one_saga_both_get_its_outcome(shop, pattern):
+def test_two_clients_that_wait_for_a_saga_both_get_its_outcome(shop, pattern):
     cart = shop.cart(product=shop.product(quantity=1))
     with nothing_ends(shop, pattern) as go_on, ThreadPoolExecutor(3) as threads:
 

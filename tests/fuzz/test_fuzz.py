@@ -141,7 +141,7 @@ def test_door_that_errs_is_found(fuzzed, monkeypatch):
     assert fuzzed.failures[0].startswith("500: GET /carts/")
 
 
-def test_consumer_that_falls_over_is_found(fuzzed, monkeypatch):
+def test_consumer_that_crashes_is_found(fuzzed, monkeypatch):
     """The control: a message that can't even be parked is among the failures."""
     monkeypatch.setattr("messaging.failed.dead_letter", lambda **_: 1 // 0)
     while not fuzzed.failures:

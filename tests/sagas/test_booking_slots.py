@@ -160,7 +160,7 @@ def test_booking_is_approved_paid_and_reserved(lobby):
     assert lobby.ask()[1]["code"] == "slot_taken"
 
 
-def test_choreographed_booking_shows_its_trail(shop):
+def test_choreographed_booking_shows_its_events(shop):
     lobby = Lobby(shop, CHOREOGRAPHED)
     state = lobby.settled_state(lobby.reserved(), completed(SAGA))
     assert [event["type"] for event in state["events"]] == [step.done for step in SAGAS[SAGA].steps]
@@ -233,7 +233,7 @@ def test_booking_that_is_cancelled_while_it_waits_leaves_nothing(lobby, decider)
     lobby.require_free_slot()
 
 
-def test_reserved_booking_that_is_given_back_is_credited_and_its_invoice_stays(lobby):
+def test_reserved_booking_that_is_returned_is_credited_and_its_invoice_stays(lobby):
     booking_id = lobby.reserved()
     status, body = lobby.shop.call("POST", "reservas", f"/bookings/{booking_id}/cancel", {})
     assert status == 202, body
@@ -250,7 +250,7 @@ def test_reserved_booking_that_is_given_back_is_credited_and_its_invoice_stays(l
     lobby.require_free_slot()
 
 
-def test_two_bookings_with_credits_for_one_are_one_reserved(shop, pattern):
+def test_two_bookings_with_credits_for_one_reserve_one_slot(shop, pattern):
     lobby = Lobby(shop, pattern, credits=PRICE)
     both = [lobby.book(hour=hour, auto_approve=True) for hour in range(2)]
     for booking_id in both:
@@ -306,7 +306,7 @@ def test_no_decision_in_time_is_a_refusal(unusual_shop, pattern, decider):
     assert lobby.ask()[0] == 202, "its slot is free"
 
 
-def test_shop_with_overdue_ones_is_whole_as_well(unusual_shop):
+def test_shop_with_overdue_bookings_passes_the_audit(unusual_shop):
     eventually(
         lambda: (
             not unusual_shop.rows(

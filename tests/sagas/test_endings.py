@@ -109,14 +109,14 @@ def test_order_is_brought_by_a_courier_who_is_free(shop, delivered, pattern):
     ]
 
 
-def test_coordinator_tells_every_step_of_a_completed_saga(shop, saga, pattern):
+def test_coordinator_shows_every_step_of_a_completed_saga(shop, saga, pattern):
     saga_id = begun(shop, saga, pattern, shop.product(quantity=UNITS))
     state = settled_state(shop, saga, saga_id, pattern, completed(saga))
     assert [step["step_name"] for step in state["steps"]] == list(completed(saga))
     assert (state["state"], state["saga_pattern"], state["failure"]) == ("ok", pattern, None)
 
 
-def test_choreographed_saga_shows_its_trail(shop, saga):
+def test_choreographed_saga_shows_its_events(shop, saga):
     saga_id = begun(shop, saga, CHOREOGRAPHED, shop.product(quantity=UNITS))
     state = settled_state(shop, saga, saga_id, CHOREOGRAPHED, completed(saga))
     assert [event["type"] for event in state["events"]] == [step.done for step in SAGAS[saga].steps]
@@ -149,7 +149,7 @@ def test_shortage_undoes_what_was_done_before(shop, saga, pattern):
     assert shop.money(saga_id)[0] == ("refunded" if is_paid_first else "none")
 
 
-def test_shortage_of_an_order_is_told_once_all_is_undone(shop, delivered, pattern):
+def test_shortage_of_an_order_is_shown_once_all_is_undone(shop, delivered, pattern):
     product = shop.product(quantity=UNITS)
     saga_id = begun(shop, delivered, pattern, product, quantity=100)
     at = "reserve_inventory"
@@ -157,7 +157,7 @@ def test_shortage_of_an_order_is_told_once_all_is_undone(shop, delivered, patter
     undone_in_order(shop, delivered, saga_id, at)
 
 
-def test_without_a_free_courier_money_and_stock_come_back_before_it_is_told(
+def test_without_a_free_courier_money_and_stock_come_back_before_it_is_shown(
     shop, delivered, pattern
 ):
     area, product = shop.courier(capacity=1), shop.product(quantity=UNITS)
@@ -201,7 +201,7 @@ def test_saga_that_is_stopped_is_undone(shop, saga, pattern):
     assert shop.delivery(saga_id) is None or shop.delivery(saga_id)["status"] == "cancelled"
 
 
-def test_completed_saga_is_given_back_once(shop, saga, pattern):
+def test_completed_saga_is_returned_once(shop, saga, pattern):
     product = shop.product(quantity=UNITS)
     saga_id = begun(shop, saga, pattern, product, quantity=BOUGHT)
     assert settled_state(shop, saga, saga_id, pattern, completed(saga))["state"] == "ok"
@@ -217,7 +217,7 @@ def test_completed_saga_is_given_back_once(shop, saga, pattern):
     assert shop.compensate(saga_id, pattern)[0] == 409
 
 
-def test_whoever_waits_is_told_the_end(shop, saga, pattern):
+def test_waiting_request_gets_the_end(shop, saga, pattern):
     product = shop.product(quantity=UNITS)
     (wish,) = shop.wishes(1, saga=saga, pattern=pattern, product=product)
     status, body = shop.begin(wish, Prefer="wait=10")

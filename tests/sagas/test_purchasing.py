@@ -203,7 +203,7 @@ def test_order_that_is_stopped_while_it_waits_can_not_be_confirmed_any_more(shop
     assert (status, body["code"]) == (409, "decision_closed")
 
 
-def test_dispatched_order_is_given_back(shop, pattern):
+def test_dispatched_order_is_returned(shop, pattern):
     area = courier(shop)
     order_id = placed(shop, pattern, area, auto_confirm=True)
     settled_state(shop, SAGA, order_id, pattern, completed(SAGA))
@@ -226,7 +226,7 @@ def test_purchase_started_at_its_coordinator_goes_the_same_way(shop, pattern):
 
 
 @pytest.mark.timeout(300)
-def test_one_of_confirm_and_cancel_at_once_wins(shop, pattern):
+def test_either_confirm_or_cancel_wins_if_both_are_sent_at_once(shop, pattern):
     area = courier(shop, capacity=RACES)
     with ThreadPoolExecutor(AT_ONCE) as threads:
         raced = list(threads.map(lambda _: _race(shop, pattern, area), range(RACES)))

@@ -195,7 +195,7 @@ def test_choreographed_checkouts_are_listed(typed):
 
 
 @pytest.mark.parametrize("port", ["3000", "3001", "3002", "3003", "3004"])
-def test_every_service_tells_its_health(typed, port):
+def test_every_service_shows_its_health(typed, port):
     (health,) = typed(f"curl http://localhost:{port}/health")
     assert health["service"] == SERVICES[port]
 
@@ -282,7 +282,7 @@ curl http://localhost:3006/bills?booking_id=$booking
         ),
     ],
 )
-def test_booking_is_typed_from_the_wish_to_its_end(typed, given, ends, bill, last):
+def test_booking_is_typed_from_the_request_to_its_end(typed, given, ends, bill, last):
     script = BOOK.replace("USER", f"ana-{uuid.uuid4()}").replace("CREDITS", given)
     account, pending, approved, options, saga, booking, bills = typed(script)
     assert (pending["status"], approved["status"], booking["status"]) == (

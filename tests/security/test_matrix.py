@@ -443,7 +443,7 @@ def _status(world: World, service: str, door: Door, token: str) -> int:
     return world.send(token, door.method, service, path, body).status
 
 
-def test_another_s_is_as_unknown_as_what_there_is_not(world: World) -> None:
+def test_object_of_another_person_is_as_unknown_as_a_missing_one(world: World) -> None:
     """Word for word, but for the id."""
     made: dict[str, Trial] = {}
     for row in ROWS:
@@ -459,7 +459,7 @@ def test_another_s_is_as_unknown_as_what_there_is_not(world: World) -> None:
         assert (for_other.status, str(for_other.body)) == (for_unknown.status, expected)
 
 
-def test_list_of_what_is_another_s_is_empty(world: World) -> None:
+def test_list_of_another_persons_objects_is_empty(world: World) -> None:
     checkout, booking = world.checkout(), world.reserved()
     lists = (
         ("inventario", f"/api/products/reservations/{checkout['cart_id']}", "reservations"),
@@ -508,7 +508,7 @@ def test_same_key_of_another_user_is_another_checkout(world: World) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["orchestrated", "choreographed"])
-def test_who_acts_is_who_their_token_says(world: World, pattern: str) -> None:
+def test_actor_is_the_person_that_the_token_names(world: World, pattern: str) -> None:
     service, below = COORDINATORS[pattern]
     saga_id = world.purchase(pattern)["saga_id"]
     path = f"{below}/{saga_id}/compensate"

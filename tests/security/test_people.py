@@ -91,7 +91,7 @@ class TestToken:
         assert decoded["merchant"] == "acme"
         assert decoded["scope"] == "catalogue:write payments:read payments:write shop"
 
-    def test_who_is_in_no_group_may_shop(self, accounts: Issuer) -> None:
+    def test_person_in_no_group_may_shop(self, accounts: Issuer) -> None:
         person()
         assert log_in().json()["scope"] == "shop"
 
@@ -104,7 +104,7 @@ class TestToken:
         assert wrong[-1].headers["Retry-After"] == "900"
         assert log_in(name).status_code == 429, "the right one neither, now"
 
-    def test_who_is_shut_out_is_let_in_after_15_minutes(self, accounts: Issuer) -> None:
+    def test_person_who_is_shut_out_is_let_in_after_15_minutes(self, accounts: Issuer) -> None:
         person()
         for _ in range(6):
             log_in("ana", "wrong")
@@ -150,7 +150,7 @@ class TestToken:
         tries = [*["wrong"] * 4, PASSWORD, *["wrong"] * 4, PASSWORD]
         assert [log_in("ana", word).status_code for word in tries] == ([401] * 4 + [200]) * 2
 
-    def test_who_was_put_out_gets_no_token(self, accounts: Issuer) -> None:
+    def test_deactivated_person_gets_no_token(self, accounts: Issuer) -> None:
         ana = person()
         refresh = log_in().json()["refresh_token"]
         ana.is_active = False

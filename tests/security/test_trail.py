@@ -143,7 +143,7 @@ def test_pause_and_resume_are_written_down(required: Issuer) -> None:
 
 
 @pytest.mark.parametrize("deed", ["retry", "discard"])
-def test_what_was_done_to_a_dead_letter_is_written_down(required: Issuer, deed: str) -> None:
+def test_action_on_a_dead_letter_is_written_down(required: Issuer, deed: str) -> None:
     context = {"saga": "checkout", "saga_id": "s", "pattern": "orchestrated", "subject": "c"}
     Checkout.objects.create(
         saga_id="s",
@@ -187,7 +187,7 @@ def test_deed_that_is_rolled_back_leaves_no_row(product: Product) -> None:
     assert rows("inventario") == []
 
 
-def test_admin_writes_who_acted_and_why(admin_client: Client) -> None:
+def test_admin_records_the_actor_and_the_reason(admin_client: Client) -> None:
     message = parked()
     act(admin_client, FailedMessage, "discard", str(message.pk), reason="not ours")
     message.refresh_from_db()
@@ -209,7 +209,7 @@ def test_admin_changes_a_price_on_record(admin_client: Client, product: Product)
     assert reasons("inventario") == ["a sale", "a sale"]
 
 
-def test_next_request_is_not_taken_for_the_last_ones(
+def test_next_request_is_recorded_under_its_own_actor(
     required: Issuer, product: Product, settings: Any
 ) -> None:
     token = required.user("acme", scope=MERCHANT)
@@ -235,7 +235,7 @@ def test_each_service_shows_its_trail_and_changes_none_of_it() -> None:
 
 
 @pytest.mark.parametrize("action", ["compensate", "retry"])
-def test_who_acts_on_anothers_saga_says_why(required: Issuer, action: str) -> None:
+def test_action_on_another_persons_saga_needs_a_reason(required: Issuer, action: str) -> None:
     token = required.user("olga", scope=OPERATOR)
     assert ask(token, "post", f"/saga/unknown/{action}", {}) == 400
     assert ask(token, "post", f"/saga/unknown/{action}", {"reason": "lost"}) != 400

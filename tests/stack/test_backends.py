@@ -86,7 +86,7 @@ def test_missing_rabbitmq_is_an_error_where_it_is_required(
     assert supervisor.pids() == {}
 
 
-def test_without_rabbitmq_postgresql_is_the_broker_and_that_is_said(
+def test_without_rabbitmq_postgresql_is_the_broker_and_that_is_announced(
     monkeypatch, backends, announced, folder
 ):
     folder.is_temporary = True  # which is quicker

@@ -75,7 +75,7 @@ def test_interrupted_it_ends_cleanly(number):
         assert all_gone(pids)
 
 
-def test_servers_of_a_stack_that_runs_are_no_other_ones():
+def test_servers_of_a_running_stack_are_refused():
     """Before the stack that `status --env` names is touched."""
     running = {"RABBITMQ_URL": f"amqp://{rights.AUDIT}:x@127.0.0.1:1/%2F"}
     ended = subprocess.run(

@@ -140,7 +140,7 @@ def test_behind_the_edge_slow_bodies_do_no_harm(stack, edge):
     assert min(beset) < 2 * min(quiet)
 
 
-def test_without_the_edge_a_few_slow_bodies_stop_nobody(stack):
+def test_without_the_edge_a_few_slow_bodies_stop_no_request(stack):
     """The service reads a body before it takes a slot, and has far more threads than slots."""
     with slow_bodies(stack.urls["inventario"], count=MOST // 2):
         assert answered(stack.urls["inventario"])
@@ -184,7 +184,7 @@ def test_connections_of_one_address_are_limited(edge):
         assert answered(edge)
 
 
-def test_edge_speaks_tls_and_says_how_it_was_asked(folder, stack):
+def test_edge_speaks_tls_and_passes_scheme_host_and_address_on(folder, stack):
     (port, behind) = free_ports(2)
     subprocess.run(
         (

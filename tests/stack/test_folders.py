@@ -25,7 +25,7 @@ def test_secrets_are_readable_by_their_owner_alone(folder):
     assert folder.read("postgres.json") == {"password": "x"}
 
 
-def test_torn_note_counts_as_none(folder):
+def test_incomplete_file_counts_as_missing(folder):
     (folder.path / "run.json").write_text('{"half": ')
     assert folder.read("run.json") is None
 
@@ -62,7 +62,7 @@ def test_data_of_a_shell_lies_where_no_space_is_in_the_path_and_stays_there(fold
 
 
 @pytest.mark.parametrize("name", MEASURED)
-def test_what_was_measured_outlives_the_data(folder, name):
+def test_measurements_outlive_the_data(folder, name):
     report = folder.path / name / "one" / "report.json"
     report.parent.mkdir(parents=True)
     report.write_text("{}")

@@ -212,7 +212,7 @@ def test_health_without_an_answer_is_a_complaint_with_the_reason():
     assert "refused" in status.complaint(url)
 
 
-def test_number_that_another_process_has_now_is_not_taken_for_the_old_one():
+def test_pid_that_another_process_has_now_is_not_taken_for_the_old_process():
     known = children.identify(os.getpid())
     assert children.is_alive(known)
     assert not children.is_alive({**known, "started": known["started"] - 1})

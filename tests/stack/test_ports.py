@@ -40,13 +40,13 @@ def test_free_ports_are_different_and_out_of_the_way_of_outgoing_connections():
     assert all(FREE_RANGE[0] <= port < FREE_RANGE[1] for port in ports)
 
 
-def test_two_who_ask_at_once_get_no_port_twice():
+def test_two_processes_at_once_get_no_port_twice():
     first, second = _asked_at_once()
     assert len(first) == len(second) == 20
     assert not first & second
 
 
-def test_without_claims_two_who_ask_at_once_get_the_same_ports():
+def test_without_claims_two_processes_at_once_get_the_same_ports():
     """The control of the test above: neither listens yet, so each port looks free to both."""
     first, second = _asked_at_once("without claims")
     assert first & second

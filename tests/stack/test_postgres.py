@@ -70,7 +70,7 @@ def test_data_survives_when_everything_is_killed(place, start):
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
 
 
-def test_stale_note_of_a_number_that_another_process_has_now_is_no_hindrance(start, supervisor):
+def test_stale_pid_file_that_names_another_process_is_ignored(start, supervisor):
     server = start()
     note = server.data / "postmaster.pid"
     text = note.read_text()

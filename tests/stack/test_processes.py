@@ -95,7 +95,7 @@ def test_stop_ends_all_at_once_and_kills_the_stubborn(supervisor, program):
     assert supervisor.pids() == {}
 
 
-def test_what_runs_below_a_killed_process_ends_too(supervisor, program):
+def test_child_of_a_killed_process_ends_too(supervisor, program):
     supervisor.start(program("parent", PARENT))
     below = eventually(
         lambda: last_line(supervisor, "parent").isdecimal() and last_line(supervisor, "parent")

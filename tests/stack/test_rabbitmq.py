@@ -50,7 +50,7 @@ def test_login_needs_but_one_host_that_answers(node):
         rabbitmq.check_login("amqp://127.0.0.1:1,127.0.0.1:1", timeout=5)
 
 
-def test_server_with_another_protocol_is_told_apart():
+def test_server_with_another_protocol_is_recognized():
     def answer(server):
         link, _ = server.accept()
         with link:

@@ -301,14 +301,12 @@ def test_posts_without_a_key_meet_no_restart(small):
     assert failures_of_posts(small(drain=1.0), most_restarts=4) == []
 
 
-def test_without_draining_they_do(small):
+def test_posts_without_draining_meet_a_restart(small):
     """The control: Granian stops just after nginx has sent it a POST, which may not be repeated."""
     assert failures_of_posts(small(drain=0), most_restarts=MOST_RESTARTS)
 
 
-def test_web_process_that_is_told_to_stop_serves_on_and_says_that_it_wants_no_more(
-    small, supervisor
-):
+def test_web_process_serves_on_after_sigterm_and_announces_that_it_drains(small, supervisor):
     running = small(drain=2.0)
     name, port = next(iter(running.ports.items()))
     os.kill(supervisor.pids()[name], signal.SIGTERM)
@@ -318,7 +316,7 @@ def test_web_process_that_is_told_to_stop_serves_on_and_says_that_it_wants_no_mo
     assert running.nginx.drain_file(name).exists(), "until it serves again"
 
 
-def test_it_is_sent_requests_only_once_it_listens(tmp_path, monkeypatch):
+def test_web_process_is_sent_requests_only_once_it_listens(tmp_path, monkeypatch):
     """The application may be loaded before that."""
     drains, tries, connect = tmp_path / "drains", [], socket.create_connection
 
@@ -339,7 +337,7 @@ def test_it_is_sent_requests_only_once_it_listens(tmp_path, monkeypatch):
         eventually(lambda: not drains.exists(), what="it wants requests")
 
 
-def test_who_tells_it_to_stop_again_waits_no_longer(small, supervisor):
+def test_second_sigterm_ends_the_drain(small, supervisor):
     running = small(drain=60.0)
     name, port = next(iter(running.ports.items()))
     pid = supervisor.pids()[name]

@@ -70,7 +70,7 @@ def address(stack: Any) -> str:
     return str(stack.environment[temporal.VARIABLE])
 
 
-def test_what_it_did_it_does_again_from_its_history(stack, ended):
+def test_saga_is_replayed_from_its_history(stack, ended):
     for saga in ended:
         replay(address(stack), saga)
 
@@ -93,7 +93,7 @@ def test_server_that_is_away_is_waited_for(shop, stack):
     assert shop.ended(saga, seconds=60)["status"] == "completed"
 
 
-def test_worker_that_can_not_begin_says_so_and_tries_again(stack, monkeypatch):
+def test_worker_that_can_not_begin_reports_it_and_tries_again(stack, monkeypatch):
     """It is connected, and its first call fails, as this namespace does not exist."""
 
     async def send_nothing(self: Courier) -> bool:

@@ -140,11 +140,13 @@ def test_each_command_does_what_the_page_says(page: Path, reader: Reader) -> Non
         ("the audit is clean", "the audit is not clean", False),
     ],
 )
-def test_what_is_shown_is_looked_for(expected: str, output: str, is_shown: bool) -> None:
+def test_expected_lines_are_found_in_their_order(
+    expected: str, output: str, is_shown: bool
+) -> None:
     assert _shows(expected, output) is is_shown
 
 
-def test_edit_of_what_is_not_there_is_noticed(tmp_path: Path) -> None:
+def test_edit_of_missing_text_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "register.py").write_text("ALL = ()\n")
     with pytest.raises(AssertionError, match="has not"):
         Reader(tmp_path, base=10_000).follow(Block("diff", "register.py", " ALL = (\n+    1,\n"))
