@@ -344,12 +344,12 @@ MOST_DEATHS = {
     "given_up": 2,
     "unknown_steps": 2,
 }
-"""How often one worker may die in one round of a situation, at one point after the other; otherwise
-once, if a point would not be reached any more.
+"""How often a worker may die in a round of a situation, at one point after the other; otherwise
+once, where it would not reach a further point.
 """
 MOST_DEATHS_OF_WEB = {"handed_over": len(HANDING_OVER), "watched_late": 3}
-"""Of a web process: after five faults the orchestrator gives a step up, and rightly undoes a saga
-that the round expects to complete.
+"""Of a web process: after five faults the orchestrator gives a step up and undoes a saga that the
+round expects to complete.
 """
 
 
@@ -381,7 +381,7 @@ def one_process_each() -> list[Case]:
 
 
 def rounds(cases: Iterable[Case]) -> list[tuple[Case, ...]]:
-    """The cases that can be killed in one go, during one situation."""
+    """The cases whose processes can be killed during one run of a situation."""
     made: dict[tuple[str, str, str], list[list[Case]]] = {}
     for case in cases:
         group = made.setdefault((case.saga, case.pattern, case.situation), [])

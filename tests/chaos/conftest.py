@@ -11,7 +11,7 @@ from tests.chaos.round import RetryingShop
 from tests.chaos.triggers import Triggers
 
 NEVER = "86400"
-"""Seconds: nothing ends right because the watchdog helped, or time was over."""
+"""Seconds: no saga ends because the watchdog helped, or its time was over."""
 
 
 class Proxies:

@@ -110,7 +110,7 @@ class Round:
     # During.
 
     def buy(self, wanted: Wanted, *, ends: str = "completed") -> str:
-        """The saga, accepted for certain. It must end like this."""
+        """The id of an accepted saga, which must end like this."""
         return self.buy_at(self.owner, SAGAS[self.saga].door, wanted, ends=ends)
 
     def order(self, area: dict[str, str]) -> str:
@@ -152,14 +152,14 @@ class Round:
         return saga_id
 
     def buy_all(self, *wanted: Callable[[], str]) -> list[str]:
-        """All at once."""
+        """Calls all at once."""
         with ThreadPoolExecutor(len(wanted)) as threads:
             return [future.result() for future in [threads.submit(call) for call in wanted]]
 
     def certainly(
         self, method: str, service: str, path: str, body: Any = None, **headers: str
     ) -> tuple[int, Any]:
-        """The first answer that is not in LATER: from a shopper who retries until it works."""
+        """The first answer whose status is not in LATER; until then it repeats the request."""
 
         def attempt() -> tuple[int, Any] | None:
             try:
@@ -172,7 +172,7 @@ class Round:
         return tuple(eventually(attempt, seconds=180, what=what))  # type: ignore[return-value]
 
     def compensate(self, saga_id: str, *, ends: str = "compensated") -> None:
-        """Requests it until it is answered; at the second time it may be in flight already."""
+        """Repeats the request until it is answered; the second time the saga may be in flight."""
         path = STATE_PATHS[self.pattern][1].format(saga_id)
 
         def ask() -> tuple[int, Any] | None:
@@ -187,7 +187,7 @@ class Round:
 
     @property
     def door(self) -> str:
-        """If its coordinator accepts such sagas from any caller."""
+        """The coordinator's path to start such a saga."""
         return PATTERNS[self.pattern].state.format(saga_id=self.saga)
 
     @property
@@ -202,11 +202,11 @@ class Round:
     # After.
 
     def wait_until_ended(self, *sagas: str) -> None:
-        """As their owner has it."""
+        """Waits until they have ended at their owner."""
         self.shop.all_ended(sagas, saga=self.saga)
 
     def check(self) -> None:
-        """Everything that these sagas touched ends as it must."""
+        """Checks the ends, the stock and the money of these sagas."""
         sagas = list(self.expected)
         self._wait_for_expected(self.owner, self.owned_in, sagas)
         self._wait_for_expected(self.coordinator, f"{self.coordinator}_saga", sagas)

@@ -99,7 +99,7 @@ def run_rounds(shop, stack, triggers, proxies):
 
 
 def _strike(triggers: Triggers, case: Case, strike: Callable[[], None]) -> None:
-    """Once the process is at the point. A point that it never reaches is a failure."""
+    """Strikes once the process is at the point; fails if it never reaches it."""
     try:
         triggers.wait(case.process, case.point)
         strike()
@@ -115,7 +115,7 @@ def test_all_ends_right(run_rounds, case, together, fault):
 
 
 def test_no_process_comes_to_a_point_where_it_is_never_killed(run_rounds, triggers):
-    """By kind of process; an operation counts as a place of its own."""
+    """A point is compared by kind of process, and for each operation."""
     known = {(_kind(case.process), case.point) for case in all_cases()}
     known |= {(kind, point.partition(" of ")[0]) for kind, point in known}
     seen = {

@@ -63,7 +63,7 @@ def test_sagas_of_a_killed_runner_are_taken_over_in_time(
 
 
 def _take_over(round_: Round, others: list[FurtherRunner]) -> float:
-    """How long a saga was without a runner."""
+    """The seconds that a saga was without a runner."""
     (wanted,) = round_.wanted(1)
     eventually(lambda: len(_living(round_)) >= RUNNERS, what="all runners live")
     round_.triggers.hold(*HELD)
@@ -76,7 +76,7 @@ def _take_over(round_: Round, others: list[FurtherRunner]) -> float:
     else:
         round_.shop.stack.kill("saga_orchestrator.worker", signal.SIGKILL)
     killed_at = monotonic()
-    eventually(lambda: _runner_of(round_, saga)[0] != runner, what="it is taken over")
+    eventually(lambda: _runner_of(round_, saga)[0] != runner, what="the saga is taken over")
     took = monotonic() - killed_at
     round_.triggers.release(*HELD)
     if held_by:
@@ -93,7 +93,7 @@ def _living(round_: Round) -> list[tuple[int]]:
 
 
 def _runner_of(round_: Round, saga: str) -> tuple[int, int]:
-    """Its id and its process."""
+    """The saga's runner: its id and its pid."""
     ((runner, pid),) = round_.shop.rows(
         "saga_orchestrator",
         "SELECT runner.id, pid FROM saga_orchestrator_saga AS saga"

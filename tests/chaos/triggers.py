@@ -23,7 +23,7 @@ class Triggers:
         self._give(process, point, HOLD)
 
     def release(self, process: str, point: str) -> None:
-        """Lets it go on."""
+        """Lets the process go on."""
         self._taken(process, f"{point} released").touch()
 
     def is_taken(self, process: str, point: str) -> bool:
@@ -31,7 +31,7 @@ class Triggers:
         return self._taken(process, point).exists()
 
     def wait(self, process: str, point: str, *, seconds: float = 180) -> None:
-        """Until it is there."""
+        """Waits until the process is at the point."""
         eventually(
             lambda: self.is_taken(process, point),
             seconds=seconds,

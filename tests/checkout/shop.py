@@ -1,4 +1,4 @@
-"""The shop as its users call it, and a few looks behind the counter."""
+"""The shop as its users call it, and a few reads of its databases."""
 
 import itertools
 import uuid
@@ -111,7 +111,7 @@ class Shop:
     def check_out_all(
         self, carts: Sequence[str], patterns: Iterable[str], *, at_once: int = 32
     ) -> list[str]:
-        """Starts all, repeating each (under its key) until it is accepted; the sagas' ids."""
+        """Starts all; repeats each under its key until it is accepted. Returns the sagas' ids."""
         paired = zip(carts, itertools.cycle(patterns), strict=False)
         wishes = [Wish("checkout", body_of(cart, pattern)) for cart, pattern in paired]
         return self.begin_all(wishes, at_once=at_once)
@@ -151,7 +151,7 @@ class Shop:
         return self.call("POST", definition.owner, definition.door, wish.body, **headers)
 
     def begin_all(self, wishes: Sequence[Wish], *, at_once: int = 32) -> list[str]:
-        """Starts all, repeating each (under its key) until it is accepted; the sagas' ids."""
+        """Starts all; repeats each under its key until it is accepted. Returns the sagas' ids."""
         with ThreadPoolExecutor(at_once) as threads:
             return list(threads.map(self._begin_for_certain, wishes))
 
@@ -163,13 +163,13 @@ class Shop:
         return dict(body)
 
     def status(self, saga_id: str) -> dict[str, Any]:
-        """As carrito answers it."""
+        """Carrito's answer."""
         status, body = self.call("GET", "carrito", f"/orders/saga/{saga_id}/status")
         assert status == 200, body
         return dict(body)
 
     def ended(self, saga_id: str, *, seconds: float = 120) -> dict[str, Any]:
-        """Carrito's answer once it has ended."""
+        """Carrito's answer once the saga has ended."""
 
         def look() -> dict[str, Any] | None:
             saga = self.status(saga_id)
@@ -180,7 +180,7 @@ class Shop:
     def all_ended(
         self, saga_ids: Sequence[str], *, saga: str = "checkout", seconds: float = 180
     ) -> Counter[str]:
-        """How many ended how, as their owner has it."""
+        """The number of sagas by end, read at their owner."""
         owner = SAGAS[saga].owner
 
         def look() -> Counter[str] | None:
@@ -197,7 +197,7 @@ class Shop:
         return Counter(eventually(look, seconds=seconds, what=f"every {saga} ends"))
 
     def state(self, saga_id: str, pattern: str) -> dict[str, Any]:
-        """As the coordinator answers it."""
+        """The coordinator's answer."""
         service, path = STATE_PATHS[pattern]
         status, body = self.call("GET", service, path.format(saga_id))
         assert status == 200, body
@@ -251,12 +251,12 @@ class Shop:
         return {"province": province}
 
     def rows(self, alias: str, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Straight from a service's database."""
+        """Read from a service's database."""
         with psycopg.connect(self.stack.superuser_urls[alias]) as connection:
             return connection.execute(statement, values).fetchall()  # type: ignore[arg-type]
 
     def audit(self) -> None:
-        """Fails with the breaches, if there are any."""
+        """Raises with the breaches, if there are any."""
         environment = self.stack.audit_environment
         self.stack.run("python", "manage.py", "audit", "--wait", "60", **environment)
 
@@ -291,7 +291,5 @@ def body_of(cart: str, pattern: str, method: str = "credit_card") -> dict[str, A
 
 
 def end_of_refused(*, saga: str, step: str) -> str:
-    """The status of a saga that is refused at this step: it depends on whether any step had to be
-    undone.
-    """
+    """The status of a saga that is refused at this step: `failed` if no step had to be undone."""
     return "compensated" if SAGAS[saga].position(step) > 1 else "failed"

@@ -64,7 +64,7 @@ def test_checkouts_are_accepted_at_the_shown_price_without_inventario(shop, stac
     reprice(shop, product, "13.00")
     stack.stop_process("inventario.web")
     try:
-        given = [shop.check_out(*one) for one in zip(carts, PATTERNS, strict=True)]
+        given = [shop.check_out(*asked) for asked in zip(carts, PATTERNS, strict=True)]
     finally:
         stack.restart("inventario.web")
         stack.wait_ready()

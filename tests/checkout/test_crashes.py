@@ -82,7 +82,7 @@ def started(shop, carts):
 
 
 def test_web_process_that_is_asked_to_stop_does_so(shop, stack):
-    """Also while connections open and close, and it is not killed for it later."""
+    """Also while connections open and close, and before Granian would kill it."""
     is_over = threading.Event()
 
     def ask(url):

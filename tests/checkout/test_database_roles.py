@@ -40,7 +40,7 @@ def environment_of(pid: int) -> dict[str, str]:
 
 
 def run(url: str, statement: str) -> None:
-    """Rolled back, whatever it does."""
+    """Rolls it back."""
     with psycopg.connect(url, autocommit=statement.startswith("CREATE DATABASE")) as link:
         link.execute(statement)
         if not link.autocommit:

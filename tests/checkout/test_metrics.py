@@ -14,7 +14,7 @@ STEPS = {
 
 @pytest.fixture
 def metric(shop):
-    """The sum over those series of a service that have these labels."""
+    """The sum of a service's series with these labels."""
 
     def total(service, name, **labels):
         answer = shop.request("GET", service, "/metrics", Host="any.name:1")
@@ -62,7 +62,7 @@ def test_metrics_count_what_shoppers_did(shop, metric, pattern):
         now = figures()
         return {name: now[name] - before[name] for name in now}
 
-    eventually(lambda: grown() == did, what="the workers have told theirs")
+    eventually(lambda: grown() == did, what="the workers have published their metrics")
 
 
 def test_latency_is_that_of_the_owners_rows(shop, metric, pattern):
@@ -87,4 +87,4 @@ def test_latency_is_that_of_the_owners_rows(shop, metric, pattern):
         now = both()
         return now[0] > before[0] and now[0] - before[0] == pytest.approx(now[1] - before[1])
 
-    eventually(agree, what="both say the same")
+    eventually(agree, what="metric and rows agree")

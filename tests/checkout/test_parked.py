@@ -89,7 +89,7 @@ def stuck(shop, ledger) -> Stuck:
 
 
 def watch(ledger: psycopg.Connection, tries: dict[str, list[float]], stop: threading.Event) -> None:
-    """Notes when each new try is seen."""
+    """Records when it sees each new try."""
     while not stop.wait(0.02):
         for pattern, seen in tries.items():
             row = ledger.execute(f"SELECT last_value, is_called FROM tries_{pattern}").fetchone()

@@ -47,7 +47,7 @@ def marked(shop):
 
 
 def tables_with(shop, text: str) -> set[str]:
-    """Of all databases, those with a row that has it anywhere."""
+    """The tables of all databases with a row that contains the text."""
     tables = set()
     for service in ALL:
         with psycopg.connect(shop.stack.superuser_urls[alias_of(service)]) as link:

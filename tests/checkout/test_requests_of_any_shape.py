@@ -1,4 +1,4 @@
-"""The server's handling of a body: with a real server, over a socket of ours."""
+"""Bodies of any shape, sent to a real server over a plain socket."""
 
 import json
 import socket

@@ -46,7 +46,7 @@ def memory_alarm(shop: Shop) -> Iterator[None]:
 
 
 def broker_is(shop: Shop, state: str) -> None:
-    """As shown in /health of the service that starts the chain."""
+    """Waits until carrito's /health shows it."""
 
     def has_state() -> bool:
         return shop.call("GET", "carrito", "/health")[1]["broker"]["status"] == state
@@ -77,9 +77,9 @@ def unsent(shop: Shop) -> int:
 
 @pytest.fixture
 def under_load(shop):
-    """Lets something happen in the middle of checkouts of every pattern; all complete after it."""
+    """Runs a fault in the middle of checkouts of every pattern; all complete after it."""
 
-    def run(happens):
+    def run(fault):
         product = shop.product(quantity=CHECKOUTS)
         carts = shop.carts(CHECKOUTS, product=product)
         sagas: list[str] = []
@@ -89,7 +89,7 @@ def under_load(shop):
             )
         )
         load.start()
-        happens()
+        fault()
         load.join()
         assert shop.all_ended(sagas) == {"completed": CHECKOUTS}
         assert shop.stock(product) == (0, 0, CHECKOUTS)
@@ -108,7 +108,7 @@ def test_blocked_broker_loses_nothing_and_fills_no_memory(shop):
         broker_is(shop, "down")
         before = resident(shop)
         orchestrated = shop.check_out_all(shop.carts(CHECKOUTS, product=product), ["orchestrated"])
-        # Who needs no broker goes on as ever.
+        # Orchestrated sagas need no broker and go on.
         assert shop.all_ended(orchestrated) == {"completed": CHECKOUTS}
         assert workers_grew(shop, before) == []
         assert unsent(shop) > 0
@@ -127,8 +127,7 @@ def test_killed_broker_loses_nothing(shop, stack, under_load):
 def test_restarted_database_loses_nothing(shop, stack, under_load):
     under_load(lambda: stack.restart("postgres"))
     stack.wait_ready()
-    # One request of each process finds out that its connections are gone; whoever comes next does
-    # not have to.
+    # One request of each process finds its connections gone; the next requests don't.
     for service, path in set(STATE_PATHS.values()):
         eventually(
             lambda service=service, path=path: (

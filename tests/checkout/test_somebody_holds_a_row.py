@@ -1,4 +1,4 @@
-"""A forgotten transaction in psql holds a locked row: everything that does not need it goes on."""
+"""A forgotten transaction in psql locks a row: all that does not need the row goes on."""
 
 import time
 

@@ -66,7 +66,6 @@ def test_other_checkouts_are_refused_at_once(rush):
 
 
 def test_no_checkout_is_refused_after_the_overload(rush, shop):
-    """No request is refused any more."""
     cart = shop.cart(product=shop.product(quantity=1))
     status, begun = shop.check_out(cart, ORCHESTRATED)
     assert status == 202, begun

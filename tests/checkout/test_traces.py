@@ -18,7 +18,7 @@ def shop(unusual_shop):
 
 @pytest.fixture
 def traced(receiver):
-    """The spans of a trace, once it is one tree with all the wanted ones."""
+    """The spans of a trace, once it is one tree that has all wanted spans."""
 
     def look(trace_id, wanted):
         def complete():
@@ -45,7 +45,7 @@ def steps_of(saga, *, undone_from=None):
 
 
 def roots(spans):
-    """Those that have nothing of this trace above them."""
+    """The spans whose parent is not in this trace."""
     known = {span.id for span in spans}
     return [span for span in spans if span.parent not in known]
 

@@ -24,7 +24,7 @@ from tests.waiting import eventually
 SHOPPERS = 60
 ONE_TOO_MANY = 16
 LONG = 30
-"""Seconds: so long would each of them wait, and the process be deaf, if they held its slots."""
+"""Seconds that each shopper waits; as long would the process be deaf if they held its slots."""
 DEAF = 5.0
 OUT_WITHIN = 5.0
 PULSE = 0.05

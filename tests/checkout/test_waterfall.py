@@ -1,4 +1,4 @@
-"""A service that is slow is seen where it is slow, by as much as it is, in every pattern."""
+"""The waterfall shows a slow service's delay at its own step, in every pattern."""
 
 import time
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def usual(shop, timeline) -> dict[str, Waterfall]:
 
 @pytest.fixture(scope="module")
 def slow(shop, timeline, usual) -> dict[str, Waterfall]:
-    """The same while charging takes longer, for a reason unknown to the services."""
+    """The same while the database delays every charge."""
     with charging_slowly(shop):
         return {pattern: measured(shop, timeline, pattern) for pattern in PATTERNS}
 

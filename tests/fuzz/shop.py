@@ -62,7 +62,7 @@ class FuzzedShop:
         self.is_learning = False
         self.look_again()
 
-    # What is there.
+    # Existing ids and valid requests.
 
     def look_again(self) -> None:
         """Learns the existing ids, and which sagas are the shop's own."""
@@ -140,7 +140,7 @@ class FuzzedShop:
         return body
 
     def _real(self, valid: Any) -> Any:
-        """With a product and a cart that there are, in the place of those of the documents."""
+        """With an existing product and cart in the place of the documents' examples."""
         text = json.dumps(valid)
         for name in ("product_id", "cart_id"):
             real = self.random.choice(self.ids[name])
@@ -236,7 +236,7 @@ class FuzzedShop:
         sent = [self._message(service) for _ in range(self.random.choice([1, 1, 2, 5]))]
         try:
             consumer.handle([Delivery(message, False, None) for message in sent])
-        except Exception as error:  # noqa: BLE001 -- any at all is what is looked for
+        except Exception as error:  # noqa: BLE001 -- any error is a failure
             self.failures.append(
                 f"{service}: {error!r}: {[(m.id[:80], m.type[:80], m.body[:600]) for m in sent]}"
             )
@@ -269,11 +269,11 @@ class FuzzedShop:
     # After.
 
     def settle(self) -> None:
-        """Lets the shop finish its work; a process that crashes is a failure."""
+        """Lets the shop finish its work; a crash is a failure."""
         try:
             self.shop.settle_to_the_last_try()
         except Exception as error:  # noqa: BLE001 -- as above
-            self.failures.append(f"it fell over: {error!r}")
+            self.failures.append(f"it crashed: {error!r}")
         self.look_again()
 
     def read_back(self) -> None:

@@ -31,7 +31,7 @@ from tests.fuzz.shop import BY_HAND, FuzzedShop
 
 pytestmark = [
     pytest.mark.django_db(databases=[*WITH_DATABASE, "default"], transaction=True),
-    pytest.mark.timeout(0),  # it takes what it takes
+    pytest.mark.timeout(0),  # as long as it takes
 ]
 SETTLE_EVERY = 250
 REPORT_EVERY = 2_000
@@ -83,14 +83,14 @@ def tried(fuzzed: FuzzedShop, send: Callable[[], None], config: pytest.Config) -
     return fuzzed.failures
 
 
-@pytest.mark.undocumented  # a step's key under two operations gets what came of the first
+@pytest.mark.undocumented  # a step's key under two operations gets the answer of the first
 def test_no_request_is_a_server_error(fuzzed, pytestconfig):
     failures = tried(fuzzed, fuzzed.request, pytestconfig)
     assert not failures, "\n".join(failures)
     assert fuzzed.breaches() == []
 
 
-@pytest.mark.undocumented("messages")  # a context is passed on as a forged message had it
+@pytest.mark.undocumented("messages")  # a forged message's context is passed on
 def test_no_message_stops_a_consumer(fuzzed, pytestconfig):
     failures = tried(fuzzed, fuzzed.message, pytestconfig)
     assert not failures, "\n".join(failures)

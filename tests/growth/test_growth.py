@@ -111,7 +111,7 @@ def test_nothing_reads_more_of_many_finished_sagas(pytestconfig, admin_client, m
 
 
 def scaled(sagas: int, monkeypatch: pytest.MonkeyPatch) -> float:
-    """With few rows, less is read at once: otherwise a limit could not be told from no limit."""
+    """With few rows the limits are lower: otherwise no call would reach them."""
     share = min(1.0, sagas / 50_000)
     for module, name in (
         (sql, "MOST_COUNTED"),

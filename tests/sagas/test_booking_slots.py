@@ -79,7 +79,7 @@ class Lobby:
         eventually(paid, what=f"the bill of {booking_id} is paid")
 
     def waits_for(self, booking_id: str, decider: str) -> None:
-        """Returns once its coordinator has that status."""
+        """Returns once its coordinator shows that it waits for this person."""
 
         def waits() -> bool:
             waiting = self.shop.state(booking_id, self.pattern).get("waiting")
@@ -108,7 +108,7 @@ class Lobby:
         return str(self.shop.call("GET", "pagos", f"/credits/{self.user}")[1]["balance"])
 
     def is_consistent(self, bookings: list[str], *, of: str) -> bool:
-        """Whether each is reserved and paid, or nothing of it remains, with that many credits."""
+        """Whether each is reserved and paid, or undone entirely; `of`: the credits before."""
         seen = [self.seen(booking) for booking in bookings]
         kept = sum(booking["booking"] == "reserved" for booking in seen)
         ends = {(booking["booking"], *booking["bill"], len(booking["papers"])) for booking in seen}

@@ -52,7 +52,7 @@ def steps_of_refused(saga: str, refused: str) -> dict[str, str]:
 def settled_state(
     shop: Shop, saga: str, saga_id: str, pattern: str, steps: dict[str, str]
 ) -> dict[str, Any]:
-    """The coordinator's answer once it has received all events: its steps have these statuses."""
+    """The coordinator's answer once it has all events: its steps have these statuses."""
 
     def look() -> dict[str, Any] | None:
         state = shop.state(saga_id, pattern)
@@ -78,7 +78,7 @@ def require_refused(
 
 
 def undone_in_order(shop: Shop, saga: str, saga_id: str, refused: str) -> None:
-    """Its user sees first every undo, in reverse, and only then that it has failed."""
+    """The order's history has every undo, in reverse, before the order has failed."""
     definition = SAGAS[saga]
     undone = [step.undone for step in reversed(definition.steps[: definition.position(refused)])]
     _, order = shop.call("GET", "pedidos", f"/orders/{saga_id}")
@@ -123,7 +123,7 @@ def test_choreographed_saga_shows_its_events(shop, saga):
 
 
 def test_declined_card_undoes_what_was_done_before(shop, saga, pattern):
-    """In a shipment nothing was: it is paid first."""
+    """A shipment is paid first: nothing is to be undone."""
     product = shop.product(quantity=UNITS)
     saga_id = begun(shop, saga, pattern, product, method="card_declined")
     require_refused(shop, saga, saga_id, pattern, at="process_payment", code="card_declined")
@@ -132,7 +132,7 @@ def test_declined_card_undoes_what_was_done_before(shop, saga, pattern):
 
 
 def test_shortage_undoes_what_was_done_before(shop, saga, pattern):
-    """In a checkout and a fulfilment nothing was; a shipment is refunded before it ends."""
+    """Only a shipment is paid before: it is refunded before it ends."""
     product = shop.product(quantity=1)
     wishes = shop.wishes(2, saga=saga, pattern=pattern, product=product)
     first, second = shop.begin_all(wishes, at_once=1)

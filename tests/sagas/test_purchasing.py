@@ -36,7 +36,7 @@ def placed(shop: Shop, pattern: str, area: dict[str, str], **more: Any) -> str:
 
 
 def courier(shop: Shop, *, capacity: int = 1) -> dict[str, str]:
-    """The province and city of a new courier, who is the only one there."""
+    """The province and city of a new courier, the only courier there."""
     area = {"province": f"Province {uuid.uuid4()}", "city": "Plaza"}
     body = {"name": "Eva", "phone_number": "+53 5", "capacity": capacity, **area}
     status, made = shop.call("POST", "envios", "/couriers", body)
@@ -87,7 +87,7 @@ def places_taken(shop: Shop, area: dict[str, str]) -> int:
 
 
 def cancelled(shop: Shop, order_id: str, pattern: str, *, step: str, code: str) -> dict[str, Any]:
-    """The order, which ended for this reason, once its coordinator knows it, too."""
+    """The order, which ended for this reason, once its coordinator shows it."""
     state = settled_state(shop, SAGA, order_id, pattern, steps_of_refused(SAGA, step))
     assert (state["status"], state["failure"]["code"]) == ("compensated", code)
     shown = order(shop, order_id)
@@ -157,7 +157,7 @@ def test_same_verdict_again_has_the_first_answer_and_the_other_is_a_conflict(sho
 
 
 def test_payment_without_a_confirmation_in_time_is_overdue(shop, pattern):
-    """Its time is over at once: DUETO_DECIDE_SECONDS would apply to all of them."""
+    """Its time is over at once: DUETO_DECIDE_SECONDS would apply to all payments."""
     order_id, payment_id = waiting(shop, pattern, courier(shop))
     shop.rows(
         "pagos",

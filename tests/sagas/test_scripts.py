@@ -139,7 +139,7 @@ Typed = Callable[[str], list[Any]]
 
 @pytest.fixture
 def typed(stack) -> Typed:
-    """Runs a script; the JSON that it prints, one after the other."""
+    """Runs a script; returns the JSON values that it prints."""
     for program in ("curl", "jq"):
         need(program, package=program)
 
@@ -155,7 +155,7 @@ def typed(stack) -> Typed:
 
 
 def printed(text: str) -> Any:
-    """Each of the JSON values that follow each other."""
+    """Yields the JSON values of a text."""
     while text := text.strip():
         value, end = json.JSONDecoder().raw_decode(text)
         yield value

@@ -17,7 +17,7 @@ from httpapi.middleware import RequestContext
 from tests.security.conftest import Issuer, bearer
 
 _serve = RequestContext.__call__
-"""As it is where no test looks whether answers are documented."""
+"""Without the tests' check that answers are documented."""
 ROUNDS, LOOPS = 7, 400
 STEP_RATIO, STEP_MICROSECONDS = 1.35, 5.0
 VIEW_RATIO, VIEW_MICROSECONDS = 1.12, 20.0
@@ -44,7 +44,7 @@ def seconds(make: Callable[[], HttpRequest], view: Any) -> float:
 
     context = RequestContext(answered)
     requests = [make() for _ in range(LOOPS)]
-    started = time.thread_time()  # what other processes use is not ours
+    started = time.thread_time()  # without the CPU of other processes
     for request in requests:
         assert _serve(context, request).status_code == 200
     return (time.thread_time() - started) / LOOPS

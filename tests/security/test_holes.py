@@ -134,7 +134,7 @@ def test_nan_is_refused_and_the_audit_runs(shop, hand_over, total):
 
 
 def test_valid_amount_is_accepted(hand_over):
-    """The control: it is refused only for its amount."""
+    """The control: the request is refused only for its amount."""
     assert hand_over()["outcome"] == "done"
 
 

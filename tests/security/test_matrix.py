@@ -338,7 +338,7 @@ class Cell(NamedTuple):
         where = self.path.format(**self.trial.of) + self.trial.query
         given = world.call(caller, self.row.method, self.service, where, self.trial.body)
         expected = self.row.statuses[self.role]
-        # How it is, is not asked here: the sagas of others stand still, after a minute for long.
+        # A 503 of /health is an answer, too: other tests' sagas stand still here.
         status = 200 if (given.status, self.row.path[-7:]) == (503, "/health") else given.status
         if status == expected:
             return ""
@@ -444,7 +444,7 @@ def _status(world: World, service: str, door: Door, token: str) -> int:
 
 
 def test_object_of_another_person_is_as_unknown_as_a_missing_one(world: World) -> None:
-    """Word for word, but for the id."""
+    """The answers differ only in the id."""
     made: dict[str, Trial] = {}
     for row in ROWS:
         is_hidden = row.method == "GET" and row.statuses["other"] == 404 and "{" in row.path

@@ -172,7 +172,7 @@ class TestToken:
 
     def test_address_behind_a_proxy_is_taken_from_its_header(self, settings: Any) -> None:
         asked = request(HTTP_X_FORWARDED_FOR="192.0.2.7")
-        assert logins.address_of(asked) == "127.0.0.1", "nobody is believed who was not named"
+        assert logins.address_of(asked) == "127.0.0.1", "the header of an unnamed proxy is ignored"
         settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
         assert logins.address_of(asked) == "192.0.2.7"
 
@@ -355,7 +355,7 @@ def test_every_page_needs_a_permission(client: Client) -> None:
     client.force_login(person("eve", is_staff=True))
     for path in set(admin_urls()) - FOR_ALL - FOR_STAFF:
         given = client.get(path)
-        # Of what is not there nothing can be seen: the admin leads away from it.
+        # The admin redirects from an unknown object.
         is_away = re.fullmatch(r"/admin/|.*/change/", given.headers.get("Location", ""))
         assert given.status_code in (403, 404, 405) or is_away, path
 

@@ -1,4 +1,4 @@
-"""The trail: one row per action, each with who, why, by which way and with which token."""
+"""The trail: one row per action, with its actor, reason, way and token."""
 
 from decimal import Decimal
 from typing import Any

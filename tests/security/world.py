@@ -89,7 +89,7 @@ class World:
     def must(
         self, caller: str, method: str, service: str, path: str, body: Any = None, **h: str
     ) -> Any:
-        """The body of an answer that went well."""
+        """The body of an accepted request."""
         given = self.call(caller, method, service, path, body, **h)
         assert given.status < 300, given
         return given.body
@@ -101,7 +101,7 @@ class World:
 
     @cached_property
     def area(self) -> dict[str, str]:
-        """An area with a courier who is free."""
+        """An area with a free courier."""
         area = {"province": f"Province {uuid.uuid4()}", "city": "Plaza"}
         self.must(
             "operator", "POST", "envios", "/couriers", {**area, "name": "Eva", "capacity": 99}
@@ -200,7 +200,7 @@ class World:
         return {**booking, "step": "pay_bill"}
 
     def reserved(self) -> dict[str, str]:
-        """A booking that went well: with its bill and its invoice."""
+        """A completed booking, with its bill and its invoice."""
         booking = self.billed()
         booking_id = booking["booking_id"]
         self.must("owner", "POST", "pagos", f"/bills/{booking_id}/pay", CARD)
@@ -234,7 +234,7 @@ class World:
 
     @cached_property
     def _parked(self) -> dict[str, list[dict[str, str]]]:
-        """All at once, as it takes its time: pagos' database refuses their refunds."""
+        """All at once, as parking takes long: pagos' database refuses their refunds."""
         made = {
             pattern: [self.checkout(pattern) for _ in range(PARKED)]
             for pattern in ("orchestrated", "choreographed")
@@ -270,7 +270,7 @@ class World:
         )
 
     def rows(self, alias: str, statement: str) -> list[tuple[Any, ...]]:
-        """Straight from a service's database."""
+        """Read from a service's database."""
         with psycopg.connect(self.stack.database_urls[alias]) as connection:
             return connection.execute(statement).fetchall()  # type: ignore[arg-type]
 
@@ -294,7 +294,7 @@ class World:
         return fingerprints
 
     def at_rest(self) -> dict[str, str | None]:
-        """The same, once nothing moves any more."""
+        """The same, once no table changes any more."""
         last = self.stored()
 
         def is_still() -> bool:
@@ -302,7 +302,7 @@ class World:
             before, last = last, self.stored()
             return before == last
 
-        eventually(is_still, seconds=60, what="nothing moves")
+        eventually(is_still, seconds=60, what="no table changes")
         return last
 
 

@@ -67,7 +67,7 @@ BUGS = {
             "the barrier comes after the effect, in another transaction",
             services.barrier_after_the_effect,
             scenarios.killed_in_a_charge,
-            "2 completed, and payment ",
+            "2 completed, but payment ",
         ),
         Bug("outcomes are not stored", services.outcome_not_stored, scenarios.every_end, "6 do "),
         Bug(
@@ -226,7 +226,7 @@ RACES = {
         ),
     )
 }
-"""Those that need two at the same moment."""
+"""Bugs that need two workers at the same moment."""
 
 EXPLORED = {
     bug.put_in.__name__: bug
@@ -268,4 +268,4 @@ EXPLORED = {
         ),
     )
 }
-"""Those that the explorer finds, in a saga of which two steps wait for people."""
+"""Bugs that the explorer finds, in a saga of which two steps wait for people."""

@@ -37,7 +37,7 @@ def verdict_counts_again(patch) -> None:
 
 
 def sweep_waits_for_no_lock(patch) -> None:
-    """An overdue step is ended by an earlier read, even if it is being decided."""
+    """The sweep ends an overdue step by an earlier read, even while it is decided."""
     decide, wait_for = Overdue._decide, MemoryStore._wait_for
     sweeping = []
 

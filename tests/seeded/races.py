@@ -1,6 +1,6 @@
-"""Two at work at the same moment, each in its own transaction.
+"""Two workers at the same moment, each in its own transaction.
 
-One is held just before it commits, until the other has ended, or waits for its lock.
+The first is held just before it commits, until the second has ended, or waits for its lock.
 """
 
 import time
@@ -67,10 +67,10 @@ def _consume_and_relay(shop: Shop) -> None:
 
 
 def _let_go_on(thread: InThread) -> None:
-    """Returns once the other has ended, or waits for a lock that only we can free."""
+    """Returns once the thread has ended, or waits for a lock of this one."""
     deadline = time.monotonic() + 10
     while thread.is_running() and not _is_blocked():
-        assert time.monotonic() < deadline, "it neither ends nor waits"
+        assert time.monotonic() < deadline, "the thread neither ends nor waits"
         time.sleep(0.005)
 
 

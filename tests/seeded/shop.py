@@ -38,7 +38,7 @@ MOST_ROUNDS = 40
 
 
 class Shop:
-    """Moved only by hand."""
+    """Does nothing by itself."""
 
     def __init__(self, monkeypatch) -> None:
         monkeypatch.setattr(consuming, "IDLE_SECONDS", 0)
@@ -122,7 +122,7 @@ class Shop:
                 return
 
     def settle_to_the_last_try(self) -> None:
-        """As `settle`; messages that are set aside get all their tries, without the waiting."""
+        """As `settle`; failed messages get all their tries, without their delays."""
         self.settle()
         while sum([worker.retry_failed() for worker in self.workers.values()]):
             self.settle()
@@ -133,7 +133,7 @@ class Shop:
         self.settle()
 
     def undo(self, saga_id: str, pattern: str) -> None:
-        """A user requests that it be undone: an abort, or a return."""
+        """A user requests the undo of a saga: an abort, or a return."""
         if pattern.startswith("orchestrated"):
             orchestrator.compensate(saga_id=saga_id, requested_by="eva")
             return
@@ -145,7 +145,7 @@ class Shop:
         self._monkeypatch.setattr(consuming, "BATCH", 1)
 
     def break_broker(self, *, times: int) -> None:
-        """So often nothing can be published."""
+        """The next publishes fail."""
         publish, left = self.broker.publish, [None] * times
 
         def broken(messages: Sequence[Message]) -> None:
@@ -175,7 +175,7 @@ class Shop:
         return self.orchestrator.work(early=True)
 
     def _poison(self, monkeypatch) -> None:
-        """The charges of those that are `poisoned` always fault."""
+        """The charges of the `poisoned` sagas always fault."""
         charge = pagos.operations.charge
         run = charge.run
 

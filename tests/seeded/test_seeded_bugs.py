@@ -1,4 +1,4 @@
-"""Whatever classic bug is put into the code, Dueto's own checkers find it."""
+"""Dueto's checkers find each classic bug that is put into the code."""
 
 import logging
 

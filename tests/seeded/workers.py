@@ -1,4 +1,4 @@
-"""The worker of a service, moved by hand: its real consumer and relay, one batch at a time."""
+"""The worker of a service, without a thread: its consumer and relay, one batch at a time."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ PREFETCH = 200
 
 
 class Worker:
-    """It has the service's reactions as they are when it starts."""
+    """Has the service's reactions as they are when it starts."""
 
     def __init__(self, *, service: str, broker: Broker) -> None:
         self.service = service

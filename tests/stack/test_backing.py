@@ -76,7 +76,7 @@ def test_interrupted_it_ends_cleanly(number):
 
 
 def test_servers_of_a_running_stack_are_refused():
-    """Before the stack that `status --env` names is touched."""
+    """`status --env` names them: the tests of another clone would change them."""
     running = {"RABBITMQ_URL": f"amqp://{rights.AUDIT}:x@127.0.0.1:1/%2F"}
     ended = subprocess.run(
         [sys.executable, "-m", "stack.backing", "--", "true"],

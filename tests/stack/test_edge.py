@@ -98,12 +98,12 @@ def slow_bodies(url: str, *, count: int):
     """
     port = int(url.rpartition(":")[2])
     head = b"POST /api/products HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n{"
-    with contextlib.ExitStack() as open_ones:
+    with contextlib.ExitStack() as clients:
         for number in range(count):
             client = socket.create_connection(
                 ("127.0.0.1", port), source_address=(f"127.0.0.{10 + number // 4}", 0)
             )
-            open_ones.enter_context(client).sendall(head)
+            clients.enter_context(client).sendall(head)
         yield
 
 
@@ -129,15 +129,15 @@ def p99(url: str) -> float:
 
 
 def test_behind_the_edge_slow_bodies_do_no_harm(stack, edge):
-    """More than there are threads: each of them would block one."""
+    """As many as the service has threads: each would block a thread."""
     direct = stack.urls["inventario"]
-    quiet, beset = [], []
-    for _ in range(ROUNDS):  # the best of each: what else runs here is no part of it
+    quiet, under_attack = [], []
+    for _ in range(ROUNDS):  # the best of each: other programs may run here, too
         quiet.append(p99(direct))
         with slow_bodies(edge, count=WEB_THREADS):
-            beset.append(p99(direct))
+            under_attack.append(p99(direct))
             assert answered(edge)
-    assert min(beset) < 2 * min(quiet)
+    assert min(under_attack) < 2 * min(quiet)
 
 
 def test_without_the_edge_a_few_slow_bodies_stop_no_request(stack):
@@ -171,9 +171,9 @@ def test_connections_of_one_address_are_limited(edge):
     """A further connection is refused at once, and another address is not affected."""
     port = int(edge.rpartition(":")[2])
     head = b"POST /api/products HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
-    with contextlib.ExitStack() as open_ones:
+    with contextlib.ExitStack() as clients:
         for _ in range(CONNECTIONS + 1):
-            client = open_ones.enter_context(
+            client = clients.enter_context(
                 socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.99", 0))
             )
             client.sendall(head)
@@ -219,7 +219,7 @@ def test_edge_speaks_tls_and_passes_scheme_host_and_address_on(folder, stack):
 
 
 def _receive(service: socket.socket) -> str:
-    """The requests that reach the service behind it."""
+    """The request that reaches the service behind the edge."""
     client, _ = service.accept()
     with client:
         request = client.recv(65536).decode()

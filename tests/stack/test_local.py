@@ -166,7 +166,7 @@ def test_ports_are_the_known_ones_or_counted_from_a_base():
     assert usual_ports(base=None)["carrito"] == 3000
     assert usual_ports(base=None)["dashboard"] == 8080
     assert list(usual_ports(base=4000).values()) == list(range(4000, 4000 + len(ALL)))
-    assert usual_ports(base=4000)["dashboard"] == 4005, "nobody's port moves for a new service"
+    assert usual_ports(base=4000)["dashboard"] == 4005, "a new service moves no other port"
 
 
 @pytest.mark.parametrize("saga", SAGAS)

@@ -43,7 +43,7 @@ def test_broker_of_three_nodes_names_them_and_keeps_their_number(folder):
 
 
 def test_login_needs_but_one_host_that_answers(node):
-    # Nobody listens at port 1.
+    # No server listens at port 1.
     two = node.url.replace("@", "@127.0.0.1:1,")
     assert rabbitmq.check_login(two, timeout=5) == f"RabbitMQ {rabbitmq.version()}"
     with pytest.raises(ConnectionError, match=r"refused; .*refused"):

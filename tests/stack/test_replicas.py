@@ -49,7 +49,7 @@ def stack():
 
 class Shoppers:
     """Keep buying over kept connections, each time in another pattern, until stopped. No request is
-    repeated. `failures`: in words.
+    repeated. `failures`: their texts.
     """
 
     def __init__(self, stack, product):
@@ -310,9 +310,9 @@ def test_web_process_serves_on_after_sigterm_and_announces_that_it_drains(small,
     running = small(drain=2.0)
     name, port = next(iter(running.ports.items()))
     os.kill(supervisor.pids()[name], signal.SIGTERM)
-    eventually(running.nginx.drain_file(name).exists, what="it says so")
-    assert answers(f"http://127.0.0.1:{port}"), "what was on its way is served"
-    eventually(lambda: not answers(f"http://127.0.0.1:{port}"), what="it is out")
+    eventually(running.nginx.drain_file(name).exists, what="it announces that it drains")
+    assert answers(f"http://127.0.0.1:{port}"), "requests in flight are served"
+    eventually(lambda: not answers(f"http://127.0.0.1:{port}"), what="it has ended")
     assert running.nginx.drain_file(name).exists(), "until it serves again"
 
 
@@ -345,4 +345,4 @@ def test_second_sigterm_ends_the_drain(small, supervisor):
     eventually(running.nginx.drain_file(name).exists, what="it drains")
     assert answers(f"http://127.0.0.1:{port}")
     os.kill(pid, signal.SIGTERM)
-    eventually(lambda: not answers(f"http://127.0.0.1:{port}"), seconds=30, what="it is out")
+    eventually(lambda: not answers(f"http://127.0.0.1:{port}"), seconds=30, what="it has ended")

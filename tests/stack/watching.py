@@ -1,4 +1,4 @@
-"""Waits for conditions, and checks whether a process is really gone."""
+"""Checks whether processes have ended, and starts Python processes that report."""
 
 import subprocess
 import sys

@@ -27,7 +27,8 @@ def waits(shop):
     """The ids of an order and of its payment, for whose customer it waits."""
     order, payment = waiting(shop, TEMPORAL, courier(shop))
     eventually(
-        lambda: shop.state(order, TEMPORAL).get("waiting"), what="it is written that it waits"
+        lambda: shop.state(order, TEMPORAL).get("waiting"),
+        what="the coordinator shows that it waits",
     )
     return order, payment
 
@@ -59,7 +60,7 @@ def replay(address: str, saga_id: str) -> None:
 
 
 def lose_all(stack: Any) -> None:
-    """The server forgets all it knew."""
+    """Deletes the server's data."""
     stack.stop_process(temporal.NAME)
     for file in stack.folder.path.glob("temporal.db*"):
         os.unlink(file)
@@ -76,7 +77,7 @@ def test_saga_is_replayed_from_its_history(stack, ended):
 
 
 def test_history_that_the_code_does_not_fit_is_noticed(stack, ended, monkeypatch):
-    """The control of the test before: here the engine has changed its mind."""
+    """The control of the test before: here the engine decides otherwise."""
     monkeypatch.setattr(
         engine, "after", lambda *, progress, answer, draw: engine.retry(progress=progress)
     )
@@ -106,7 +107,7 @@ def test_worker_that_can_not_begin_reports_it_and_tries_again(stack, monkeypatch
     running = threading.Thread(target=component.run, args=[stop], daemon=True)
     running.start()
     for _ in range(2):
-        eventually(component.complaints, what="it says so")
+        eventually(component.complaints, what="it reports that")
         eventually(lambda: not component.complaints(), what="it has tried again")
     stop.set()
     running.join(20)
@@ -120,7 +121,9 @@ def test_saga_and_decision_that_are_sent_twice_count_once(shop, stack, waits):
     assert decide(shop, payment, "confirm")[0] == 200
     settled_state(shop, SAGA, order, TEMPORAL, completed(SAGA))
     is_begun = "SELECT 1 FROM saga_temporal_saga WHERE saga_id = %s AND begun_at IS NOT NULL"
-    eventually(lambda: shop.rows("saga_temporal", is_begun, [order]), what="it is told again")
+    eventually(
+        lambda: shop.rows("saga_temporal", is_begun, [order]), what="the saga is marked again"
+    )
     replay(address(stack), order)
 
 

@@ -85,7 +85,7 @@ class Reader:
 
 
 def _shows(expected: str, output: str) -> bool:
-    """Whether each expected line is there, in their order."""
+    """Whether the output has each expected line, in their order."""
     lines = [_pattern(line) for line in expected.splitlines()]
     return bool(re.search(".*?".join(lines), output, flags=re.DOTALL))
 
