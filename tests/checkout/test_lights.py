@@ -61,7 +61,8 @@ def test_process_that_is_stopped_is_named_and_all_is_green_after_it(stack, light
     (standing,) = named(report, name)
     assert f"kill -CONT {stack.processes[name]}" in standing.do
     assert standing.since
-    assert all(len(line) < 100 for line in status.as_table(record_of(stack), report).splitlines())
+    table = status.as_table(record.read(stack.folder), report)
+    assert all(len(line) < 100 for line in table.splitlines())
     stack.kill(name, signal.SIGCONT)
     eventually(lambda: lights().is_healthy, seconds=60, what="all is green again")
 
@@ -131,7 +132,3 @@ def workers(shop):
         for worker in shop.call("GET", "carrito", "/health")[1].get("workers", [])
         if worker["status"] == "up"
     ]
-
-
-def record_of(stack):
-    return record.read(stack.folder)

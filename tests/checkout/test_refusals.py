@@ -43,11 +43,6 @@ def test_missing_field_is_named(shop, cart, pattern, field):
     assert (status, answered["errors"][0]["field"]) == (400, field)
 
 
-def test_problem_is_problem_json(shop, pattern):
-    answer = shop.request("POST", "carrito", "/checkout/saga", body_of("none", pattern))
-    assert answer.headers["Content-Type"] == "application/problem+json"
-
-
 def test_body_that_is_no_json_is_refused(shop):
     answer = shop._http.request(
         "POST",

@@ -105,14 +105,14 @@ def test_interrupted_twice_at_any_moment_it_leaves_nothing(place, moment):
         for line in process.stdout:
             if moment in line:
                 break
-        children = _children_of(process.pid)
-        assert children
+        pids = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+        assert pids
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGINT)
         output = process.stdout.read()
         assert process.wait(timeout=30) != 0
     assert output.index("stopping") < output.index("stopped ")
-    eventually(lambda: all_gone(children))
+    eventually(lambda: all_gone(pids))
     assert list((place / "fresh").iterdir()) == []
 
 
@@ -217,7 +217,3 @@ def test_pid_that_another_process_has_now_is_not_taken_for_the_old_process():
     assert children.is_alive(known)
     assert not children.is_alive({**known, "started": known["started"] - 1})
     assert is_gone(2**22 + 1)
-
-
-def _children_of(pid):
-    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
