@@ -157,8 +157,8 @@ def damaged(round_: Round) -> Iterator[None]:
     written = {}
     round_.shop.stack.stop_process(f"{round_.owner}.worker")
     with _not_handed_over(round_):
-        mended, lost = round_.buy(first), round_.buy(second, ends="failed")
-        for saga in (mended, lost):
+        fixed, lost = round_.buy(first), round_.buy(second, ends="failed")
+        for saga in (fixed, lost):
             ((written[saga],),) = round_.shop.rows(
                 round_.owner, f"SELECT context::text FROM {where}", [saga]
             )
@@ -166,7 +166,7 @@ def damaged(round_: Round) -> Iterator[None]:
     yield
     round_.shop.stack.restart("saga_orchestrator.web")
     round_.shop.stack.restart(f"{round_.owner}.worker")
-    for saga in (mended, lost):
+    for saga in (fixed, lost):
         dead_lettered = f"{where} AND dead_lettered_at IS NOT NULL"
         eventually(
             partial(round_.is_there, round_.owner, dead_lettered, [saga]),
@@ -174,7 +174,7 @@ def damaged(round_: Round) -> Iterator[None]:
         )
         round_.shop.write(round_.owner, change, [written[saga], saga])
     below = {"carrito": "checkouts", "pedidos": "orders"}[round_.owner]
-    for saga, action in ((mended, "retry"), (lost, "discard")):
+    for saga, action in ((fixed, "retry"), (lost, "discard")):
         status, body = round_.certainly("POST", round_.owner, f"/{below}/{saga}/{action}", {})
         assert status in (200, 202, 409), body  # 409: it was done, and the answer died
     ended = f"{where} AND ended_at IS NOT NULL"

@@ -23,7 +23,7 @@ def reprice(shop, product, price):
     assert status == 200, body
 
 
-def test_fall_is_passed_on_shown_and_charged(shop, cart, product, pattern):
+def test_price_fall_is_passed_on_shown_and_charged(shop, cart, product, pattern):
     reprice(shop, product, "10.00")
     status, body = shop.check_out(cart, pattern, Prefer="wait=10")
     assert (status, body["total_amount"]) == (200, "20.00")
@@ -31,7 +31,7 @@ def test_fall_is_passed_on_shown_and_charged(shop, cart, product, pattern):
     assert shop.money(body["saga_id"]) == ("captured", "20.00")
 
 
-def test_rise_is_refused_at_the_coordinators_door_shown_and_then_bought(
+def test_price_rise_is_refused_at_the_coordinators_door_shown_and_then_bought(
     shop, cart, product, pattern
 ):
     reprice(shop, product, "13.00")

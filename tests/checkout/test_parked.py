@@ -192,7 +192,7 @@ def test_paused_saga_is_refused_at_every_door_while_running_sagas_go_on(shop):
     )
 
 
-def test_demo_shows_a_refund_that_is_parked_and_mended(shop):
+def test_demo_shows_a_refund_that_is_parked_and_retried(shop):
     lines: list[str] = []
     Demo(urls=shop.stack.urls, say=lines.append, passes=shop.stack.passes).run(
         pattern="choreographed"

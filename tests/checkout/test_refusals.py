@@ -24,7 +24,7 @@ def test_empty_cart_is_refused(shop, pattern):
     assert (status, body["code"]) == (400, "empty_cart")
 
 
-def test_unknown_pattern_names_the_known_ones(shop, cart):
+def test_unknown_pattern_names_the_known_patterns(shop, cart):
     status, body = shop.check_out(cart, "improvised")
     assert (status, body["errors"][0]["field"]) == (400, "saga_pattern")
     assert "orchestrated" in body["detail"]

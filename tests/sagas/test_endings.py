@@ -240,7 +240,7 @@ def test_saga_just_accepted_is_known_to_its_coordinator(shop, saga, pattern):
         assert shop.state(accepted["saga_id"], pattern)["saga_id"] == accepted["saga_id"]
 
 
-def test_known_only_to_the_coordinator_of_its_pattern(shop, saga, pattern):
+def test_saga_is_known_only_to_the_coordinator_of_its_pattern(shop, saga, pattern):
     saga_id = begun(shop, saga, pattern, shop.product(quantity=UNITS))
     ended(shop, saga, saga_id)
     for service, path in set(STATE_PATHS.values()) - {STATE_PATHS[pattern]}:

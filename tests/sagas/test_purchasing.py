@@ -114,7 +114,7 @@ def test_customer_confirms_and_the_order_is_dispatched(shop, pattern):
     ]
 
 
-def test_delivered_order_is_shown_so_and_its_courier_is_free(shop, pattern):
+def test_delivered_order_is_shown_as_delivered_and_its_courier_is_free(shop, pattern):
     area = courier(shop)
     order_id = placed(shop, pattern, area, auto_confirm=True)
     assert ended(shop, SAGA, order_id)["status"] == "completed"

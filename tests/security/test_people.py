@@ -163,7 +163,7 @@ class TestToken:
         person(name)
         assert log_in(name).status_code == 403
 
-    def test_without_a_key_it_says_why(self, accounts: Issuer, settings: Any) -> None:
+    def test_login_without_a_key_names_the_reason(self, accounts: Issuer, settings: Any) -> None:
         settings.ACCOUNTS_KEY, settings.AUTH = "", "demo"
         person()
         for given in (log_in(), Client().get("/.well-known/jwks.json")):

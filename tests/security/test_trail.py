@@ -142,8 +142,8 @@ def test_pause_and_resume_are_written_down(required: Issuer) -> None:
     assert reasons("carrito") == ["stocktaking", "done"]
 
 
-@pytest.mark.parametrize("deed", ["retry", "discard"])
-def test_action_on_a_dead_letter_is_written_down(required: Issuer, deed: str) -> None:
+@pytest.mark.parametrize("action", ["retry", "discard"])
+def test_action_on_a_dead_letter_is_written_down(required: Issuer, action: str) -> None:
     context = {"saga": "checkout", "saga_id": "s", "pattern": "orchestrated", "subject": "c"}
     Checkout.objects.create(
         saga_id="s",
@@ -159,9 +159,9 @@ def test_action_on_a_dead_letter_is_written_down(required: Issuer, deed: str) ->
         dead_letter_reason="odd",
     )
     token = required.user("olga", scope=OPERATOR)
-    path = f"/checkouts/s/{deed}"
+    path = f"/checkouts/s/{action}"
     assert ask(token, "post", path, {"reason": "mended"}) in (200, 202)
-    assert [row[:4] for row in rows("carrito")] == [("olga", "api", f"handover.{deed}", "saga s")]
+    assert [row[:4] for row in rows("carrito")] == [("olga", "api", f"handover.{action}", "saga s")]
     assert reasons("carrito") == ["mended"]
 
 
@@ -178,8 +178,8 @@ def test_plain_refund_and_credits_are_written_down(required: Issuer) -> None:
     ]
 
 
-def test_deed_that_is_rolled_back_leaves_no_row(product: Product) -> None:
-    """The control: the row is written in the deed's transaction, and in no other."""
+def test_action_that_is_rolled_back_leaves_no_row(product: Product) -> None:
+    """The control: the row is written in the action's transaction, and in no other."""
     with transaction.atomic(using="inventario"):
         catalogue.restock(product=product, quantity=3)
         assert len(rows("inventario")) == 1

@@ -57,7 +57,7 @@ def test_exit_code_is_passed_on_and_nothing_is_left():
 
 
 @pytest.mark.usefixtures("needs_rabbitmq")
-def test_killed_it_takes_postgresql_and_rabbitmq_with_it():
+def test_killed_command_takes_postgresql_and_rabbitmq_with_it():
     with backing("wait", broker="rabbitmq") as process:
         pids = servers(process)
         assert len(pids) == 3  # postgres, epmd, rabbitmq
@@ -66,7 +66,7 @@ def test_killed_it_takes_postgresql_and_rabbitmq_with_it():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_ends_cleanly(number):
+def test_interrupted_command_ends_cleanly(number):
     with backing("wait", broker="postgresql") as process:
         pids = servers(process)
         process.send_signal(number)

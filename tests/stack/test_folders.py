@@ -49,11 +49,11 @@ def test_temporary_folder_of_a_killed_run_is_cleared_away(place):
         folder.unlock()
 
 
-def test_data_lies_inside_where_it_can(folder):
+def test_data_is_inside_the_folder_where_possible(folder):
     assert folder.data("postgres") == folder.path / "postgres"
 
 
-def test_data_of_a_shell_lies_where_no_space_is_in_the_path_and_stays_there(folder):
+def test_data_of_a_shell_program_has_no_space_in_its_path_and_stays_there(folder):
     data = folder.data("rabbitmq", plain=True)
     assert " " not in str(data)
     assert folder.data("rabbitmq", plain=True) == data

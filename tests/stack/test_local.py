@@ -100,7 +100,7 @@ def test_services_run_recover_and_end_without_a_trace(stack, place):
 
 
 @pytest.mark.parametrize("moment", ["PostgreSQL", "services ready"])
-def test_interrupted_twice_at_any_moment_it_leaves_nothing(place, moment):
+def test_stack_interrupted_twice_at_any_moment_leaves_nothing(place, moment):
     with run_python(STARTS_ONE_SERVICE, str(place), stderr=subprocess.STDOUT) as process:
         for line in process.stdout:
             if moment in line:
@@ -162,7 +162,7 @@ def test_invalid_port_base_is_refused(place, monkeypatch, base):
         LocalStack(folder=place, fresh=True).start()
 
 
-def test_ports_are_the_known_ones_or_counted_from_a_base():
+def test_ports_are_the_usual_ports_or_counted_from_a_base():
     assert usual_ports(base=None)["carrito"] == 3000
     assert usual_ports(base=None)["dashboard"] == 8080
     assert list(usual_ports(base=4000).values()) == list(range(4000, 4000 + len(ALL)))

@@ -57,7 +57,7 @@ def test_killed_supervisor_takes_every_child_with_it(place):
     eventually(lambda: all_gone(pids))
 
 
-def test_program_that_can_not_be_watched_is_ended_and_the_others_are_looked_after(
+def test_program_that_can_not_be_watched_is_ended_and_others_are_supervised(
     program, supervisor, monkeypatch
 ):
     pids = []
