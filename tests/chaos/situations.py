@@ -34,7 +34,7 @@ def bought(round_: Round) -> Iterator[None]:
 
 
 def doors(round_: Round) -> Iterator[None]:
-    """The other ways in: at the coordinator, the same key again, handed over again."""
+    """The other doors: at the coordinator, the same key again, a second hand-over."""
     first, second = round_.wanted(2)
     yield
     key = str(uuid.uuid4())
@@ -51,7 +51,7 @@ def doors(round_: Round) -> Iterator[None]:
 
 
 def handed_over(round_: Round) -> Iterator[None]:
-    """By the process that accepts, one after the other; the rest by the worker."""
+    """The accepting process hands sagas over, one after the other; the worker the others."""
     every = round_.wanted(len(HANDING_OVER))
     yield
     for wanted in every:
@@ -68,7 +68,7 @@ def handed_over_late(round_: Round) -> Iterator[None]:
 
 
 def watched_late(round_: Round) -> Iterator[None]:
-    """Choreographed, its events have not reached its coordinator, so its owner hands it over."""
+    """A choreographed saga's events don't reach its coordinator: its owner hands it over."""
     (wanted,) = round_.wanted(1)
     round_.shop.stack.stop_process("saga_choreography.worker")
     yield
@@ -93,7 +93,7 @@ def returned(round_: Round) -> Iterator[None]:
 
 
 def aborted(round_: Round) -> Iterator[None]:
-    """The watchdog finds it past its deadline (the clock is moved)."""
+    """The watchdog finds a saga past its deadline (the clock is moved)."""
     (wanted,) = round_.wanted(1)
     yield
     with _charge_held(round_):
@@ -104,7 +104,7 @@ def aborted(round_: Round) -> Iterator[None]:
 
 
 def redriven(round_: Round) -> Iterator[None]:
-    """The watchdog finds that it has not moved for long (the clock is moved)."""
+    """The watchdog finds a saga that has not moved for long (the clock is moved)."""
     (wanted,) = round_.wanted(1)
     yield
     with _charge_held(round_):
@@ -123,7 +123,7 @@ def redriven(round_: Round) -> Iterator[None]:
                 "saga_choreography_saga WHERE saga_id = %s AND redrives > 0",
                 [saga],
             ),
-            what="it is redriven",
+            what="the saga is redriven",
         )
 
 
@@ -145,7 +145,7 @@ def expired(round_: Round) -> Iterator[None]:
                 "inventario_reservation WHERE saga_id = %s AND status = 'expired'",
                 [saga],
             ),
-            what="it expires",
+            what="the reservation expires",
         )
 
 
@@ -195,7 +195,7 @@ def unreadable(round_: Round) -> Iterator[None]:
         lambda: round_.is_there(
             "inventario", "inventario_failedmessage WHERE event_id = %s", [broken.id]
         ),
-        what="it waits for a person",
+        what="the message waits for a person",
     )
 
 
@@ -277,7 +277,9 @@ def unknown_steps(round_: Round) -> Iterator[None]:
     yield
     saga = round_.buy(wanted)
     where = "saga_orchestrator_saga WHERE saga_id = %s"
-    eventually(lambda: round_.is_there("saga_orchestrator", where, [saga]), what="it is there")
+    eventually(
+        lambda: round_.is_there("saga_orchestrator", where, [saga]), what="the saga is there"
+    )
     change = "UPDATE saga_orchestrator_saga SET context = %s::jsonb WHERE saga_id = %s"
     ((context,),) = round_.shop.rows(
         "saga_orchestrator", f"SELECT context::text FROM {where}", [saga]
@@ -285,7 +287,9 @@ def unknown_steps(round_: Round) -> Iterator[None]:
     round_.shop.write("saga_orchestrator", change, ["{}", saga])
     round_.shop.stack.restart("saga_orchestrator.worker")
     parked = f"{where} AND status = 'parked'"
-    eventually(lambda: round_.is_there("saga_orchestrator", parked, [saga]), what="it is parked")
+    eventually(
+        lambda: round_.is_there("saga_orchestrator", parked, [saga]), what="the saga is parked"
+    )
     round_.shop.write("saga_orchestrator", change, [context, saga])
     status, body = round_.certainly("POST", "saga_orchestrator", f"/saga/{saga}/retry", {})
     assert status == 202, body
@@ -311,7 +315,7 @@ def stopped(round_: Round) -> Iterator[None]:
 
 
 def stopping(round_: Round) -> Iterator[None]:
-    """The runner is stopped in the middle of it."""
+    """The runner is stopped with sagas in flight."""
     every = round_.wanted(3)
     yield
     round_.buy_all(*(partial(round_.buy, wanted) for wanted in every))
@@ -320,7 +324,7 @@ def stopping(round_: Round) -> Iterator[None]:
 
 
 def without_database(round_: Round) -> Iterator[None]:
-    """PostgreSQL restarts while a batch is in hand."""
+    """PostgreSQL restarts while a batch is in flight."""
     process, point = {
         "orchestrated": ("saga_orchestrator.worker", "client.answered"),
         "choreographed": ("pagos.worker", "consumer.taken"),
@@ -348,7 +352,7 @@ SITUATIONS: dict[str, Situation] = {
 
 
 def restart_database(round_: Round) -> None:
-    """At once, as after a crash; returns when it takes connections again."""
+    """Restarts PostgreSQL as after a crash; returns when it accepts connections again."""
     with _restarting:
         round_.shop.stack.restart("postgres")
         round_.shop.rows("carrito", "SELECT 1")
@@ -392,7 +396,7 @@ def _no_payments(round_: Round) -> Iterator[None]:
 
 
 def _wait_for_failed(round_: Round, saga: str, condition: str) -> None:
-    """Until pagos has such a failed message of the saga; its delays are cut short."""
+    """Waits until pagos has such a failed message of the saga, and cuts its delays short."""
     selection = f"pagos_failedmessage WHERE saga_id = %s AND {condition}"
 
     def look() -> bool:
@@ -408,7 +412,7 @@ def _wait_for_failed(round_: Round, saga: str, condition: str) -> None:
 
 
 def _look_at(round_: Round, saga: str, *, started_ago: str) -> None:
-    """Has the watchdog look at it now."""
+    """Makes the watchdog look at the saga now."""
     round_.shop.write(
         "saga_choreography",
         "UPDATE saga_choreography_saga SET watch_at = now(), started_at = now() - %s::interval"

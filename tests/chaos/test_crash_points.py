@@ -42,7 +42,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _together(cases: list[Case], fault: str) -> list[tuple[Case, ...]]:
-    """The database restarts once in a round: a step that faults five times is rightly given up."""
+    """The database restarts once in a round: a step that faults five times is given up."""
     return [(case,) for case in cases] if fault == RESTART else rounds(cases)
 
 

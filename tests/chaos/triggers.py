@@ -15,11 +15,11 @@ class Triggers:
         self.folder = folder
 
     def kill(self, process: str, point: str) -> None:
-        """The next process that reaches it dies; its replacement does not."""
+        """The next process that reaches the point dies; its replacement does not."""
         self._give(process, point, KILL)
 
     def hold(self, process: str, point: str) -> None:
-        """The first thread of the process that reaches it waits there."""
+        """The first thread of the process that reaches the point waits there."""
         self._give(process, point, HOLD)
 
     def release(self, process: str, point: str) -> None:
@@ -27,7 +27,7 @@ class Triggers:
         self._taken(process, f"{point} released").touch()
 
     def is_taken(self, process: str, point: str) -> bool:
-        """Whether the process has reached it since it was armed."""
+        """Whether the process has reached the point since it was armed."""
         return self._taken(process, point).exists()
 
     def wait(self, process: str, point: str, *, seconds: float = 180) -> None:

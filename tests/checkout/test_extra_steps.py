@@ -31,7 +31,7 @@ def checked_out(shop, pattern: str, *, method: str = "credit_card") -> str:
 
 
 def statuses(shop, saga_id: str, pattern: str, ends: str) -> dict[str, str]:
-    """Of the steps, in their order, once the saga has ended like this."""
+    """The steps' statuses, in their order, once the saga has ended like this."""
     state = shop.state_when(saga_id, pattern, ends)
     return {step["step_name"]: step["status"] for step in state["steps"]}
 

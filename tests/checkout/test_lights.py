@@ -22,7 +22,7 @@ STALLS = {
 
 @pytest.fixture
 def lights(stack):
-    """As `manage.py status` reads them."""
+    """Reads the health as `manage.py status` does."""
     folder = stack.folder
 
     def look():

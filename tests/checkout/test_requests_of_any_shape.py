@@ -10,7 +10,7 @@ SECONDS = 30
 
 
 def ask(shop, request: bytes, body: bytes = b"") -> tuple[int, dict]:
-    """Status and body of one answer by carrito."""
+    """Status and body of carrito's answer."""
     door = urlsplit(shop.stack.urls["carrito"])
     lines = request + b"\r\nHost: localhost\r\nConnection: close\r\n"
     lines += b"Content-Type: application/json\r\n"

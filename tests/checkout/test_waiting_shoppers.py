@@ -41,7 +41,7 @@ class Answer:
 
 
 def check_out(shop: Shop, cart: str, pattern: str, door: str, *, wait: int) -> Answer:
-    """Over a connection of its own, which is kept until the answer is there."""
+    """Checks out over a connection of its own, and waits for the answer."""
     service, path = ("carrito", "/checkout/saga") if door == "carrito" else START_PATHS[pattern]
     host = urlsplit(shop.stack.urls[service]).netloc
     link, asked_at = http.client.HTTPConnection(host, timeout=LONG + 30), monotonic()
@@ -59,14 +59,14 @@ def check_out(shop: Shop, cart: str, pattern: str, door: str, *, wait: int) -> A
 def shoppers(
     shop: Shop, carts: Sequence[str], pattern: str, door: str = "carrito", *, wait: int = LONG
 ) -> Iterator[list[Future[Answer]]]:
-    """All of them at once."""
+    """Starts a checkout of every cart at once."""
     with ThreadPoolExecutor(len(carts)) as threads:
         yield [threads.submit(check_out, shop, cart, pattern, door, wait=wait) for cart in carts]
 
 
 @contextmanager
 def asked_for_its_health(shop: Shop, path: str) -> Iterator[list[tuple[int, float]]]:
-    """The answers of each web process meanwhile, and their delays."""
+    """Asks each web process within the block; yields the statuses and their delays."""
     answers: list[tuple[int, float]] = []
     is_over = threading.Event()
 

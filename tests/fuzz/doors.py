@@ -43,11 +43,11 @@ class Door(NamedTuple):
 
 
 OF_ONE_SERVICE = {str(urlpattern.pattern) for urlpattern in health.urlpatterns} - {"health/live"}
-"""They report on the service of this process, and here all services are in one."""
+"""Doors that report on this process's only service: here a process has all services."""
 
 
 def all_doors() -> list[Door]:
-    """Of the services; the admin is another matter."""
+    """The doors of all services, without the admin's."""
     doors = _doors(get_resolver().url_patterns, "")
     return [door for door in doors if door.path and door.path not in OF_ONE_SERVICE]
 

@@ -127,7 +127,7 @@ def failures_of(operation, mode, count):
         tried()
     except BaseExceptionGroup as group:
         return group.exceptions
-    except hypothesis.errors.Unsatisfiable:  # it takes nothing that could be wrong
+    except hypothesis.errors.Unsatisfiable:  # the operation has no parameter that could be wrong
         assert mode is GenerationMode.NEGATIVE
     return ()
 

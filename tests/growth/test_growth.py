@@ -79,7 +79,7 @@ Calls = dict[str, Callable[[], object]]
 
 
 class Cost(NamedTuple):
-    """Of one call: rows read of all tables, and milliseconds (the median)."""
+    """The rows that a call reads of all tables, and its median milliseconds."""
 
     rows: int
     milliseconds: float
@@ -378,7 +378,7 @@ def shown(client: Client, path: str) -> None:
 
 @contextmanager
 def as_dashboard() -> Iterator[None]:
-    """Within the block connections plan as those of the process that has the admin."""
+    """Within the block connections plan as those of the dashboard's process."""
     for service in WITH_DATABASE:
         for name in (*databases.planning(service=""), "enable_sort", "enable_bitmapscan"):
             run(service, f"SET {name} = on")

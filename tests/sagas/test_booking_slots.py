@@ -101,7 +101,7 @@ class Lobby:
         }
 
     def require_free_slot(self) -> None:
-        """Another user can book it for the same hour; it is left free."""
+        """Books the slot for the same hour, and frees it again."""
         self.decide(self.book(), "reject", by="eva")
 
     def balance(self) -> str:
@@ -124,7 +124,7 @@ class Lobby:
         return settled_state(self.shop, SAGA, booking_id, self.pattern, steps)
 
     def reserved(self) -> str:
-        """The id of a booking that went well."""
+        """The id of a completed booking."""
         booking_id = self.book()
         self.approve(booking_id)
         self.pay(booking_id)

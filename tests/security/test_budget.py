@@ -35,7 +35,7 @@ class Cart(APIView):
 
 
 def seconds(make: Callable[[], HttpRequest], view: Any) -> float:
-    """Of one request, through the middleware and the view."""
+    """The seconds of a request through the middleware and the view."""
 
     def answered(asked: HttpRequest) -> HttpResponse:
         refused = context.process_view(asked, view)

@@ -116,7 +116,7 @@ FROZEN = {
 
 @pytest.fixture(params=[ORCHESTRATED, CHOREOGRAPHED])
 def hand_over(request, post):
-    """Hands a saga with this data over, to either coordinator; its outcome."""
+    """Hands a saga with this data over to the coordinator; returns its outcome."""
 
     def call(**data):
         alike = {"saga": "checkout", "saga_id": "s", "pattern": request.param, "subject": "c"}

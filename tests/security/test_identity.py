@@ -26,7 +26,7 @@ def request(token: str = "", **more: Any) -> HttpRequest:
 
 
 def refusal(asked: HttpRequest, door: Any = OWN) -> int:
-    """The status with which it is refused; 200 where it is let in."""
+    """The status of its refusal; 200 if the door admits it."""
     try:
         authentication.admit(asked, door, authentication.presented(asked, door))
     except Problem as error:
@@ -276,7 +276,7 @@ def test_view_that_declares_nothing_is_closed(required: Issuer) -> None:
 
 
 def test_body_is_read_only_with_a_token(required: Issuer) -> None:
-    """Before the token is verified: too many requests cost no verification."""
+    """The token is verified later: too many requests cost no verification."""
     long = {UNUSABLE: json.too_long(limit=64), "data": b"{}", "content_type": "application/json"}
     before = authentication.verified
     assert Client().post("/carts", **long).status_code == 401

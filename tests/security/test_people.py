@@ -37,7 +37,7 @@ OF_THE_API = {"/token", "/token/refresh", "/.well-known/jwks.json"}
 
 @pytest.fixture
 def accounts(required: Issuer, settings: Any) -> Issuer:
-    """This process has the people, too."""
+    """This process has the accounts, too."""
     settings.ACCOUNTS_KEY = str(required.holders.folder / f"{PEOPLE}.json")
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     tokens.forget()

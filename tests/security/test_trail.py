@@ -64,7 +64,7 @@ def payment(merchant: str = "acme") -> Payment:
 
 
 def ask(token: str, method: str, path: str, body: Any = None) -> int:
-    """The status."""
+    """The answer's status."""
     headers = {**bearer(token), "traceparent": f"00-{TRACE}-b7ad6b7169203331-00"}
     more = {"data": body, "content_type": "application/json"} if body is not None else {}
     return int(getattr(Client(), method)(path, headers=headers, **more).status_code)

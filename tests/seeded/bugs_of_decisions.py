@@ -70,7 +70,7 @@ def asked_after_the_commit(patch) -> None:
         kept.append((operation, commands, outcomes, causes))
         return outcomes
 
-    def ask_first(operation, executed, *, is_told):
+    def ask_first(operation, executed, *, came_by_message):
         fresh = {key_of(operation, execution.command) for execution in executed if execution.fresh}
         for asked, commands, outcomes, causes in [kept.pop() for _ in kept[:]]:
             if asked is operation and fresh & commands.keys() and operation.decide:
@@ -78,7 +78,7 @@ def asked_after_the_commit(patch) -> None:
                     decisions.ask(
                         operation=operation, commands=commands, outcomes=outcomes, cause=causes
                     )
-        return pursued(operation, executed, is_told=is_told)
+        return pursued(operation, executed, came_by_message=came_by_message)
 
     patch.setattr(executing, "_run", run)
     patch.setattr(executing, "_pursued", ask_first)

@@ -27,7 +27,7 @@ def ack_before_commit(patch) -> None:
 
 
 def publish_before_commit(patch) -> None:
-    """Past the outbox: others act on an event whose transaction may be rolled back."""
+    """Without the outbox: other services act on an event whose transaction may be rolled back."""
 
     encode = events.encode
 

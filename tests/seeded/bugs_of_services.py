@@ -169,7 +169,7 @@ def idempotency_key_ignored(patch) -> None:
 
 
 def _doing(operation, run):
-    """The operation, doing this instead."""
+    """A copy of the operation that runs this function."""
     return type(operation)(**{**operation.__dict__, "run": run})
 
 

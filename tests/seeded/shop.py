@@ -59,7 +59,7 @@ class Shop:
         }
 
     def at(self, point: str, action: Callable[[], None]) -> None:
-        """Does this, once, when the point is reached: `executing.before_commit of do pay`."""
+        """Runs the action once the point is reached: `executing.before_commit of do pay`."""
         self._hooks[point] = action
 
     def stock(self, *, units: int = 5, price: str = "10.00") -> Product:
@@ -104,7 +104,7 @@ class Shop:
         return answer.json().get("saga_id", "")
 
     def hand_over(self) -> None:
-        """Only carrito's hand-overs run, once."""
+        """Runs only carrito's hand-overs, once."""
         for handover in self._handovers:
             handover.hand_over_once()
 
@@ -157,7 +157,7 @@ class Shop:
         self.broker.publish = broken
 
     def work_off(self, executor: Executor) -> None:
-        """This executor, of another runner, works on the sagas it has in flight."""
+        """The executor of another runner works on the sagas it has in flight."""
         self._in_process(executor._bulkheads.work_off)
 
     def audit(self) -> list[str]:

@@ -50,7 +50,7 @@ class Worker:
         return self._consumer.retry_failed()
 
     def kill(self) -> None:
-        """From within: its consumer stays dead until `revive`."""
+        """Kills the process from within: its consumer stays dead until `revive`."""
         self._is_dead = True
         raise Killed
 
@@ -58,13 +58,13 @@ class Worker:
         self._is_dead = False
 
     def take_away(self) -> Callable[[], None]:
-        """Takes the first message of its queue; call the answer to give it back."""
+        """Takes the first message of its queue; the returned function gives it back."""
         subscription = self._broker.subscribe(queue=self._consumer.queue, prefetch=1)
         taken = subscription.take(limit=1, timeout=0)
         return lambda: subscription.give_back(taken)
 
     def lose(self) -> None:
-        """The first message of its queue is lost."""
+        """Loses the first message of its queue."""
         subscription = self._broker.subscribe(queue=self._consumer.queue, prefetch=1)
         subscription.ack(subscription.take(limit=1, timeout=0))
 

@@ -15,7 +15,7 @@ from tests.checkout.shop import Shop
 from tests.waiting import eventually
 
 PAUSE_SECONDS = 0.4
-"""Servers, services and elections need the two cores too."""
+"""Between checkouts: servers, services and elections need the two cores too."""
 SHOPPERS = 4
 CARTS = 2000
 

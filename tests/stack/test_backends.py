@@ -13,7 +13,7 @@ from tests.broker.adapters import rabbitmq_url
 
 @pytest.fixture(scope="session")
 def lent():
-    """The broker that other tests use: of the session, so before `_own_servers` hides it."""
+    """The broker of other tests, read before `_own_servers` hides it."""
     return rabbitmq_url()
 
 

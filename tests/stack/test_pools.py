@@ -104,7 +104,7 @@ def pool(folder: Folder, supervisor: Supervisor, server: postgres.Postgres) -> P
 
 
 def refusal(url: str) -> str:
-    """Why a process of a service does not start; empty: it does."""
+    """Why a process of a service does not start; empty if it starts."""
     named = {"PAGOS_DATABASE_URL": url, "DATABASE_URL": url, "DUETO_SERVICE": LOGIN}
     named |= {"DJANGO_SETTINGS_MODULE": "config.settings", "DUETO_AUTH": "demo"}
     ended = subprocess.run(

@@ -98,7 +98,7 @@ class Shoppers:
 
 
 def restart(stack, names):
-    """SIGTERM, as by an operator or a deployment; the stack restarts them."""
+    """Ends the processes by SIGTERM, as a deployment does; the stack restarts them."""
     before = {name: stack.processes[name] for name in names}
     for pid in before.values():
         os.kill(pid, signal.SIGTERM)
@@ -250,7 +250,7 @@ class Replicas:
         )
 
     def restart(self, name):
-        """SIGTERM, and a new process once it has exited."""
+        """Ends the process by SIGTERM, and starts a new one once it has exited."""
         self._supervisor.restart(name)
         self.serves(name)
 

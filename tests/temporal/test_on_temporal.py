@@ -24,7 +24,7 @@ from tests.waiting import eventually
 
 @pytest.fixture
 def waits(shop):
-    """The ids of an order and of its payment, for whose customer it waits."""
+    """The ids of an order and of its payment, which waits for the customer."""
     order, payment = waiting(shop, TEMPORAL, courier(shop))
     eventually(
         lambda: shop.state(order, TEMPORAL).get("waiting"),
@@ -95,7 +95,7 @@ def test_server_that_is_away_is_waited_for(shop, stack):
 
 
 def test_worker_that_can_not_begin_reports_it_and_tries_again(stack, monkeypatch):
-    """It is connected, and its first call fails, as this namespace does not exist."""
+    """The worker is connected; its first call fails, as this namespace does not exist."""
 
     async def send_nothing(self: Courier) -> bool:
         return False

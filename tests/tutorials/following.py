@@ -17,7 +17,7 @@ class Block(NamedTuple):
 
 
 def blocks(page: str) -> Iterator[Block]:
-    """All of a page, in order."""
+    """The page's blocks, in order."""
     for match in _BLOCK.finditer(page):
         named = _NAMED.findall(page[: match.start()])
         yield Block(match[1], named[-1] if named else "", match[2])
