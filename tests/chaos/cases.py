@@ -33,8 +33,8 @@ class Case(NamedTuple):
 
 Rows = dict[str, list[str]]
 CALLING = ["client.before_call", "client.answered"]
-HEARING = ["consumer.taken", "consumer.before_ack", "consumer.acked", "failed.before_claim"]
-SAYING = [
+CONSUMING = ["consumer.taken", "consumer.before_ack", "consumer.acked", "failed.before_claim"]
+PUBLISHING = [
     "relay.before_publish",
     "publisher.before_write",
     "publisher.before_confirm",
@@ -47,7 +47,7 @@ PAYING = [
     *("decisions.before_commit", "decisions.after_commit"),
 ]
 """Points of the process that calls the card network: the one that has written the intent."""
-GIVING_BACK: Rows = {
+REFUNDING: Rows = {
     "pagos.worker": [
         *("desk.before_claim", "desk.before_refund", "desk.refunded", "desk.given_back")
     ]
@@ -55,7 +55,7 @@ GIVING_BACK: Rows = {
 HANDING_OVER = [*CALLING, "handover.before_mark", "handover.marked"]
 
 
-def _performing(*operations: str) -> list[str]:
+def _executing(*operations: str) -> list[str]:
     return [
         f"executing.{moment} of {operation}"
         for operation in operations
@@ -74,15 +74,12 @@ def _joined(*parts: Rows) -> Rows:
 def _in(kind: str, direction: Direction, steps: Iterable[Step]) -> Rows:
     """Each step in this kind of process of its service."""
     return _joined(
-        *(
-            {f"{step.service}.{kind}": _performing(f"{direction} {step.operation}")}
-            for step in steps
-        )
+        *({f"{step.service}.{kind}": _executing(f"{direction} {step.operation}")} for step in steps)
     )
 
 
 def _also(rows: Rows, *points: str) -> Rows:
-    return {process: [*there, *points] for process, there in rows.items()}
+    return {process: [*own, *points] for process, own in rows.items()}
 
 
 def _bought(saga: str, kind: str) -> Rows:
@@ -104,11 +101,11 @@ def _returned(saga: str, kind: str) -> Rows:
 
 def _accepting(saga: str) -> Rows:
     owner = SAGAS[saga].owner
-    return {f"{owner}.web": [*_performing(f"do {owner}.accept"), "acceptance.before_reply"]}
+    return {f"{owner}.web": [*_executing(f"do {owner}.accept"), "acceptance.before_reply"]}
 
 
 def _by_message(saga: str) -> Rows:
-    return _also(_bought(saga, "worker"), *HEARING, *SAYING, "outbox.committed")
+    return _also(_bought(saga, "worker"), *CONSUMING, *PUBLISHING, "outbox.committed")
 
 
 STARTING: Rows = {
@@ -152,7 +149,7 @@ def _orchestrated(saga: str) -> Reached:
             f"{owner}.web": ["acceptance.known"],
             "saga_orchestrator.web": CALLING,
         },
-        (saga, ORCHESTRATED, "returned"): _joined(_returned(saga, "web"), GIVING_BACK, INTERVENING),
+        (saga, ORCHESTRATED, "returned"): _joined(_returned(saga, "web"), REFUNDING, INTERVENING),
         (saga, ORCHESTRATED, "damaged"): {
             f"{owner}.worker": ["handover.before_dead_letter", "handover.dead_letter"],
             f"{owner}.web": [
@@ -173,11 +170,11 @@ def _by_messages(saga: str) -> Reached:
                 "saga_orchestrator.worker": [
                     *("requesting.before_commit", "requesting.after_commit"),
                     *("replies.before_commit", "replies.after_commit"),
-                    *(*HEARING, *SAYING, "outbox.committed"),
+                    *(*CONSUMING, *PUBLISHING, "outbox.committed"),
                 ],
             },
         ),
-        (saga, MESSAGING, "returned"): _joined(_returned(saga, "worker"), GIVING_BACK, INTERVENING),
+        (saga, MESSAGING, "returned"): _joined(_returned(saga, "worker"), REFUNDING, INTERVENING),
     }
 
 
@@ -189,7 +186,7 @@ def _choreographed(saga: str) -> Reached:
             _by_message(saga),
             {
                 "saga_choreography.worker": [
-                    *(*HEARING, "tracking.before_commit", "tracking.after_commit")
+                    *(*CONSUMING, "tracking.before_commit", "tracking.after_commit")
                 ],
             },
         ),
@@ -205,12 +202,12 @@ def _choreographed(saga: str) -> Reached:
         },
         (saga, CHOREOGRAPHED, "returned"): _joined(
             _returned(saga, "worker"),
-            GIVING_BACK,
+            REFUNDING,
             {
                 "saga_choreography.web": [
                     *("asking.before_commit", "outbox.committed", "asking.before_reply")
                 ],
-                "saga_choreography.worker": SAYING,
+                "saga_choreography.worker": PUBLISHING,
             },
         ),
     }
@@ -282,7 +279,7 @@ REACHED: Reached = {
     (CHECKOUT, ORCHESTRATED, "paid_by_hand"): {"pagos.web": ["payments.intended"]},
     (CHECKOUT, MESSAGING, "stopped"): {"saga_orchestrator.worker": ["requesting.before_wake"]},
     (CHECKOUT, CHOREOGRAPHED, "aborted"): {
-        "inventario.worker": _performing("block inventario.commit"),
+        "inventario.worker": _executing("block inventario.commit"),
         "saga_choreography.worker": ["watchdog.before_commit", "watchdog.after_commit"],
     },
     (CHECKOUT, CHOREOGRAPHED, "redriven"): {
@@ -347,12 +344,12 @@ MOST_DEATHS = {
     "given_up": 2,
     "unknown_steps": 2,
 }
-"""How often one worker may die in one round of a situation, at one point after the other; otherwise
-once, if a point would not be reached any more.
+"""How often a worker may die in a round of a situation, at one point after the other; otherwise
+once, where it would not reach a further point.
 """
 MOST_DEATHS_OF_WEB = {"handed_over": len(HANDING_OVER), "watched_late": 3}
-"""Of a web process: after five faults the orchestrator gives a step up, and rightly undoes a saga
-that the round expects to complete.
+"""Of a web process: after five faults the orchestrator gives a step up and undoes a saga that the
+round expects to complete.
 """
 
 
@@ -384,22 +381,22 @@ def one_process_each() -> list[Case]:
 
 
 def rounds(cases: Iterable[Case]) -> list[tuple[Case, ...]]:
-    """The cases that can be killed in one go, during one situation."""
+    """The cases whose processes can be killed during one run of a situation."""
     made: dict[tuple[str, str, str], list[list[Case]]] = {}
     for case in cases:
-        there = made.setdefault((case.saga, case.pattern, case.situation), [])
-        _put(case, there)
-    return [tuple(round_) for there in made.values() for round_ in there]
+        group = made.setdefault((case.saga, case.pattern, case.situation), [])
+        _put(case, group)
+    return [tuple(round_) for group in made.values() for round_ in group]
 
 
-def _put(case: Case, there: list[list[Case]]) -> None:
+def _put(case: Case, group: list[list[Case]]) -> None:
     deaths = MOST_DEATHS if case.process.endswith(".worker") else MOST_DEATHS_OF_WEB
     most = deaths.get(case.situation, 1)
-    for round_ in there:
+    for round_ in group:
         if sum(other.process == case.process for other in round_) < most:
             round_.append(case)
             return
-    there.append([case])
+    group.append([case])
 
 
 def reached_in(point: str) -> list[str]:

@@ -11,7 +11,7 @@ from tests.chaos.round import RetryingShop
 from tests.chaos.triggers import Triggers
 
 NEVER = "86400"
-"""Seconds: nothing ends right because the watchdog helped, or time was over."""
+"""Seconds: no saga ends because the watchdog helped, or its time was over."""
 
 
 class Proxies:
@@ -24,10 +24,10 @@ class Proxies:
         parts = urlsplit(url)
         if parts.scheme != "amqp":
             return url
-        there = f"{parts.hostname}:{parts.port}"
-        if there not in self._made:
-            self._made[there] = Proxy(str(parts.hostname), int(parts.port or 0))
-        return url.replace(there, f"127.0.0.1:{self._made[there].port}")
+        address = f"{parts.hostname}:{parts.port}"
+        if address not in self._made:
+            self._made[address] = Proxy(str(parts.hostname), int(parts.port or 0))
+        return url.replace(address, f"127.0.0.1:{self._made[address].port}")
 
     def cut(self) -> None:
         """Ends every connection to the broker."""

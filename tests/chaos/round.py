@@ -97,20 +97,20 @@ class Round:
 
     def wanted(self, count: int, *, quantity: int | None = None) -> list[Wanted]:
         """Requests that all want the same new product, with enough stock, or `quantity`."""
-        there_are = count if quantity is None else quantity
-        product = self.shop.product(quantity=max(there_are, 1))
+        units = count if quantity is None else quantity
+        product = self.shop.product(quantity=max(units, 1))
         wishes = self.shop.wishes(count, saga=self.saga, pattern=self.pattern, product=product)
-        if not there_are:
+        if not units:
             path = f"/api/products/{product}/restock"
             self.shop.call("POST", "inventario", path, {"quantity": -1})
-        self._initial[product] = there_are
+        self._initial[product] = units
         self._sold[product] = 0
         return [Wanted(wish, product) for wish in wishes]
 
     # During.
 
     def buy(self, wanted: Wanted, *, ends: str = "completed") -> str:
-        """The saga, accepted for certain. It must end like this."""
+        """The id of an accepted saga, which must end like this."""
         return self.buy_at(self.owner, SAGAS[self.saga].door, wanted, ends=ends)
 
     def order(self, area: dict[str, str]) -> str:
@@ -152,14 +152,14 @@ class Round:
         return saga_id
 
     def buy_all(self, *wanted: Callable[[], str]) -> list[str]:
-        """All at once."""
+        """Calls all at once."""
         with ThreadPoolExecutor(len(wanted)) as threads:
             return [future.result() for future in [threads.submit(call) for call in wanted]]
 
     def certainly(
         self, method: str, service: str, path: str, body: Any = None, **headers: str
     ) -> tuple[int, Any]:
-        """The first answer that is not in LATER: from a shopper who retries until it works."""
+        """The first answer whose status is not in LATER; until then it repeats the request."""
 
         def attempt() -> tuple[int, Any] | None:
             try:
@@ -172,7 +172,7 @@ class Round:
         return tuple(eventually(attempt, seconds=180, what=what))  # type: ignore[return-value]
 
     def compensate(self, saga_id: str, *, ends: str = "compensated") -> None:
-        """Requests it until it is answered; at the second time it may be in flight already."""
+        """Repeats the request until it is answered; the second time the saga may be in flight."""
         path = STATE_PATHS[self.pattern][1].format(saga_id)
 
         def ask() -> tuple[int, Any] | None:
@@ -187,7 +187,7 @@ class Round:
 
     @property
     def door(self) -> str:
-        """If its coordinator accepts such sagas from any caller."""
+        """The coordinator's path to start such a saga."""
         return PATTERNS[self.pattern].state.format(saga_id=self.saga)
 
     @property
@@ -195,25 +195,25 @@ class Round:
         """Where its owner hands a saga over; empty: nowhere."""
         return PATTERNS[self.pattern].hand_over
 
-    def is_there(self, alias: str, rest: str, values: Sequence[Any]) -> bool:
-        """Whether a service has a row: `SELECT 1 FROM` and the rest."""
-        return bool(self.shop.rows(alias, f"SELECT 1 FROM {rest}", values))
+    def is_there(self, alias: str, selection: str, values: Sequence[Any]) -> bool:
+        """Whether a service has a row; `selection`: what follows `SELECT 1 FROM`."""
+        return bool(self.shop.rows(alias, f"SELECT 1 FROM {selection}", values))
 
     # After.
 
     def wait_until_ended(self, *sagas: str) -> None:
-        """As their owner has it."""
+        """Waits until they have ended at their owner."""
         self.shop.all_ended(sagas, saga=self.saga)
 
     def check(self) -> None:
-        """Everything that these sagas touched ends as it must."""
+        """Checks the ends, the stock and the money of these sagas."""
         sagas = list(self.expected)
         self._wait_for_expected(self.owner, self.owned_in, sagas)
         self._wait_for_expected(self.coordinator, f"{self.coordinator}_saga", sagas)
         for product, initial in self._initial.items():
             sold = self._sold[product]
-            there = self.shop.stock(product)
-            assert there == (initial - sold, 0, sold), f"product {product}: {there}"
+            stock = self.shop.stock(product)
+            assert stock == (initial - sold, 0, sold), f"product {product}: {stock}"
         wanted = {saga: PRICE * (self.expected[saga] == "completed") for saga in sagas}
         net = self._net(sagas)
         assert net == wanted, f"{net} is charged instead of {wanted}"

@@ -42,7 +42,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _together(cases: list[Case], fault: str) -> list[tuple[Case, ...]]:
-    """The database restarts once in a round: a step that faults five times is rightly given up."""
+    """The database restarts once in a round: a step that faults five times is given up."""
     return [(case,) for case in cases] if fault == RESTART else rounds(cases)
 
 
@@ -69,37 +69,37 @@ class Rounds:
 @pytest.fixture(scope="package")
 def run_rounds(shop, stack, triggers, proxies):
     strikes = {
-        KILL: lambda this: None,
-        CUT: lambda this: proxies.cut(),
+        KILL: lambda round_: None,
+        CUT: lambda round_: proxies.cut(),
         RESTART: restart_database,
     }
 
     def run(together: tuple[Case, ...], fault: str) -> None:
-        this = Round(shop, triggers, together[0].pattern, together[0].saga)
-        situation = SITUATIONS[together[0].situation](this)
+        round_ = Round(shop, triggers, together[0].pattern, together[0].saga)
+        situation = SITUATIONS[together[0].situation](round_)
         next(situation)
         give = triggers.kill if fault == KILL else triggers.hold
         for case in together:
             give(case.process, case.point)
         with ThreadPoolExecutor(len(together)) as threads:
             struck = [
-                threads.submit(_strike, triggers, case, partial(strikes[fault], this))
+                threads.submit(_strike, triggers, case, partial(strikes[fault], round_))
                 for case in together
             ]
             try:
                 next(situation, None)
             finally:
-                for one in struck:
-                    one.result()
+                for future in struck:
+                    future.result()
         stack.wait_ready()
-        this.check()
+        round_.check()
 
     yield Rounds(run)
     shop.audit()
 
 
 def _strike(triggers: Triggers, case: Case, strike: Callable[[], None]) -> None:
-    """Once the process is at the point. A point that it never reaches is a failure."""
+    """Strikes once the process is at the point; fails if it never reaches it."""
     try:
         triggers.wait(case.process, case.point)
         strike()
@@ -115,7 +115,7 @@ def test_all_ends_right(run_rounds, case, together, fault):
 
 
 def test_no_process_comes_to_a_point_where_it_is_never_killed(run_rounds, triggers):
-    """By kind of process; an operation counts as a place of its own."""
+    """A point is compared by kind of process, and for each operation."""
     known = {(_kind(case.process), case.point) for case in all_cases()}
     known |= {(kind, point.partition(" of ")[0]) for kind, point in known}
     seen = {

@@ -62,39 +62,39 @@ def test_sagas_of_a_killed_runner_are_taken_over_in_time(
     shop.audit()
 
 
-def _take_over(this: Round, others: list[FurtherRunner]) -> float:
-    """How long a saga was without a runner."""
-    (wanted,) = this.wanted(1)
-    eventually(lambda: len(_living(this)) >= RUNNERS, what="all runners live")
-    this.triggers.hold(*HELD)
-    saga = this.buy(wanted)
-    this.triggers.wait(*HELD)
-    runner, pid = _runner_of(this, saga)
+def _take_over(round_: Round, others: list[FurtherRunner]) -> float:
+    """The seconds that a saga was without a runner."""
+    (wanted,) = round_.wanted(1)
+    eventually(lambda: len(_living(round_)) >= RUNNERS, what="all runners live")
+    round_.triggers.hold(*HELD)
+    saga = round_.buy(wanted)
+    round_.triggers.wait(*HELD)
+    runner, pid = _runner_of(round_, saga)
     held_by = next((other for other in others if other.process.pid == pid), None)
     if held_by:
         held_by.kill()
     else:
-        this.shop.stack.kill("saga_orchestrator.worker", signal.SIGKILL)
+        round_.shop.stack.kill("saga_orchestrator.worker", signal.SIGKILL)
     killed_at = monotonic()
-    eventually(lambda: _runner_of(this, saga)[0] != runner, what="it is taken over")
+    eventually(lambda: _runner_of(round_, saga)[0] != runner, what="the saga is taken over")
     took = monotonic() - killed_at
-    this.triggers.release(*HELD)
+    round_.triggers.release(*HELD)
     if held_by:
         held_by.start()
-    this.check()
+    round_.check()
     return took
 
 
-def _living(this: Round) -> list[tuple[int]]:
-    return this.shop.rows(
+def _living(round_: Round) -> list[tuple[int]]:
+    return round_.shop.rows(
         "saga_orchestrator",
         "SELECT id FROM saga_orchestrator_runner WHERE seen_at > now() - interval '2 s'",
     )
 
 
-def _runner_of(this: Round, saga: str) -> tuple[int, int]:
-    """Its id and its process."""
-    ((runner, pid),) = this.shop.rows(
+def _runner_of(round_: Round, saga: str) -> tuple[int, int]:
+    """The saga's runner: its id and its pid."""
+    ((runner, pid),) = round_.shop.rows(
         "saga_orchestrator",
         "SELECT runner.id, pid FROM saga_orchestrator_saga AS saga"
         " JOIN saga_orchestrator_runner AS runner ON runner.id = runner_id WHERE saga_id = %s",

@@ -15,23 +15,23 @@ class Triggers:
         self.folder = folder
 
     def kill(self, process: str, point: str) -> None:
-        """The next process that reaches it dies; its replacement does not."""
+        """The next process that reaches the point dies; its replacement does not."""
         self._give(process, point, KILL)
 
     def hold(self, process: str, point: str) -> None:
-        """The first thread of the process that reaches it waits there."""
+        """The first thread of the process that reaches the point waits there."""
         self._give(process, point, HOLD)
 
     def release(self, process: str, point: str) -> None:
-        """Lets it go on."""
+        """Lets the process go on."""
         self._taken(process, f"{point} released").touch()
 
     def is_taken(self, process: str, point: str) -> bool:
-        """Whether the process has reached it since it was armed."""
+        """Whether the process has reached the point since it was armed."""
         return self._taken(process, point).exists()
 
     def wait(self, process: str, point: str, *, seconds: float = 180) -> None:
-        """Until it is there."""
+        """Waits until the process is at the point."""
         eventually(
             lambda: self.is_taken(process, point),
             seconds=seconds,

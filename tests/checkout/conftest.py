@@ -1,4 +1,4 @@
-"""The whole shop, really running: each behaviour is written once, and runs for every pattern."""
+"""The running shop: each behaviour is tested once, for every pattern."""
 
 import pytest
 
@@ -12,6 +12,6 @@ def pattern(request):
 
 @pytest.fixture(autouse=True, scope="module")
 def _ends_with_a_clean_audit(shop):
-    """Whatever a module did to the shop, nothing is lost, doubled or left hanging afterwards."""
+    """After each module nothing is lost, doubled or left hanging."""
     yield
     shop.audit()

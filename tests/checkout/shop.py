@@ -1,4 +1,4 @@
-"""The shop as its users call it, and a few looks behind the counter."""
+"""The shop as its users call it, and a few reads of its databases."""
 
 import itertools
 import uuid
@@ -58,8 +58,8 @@ class Shop:
         self, method: str, service: str, path: str, body: Any = None, **headers: str
     ) -> tuple[int, Any]:
         """Status and body of one call."""
-        answer = self.request(method, service, path, body, **headers)
-        return answer.status, answer.json() if answer.data else None
+        response = self.request(method, service, path, body, **headers)
+        return response.status, response.json() if response.data else None
 
     def request(
         self, method: str, service: str, path: str, body: Any = None, **headers: str
@@ -67,12 +67,12 @@ class Shop:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         extra = {} if body is None else {"json": body}
         url = self.stack.urls[service] + path
-        given = self._http.request(method, url, headers=named, **extra)
-        if self._is_documented and given.status != 500:
-            kind = given.headers.get("Content-Type", "")
-            answer = documented.Answer(given.status, kind, given.data)
+        response = self._http.request(method, url, headers=named, **extra)
+        if self._is_documented and response.status != 500:
+            kind = response.headers.get("Content-Type", "")
+            answer = documented.Answer(response.status, kind, response.data)
             assert documented.check_call(service, method, path, answer) == []
-        return given
+        return response
 
     def product(self, *, quantity: int, price: str = str(PRICE)) -> str:
         """A new product's id."""
@@ -95,7 +95,7 @@ class Shop:
             body = [{"user_id": "ana", "items": items}] * more
             status, made = self.call("POST", "carrito", "/carts", body)
             assert status == 207, made
-            ids += [one["data"]["id"] for one in made]
+            ids += [cart["data"]["id"] for cart in made]
         return ids
 
     def cart(self, *, product: str, quantity: int = 1) -> str:
@@ -111,7 +111,7 @@ class Shop:
     def check_out_all(
         self, carts: Sequence[str], patterns: Iterable[str], *, at_once: int = 32
     ) -> list[str]:
-        """Starts all, repeating each (under its key) until it is accepted; the sagas' ids."""
+        """Starts all; repeats each under its key until it is accepted. Returns the sagas' ids."""
         paired = zip(carts, itertools.cycle(patterns), strict=False)
         wishes = [Wish("checkout", body_of(cart, pattern)) for cart, pattern in paired]
         return self.begin_all(wishes, at_once=at_once)
@@ -151,7 +151,7 @@ class Shop:
         return self.call("POST", definition.owner, definition.door, wish.body, **headers)
 
     def begin_all(self, wishes: Sequence[Wish], *, at_once: int = 32) -> list[str]:
-        """Starts all, repeating each (under its key) until it is accepted; the sagas' ids."""
+        """Starts all; repeats each under its key until it is accepted. Returns the sagas' ids."""
         with ThreadPoolExecutor(at_once) as threads:
             return list(threads.map(self._begin_for_certain, wishes))
 
@@ -163,24 +163,24 @@ class Shop:
         return dict(body)
 
     def status(self, saga_id: str) -> dict[str, Any]:
-        """As carrito answers it."""
+        """Carrito's answer."""
         status, body = self.call("GET", "carrito", f"/orders/saga/{saga_id}/status")
         assert status == 200, body
         return dict(body)
 
     def ended(self, saga_id: str, *, seconds: float = 120) -> dict[str, Any]:
-        """Carrito's answer once it has ended."""
+        """Carrito's answer once the saga has ended."""
 
         def look() -> dict[str, Any] | None:
-            found = self.status(saga_id)
-            return found if found["status"] in ENDED else None
+            saga = self.status(saga_id)
+            return saga if saga["status"] in ENDED else None
 
         return dict(eventually(look, seconds=seconds, what=f"saga {saga_id} ends"))
 
     def all_ended(
         self, saga_ids: Sequence[str], *, saga: str = "checkout", seconds: float = 180
     ) -> Counter[str]:
-        """How many ended how, as their owner has it."""
+        """The number of sagas by end, read at their owner."""
         owner = SAGAS[saga].owner
 
         def look() -> Counter[str] | None:
@@ -197,7 +197,7 @@ class Shop:
         return Counter(eventually(look, seconds=seconds, what=f"every {saga} ends"))
 
     def state(self, saga_id: str, pattern: str) -> dict[str, Any]:
-        """As the coordinator answers it."""
+        """The coordinator's answer."""
         service, path = STATE_PATHS[pattern]
         status, body = self.call("GET", service, path.format(saga_id))
         assert status == 200, body
@@ -207,8 +207,8 @@ class Shop:
         """The coordinator's answer once the saga has this status."""
 
         def look() -> dict[str, Any] | None:
-            found = self.state(saga_id, pattern)
-            return found if found["status"] in statuses else None
+            saga = self.state(saga_id, pattern)
+            return saga if saga["status"] in statuses else None
 
         return dict(eventually(look, what=f"{pattern} {saga_id} is {statuses}"))
 
@@ -251,14 +251,14 @@ class Shop:
         return {"province": province}
 
     def rows(self, alias: str, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Straight from a service's database."""
+        """Read from a service's database."""
         with psycopg.connect(self.stack.superuser_urls[alias]) as connection:
             return connection.execute(statement, values).fetchall()  # type: ignore[arg-type]
 
     def audit(self) -> None:
-        """Fails with the breaches, if there are any."""
-        told = self.stack.audit_environment
-        self.stack.run("python", "manage.py", "audit", "--wait", "60", **told)
+        """Raises with the breaches, if there are any."""
+        environment = self.stack.audit_environment
+        self.stack.run("python", "manage.py", "audit", "--wait", "60", **environment)
 
     def _begin_for_certain(self, wish: Wish) -> str:
         key = str(uuid.uuid4())
@@ -291,7 +291,5 @@ def body_of(cart: str, pattern: str, method: str = "credit_card") -> dict[str, A
 
 
 def end_of_refused(*, saga: str, step: str) -> str:
-    """The status of a saga that is refused at this step: it depends on whether any step had to be
-    undone.
-    """
+    """The status of a saga that is refused at this step: `failed` if no step had to be undone."""
     return "compensated" if SAGAS[saga].position(step) > 1 else "failed"

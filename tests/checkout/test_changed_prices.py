@@ -23,7 +23,7 @@ def reprice(shop, product, price):
     assert status == 200, body
 
 
-def test_fall_is_passed_on_shown_and_charged(shop, cart, product, pattern):
+def test_price_fall_is_passed_on_shown_and_charged(shop, cart, product, pattern):
     reprice(shop, product, "10.00")
     status, body = shop.check_out(cart, pattern, Prefer="wait=10")
     assert (status, body["total_amount"]) == (200, "20.00")
@@ -31,7 +31,7 @@ def test_fall_is_passed_on_shown_and_charged(shop, cart, product, pattern):
     assert shop.money(body["saga_id"]) == ("captured", "20.00")
 
 
-def test_rise_is_refused_at_the_coordinators_door_shown_and_then_bought(
+def test_price_rise_is_refused_at_the_coordinators_door_shown_and_then_bought(
     shop, cart, product, pattern
 ):
     reprice(shop, product, "13.00")
@@ -64,7 +64,7 @@ def test_checkouts_are_accepted_at_the_shown_price_without_inventario(shop, stac
     reprice(shop, product, "13.00")
     stack.stop_process("inventario.web")
     try:
-        given = [shop.check_out(*one) for one in zip(carts, PATTERNS, strict=True)]
+        given = [shop.check_out(*asked) for asked in zip(carts, PATTERNS, strict=True)]
     finally:
         stack.restart("inventario.web")
         stack.wait_ready()

@@ -22,7 +22,8 @@ def client(shop, tmp_path, monkeypatch):
     generate = [sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none"]
     generate += ["--url", f"{shop.stack.urls['carrito']}/openapi.json"]
     generate += ["--config", str(config), "--output-path", str(tmp_path / NAME)]
-    ran = subprocess.run(generate, capture_output=True, text=True, check=False, env=_offline())
+    offline = {**os.environ, "NO_PROXY": "127.0.0.1,localhost"}
+    ran = subprocess.run(generate, capture_output=True, text=True, check=False, env=offline)
     assert (ran.returncode, "Warning" in ran.stdout) == (0, False), ran.stdout + ran.stderr
     monkeypatch.syspath_prepend(tmp_path)
     package = importlib.import_module(NAME)
@@ -66,7 +67,3 @@ def _door(name):
 
 def _operations(document):
     return {(where, method) for where, methods in document["paths"].items() for method in methods}
-
-
-def _offline() -> dict[str, str]:
-    return {**os.environ, "NO_PROXY": "127.0.0.1,localhost"}

@@ -26,7 +26,7 @@ REFUSALS = {"not_started", "past_pivot", "already_undone"}
 
 
 class Asked(NamedTuple):
-    """A saga, and the answers to those who requested its undoing."""
+    """A saga, and the answers to the requests to undo it."""
 
     saga_id: str
     answers: list[tuple[int, str]]
@@ -49,8 +49,10 @@ def test_each_202_is_kept_and_no_saga_stands(shop, pattern, number):
                 shop.carts(SAGAS, product=product),
             )
         )
-    odd = [answer for saga in asked for answer in saga.answers if answer[1] not in {"", *REFUSALS}]
-    assert not odd
+    unexpected = [
+        answer for saga in asked for answer in saga.answers if answer[1] not in {"", *REFUSALS}
+    ]
+    assert not unexpected
     ends = eventually(lambda: ends_of(shop, pattern, asked), seconds=90, what="all have ended")
     kept = Counter((saga.is_promised, ends[saga.saga_id]) for saga in asked)
     assert all(end in UNDONE for is_promised, end in kept if is_promised), kept
@@ -77,13 +79,13 @@ def buy_and_regret(
         return status, "" if status == 202 else str(answer["code"])
 
     asked = after(seconds, lambda: [persons.submit(ask) for _ in range(AT_ONCE)])
-    return Asked(body["saga_id"], [one.result() for one in asked])
+    return Asked(body["saga_id"], [future.result() for future in asked])
 
 
 def after(
     seconds: float, begin: Callable[[], list[Future[tuple[int, str]]]]
 ) -> list[Future[tuple[int, str]]]:
-    """Starts after the delay: the moment is what is tested."""
+    """Starts after the delay: the test is about the moment."""
     begun: Future[list[Future[tuple[int, str]]]] = Future()
     threading.Timer(seconds, lambda: begun.set_result(begin())).start()
     return begun.result(timeout=seconds + 60)

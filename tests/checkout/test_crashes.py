@@ -81,8 +81,8 @@ def started(shop, carts):
     return count
 
 
-def test_web_process_that_is_asked_to_stop_does_so(shop, stack):
-    """Also while connections open and close, and it is not killed for it later."""
+def test_web_process_stops_after_sigterm(shop, stack):
+    """Also while connections open and close, and before Granian would kill it."""
     is_over = threading.Event()
 
     def ask(url):

@@ -40,7 +40,7 @@ def environment_of(pid: int) -> dict[str, str]:
 
 
 def run(url: str, statement: str) -> None:
-    """Rolled back, whatever it does."""
+    """Rolls it back."""
     with psycopg.connect(url, autocommit=statement.startswith("CREATE DATABASE")) as link:
         link.execute(statement)
         if not link.autocommit:
@@ -48,8 +48,8 @@ def run(url: str, statement: str) -> None:
 
 
 def elsewhere(url: str, *, database: str) -> str:
-    path, question, rest = url.partition("?")
-    return f"{path.rpartition('/')[0]}/{database}{question}{rest}"
+    path, question, query = url.partition("?")
+    return f"{path.rpartition('/')[0]}/{database}{question}{query}"
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
@@ -80,7 +80,7 @@ def test_a_superuser_would_reach_it(shop, what):
 
 
 @pytest.mark.parametrize(("service", "table"), WRITTEN_ONCE)
-def test_what_a_ledger_says_stays(shop, service, table):
+def test_rows_of_a_ledger_stay(shop, service, table):
     url = shop.stack.database_urls[service]
     run(url, f"SELECT FROM {table}")
     column = COLUMNS.get(table, "saga_id")
@@ -103,7 +103,7 @@ def test_what_a_ledger_says_stays(shop, service, table):
         ("pagos", "pagos_decision SET by = by", "pagos_decision SET command = command"),
     ],
 )
-def test_what_was_asked_for_stays_while_its_end_is_written(shop, service, written, fixed):
+def test_request_stays_while_its_end_is_written(shop, service, written, fixed):
     url = shop.stack.database_urls[service]
     run(url, f"UPDATE {written} WHERE false")
     with pytest.raises(errors.InsufficientPrivilege):
@@ -123,8 +123,8 @@ def test_no_process_gets_the_superusers_url(shop):
 def test_process_gets_only_its_own_database_url(shop):
     for service in SERVICES:
         for name in processes_of(service):
-            told = environment_of(shop.stack.processes[name])
-            urls = {key for key in told if key.endswith("DATABASE_URL") and told[key]}
+            environment = environment_of(shop.stack.processes[name])
+            urls = {key for key in environment if key.endswith("DATABASE_URL") and environment[key]}
             assert urls <= {service.database_variable, "DUETO_BROKER_DATABASE_URL"}, name
 
 
@@ -154,7 +154,7 @@ def test_the_login_of_the_benchmarks_is_not_there_unless_asked_for(shop):
     assert ("dueto_monolith",) not in names
 
 
-def test_who_audits_reads_and_changes_nothing(shop):
+def test_audit_login_reads_and_changes_nothing(shop):
     for service in SERVICES:
         url = shop.stack.audit_urls[alias_of(service)]
         table = "tarjetas_charge" if service.name == "tarjetas" else f"{service.name}_outboxentry"
@@ -224,20 +224,20 @@ def test_a_right_that_was_given_by_hand_is_taken_back(shop):
 
 
 def test_an_operator_sees_what_would_be_done_without_a_password(shop):
-    told = shop.stack.run(
+    output = shop.stack.run(
         "python", "manage.py", "roles", "--sql", **shop.stack._backends.superuser_environment()
     )
     for url in shop.stack.database_urls.values():
-        assert url.split(":", 2)[2].split("@")[0] not in told
-    assert "GRANT" in told
+        assert url.split(":", 2)[2].split("@")[0] not in output
+    assert "GRANT" in output
 
 
 def rights(shop):
-    found = {}
+    granted = {}
     for service in ALL:
         with psycopg.connect(shop.stack.superuser_urls[alias_of(service)]) as link:
-            found[service.name] = link.execute(
+            granted[service.name] = link.execute(
                 "SELECT relname, relowner::regrole::text, relacl::text FROM pg_class"
                 " WHERE relnamespace = 'public'::regnamespace ORDER BY 1"
             ).fetchall()
-    return found
+    return granted

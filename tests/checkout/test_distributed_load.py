@@ -41,10 +41,10 @@ def rows(stack, tmp_path_factory) -> dict[str, dict[str, str]]:
             for number in range(WORKERS)
         ]
         ended = [worker.wait(MANY_SECONDS) for worker in (master, *workers)]
-    said = "\n".join(log.read_text() for log in folder.glob("*.log"))
-    assert ended == [0] * (1 + WORKERS), said
-    found = csv.DictReader((folder / "rows_stats.csv").read_text().splitlines())
-    return {row["Name"]: row for row in found}
+    logs = "\n".join(log.read_text() for log in folder.glob("*.log"))
+    assert ended == [0] * (1 + WORKERS), logs
+    reader = csv.DictReader((folder / "rows_stats.csv").read_text().splitlines())
+    return {row["Name"]: row for row in reader}
 
 
 @contextmanager

@@ -31,23 +31,23 @@ def checked_out(shop, pattern: str, *, method: str = "credit_card") -> str:
 
 
 def statuses(shop, saga_id: str, pattern: str, ends: str) -> dict[str, str]:
-    """Of the steps, in their order, once the saga has ended like this."""
+    """The steps' statuses, in their order, once the saga has ended like this."""
     state = shop.state_when(saga_id, pattern, ends)
-    return {one["step_name"]: one["status"] for one in state["steps"]}
+    return {step["step_name"]: step["status"] for step in state["steps"]}
 
 
 def test_completed_checkout_took_all_eight_steps(shop, pattern):
     saga_id = checked_out(shop, pattern)
-    found = statuses(shop, saga_id, pattern, "completed")
-    assert list(found) == STEPS
-    assert set(found.values()) == {"completed"}
+    by_step = statuses(shop, saga_id, pattern, "completed")
+    assert list(by_step) == STEPS
+    assert set(by_step.values()) == {"completed"}
 
 
 def test_declined_checkout_never_comes_to_the_extra_steps(shop, pattern):
     saga_id = checked_out(shop, pattern, method="card_declined")
-    found = statuses(shop, saga_id, pattern, "compensated")
-    assert [found[name] for name in NAMES] == ["skipped"] * len(NAMES)
-    assert found["reserve_inventory"] == "compensated"
+    by_step = statuses(shop, saga_id, pattern, "compensated")
+    assert [by_step[name] for name in NAMES] == ["skipped"] * len(NAMES)
+    assert by_step["reserve_inventory"] == "compensated"
 
 
 def test_return_undoes_what_the_checkout_did_and_passes_the_extra_steps_over(shop, pattern):
@@ -55,9 +55,9 @@ def test_return_undoes_what_the_checkout_did_and_passes_the_extra_steps_over(sho
     shop.state_when(saga_id, pattern, "completed")
     status, body = shop.compensate(saga_id, pattern)
     assert status == 202, body
-    found = statuses(shop, saga_id, pattern, "compensated")
+    by_step = statuses(shop, saga_id, pattern, "compensated")
     undone = {step.name for step in SAGA.steps if step.can(Direction.UNDO)}
-    assert {name for name, one in found.items() if one == "compensated"} == undone
+    assert {name for name, state in by_step.items() if state == "compensated"} == undone
     assert shop.money(saga_id)[0] == "refunded"
 
 

@@ -32,7 +32,7 @@ def checkouts(shop, condition: str = "true") -> int:
 
 def generators() -> list[psutil.Process]:
     family = psutil.Process().children(recursive=True)
-    return [one for one in family if "locust" in one.cmdline()]
+    return [process for process in family if "locust" in process.cmdline()]
 
 
 def test_nothing_is_sent_or_on_its_way_once_an_interrupted_window_is_closed(stack, shop, tmp_path):

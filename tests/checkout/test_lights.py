@@ -22,7 +22,7 @@ STALLS = {
 
 @pytest.fixture
 def lights(stack):
-    """As `manage.py status` reads them."""
+    """Reads the health as `manage.py status` does."""
     folder = stack.folder
 
     def look():
@@ -45,9 +45,9 @@ def stopped(stack):
         stack.kill(name, signal.SIGCONT)
 
 
-def named(found, name):
+def named(report, name):
     return [
-        stand for stand in found.attention if stand.source == name and stand.level == "unavailable"
+        stand for stand in report.attention if stand.source == name and stand.level == "unavailable"
     ]
 
 
@@ -56,12 +56,13 @@ def named(found, name):
 def test_process_that_is_stopped_is_named_and_all_is_green_after_it(stack, lights, stopped, name):
     eventually(lambda: lights().is_healthy, seconds=60, what="all is green before")
     stopped(name)
-    found = lights()
-    assert not found.is_healthy
-    (standing,) = named(found, name)
+    report = lights()
+    assert not report.is_healthy
+    (standing,) = named(report, name)
     assert f"kill -CONT {stack.processes[name]}" in standing.do
     assert standing.since
-    assert all(len(line) < 100 for line in status.as_table(record_of(stack), found).splitlines())
+    table = status.as_table(record.read(stack.folder), report)
+    assert all(len(line) < 100 for line in table.splitlines())
     stack.kill(name, signal.SIGCONT)
     eventually(lambda: lights().is_healthy, seconds=60, what="all is green again")
 
@@ -72,29 +73,31 @@ def test_worker_is_named_by_its_service_too(stack, shop, stopped):
     pid = stack.processes["inventario.worker"]
     stopped("inventario.worker")
 
-    def told():
+    def is_named():
         code, body = shop.call("GET", "inventario", "/health")
-        return code == 503 and any(f"process {pid} on" in one["what"] for one in body["attention"])
+        return code == 503 and any(
+            f"process {pid} on" in entry["what"] for entry in body["attention"]
+        )
 
-    eventually(told, seconds=120, what="it is named")
+    eventually(is_named, seconds=120, what="it is named")
     stack.kill("inventario.worker", signal.SIGCONT)
     eventually(lambda: shop.call("GET", "inventario", "/health")[0] == 200, seconds=120)
 
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("pattern", STALLS)
-def test_coordinator_tells_by_itself_that_its_sagas_do_not_move(stack, shop, stopped, pattern):
+def test_coordinator_reports_by_itself_that_its_sagas_do_not_move(stack, shop, stopped, pattern):
     name, words = STALLS[pattern]
     coordinator = "saga_choreography" if pattern == "choreographed" else "saga_orchestrator"
     product = shop.product(quantity=5)
     stopped(name)
     _, accepted = shop.check_out(shop.cart(product=product), pattern)
 
-    def told():
+    def complaints():
         code, body = shop.call("GET", coordinator, "/health")
-        return code == 503 and [one for one in body["attention"] if words in one["what"]]
+        return code == 503 and [entry for entry in body["attention"] if words in entry["what"]]
 
-    (complaint,) = eventually(told, seconds=60, what="it says that nothing moves")
+    (complaint,) = eventually(complaints, seconds=60, what="it says that nothing moves")
     assert accepted["saga_id"] in complaint["what"]
     stack.kill(name, signal.SIGCONT)
     shop.ended(accepted["saga_id"], seconds=90)
@@ -108,7 +111,7 @@ def test_leader_that_is_stopped_loses_its_lead_to_another(stack, shop, stopped):
     product = shop.product(quantity=5)
     with subprocess.Popen(
         [sys.executable, "manage.py", "worker"], env=environment, **quiet
-    ) as other:
+    ) as second:
         try:
             eventually(lambda: len(workers(shop)) == 2, seconds=60, what="the second has come")
             stopped("carrito.worker")
@@ -116,8 +119,8 @@ def test_leader_that_is_stopped_loses_its_lead_to_another(stack, shop, stopped):
             assert shop.ended(accepted["saga_id"], seconds=60)["status"] == "completed"
             stack.kill("carrito.worker", signal.SIGCONT)
         finally:
-            other.terminate()
-            other.wait()
+            second.terminate()
+            second.wait()
     eventually(lambda: shop.call("GET", "carrito", "/health")[0] == 200, seconds=60)
     _, accepted = shop.check_out(shop.cart(product=product), "orchestrated")
     assert shop.ended(accepted["saga_id"], seconds=60)["status"] == "completed"
@@ -125,11 +128,7 @@ def test_leader_that_is_stopped_loses_its_lead_to_another(stack, shop, stopped):
 
 def workers(shop):
     return [
-        one
-        for one in shop.call("GET", "carrito", "/health")[1].get("workers", [])
-        if one["status"] == "up"
+        worker
+        for worker in shop.call("GET", "carrito", "/health")[1].get("workers", [])
+        if worker["status"] == "up"
     ]
-
-
-def record_of(stack):
-    return record.read(stack.folder)

@@ -13,8 +13,8 @@ STEPS = {
 
 
 @pytest.fixture
-def told(shop):
-    """The sum over those series of a service that have these labels."""
+def metric(shop):
+    """The sum of a service's series with these labels."""
 
     def total(service, name, **labels):
         answer = shop.request("GET", service, "/metrics", Host="any.name:1")
@@ -29,19 +29,21 @@ def told(shop):
     return total
 
 
-def test_what_shoppers_did_is_told(shop, told, pattern):
+def test_metrics_count_what_shoppers_did(shop, metric, pattern):
     """Three buy, and one has a declined card."""
 
     def figures():
         ended = "dueto_saga_duration_seconds_count"
-        here = {"saga": "checkout", "pattern": pattern}
+        labels = {"saga": "checkout", "pattern": pattern}
         return {
-            "accepted": told("carrito", "dueto_sagas_accepted_total", **here),
-            "completed": told("carrito", ended, outcome="completed", **here),
-            "undone": told("carrito", ended, outcome="compensated", **here),
-            "declined": told("pagos", "dueto_steps_total", outcome="refused", saga="checkout"),
+            "accepted": metric("carrito", "dueto_sagas_accepted_total", **labels),
+            "completed": metric("carrito", ended, outcome="completed", **labels),
+            "undone": metric("carrito", ended, outcome="compensated", **labels),
+            "declined": metric("pagos", "dueto_steps_total", outcome="refused", saga="checkout"),
             **{
-                step: told(service, "dueto_steps_total", step=step, direction="do", outcome="done")
+                step: metric(
+                    service, "dueto_steps_total", step=step, direction="do", outcome="done"
+                )
                 for service, step in STEPS.items()
             },
         }
@@ -60,11 +62,11 @@ def test_what_shoppers_did_is_told(shop, told, pattern):
         now = figures()
         return {name: now[name] - before[name] for name in now}
 
-    eventually(lambda: grown() == did, what="the workers have told theirs")
+    eventually(lambda: grown() == did, what="the workers have published their metrics")
 
 
-def test_latency_is_that_of_the_owners_rows(shop, told, pattern):
-    here = {"saga": "checkout", "pattern": pattern}
+def test_latency_is_that_of_the_owners_rows(shop, metric, pattern):
+    labels = {"saga": "checkout", "pattern": pattern}
     name, query = (
         "dueto_saga_duration_seconds_sum",
         (
@@ -75,7 +77,7 @@ def test_latency_is_that_of_the_owners_rows(shop, told, pattern):
 
     def both():
         ((by_rows,),) = shop.rows("carrito", query, [pattern])
-        return told("carrito", name, **here), by_rows
+        return metric("carrito", name, **labels), by_rows
 
     before = both()
     product = shop.product(quantity=10)
@@ -85,4 +87,4 @@ def test_latency_is_that_of_the_owners_rows(shop, told, pattern):
         now = both()
         return now[0] > before[0] and now[0] - before[0] == pytest.approx(now[1] - before[1])
 
-    eventually(agree, what="both say the same")
+    eventually(agree, what="metric and rows agree")

@@ -29,8 +29,8 @@ def test_cart_of_an_undone_checkout_can_be_bought_after_all(shop, pattern):
     cart = shop.cart(product=shop.product(quantity=5))
     _, declined = shop.check_out(cart, pattern, method="card_declined")
     ended = shop.ended(declined["saga_id"])
-    told = shop.state_when(declined["saga_id"], pattern, "compensated")["failure"]
-    assert told == ended["failure"]
+    failure = shop.state_when(declined["saga_id"], pattern, "compensated")["failure"]
+    assert failure == ended["failure"]
     _, accepted = shop.check_out(cart, pattern)
     assert shop.ended(accepted["saga_id"])["status"] == "completed"
 

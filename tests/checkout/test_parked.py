@@ -89,15 +89,15 @@ def stuck(shop, ledger) -> Stuck:
 
 
 def watch(ledger: psycopg.Connection, tries: dict[str, list[float]], stop: threading.Event) -> None:
-    """Notes when each new try is seen."""
+    """Records when it sees each new try."""
     while not stop.wait(0.02):
         for pattern, seen in tries.items():
-            found = ledger.execute(f"SELECT last_value, is_called FROM tries_{pattern}").fetchone()
-            if found[1] and found[0] > len(seen):
-                seen += [time.monotonic()] * (found[0] - len(seen))
+            row = ledger.execute(f"SELECT last_value, is_called FROM tries_{pattern}").fetchone()
+            if row[1] and row[0] > len(seen):
+                seen += [time.monotonic()] * (row[0] - len(seen))
 
 
-def test_undo_that_keeps_failing_is_tried_a_few_times_ever_rarer(stuck, pattern):
+def test_undo_that_keeps_failing_is_tried_a_few_times_with_growing_delays(stuck, pattern):
     seen = stuck.tries[pattern]
     gaps = [later - earlier for earlier, later in itertools.pairwise(seen)]
     assert len(seen) == MOST_TRIES
@@ -117,32 +117,32 @@ def test_parked_saga_names_its_step_and_error(shop, stuck, pattern):
 
 def test_health_of_the_coordinator_names_the_parked_saga(shop, stuck, pattern):
     status, health = shop.call("GET", STATE_PATHS[pattern][0], "/health")
-    named = {one["saga_id"]: one["parked"] for one in health["parked_sagas"]["oldest"]}
+    named = {saga["saga_id"]: saga["parked"] for saga in health["parked_sagas"]["oldest"]}
     assert status == 200
     assert named[stuck.sagas[pattern]]["step"] == "process_payment"
 
 
-def test_status_names_each_parked_saga_and_calls_no_process_ill(shop, stuck):
+def test_status_names_each_parked_saga_and_no_process_is_unhealthy(shop, stuck):
     known = record.read(shop.stack.folder)
-    found = status.read(known, shop.stack.folder)
-    table = status.as_table(known, found)
+    report = status.read(known, shop.stack.folder)
+    table = status.as_table(known, report)
     for saga_id in stuck.sagas.values():
         assert saga_id in table
     assert "waits for a person" in table
-    assert all(row.is_healthy for row in found.rows)
+    assert all(row.is_healthy for row in report.rows)
 
 
-def test_others_go_on_meanwhile(shop, stuck, pattern):
+def test_other_sagas_go_on_meanwhile(shop, stuck, pattern):
     cart = shop.cart(product=shop.product(quantity=1))
     assert shop.ended(shop.check_out(cart, pattern)[1]["saga_id"])["status"] == "completed"
 
 
 def test_parked_saga_is_tried_no_more(stuck, ledger, pattern):
-    found = ledger.execute(f"SELECT last_value FROM tries_{pattern}").fetchone()
-    assert found == (MOST_TRIES,)
+    row = ledger.execute(f"SELECT last_value FROM tries_{pattern}").fetchone()
+    assert row == (MOST_TRIES,)
 
 
-def test_operators_retry_completes_it_once_the_cause_is_mended(shop, stuck, ledger):
+def test_operators_retry_completes_it_once_the_cause_is_fixed(shop, stuck, ledger):
     ledger.execute(OPEN_IT_AGAIN)
     for pattern, saga_id in stuck.sagas.items():
         service, path = STATE_PATHS[pattern]
@@ -152,16 +152,16 @@ def test_operators_retry_completes_it_once_the_cause_is_mended(shop, stuck, ledg
         shop.state_when(saga_id, pattern, "compensated")
         assert shop.money(saga_id)[0] == "refunded"
         table = f"{service}_intervention"
-        found = shop.rows(
+        rows = shop.rows(
             service,
             f"SELECT requested_by, reason, requested_at IS NOT NULL FROM {table}"
             " WHERE saga_id = %s AND action = 'retry'",
             [saga_id],
         )
-        assert found == [("eva", "the ledger is open again", True)]
+        assert rows == [("eva", "the ledger is open again", True)]
 
 
-def test_paused_saga_is_refused_at_every_door_while_what_runs_goes_on(shop):
+def test_paused_saga_is_refused_at_every_door_while_running_sagas_go_on(shop):
     cart = shop.cart(product=shop.product(quantity=1))
     running = shop.check_out(cart, "choreographed")[1]["saga_id"]
     asked = {"saga": "checkout", "requested_by": "eva", "reason": "stocktaking"}
@@ -171,12 +171,12 @@ def test_paused_saga_is_refused_at_every_door_while_what_runs_goes_on(shop):
             wanted = body_of("none-such", pattern or "orchestrated")
 
             def refused() -> Any:
-                status, said = shop.call("POST", service, door, wanted)  # noqa: B023 -- called here
-                return said if status == 503 else None
+                status, body = shop.call("POST", service, door, wanted)  # noqa: B023 -- called here
+                return body if status == 503 else None
 
-            said = eventually(refused, seconds=5, what=f"{service} has noticed")
-            assert said["code"] == "paused"
-            assert "paused by eva: stocktaking" in said["detail"]
+            refusal = eventually(refused, seconds=5, what=f"{service} has noticed")
+            assert refusal["code"] == "paused"
+            assert "paused by eva: stocktaking" in refusal["detail"]
         known = record.read(shop.stack.folder)
         assert "paused by eva" in status.as_table(known, status.read(known, shop.stack.folder))
         assert shop.ended(running)["status"] == "completed"
@@ -192,15 +192,15 @@ def test_paused_saga_is_refused_at_every_door_while_what_runs_goes_on(shop):
     )
 
 
-def test_demo_shows_a_refund_that_is_parked_and_mended(shop):
-    said: list[str] = []
-    Demo(urls=shop.stack.urls, say=said.append, passes=shop.stack.passes).run(
+def test_demo_shows_a_refund_that_is_parked_and_retried(shop):
+    lines: list[str] = []
+    Demo(urls=shop.stack.urls, say=lines.append, passes=shop.stack.passes).run(
         pattern="choreographed"
     )
-    told = "\n".join(said)
+    output = "\n".join(lines)
     for name in PATTERNS:
-        assert f"{name}, credit_card: completed" in told
-    assert "choreographed, card_declined: compensated" in told
-    assert "parked at process_payment" in told
-    assert "Its account is closed: PATCH /api/v1/payments/" in told
-    assert "compensated: 25.00 went back to paypal" in told
+        assert f"{name}, credit_card: completed" in output
+    assert "choreographed, card_declined: compensated" in output
+    assert "parked at process_payment" in output
+    assert "Its account is closed: PATCH /api/v1/payments/" in output
+    assert "compensated: 25.00 went back to paypal" in output

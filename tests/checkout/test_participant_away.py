@@ -16,7 +16,7 @@ def pattern(request):
 
 
 @pytest.fixture(scope="module")
-def found(stack, tmp_path_factory):
+def measured(stack, tmp_path_factory):
     """An outage of pagos, by pattern."""
     settings = outages.OutageSettings(
         patterns=THE_TWO,
@@ -28,30 +28,30 @@ def found(stack, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outages, "LEAD_SECONDS", 1.0)
         folder = tmp_path_factory.mktemp("outage")
-        found = outages.measure(stack=stack, settings=settings, folder=folder, say=print)
-    return {one.pattern: one for one in found}
+        results = outages.measure(stack=stack, settings=settings, folder=folder, say=print)
+    return {outage.pattern: outage for outage in results}
 
 
 @pytest.mark.timeout(180)
-def test_checkouts_are_accepted_while_a_participant_is_away(found, pattern):
-    assert found[pattern].refused == 0
-    assert found[pattern].accepted >= 0.9 * SECONDS * RATE
+def test_checkouts_are_accepted_while_a_participant_is_away(measured, pattern):
+    assert measured[pattern].refused == 0
+    assert measured[pattern].accepted >= 0.9 * SECONDS * RATE
 
 
-def test_what_was_accepted_waits_and_ends_once_it_is_back(found, pattern):
-    one = found[pattern]
-    assert one.most_backlog >= 0.5 * SECONDS * RATE
-    assert one.unfinished == 0
-    assert one.completed_in_all == one.course[-1].accepted
+def test_accepted_checkouts_wait_and_end_once_it_is_back(measured, pattern):
+    outage = measured[pattern]
+    assert outage.most_backlog >= 0.5 * SECONDS * RATE
+    assert outage.unfinished == 0
+    assert outage.completed_in_all == outage.course[-1].accepted
 
 
-def test_backlog_drains_within_twice_the_outage(found, pattern):
-    assert found[pattern].drain_seconds <= 2 * found[pattern].down.seconds
+def test_backlog_drains_within_twice_the_outage(measured, pattern):
+    assert measured[pattern].drain_seconds <= 2 * measured[pattern].down.seconds
 
 
-def test_breaker_keeps_the_orchestrator_from_hammering_it(found):
+def test_breaker_keeps_the_orchestrator_from_hammering_it(measured):
     """Without it each checkout would call in vain, five times. The counters are a second old."""
-    down = found["orchestrated"].down
+    down = measured["orchestrated"].down
     calls_of_a_second = RATE
     assert down.calls <= FAULTS_TO_OPEN * down.seconds + calls_of_a_second
-    assert found["choreographed"].down.calls == 0
+    assert measured["choreographed"].down.calls == 0

@@ -47,8 +47,8 @@ def marked(shop):
 
 
 def tables_with(shop, text: str) -> set[str]:
-    """Of all databases, those with a row that has it anywhere."""
-    found = set()
+    """The tables of all databases with a row that contains the text."""
+    tables = set()
     for service in ALL:
         with psycopg.connect(shop.stack.superuser_urls[alias_of(service)]) as link:
             names = link.execute(
@@ -58,8 +58,8 @@ def tables_with(shop, text: str) -> set[str]:
             for (name,) in names:
                 asked = sql.SQL("SELECT FROM {} AS entry WHERE entry::text LIKE %s LIMIT 1")
                 rows = link.execute(asked.format(sql.SQL(name)), [f"%{text}%"]).fetchall()
-                found |= {name.removeprefix("public.")} if rows else set()
-    return found
+                tables |= {name.removeprefix("public.")} if rows else set()
+    return tables
 
 
 @pytest.mark.parametrize(("saga", "pattern", "method"), ASKED)
@@ -110,7 +110,7 @@ def test_only_its_owner_may_read_it(shop, service):
             link.execute(reads)
 
 
-def test_what_has_ended_is_forgotten_on_the_running_stack(shop, marked):
+def test_address_of_an_ended_saga_is_forgotten_on_the_running_stack(shop, marked):
     table = "SELECT saga_id FROM carrito_address ORDER BY 1"
     kept = shop.rows("carrito", table)
     assert kept

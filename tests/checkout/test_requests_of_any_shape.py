@@ -1,4 +1,4 @@
-"""The server's handling of a body: with a real server, over a socket of ours."""
+"""Bodies of any shape, sent to a real server over a plain socket."""
 
 import json
 import socket
@@ -10,15 +10,15 @@ SECONDS = 30
 
 
 def ask(shop, request: bytes, body: bytes = b"") -> tuple[int, dict]:
-    """Status and body of one answer by carrito."""
+    """Status and body of carrito's answer."""
     door = urlsplit(shop.stack.urls["carrito"])
     lines = request + b"\r\nHost: localhost\r\nConnection: close\r\n"
     lines += b"Content-Type: application/json\r\n"
     with socket.create_connection((door.hostname, door.port), timeout=SECONDS) as link:
         link.sendall(lines + (b"\r\n" if b"\r\n\r\n" not in body else b"") + body)
-        said = b"".join(iter(lambda: link.recv(65536), b""))
-    head, _, given = said.partition(b"\r\n\r\n")
-    return int(head.split()[1]), json.loads(given or b"{}")
+        response = b"".join(iter(lambda: link.recv(65536), b""))
+    head, _, content = response.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(content or b"{}")
 
 
 def chunked(*chunks: bytes) -> bytes:
@@ -46,8 +46,8 @@ def test_chunked_body_is_read(shop, item):
     ],
 )
 def test_invalid_chunks_change_nothing(shop, item, body):
-    status, told = ask(shop, b"PATCH " + item + b" HTTP/1.1", body)
-    assert (status, told.get("code", "incomplete_body")) == (400, "incomplete_body")
+    status, answer = ask(shop, b"PATCH " + item + b" HTTP/1.1", body)
+    assert (status, answer.get("code", "incomplete_body")) == (400, "incomplete_body")
 
 
 def test_body_that_is_far_too_long_is_refused_and_not_cut_off(shop):

@@ -46,12 +46,12 @@ def memory_alarm(shop: Shop) -> Iterator[None]:
 
 
 def broker_is(shop: Shop, state: str) -> None:
-    """As shown in /health of the service that starts the chain."""
+    """Waits until carrito's /health shows it."""
 
-    def told() -> bool:
+    def has_state() -> bool:
         return shop.call("GET", "carrito", "/health")[1]["broker"]["status"] == state
 
-    eventually(told, what=f"the broker is {state}")
+    eventually(has_state, what=f"the broker is {state}")
 
 
 def workers_grew(shop: Shop, before: dict[str, int]) -> list[str]:
@@ -77,9 +77,9 @@ def unsent(shop: Shop) -> int:
 
 @pytest.fixture
 def under_load(shop):
-    """Lets something happen in the middle of checkouts of every pattern; all complete after it."""
+    """Runs a fault in the middle of checkouts of every pattern; all complete after it."""
 
-    def run(happens):
+    def run(fault):
         product = shop.product(quantity=CHECKOUTS)
         carts = shop.carts(CHECKOUTS, product=product)
         sagas: list[str] = []
@@ -89,7 +89,7 @@ def under_load(shop):
             )
         )
         load.start()
-        happens()
+        fault()
         load.join()
         assert shop.all_ended(sagas) == {"completed": CHECKOUTS}
         assert shop.stock(product) == (0, 0, CHECKOUTS)
@@ -101,16 +101,18 @@ def under_load(shop):
 def test_blocked_broker_loses_nothing_and_fills_no_memory(shop):
     product = shop.product(quantity=2 * CHECKOUTS)
     with memory_alarm(shop):
-        facts = shop.check_out_all(shop.carts(CHECKOUTS, product=product), ["choreographed"])
+        choreographed = shop.check_out_all(
+            shop.carts(CHECKOUTS, product=product), ["choreographed"]
+        )
         eventually(lambda: unsent(shop) > 0, what="first events wait in the outbox")
         broker_is(shop, "down")
         before = resident(shop)
-        calls = shop.check_out_all(shop.carts(CHECKOUTS, product=product), ["orchestrated"])
-        # Who needs no broker goes on as ever.
-        assert shop.all_ended(calls) == {"completed": CHECKOUTS}
+        orchestrated = shop.check_out_all(shop.carts(CHECKOUTS, product=product), ["orchestrated"])
+        # Orchestrated sagas need no broker and go on.
+        assert shop.all_ended(orchestrated) == {"completed": CHECKOUTS}
         assert workers_grew(shop, before) == []
         assert unsent(shop) > 0
-    assert shop.all_ended(facts) == {"completed": CHECKOUTS}
+    assert shop.all_ended(choreographed) == {"completed": CHECKOUTS}
     assert shop.stock(product) == (0, 0, 2 * CHECKOUTS)
     broker_is(shop, "up")
 
@@ -125,8 +127,7 @@ def test_killed_broker_loses_nothing(shop, stack, under_load):
 def test_restarted_database_loses_nothing(shop, stack, under_load):
     under_load(lambda: stack.restart("postgres"))
     stack.wait_ready()
-    # One request of each process finds out that its connections are gone; whoever comes next does
-    # not have to.
+    # One request of each process finds its connections gone; the next requests don't.
     for service, path in set(STATE_PATHS.values()):
         eventually(
             lambda service=service, path=path: (

@@ -1,4 +1,4 @@
-"""A forgotten transaction in psql holds a locked row: everything that does not need it goes on."""
+"""A forgotten transaction in psql locks a row: all that does not need the row goes on."""
 
 import time
 
@@ -12,7 +12,7 @@ EACH = 6
 
 def test_other_products_sell_while_a_row_is_locked(shop, pattern):
     locked, free = shop.product(quantity=EACH), shop.product(quantity=EACH)
-    carts = {one: shop.carts(EACH, product=one) for one in (locked, free)}
+    carts = {product: shop.carts(EACH, product=product) for product in (locked, free)}
     with psycopg.connect(shop.stack.superuser_urls["inventario"]) as psql:
         psql.execute("SELECT 1 FROM inventario_product WHERE id = %s FOR UPDATE", [int(locked)])
         waiting = shop.check_out_all(carts[locked], [pattern])
@@ -21,7 +21,7 @@ def test_other_products_sell_while_a_row_is_locked(shop, pattern):
         started = time.monotonic()
         assert shop.call("GET", "inventario", "/health/live")[0] == 200
         assert time.monotonic() - started < 1
-        assert {shop.status(one)["status"] for one in waiting} <= {"pending", "running"}
+        assert {shop.status(saga_id)["status"] for saga_id in waiting} <= {"pending", "running"}
     assert shop.all_ended(waiting) == {"completed": EACH}
     assert shop.stock(locked) == (0, 0, EACH)
 

@@ -16,22 +16,24 @@ SETTINGS = SurveySettings(
 
 @pytest.fixture(scope="module")
 def surveyed(stack, tmp_path_factory) -> tuple[MeasuredStack, list[Measured], list[str]]:
-    found: list[Measured] = []
-    said: list[str] = []
+    results: list[Measured] = []
+    lines: list[str] = []
     folder = tmp_path_factory.mktemp("survey")
-    with runner_on(stack=stack, name="survey", folder=folder, say=said.append) as runner:
+    with runner_on(stack=stack, name="survey", folder=folder, say=lines.append) as runner:
         ahead = Ahead(SETTINGS, [])
-        taken = measure(runner=runner, spot=SPOT, ahead=ahead, done=found.append, say=said.append)
-    return taken, found, said
+        taken = measure(
+            runner=runner, spot=SPOT, ahead=ahead, done=results.append, say=lines.append
+        )
+    return taken, results, lines
 
 
 @pytest.fixture(scope="module")
 def cells(surveyed) -> list[Cell]:
-    return [cell for one in surveyed[1] if (cell := cell_of(measured=one))]
+    return [cell for result in surveyed[1] if (cell := cell_of(measured=result))]
 
 
 def test_warm_up_makes_no_cell(surveyed, cells) -> None:
-    assert [one.window.phase for one in surveyed[1]].count("warm-up") == 2
+    assert [result.window.phase for result in surveyed[1]].count("warm-up") == 2
     assert len(cells) == len(surveyed[1]) - 2
 
 
@@ -56,7 +58,7 @@ def test_stack_at_rest_uses_less_than_one_that_is_busy(surveyed, cells) -> None:
     assert 0 <= surveyed[0].rest.cpu_ms < busiest
 
 
-def test_survey_says_how_far_it_is_and_what_is_doubtful(surveyed) -> None:
+def test_survey_shows_its_progress_and_its_caveats(surveyed) -> None:
     assert surveyed[2][-1].endswith("0:05 left")
     assert "30% declined" in surveyed[2][-1]
-    assert all(isinstance(one, str) for one in caveats_of(measured=surveyed[1]))
+    assert all(isinstance(caveat, str) for caveat in caveats_of(measured=surveyed[1]))

@@ -45,28 +45,27 @@ def rush(request, stack, tmp_path_factory):
         return pace, offer(round(pace * TOO_MANY))
 
 
-def test_all_that_is_accepted_completes(rush):
+def test_every_accepted_checkout_completes(rush):
     _, samples = rush
-    assert {one.outcome for one in samples if one.http_status == ACCEPTED} == {COMPLETED}
+    assert {sample.outcome for sample in samples if sample.http_status == ACCEPTED} == {COMPLETED}
 
 
-def test_it_goes_on_at_its_pace_while_they_come(rush):
+def test_shop_keeps_its_pace_under_overload(rush):
     pace, samples = rush
     assert completed_while_offered(samples, seconds=SECONDS) > pace * LEAST_SHARE
 
 
-def test_the_rest_is_refused_at_once(rush):
+def test_other_checkouts_are_refused_at_once(rush):
     _, samples = rush
-    refused = [one for one in samples if one.outcome == NOT_ACCEPTED]
+    refused = [sample for sample in samples if sample.outcome == NOT_ACCEPTED]
     assert len(refused) > len(samples) / 4
-    assert {one.http_status for one in refused} == {503}
-    assert {one.error.partition(":")[0] for one in refused} == {"overloaded"}
-    waited = sorted(one.acceptance_ms for one in refused)
+    assert {sample.http_status for sample in refused} == {503}
+    assert {sample.error.partition(":")[0] for sample in refused} == {"overloaded"}
+    waited = sorted(sample.acceptance_ms for sample in refused)
     assert waited[len(waited) // 2] < 500
 
 
-def test_it_is_over_when_they_have_gone(rush, shop):
-    """No request is refused any more."""
+def test_no_checkout_is_refused_after_the_overload(rush, shop):
     cart = shop.cart(product=shop.product(quantity=1))
     status, begun = shop.check_out(cart, ORCHESTRATED)
     assert status == 202, begun

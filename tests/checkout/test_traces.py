@@ -18,16 +18,16 @@ def shop(unusual_shop):
 
 @pytest.fixture
 def traced(receiver):
-    """The spans of a trace, once it is one tree with all the wanted ones."""
+    """The spans of a trace, once it is one tree that has all wanted spans."""
 
     def look(trace_id, wanted):
-        def whole():
+        def complete():
             spans = receiver.trace(trace_id)
-            is_whole = len(roots(spans)) == 1 and wanted <= {span.name for span in spans}
-            return spans if is_whole else None
+            is_complete = len(roots(spans)) == 1 and wanted <= {span.name for span in spans}
+            return spans if is_complete else None
 
         try:
-            return eventually(whole, seconds=120, what=f"{wanted}")
+            return eventually(complete, seconds=120, what=f"{wanted}")
         except AssertionError:
             raise AssertionError(f"{wanted} in\n{shown(receiver.trace(trace_id))}") from None
 
@@ -45,7 +45,7 @@ def steps_of(saga, *, undone_from=None):
 
 
 def roots(spans):
-    """Those that have nothing of this trace above them."""
+    """The spans whose parent is not in this trace."""
     known = {span.id for span in spans}
     return [span for span in spans if span.parent not in known]
 
@@ -63,7 +63,7 @@ def check_tree(spans, *, trace_id):
         assert known.get(span.parent, span).started <= span.started, "a cause comes first"
 
 
-def test_every_step_of_a_completed_saga(shop, traced, pattern):
+def test_every_step_of_a_completed_saga_has_a_span(shop, traced, pattern):
     trace_id, header = traceparent()
     cart = shop.cart(product=shop.product(quantity=1))
     saga_id = shop.check_out(cart, pattern, traceparent=header)[1]["saga_id"]
@@ -91,7 +91,7 @@ def test_every_step_of_a_completed_saga(shop, traced, pattern):
         assert span.attributes["dueto.saga_id"] == saga_id
 
 
-def test_undos_of_a_saga_that_fails(shop, traced, pattern):
+def test_every_undo_of_a_failed_saga_has_a_span(shop, traced, pattern):
     trace_id, header = traceparent()
     cart = shop.cart(product=shop.product(quantity=1))
     answer = shop.check_out(cart, pattern, method="card_declined", traceparent=header)
@@ -115,14 +115,16 @@ def test_decision_goes_on_in_the_sagas_trace(shop, traced, pattern):
     assert by_id[decided.parent].name == "do pagos.charge"
 
 
-def test_those_of_one_transaction_have_links_to_each_other(shop, traced, receiver, pattern):
+def test_spans_of_one_transaction_have_links_to_each_other(shop, traced, receiver, pattern):
     """A rush: several are served at once, each in its own trace."""
     made = [traceparent() for _ in range(24)]
     carts = shop.carts(len(made), product=shop.product(quantity=len(made)))
     with ThreadPoolExecutor(len(made)) as threads:
         answers = list(
             threads.map(
-                lambda cart, it: shop.check_out(cart, pattern, traceparent=it[1])[1], carts, made
+                lambda cart, trace: shop.check_out(cart, pattern, traceparent=trace[1])[1],
+                carts,
+                made,
             )
         )
     shop.all_ended([answer["saga_id"] for answer in answers])
@@ -142,7 +144,7 @@ def test_those_of_one_transaction_have_links_to_each_other(shop, traced, receive
         assert first.trace_id != span.trace_id
 
 
-def test_what_is_not_sampled_leaves_no_span(shop, receiver, pattern):
+def test_unsampled_request_leaves_no_span(shop, receiver, pattern):
     trace_id, header = traceparent(is_sampled=False)
     cart = shop.cart(product=shop.product(quantity=1))
     shop.ended(shop.check_out(cart, pattern, traceparent=header)[1]["saga_id"])

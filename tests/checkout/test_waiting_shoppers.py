@@ -24,7 +24,7 @@ from tests.waiting import eventually
 SHOPPERS = 60
 ONE_TOO_MANY = 16
 LONG = 30
-"""Seconds: so long would each of them wait, and the process be deaf, if they held its slots."""
+"""Seconds that each shopper waits; as long would the process be deaf if they held its slots."""
 DEAF = 5.0
 OUT_WITHIN = 5.0
 PULSE = 0.05
@@ -41,32 +41,32 @@ class Answer:
 
 
 def check_out(shop: Shop, cart: str, pattern: str, door: str, *, wait: int) -> Answer:
-    """Over a connection of its own, which is kept until the answer is there."""
+    """Checks out over a connection of its own, and waits for the answer."""
     service, path = ("carrito", "/checkout/saga") if door == "carrito" else START_PATHS[pattern]
     host = urlsplit(shop.stack.urls[service]).netloc
     link, asked_at = http.client.HTTPConnection(host, timeout=LONG + 30), monotonic()
     headers = {"Content-Type": "application/json", "Prefer": f"wait={wait}"}
     link.request("POST", path, json.dumps(body_of(cart, pattern)), headers)
-    given = link.getresponse()
-    said = json.loads(given.read())
+    response = link.getresponse()
+    body = json.loads(response.read())
     link.close()
-    assert given.status in (200, 202), said
-    closing = given.getheader("Connection")
-    return Answer(given.status, said["saga_id"], said["status"], closing, monotonic() - asked_at)
+    assert response.status in (200, 202), body
+    closing = response.getheader("Connection")
+    return Answer(response.status, body["saga_id"], body["status"], closing, monotonic() - asked_at)
 
 
 @contextmanager
 def shoppers(
     shop: Shop, carts: Sequence[str], pattern: str, door: str = "carrito", *, wait: int = LONG
 ) -> Iterator[list[Future[Answer]]]:
-    """All of them at once."""
+    """Starts a checkout of every cart at once."""
     with ThreadPoolExecutor(len(carts)) as threads:
         yield [threads.submit(check_out, shop, cart, pattern, door, wait=wait) for cart in carts]
 
 
 @contextmanager
 def asked_for_its_health(shop: Shop, path: str) -> Iterator[list[tuple[int, float]]]:
-    """The answers of each web process meanwhile, and their delays."""
+    """Asks each web process within the block; yields the statuses and their delays."""
     answers: list[tuple[int, float]] = []
     is_over = threading.Event()
 
@@ -82,8 +82,8 @@ def asked_for_its_health(shop: Shop, path: str) -> Iterator[list[tuple[int, floa
             yield answers
         finally:
             is_over.set()
-    for one in asking:
-        one.result()
+    for future in asking:
+        future.result()
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def accepted(shop: Shop, carts: Sequence[str]) -> bool:
 
 
 @pytest.mark.parametrize("door", ["carrito", "coordinator"])
-def test_sixty_who_wait_get_the_outcome_and_no_process_is_blocked(shop, pattern, door):
+def test_sixty_waiting_shoppers_get_the_outcome_and_no_process_is_blocked(shop, pattern, door):
     if (door, pattern) == ("coordinator", "orchestrated_messaging"):
         pytest.skip("a coordinator's door starts its first pattern")
     carts = shop.carts(SHOPPERS, product=shop.product(quantity=SHOPPERS))
@@ -111,7 +111,7 @@ def test_sixty_who_wait_get_the_outcome_and_no_process_is_blocked(shop, pattern,
         asked_for_its_health(shop, "/health") as health,
         shoppers(shop, carts, pattern, door) as waiting,
     ):
-        ends = Counter((one.result().status, one.result().stands) for one in waiting)
+        ends = Counter((future.result().status, future.result().stands) for future in waiting)
     assert ends == {(200, "completed"): SHOPPERS}
     assert {status for status, _ in health} == {200}
     assert max(seconds for _, seconds in health) < DEAF
@@ -125,19 +125,21 @@ def test_further_waiting_requests_are_answered_at_once_and_others_are_served(sho
         asked_for_its_health(shop, "/health/ready") as health,
         shoppers(shop, carts, ORCHESTRATED, door) as waiting,
     ):
-        done = eventually(lambda: [one for one in waiting if one.done()][ONE_TOO_MANY - 1 :])
+        done = eventually(
+            lambda: [future for future in waiting if future.done()][ONE_TOO_MANY - 1 :]
+        )
         assert len(done) == 1
         assert shop.cart(product=shop.product(quantity=1))
-        assert not [one for one in waiting if one.done()][ONE_TOO_MANY:]
+        assert not [future for future in waiting if future.done()][ONE_TOO_MANY:]
         go_on()
-        answers = [one.result() for one in waiting]
-    told = Counter(answer.status for answer in answers)
-    assert told == {200: MOST_WAITING, 202: ONE_TOO_MANY}
+        answers = [future.result() for future in waiting]
+    statuses = Counter(answer.status for answer in answers)
+    assert statuses == {200: MOST_WAITING, 202: ONE_TOO_MANY}
     assert max(seconds for _, seconds in health) < DEAF
     assert shop.all_ended([answer.saga for answer in answers]) == {"completed": len(carts)}
 
 
-def test_two_who_wait_for_one_saga_both_get_its_outcome(shop, pattern):
+def test_two_clients_that_wait_for_a_saga_both_get_its_outcome(shop, pattern):
     cart = shop.cart(product=shop.product(quantity=1))
     with nothing_ends(shop, pattern) as go_on, ThreadPoolExecutor(3) as threads:
 
@@ -148,7 +150,7 @@ def test_two_who_wait_for_one_saga_both_get_its_outcome(shop, pattern):
         patient = [threads.submit(wait, LONG) for _ in range(2)]
         assert threads.submit(wait, 1).result()[0] == 202
         go_on()
-        assert [one.result()[0] for one in patient] == [200, 200]
+        assert [future.result()[0] for future in patient] == [200, 200]
 
 
 @pytest.mark.parametrize("service", WAITING_PROCESSES)
@@ -161,7 +163,7 @@ def test_process_that_is_stopped_answers_waiting_requests_and_exits(shop, servic
         process = children.identify(shop.stack.processes[f"{service}.web"])
         os.kill(process["pid"], signal.SIGTERM)
         assert children.wait_for_end(process, seconds=OUT_WITHIN)
-        answers = [one.result() for one in waiting]
+        answers = [future.result() for future in waiting]
     assert {(answer.status, answer.stands) for answer in answers} == {(202, "pending")}
     assert {answer.connection for answer in answers} == {"close"}
     shop.stack.wait_ready()

@@ -1,4 +1,4 @@
-"""A choreography has no orchestrator: its watcher may be down from before a saga begins."""
+"""A choreographed saga needs no watcher: it may be down before the saga begins."""
 
 from contracts.patterns import CHOREOGRAPHED, PATTERNS
 

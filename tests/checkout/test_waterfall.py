@@ -1,4 +1,4 @@
-"""A service that is slow is seen where it is slow, by as much as it is, in every pattern."""
+"""The waterfall shows a slow service's delay at its own step, in every pattern."""
 
 import time
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def usual(shop, timeline) -> dict[str, Waterfall]:
 
 @pytest.fixture(scope="module")
 def slow(shop, timeline, usual) -> dict[str, Waterfall]:
-    """The same while charging takes longer, for a reason unknown to the services."""
+    """The same while the database delays every charge."""
     with charging_slowly(shop):
         return {pattern: measured(shop, timeline, pattern) for pattern in PATTERNS}
 
@@ -62,8 +62,8 @@ def measured(shop, timeline: Timeline, pattern: str) -> Waterfall:
     """The mean of a few checkouts, one after the other."""
     samples = [checked_out(shop, pattern) for _ in range(EACH)]
     eventually(lambda: all_sent(shop), what="every message is marked as sent")
-    (found,) = waterfalls(moments=timeline.of(samples=samples))
-    return found
+    (waterfall,) = waterfalls(moments=timeline.of(samples=samples))
+    return waterfall
 
 
 def checked_out(shop, pattern: str) -> Sample:
@@ -95,13 +95,13 @@ def checked_out(shop, pattern: str) -> Sample:
 
 def all_sent(shop) -> bool:
     return not any(
-        shop.rows(one, f"SELECT 1 FROM {one}_outboxentry WHERE sent_at IS NULL")
-        for one in services.WITH_WORKER
+        shop.rows(service, f"SELECT 1 FROM {service}_outboxentry WHERE sent_at IS NULL")
+        for service in services.WITH_WORKER
     )
 
 
-def spent(found: Waterfall) -> dict[tuple[str, TimeKind], float]:
-    return {(part.step, part.kind): part.ms / 1000 for part in found.parts}
+def spent(waterfall: Waterfall) -> dict[tuple[str, TimeKind], float]:
+    return {(part.step, part.kind): part.ms / 1000 for part in waterfall.parts}
 
 
 def test_every_step_was_seen_in_its_order(usual, pattern):
@@ -112,9 +112,9 @@ def test_every_step_was_seen_in_its_order(usual, pattern):
 
 
 def test_parts_are_times_and_add_up_to_the_latency(usual, pattern):
-    found = usual[pattern]
-    assert min(part.ms for part in found.parts) >= 0
-    assert sum(part.ms for part in found.parts) == pytest.approx(found.mean_ms, abs=0.01)
+    waterfall = usual[pattern]
+    assert min(part.ms for part in waterfall.parts) >= 0
+    assert sum(part.ms for part in waterfall.parts) == pytest.approx(waterfall.mean_ms, abs=0.01)
 
 
 def test_slow_charge_is_service_time_of_the_charge(usual, slow, pattern):

@@ -26,9 +26,9 @@ ADMIN_PAGES = [
     "/admin/password_change/",
 ]
 LABELLED = """() => [...document.querySelectorAll('input:not([type=hidden]), select, iframe, svg')]
-    .filter(one => !one.labels?.length && !one.getAttribute('aria-label') && !one.title
-                   && !one.closest('[aria-hidden=true]'))
-    .map(one => one.outerHTML.slice(0, 80))"""
+    .filter(node => !node.labels?.length && !node.getAttribute('aria-label') && !node.title
+                   && !node.closest('[aria-hidden=true]'))
+    .map(node => node.outerHTML.slice(0, 80))"""
 SIDEWAYS = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -66,13 +66,13 @@ class Tab:
         self._context = browser.new_context(base_url=self._url, storage_state=login, **options)
         self.page = self._context.new_page()
         self.page.set_default_timeout(WAIT)
-        self.said: list[str] = []
+        self.console: list[str] = []
         self.page.on("console", lambda line: self._note(line.type, line.text))
         self.page.on("pageerror", lambda error: self._note("error", str(error)))
 
     def _note(self, kind: str, text: str) -> None:
         if kind in ("error", "warning"):
-            self.said.append(text)
+            self.console.append(text)
 
     def close(self) -> None:
         self._context.close()
@@ -95,9 +95,9 @@ def test_pages_open_on_a_phone_in_the_dark_without_an_error(browser, stack, logi
         assert answered is not None
         assert answered.status == 200
         assert tab.page.evaluate(SIDEWAYS) <= 0, f"{path} scrolls sideways"
-        assert tab.page.evaluate(LABELLED) == [], f"{path} has what nobody can name"
+        assert tab.page.evaluate(LABELLED) == [], f"{path} has an element without a name"
         assert tab.page.locator("h1").count() == 1
-    assert tab.said == []
+    assert tab.console == []
     tab.close()
 
 
@@ -118,7 +118,7 @@ def test_pages_of_the_admin_keep_to_the_strict_policy(tab, shop: Shop):
     assert bars.count() >= 4
     tab.page.get_by_role("button", name="Undo").click()
     assert tab.page.get_by_label("Why").bounding_box()["width"] > 200
-    assert tab.said == []
+    assert tab.console == []
 
 
 def test_race_of_three_patterns_ends_on_the_page(tab):
@@ -126,11 +126,11 @@ def test_race_of_three_patterns_ends_on_the_page(tab):
     tab.page.get_by_role("button", name="Decline the card").click()
     tab.page.wait_for_function(
         "() => [...document.querySelectorAll('.race tfoot .state')]"
-        ".filter(one => one.textContent === 'compensated').length === 3"
+        ".filter(node => node.textContent === 'compensated').length === 3"
     )
     assert tab.page.locator(".race small", has_text="card_declined").count() >= 3
     assert tab.page.locator(".race td.undone").count() == 6, "the acceptance, and the reservation"
-    assert tab.said == []
+    assert tab.console == []
 
 
 def test_last_unit_is_sold_once(tab):
@@ -158,7 +158,7 @@ def test_operator_returns_a_saga_and_is_on_record(tab, shop: Shop):
     tab.page.reload()
     shown = tab.page.locator(".line").inner_text()
     assert re.search(r"return asked by admin\s+wrong size", shown)
-    assert tab.said == []
+    assert tab.console == []
 
 
 def test_front_page_moves_and_comes_back_after_its_process_was_killed(tab, stack, shop: Shop):
@@ -183,7 +183,7 @@ def test_pause_keeps_the_page_as_it_is(tab):
     with tab.page.expect_request(re.compile("dashboard/now")):
         tab.page.get_by_role("button", name="Go on").click()
     sync_api.expect(tab.page.locator("[data-live-state]")).to_have_text("live", timeout=WAIT)
-    assert tab.said == []
+    assert tab.console == []
 
 
 def test_page_polls_without_a_stream(tab):
@@ -198,7 +198,9 @@ class Streams:
     """Streams of the front page, opened without a browser."""
 
     def __init__(self, stack, login) -> None:
-        self._cookies = "; ".join(f"{one['name']}={one['value']}" for one in login["cookies"])
+        self._cookies = "; ".join(
+            f"{cookie['name']}={cookie['value']}" for cookie in login["cookies"]
+        )
         self._host = stack.urls["dashboard"].removeprefix("http://")
         self._open: list[tuple[HTTPConnection, HTTPResponse]] = []
 
@@ -214,8 +216,8 @@ class Streams:
 
     def leave(self) -> None:
         while self._open:
-            for one in reversed(self._open.pop()):
-                one.close()
+            for opened in reversed(self._open.pop()):
+                opened.close()
 
 
 def test_stream_that_was_left_gives_its_place_back(stack, login):

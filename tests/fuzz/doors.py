@@ -34,8 +34,8 @@ class Door(NamedTuple):
     def filled(self, random: Random, known: Mapping[str, list[Any]]) -> str:
         """A path of this door. `known`: values by the name of a parameter, `` for any."""
 
-        def pick(found: re.Match[str]) -> str:
-            fitting = known.get(found[1]) or known[""]
+        def pick(match: re.Match[str]) -> str:
+            fitting = known.get(match[1]) or known[""]
             value = random.choice(fitting if random.random() < 0.75 else known[""])
             return quote(str(value), safe="", errors="surrogatepass")
 
@@ -43,13 +43,13 @@ class Door(NamedTuple):
 
 
 OF_ONE_SERVICE = {str(urlpattern.pattern) for urlpattern in health.urlpatterns} - {"health/live"}
-"""They report on the service of this process, and here all services are in one."""
+"""Doors that report on this process's only service: here a process has all services."""
 
 
 def all_doors() -> list[Door]:
-    """Of the services; the admin is another matter."""
-    found = _doors(get_resolver().url_patterns, "")
-    return [one for one in found if one.path and one.path not in OF_ONE_SERVICE]
+    """The doors of all services, without the admin's."""
+    doors = _doors(get_resolver().url_patterns, "")
+    return [door for door in doors if door.path and door.path not in OF_ONE_SERVICE]
 
 
 def _doors(patterns: Any, prefix: str) -> Iterator[Door]:

@@ -62,7 +62,7 @@ class FuzzedShop:
         self.is_learning = False
         self.look_again()
 
-    # What is there.
+    # Existing ids and valid requests.
 
     def look_again(self) -> None:
         """Learns the existing ids, and which sagas are the shop's own."""
@@ -76,17 +76,17 @@ class FuzzedShop:
             "saga_id": hands,
             "row_id": [*range(1, 30)],
         }
-        others = ["nothing", str(uuid.UUID(int=self.random.getrandbits(128)))]
-        self.known = [*others, *(one for some in self.ids.values() for one in some)]
+        unknown = ["nothing", str(uuid.UUID(int=self.random.getrandbits(128)))]
+        self.known = [*unknown, *(value for known_ids in self.ids.values() for value in known_ids)]
 
     def _watch(self, monkeypatch: Any) -> None:
         """Records the requests and messages of the shop itself, which are valid."""
         network, publish = self.shop.network, self.shop.broker.publish
         call = network.call
 
-        def called(method: str, path: str, body: bytes | None, *rest: Any) -> Any:
+        def called(method: str, path: str, body: bytes | None, *more: Any) -> Any:
             self._learn(path, body)
-            return call(method, path, body, *rest)
+            return call(method, path, body, *more)
 
         def published(messages: Any) -> None:
             for kept in self.messages.values():
@@ -133,14 +133,14 @@ class FuzzedShop:
             thing = values.value(self.random, ids, self.names)
         body = values.encoded(self.random, thing)
         if self._is_by_hand(door):
-            for one in self.own:
+            for saga_id in self.own:
                 body = body.replace(
-                    str(one).encode(), f"{BY_HAND}{self.random.randrange(5)}".encode()
+                    str(saga_id).encode(), f"{BY_HAND}{self.random.randrange(5)}".encode()
                 )
         return body
 
     def _real(self, valid: Any) -> Any:
-        """With a product and a cart that there are, in the place of those of the documents."""
+        """With an existing product and cart in the place of the documents' examples."""
         text = json.dumps(valid)
         for name in ("product_id", "cart_id"):
             real = self.random.choice(self.ids[name])
@@ -204,22 +204,22 @@ class FuzzedShop:
         answered = self.client.generic(method, path, body, kind, headers=headers)
         took = time.monotonic() - begun
         self.answers[door.path][answered.status_code] += 1
-        told = f"{method} {path[:300]} {kind} {headers} {body[:600]!r}"
+        request = f"{method} {path[:300]} {kind} {headers} {body[:600]!r}"
         if answered.status_code == 503 and answered.json()["code"] == "paused":
             self._resume()  # a request before this one has paused it
             return
         if answered.status_code >= 500:
-            self.failures.append(f"{answered.status_code}: {told}: {answered.content[:300]!r}")
+            self.failures.append(f"{answered.status_code}: {request}: {answered.content[:300]!r}")
             return
         if took > MOST_SECONDS:
-            self.failures.append(f"{took:.1f} s: {told}")
+            self.failures.append(f"{took:.1f} s: {request}")
         is_problem = answered.get("Content-Type", "").startswith("application/problem+json")
         if answered.status_code >= 400 and not is_problem and method != "HEAD":
-            self.failures.append(f"no problem+json: {answered.status_code}: {told}")
+            self.failures.append(f"no problem+json: {answered.status_code}: {request}")
         if answered.status_code in (200, 201, 202) and "Location" in answered:
-            found = self.client.get(answered["Location"])
-            if found.status_code != 200:
-                self.failures.append(f"can't be read back ({found.status_code}): {told}")
+            response = self.client.get(answered["Location"])
+            if response.status_code != 200:
+                self.failures.append(f"can't be read back ({response.status_code}): {request}")
 
     def _resume(self) -> None:
         for owner in {saga.owner for saga in SAGAS.values()}:
@@ -235,8 +235,8 @@ class FuzzedShop:
         consumer = self.shop.workers[service]._consumer
         sent = [self._message(service) for _ in range(self.random.choice([1, 1, 2, 5]))]
         try:
-            consumer.handle([Delivery(one, False, None) for one in sent])
-        except Exception as error:  # noqa: BLE001 -- any at all is what is looked for
+            consumer.handle([Delivery(message, False, None) for message in sent])
+        except Exception as error:  # noqa: BLE001 -- any error is a failure
             self.failures.append(
                 f"{service}: {error!r}: {[(m.id[:80], m.type[:80], m.body[:600]) for m in sent]}"
             )
@@ -269,11 +269,11 @@ class FuzzedShop:
     # After.
 
     def settle(self) -> None:
-        """Lets the shop finish its work; a process that crashes is a failure."""
+        """Lets the shop finish its work; a crash is a failure."""
         try:
             self.shop.settle_to_the_last_try()
         except Exception as error:  # noqa: BLE001 -- as above
-            self.failures.append(f"it fell over: {error!r}")
+            self.failures.append(f"it crashed: {error!r}")
         self.look_again()
 
     def read_back(self) -> None:
@@ -303,14 +303,14 @@ class FuzzedShop:
             sql.execute(service=service, sql=statement, values=[[*own], known])
         groups = checking.check(broker=self.shop.broker).groups.values()
         found = [breach for group in groups for breach in group.breaches]
-        return [f"{one.saga_id}: {one.what}" for one in found if one.saga_id in own]
+        return [f"{breach.saga_id}: {breach.what}" for breach in found if breach.saga_id in own]
 
 
 def _documented(door: Door) -> list[Any]:
     """An example request for each of the door's methods, from its document."""
     paths = documented.http(settings.ROOT_URLCONF).found["paths"]
     operations = paths.get(documented.shape_of(f"/{door.path}"), {}).values()
-    bodies = [said["requestBody"] for said in operations if "requestBody" in said]
+    bodies = [operation["requestBody"] for operation in operations if "requestBody" in operation]
     return [body["content"][JSON]["example"] for body in bodies]
 
 

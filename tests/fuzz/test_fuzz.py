@@ -31,11 +31,11 @@ from tests.fuzz.shop import BY_HAND, FuzzedShop
 
 pytestmark = [
     pytest.mark.django_db(databases=[*WITH_DATABASE, "default"], transaction=True),
-    pytest.mark.timeout(0),  # it takes what it takes
+    pytest.mark.timeout(0),  # as long as it takes
 ]
 SETTLE_EVERY = 250
-SAY_EVERY = 2_000
-MOST_TOLD = 20
+REPORT_EVERY = 2_000
+MOST_FAILURES = 20
 FROM_DOCUMENT = 5
 """Requests per operation, at least, that fit its document, and as many that do not."""
 HELD_TO = [
@@ -64,33 +64,33 @@ def fuzzed(monkeypatch, settings, pytestconfig, tmp_path):
     pausing._seen.clear()  # what a request has paused is not paused for the tests after it
 
 
-def tried(fuzzed: FuzzedShop, one: Callable[[], None], config: pytest.Config) -> list[str]:
+def tried(fuzzed: FuzzedShop, send: Callable[[], None], config: pytest.Config) -> list[str]:
     count = config.getoption("--fuzz")
     started = time.monotonic()
     for number in range(1, count + 1):
-        one()
+        send()
         if number % SETTLE_EVERY == 0:
             fuzzed.settle()
-        if number % SAY_EVERY == 0:
+        if number % REPORT_EVERY == 0:
             rate = number / (time.monotonic() - started)
             statuses = dict(sorted(sum(fuzzed.answers.values(), Counter()).items()))
-            told = f"{number} of {count}, {rate:.0f}/s, {len(fuzzed.failures)} failures, {statuses}"
-            config.get_terminal_writer().line(told, flush=True)
-        if len(fuzzed.failures) >= MOST_TOLD:
+            line = f"{number} of {count}, {rate:.0f}/s, {len(fuzzed.failures)} failures, {statuses}"
+            config.get_terminal_writer().line(line, flush=True)
+        if len(fuzzed.failures) >= MOST_FAILURES:
             break
     fuzzed.settle()
     fuzzed.read_back()
     return fuzzed.failures
 
 
-@pytest.mark.undocumented  # a step's key under two operations gets what came of the first
+@pytest.mark.undocumented  # a step's key under two operations gets the answer of the first
 def test_no_request_is_a_server_error(fuzzed, pytestconfig):
     failures = tried(fuzzed, fuzzed.request, pytestconfig)
     assert not failures, "\n".join(failures)
     assert fuzzed.breaches() == []
 
 
-@pytest.mark.undocumented("messages")  # a context is passed on as a forged message had it
+@pytest.mark.undocumented("messages")  # a forged message's context is passed on
 def test_no_message_stops_a_consumer(fuzzed, pytestconfig):
     failures = tried(fuzzed, fuzzed.message, pytestconfig)
     assert not failures, "\n".join(failures)
@@ -108,7 +108,7 @@ def test_doors_keep_to_their_document(fuzzed, settings, pytestconfig, service):
     operations = schemathesis.openapi.from_dict(document).get_all_operations()
     failures = [
         f"{operation.label}: {failure}"
-        for operation in (found.ok() for found in operations)
+        for operation in (result.ok() for result in operations)
         if operation.path[1:] not in OF_ONE_SERVICE
         for mode in GenerationMode
         for failure in failures_of(operation, mode, count)
@@ -125,9 +125,9 @@ def failures_of(operation, mode, count):
 
     try:
         tried()
-    except BaseExceptionGroup as found:
-        return found.exceptions
-    except hypothesis.errors.Unsatisfiable:  # it takes nothing that could be wrong
+    except BaseExceptionGroup as group:
+        return group.exceptions
+    except hypothesis.errors.Unsatisfiable:  # the operation has no parameter that could be wrong
         assert mode is GenerationMode.NEGATIVE
     return ()
 
@@ -141,7 +141,7 @@ def test_door_that_errs_is_found(fuzzed, monkeypatch):
     assert fuzzed.failures[0].startswith("500: GET /carts/")
 
 
-def test_consumer_that_falls_over_is_found(fuzzed, monkeypatch):
+def test_consumer_that_crashes_is_found(fuzzed, monkeypatch):
     """The control: a message that can't even be parked is among the failures."""
     monkeypatch.setattr("messaging.failed.dead_letter", lambda **_: 1 // 0)
     while not fuzzed.failures:
@@ -151,7 +151,7 @@ def test_consumer_that_falls_over_is_found(fuzzed, monkeypatch):
 
 def test_row_that_cannot_be_read_back_is_found(fuzzed, monkeypatch):
     """The control: a stored value that breaks its page is among the failures."""
-    monkeypatch.setattr("carrito.serializers.cart", lambda one: 1 // 0)
+    monkeypatch.setattr("carrito.serializers.cart", lambda cart: 1 // 0)
     fuzzed.read_back()
     assert fuzzed.failures[0].startswith("can't be read back (500): /carts/")
 

@@ -64,7 +64,7 @@ def spoilt(random: Random, valid: Any, known: list[Any], names: list[str]) -> An
 
 
 def encoded(random: Random, thing: Any) -> bytes:
-    """As JSON; a few with bytes that are wrong."""
+    """The value as JSON; a few times with wrong bytes."""
     raws: dict[str, str] = {}
 
     def hold(part: Any) -> Any:

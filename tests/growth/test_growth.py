@@ -79,7 +79,7 @@ Calls = dict[str, Callable[[], object]]
 
 
 class Cost(NamedTuple):
-    """Of one call: rows read of all tables, and milliseconds (the median)."""
+    """The rows that a call reads of all tables, and its median milliseconds."""
 
     rows: int
     milliseconds: float
@@ -111,7 +111,7 @@ def test_nothing_reads_more_of_many_finished_sagas(pytestconfig, admin_client, m
 
 
 def scaled(sagas: int, monkeypatch: pytest.MonkeyPatch) -> float:
-    """With few rows, less is read at once: otherwise a limit could not be told from no limit."""
+    """With few rows the limits are lower: otherwise no call would reach them."""
     share = min(1.0, sagas / 50_000)
     for module, name in (
         (sql, "MOST_COUNTED"),
@@ -378,7 +378,7 @@ def shown(client: Client, path: str) -> None:
 
 @contextmanager
 def as_dashboard() -> Iterator[None]:
-    """Within the block connections plan as those of the process that has the admin."""
+    """Within the block connections plan as those of the dashboard's process."""
     for service in WITH_DATABASE:
         for name in (*databases.planning(service=""), "enable_sort", "enable_bitmapscan"):
             run(service, f"SET {name} = on")
@@ -392,9 +392,9 @@ def as_dashboard() -> Iterator[None]:
 
 def costs(hot: Calls, lists: Calls, of_admin: Calls) -> dict[str, Cost]:
     analyze()
-    found = {name: cost(call) for name, call in (hot | lists).items()}
+    measured = {name: cost(call) for name, call in (hot | lists).items()}
     with as_dashboard():
-        return found | {name: cost(call) for name, call in of_admin.items()}
+        return measured | {name: cost(call) for name, call in of_admin.items()}
 
 
 def cost(call: Callable[[], object]) -> Cost:
@@ -417,12 +417,12 @@ def cost(call: Callable[[], object]) -> Cost:
 
 def read_so_far(service: str) -> int:
     """Rows of tables, and entries of indexes, that this transaction has read."""
-    ((found,),) = run(
+    ((count,),) = run(
         service,
         "SELECT sum(pg_stat_get_xact_tuples_returned(oid))::bigint FROM pg_class"
         " WHERE relkind IN ('r', 'i') AND relnamespace = 'public'::regnamespace",
     )
-    return found or 0
+    return count or 0
 
 
 def audited(sagas: int) -> None:
@@ -461,8 +461,8 @@ def emptied(chore: retention.Chore) -> tuple[Counter[str], float, float]:
     is_more = True
     while is_more:
         begun = time.perf_counter()
-        one, is_more = chore.clean()
+        deleted, is_more = chore.clean()
         took = time.perf_counter() - begun
         seconds, longest = seconds + took, max(longest, took * 1000)
-        counts.update(one)
+        counts.update(deleted)
     return counts, seconds, longest

@@ -15,7 +15,7 @@ from catalogue import SAGAS
 from contracts.patterns import CHOREOGRAPHED
 from contracts.saga import Direction
 from tests.checkout.shop import ENDED, Shop
-from tests.sagas.test_endings import completed, ended, steps_of_refused, told
+from tests.sagas.test_endings import completed, ended, settled_state, steps_of_refused
 from tests.waiting import eventually
 
 SAGA = "booking"
@@ -54,38 +54,38 @@ class Lobby:
         return str(body["booking_id"])
 
     def approve(self, booking_id: str) -> None:
-        self.say(booking_id, "approve", by="eva")
+        self.decide(booking_id, "approve", by="eva")
 
-    def say(self, booking_id: str, word: str, **body: str) -> None:
+    def decide(self, booking_id: str, decision: str, **body: str) -> None:
         """The manager's decision, as soon as the step waits for it."""
 
-        def said() -> bool:
-            path = f"/bookings/{booking_id}/{word}"
-            status, given = self.shop.call("POST", "reservas", path, body)
-            assert status == 200 or given["code"] == "not_started", given
+        def is_accepted() -> bool:
+            path = f"/bookings/{booking_id}/{decision}"
+            status, answer = self.shop.call("POST", "reservas", path, body)
+            assert status == 200 or answer["code"] == "not_started", answer
             return status == 200
 
-        eventually(said, what=f"{word} of {booking_id} is heard")
+        eventually(is_accepted, what=f"{decision} of {booking_id} is accepted")
 
     def pay(self, booking_id: str, *, method: str = "credits") -> None:
         """The customer's payment, as soon as there is a bill to be paid."""
 
         def paid() -> bool:
             path = f"/bills/{booking_id}/pay"
-            status, given = self.shop.call("POST", "pagos", path, {"payment_method": method})
-            assert status != 409, given
+            status, answer = self.shop.call("POST", "pagos", path, {"payment_method": method})
+            assert status != 409, answer
             return status in (200, 202)
 
         eventually(paid, what=f"the bill of {booking_id} is paid")
 
-    def waits_for(self, booking_id: str, who: str) -> None:
-        """Returns once its coordinator has that status."""
+    def waits_for(self, booking_id: str, decider: str) -> None:
+        """Returns once its coordinator shows that it waits for this person."""
 
         def waits() -> bool:
             waiting = self.shop.state(booking_id, self.pattern).get("waiting")
-            return bool(waiting and waiting["decided_by"] == who)
+            return bool(waiting and waiting["decided_by"] == decider)
 
-        eventually(waits, what=f"{booking_id} waits for the {who}")
+        eventually(waits, what=f"{booking_id} waits for the {decider}")
 
     def seen(self, booking_id: str) -> dict[str, Any]:
         """The booking, and its rows in every service."""
@@ -101,30 +101,34 @@ class Lobby:
         }
 
     def require_free_slot(self) -> None:
-        """Another user can book it for the same hour; it is left free."""
-        self.say(self.book(), "reject", by="eva")
+        """Books the slot for the same hour, and frees it again."""
+        self.decide(self.book(), "reject", by="eva")
 
     def balance(self) -> str:
         return str(self.shop.call("GET", "pagos", f"/credits/{self.user}")[1]["balance"])
 
-    def is_whole(self, bookings: list[str], *, of: str) -> bool:
-        """Whether each is reserved and paid, or nothing of it remains, with that many credits."""
+    def is_consistent(self, bookings: list[str], *, of: str) -> bool:
+        """Whether each is reserved and paid, or undone entirely; `of`: the credits before."""
         seen = [self.seen(booking) for booking in bookings]
-        kept = sum(one["booking"] == "reserved" for one in seen)
-        ends = {(one["booking"], *one["bill"], len(one["papers"])) for one in seen}
-        whole = {("reserved", "paid", 1), ("cancelled", "failed", 0), ("cancelled", "credited", 2)}
-        return ends <= whole and Decimal(self.balance()) == Decimal(of) - kept * Decimal(PRICE)
+        kept = sum(booking["booking"] == "reserved" for booking in seen)
+        ends = {(booking["booking"], *booking["bill"], len(booking["papers"])) for booking in seen}
+        allowed = {
+            ("reserved", "paid", 1),
+            ("cancelled", "failed", 0),
+            ("cancelled", "credited", 2),
+        }
+        return ends <= allowed and Decimal(self.balance()) == Decimal(of) - kept * Decimal(PRICE)
 
-    def told(self, booking_id: str, steps: dict[str, str]) -> dict[str, Any]:
+    def settled_state(self, booking_id: str, steps: dict[str, str]) -> dict[str, Any]:
         """The coordinator's answer, once its steps have these statuses."""
-        return told(self.shop, SAGA, booking_id, self.pattern, steps)
+        return settled_state(self.shop, SAGA, booking_id, self.pattern, steps)
 
     def reserved(self) -> str:
-        """The id of a booking that went well."""
+        """The id of a completed booking."""
         booking_id = self.book()
         self.approve(booking_id)
         self.pay(booking_id)
-        self.told(booking_id, completed(SAGA))
+        self.settled_state(booking_id, completed(SAGA))
         return booking_id
 
     def _made(self, service: str, path: str, **body: str) -> dict[str, Any]:
@@ -144,7 +148,7 @@ def test_booking_is_approved_paid_and_reserved(lobby):
     lobby.approve(booking_id)
     assert lobby.seen(booking_id)["booking"] == "approved"
     lobby.pay(booking_id)
-    state = lobby.told(booking_id, completed(SAGA))
+    state = lobby.settled_state(booking_id, completed(SAGA))
     assert (state["status"], state["state"], state["failure"]) == ("completed", "ok", None)
     assert lobby.seen(booking_id) == {
         "booking": "reserved",
@@ -156,24 +160,24 @@ def test_booking_is_approved_paid_and_reserved(lobby):
     assert lobby.ask()[1]["code"] == "slot_taken"
 
 
-def test_choreographed_booking_shows_its_trail(shop):
+def test_choreographed_booking_shows_its_events(shop):
     lobby = Lobby(shop, CHOREOGRAPHED)
-    state = lobby.told(lobby.reserved(), completed(SAGA))
+    state = lobby.settled_state(lobby.reserved(), completed(SAGA))
     assert [event["type"] for event in state["events"]] == [step.done for step in SAGAS[SAGA].steps]
 
 
 def test_bill_is_paid_by_card_as_well(lobby):
     booking_id = lobby.book(auto_approve=True)
     lobby.pay(booking_id, method="credit_card")
-    lobby.told(booking_id, completed(SAGA))
+    lobby.settled_state(booking_id, completed(SAGA))
     assert lobby.shop.money(booking_id) == ("captured", PRICE)
     assert lobby.balance() == ENOUGH
 
 
 def test_rejected_booking_has_failed_and_its_slot_is_free(lobby):
     booking_id = lobby.book()
-    lobby.say(booking_id, "reject", by="eva", reason="closed that day")
-    state = lobby.told(booking_id, steps_of_refused(SAGA, "approve_booking"))
+    lobby.decide(booking_id, "reject", by="eva", reason="closed that day")
+    state = lobby.settled_state(booking_id, steps_of_refused(SAGA, "approve_booking"))
     assert state["failure"]["code"] == "rejected_by_manager"
     assert state["failure"]["detail"] == "closed that day"
     assert lobby.seen(booking_id) == {
@@ -192,7 +196,7 @@ def test_without_enough_credits_the_bill_fails_and_then_the_booking(shop, patter
     lobby.waits_for(booking_id, "customer")
     _, options = shop.call("GET", "pagos", f"/bills/{booking_id}/options")
     lobby.pay(booking_id)
-    lobby.told(booking_id, steps_of_refused(SAGA, "pay_bill"))
+    lobby.settled_state(booking_id, steps_of_refused(SAGA, "pay_bill"))
     assert options["options"][0]["is_enough"] is False
     assert lobby.seen(booking_id) == {
         "booking": "failed",
@@ -211,31 +215,31 @@ def test_without_enough_credits_the_bill_fails_and_then_the_booking(shop, patter
     lobby.require_free_slot()
 
 
-@pytest.mark.parametrize("who", ["manager", "customer"])
-def test_booking_that_is_cancelled_while_it_waits_leaves_nothing(lobby, who):
-    booking_id = lobby.book(auto_approve=who == "customer")
-    lobby.waits_for(booking_id, who)
+@pytest.mark.parametrize("decider", ["manager", "customer"])
+def test_booking_that_is_cancelled_while_it_waits_leaves_nothing(lobby, decider):
+    booking_id = lobby.book(auto_approve=decider == "customer")
+    lobby.waits_for(booking_id, decider)
     status, body = lobby.shop.call("POST", "reservas", f"/bookings/{booking_id}/cancel", {})
     assert status == 202, body
     assert ended(lobby.shop, SAGA, booking_id)["failure"]["code"] == "stopped"
     lobby.shop.state_when(booking_id, lobby.pattern, "failed", "compensated")
     seen = lobby.seen(booking_id)
     assert (seen["booking"], seen["papers"], seen["balance"]) == ("cancelled", [], ENOUGH)
-    assert seen["bill"] == ([] if who == "manager" else ["failed"])
-    if who == "manager":
+    assert seen["bill"] == ([] if decider == "manager" else ["failed"])
+    if decider == "manager":
         path = f"/bookings/{booking_id}/approve"
         late = lobby.shop.call("POST", "reservas", path, {"by": "eva"})
         assert (late[0], late[1]["code"]) == (409, "decision_closed")
     lobby.require_free_slot()
 
 
-def test_reserved_booking_that_is_given_back_is_credited_and_its_invoice_stays(lobby):
+def test_reserved_booking_that_is_returned_is_credited_and_its_invoice_stays(lobby):
     booking_id = lobby.reserved()
     status, body = lobby.shop.call("POST", "reservas", f"/bookings/{booking_id}/cancel", {})
     assert status == 202, body
     undone = [step.name for step in SAGAS[SAGA].steps if step.can(Direction.UNDO)]
     stands = completed(SAGA) | dict.fromkeys(undone, "compensated")
-    assert lobby.told(booking_id, stands)["status"] == "compensated"
+    assert lobby.settled_state(booking_id, stands)["status"] == "compensated"
     assert lobby.seen(booking_id) == {
         "booking": "cancelled",
         "why": "stopped",
@@ -246,7 +250,7 @@ def test_reserved_booking_that_is_given_back_is_credited_and_its_invoice_stays(l
     lobby.require_free_slot()
 
 
-def test_two_bookings_with_credits_for_one_are_one_reserved(shop, pattern):
+def test_two_bookings_with_credits_for_one_reserve_one_slot(shop, pattern):
     lobby = Lobby(shop, pattern, credits=PRICE)
     both = [lobby.book(hour=hour, auto_approve=True) for hour in range(2)]
     for booking_id in both:
@@ -272,9 +276,11 @@ def test_pay_and_cancel_at_once_are_reserved_or_cancelled_and_never_half(shop, p
 
     with ThreadPoolExecutor(8) as threads:
         asked = [threads.submit(call, booking) for booking in bookings for call in (pay, cancel)]
-        [one.result() for one in asked]
+        [future.result() for future in asked]
     shop.all_ended(bookings, saga=SAGA)
-    eventually(lambda: lobby.is_whole(bookings, of="4000.00"), what="each is whole or nothing")
+    eventually(
+        lambda: lobby.is_consistent(bookings, of="4000.00"), what="each is reserved or nothing"
+    )
 
 
 def test_same_hour_twice_at_once_is_one_booking(lobby):
@@ -283,24 +289,24 @@ def test_same_hour_twice_at_once_is_one_booking(lobby):
             given = list(threads.map(lambda _, hour=hour: lobby.ask(hour=hour), range(2)))
             assert sorted(status for status, _ in given) == [202, 409]
             (booked,) = [body["booking_id"] for status, body in given if status == 202]
-            lobby.say(booked, "reject", by="eva")
+            lobby.decide(booked, "reject", by="eva")
 
 
-@pytest.mark.parametrize("who", ["manager", "customer"])
-def test_no_decision_in_time_is_a_refusal(unusual_shop, pattern, who):
+@pytest.mark.parametrize("decider", ["manager", "customer"])
+def test_no_decision_in_time_is_a_refusal(unusual_shop, pattern, decider):
     lobby = Lobby(unusual_shop, pattern)
-    booking_id = lobby.book(auto_approve=who == "customer")
+    booking_id = lobby.book(auto_approve=decider == "customer")
     at, code = {
         "manager": ("approve_booking", "approval_overdue"),
         "customer": ("pay_bill", "payment_overdue"),
-    }[who]
-    assert lobby.told(booking_id, steps_of_refused(SAGA, at))["failure"]["code"] == code
+    }[decider]
+    assert lobby.settled_state(booking_id, steps_of_refused(SAGA, at))["failure"]["code"] == code
     seen = lobby.seen(booking_id)
     assert (seen["booking"], seen["why"], seen["balance"]) == ("failed", code, ENOUGH)
     assert lobby.ask()[0] == 202, "its slot is free"
 
 
-def test_shop_with_overdue_ones_is_whole_as_well(unusual_shop):
+def test_shop_with_overdue_bookings_passes_the_audit(unusual_shop):
     eventually(
         lambda: (
             not unusual_shop.rows(

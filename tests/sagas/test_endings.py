@@ -29,8 +29,8 @@ def ended(shop: Shop, saga: str, saga_id: str) -> dict[str, Any]:
     """The saga at its owner, once it has that status."""
 
     def look() -> dict[str, Any] | None:
-        found = shop.accepted(saga_id, saga=saga)
-        return found if found["status"] in ENDED else None
+        row = shop.accepted(saga_id, saga=saga)
+        return row if row["status"] in ENDED else None
 
     return dict(eventually(look, what=f"{saga} {saga_id} ends"))
 
@@ -45,21 +45,21 @@ def steps_of_refused(saga: str, refused: str) -> dict[str, str]:
     definition = SAGAS[saga]
     at = definition.position(refused)
     names = [step.name for step in definition.steps]
-    stands = dict.fromkeys(names[:at], "compensated") | {refused: "failed"}
-    return stands | dict.fromkeys(names[at + 1 :], "skipped")
+    statuses = dict.fromkeys(names[:at], "compensated") | {refused: "failed"}
+    return statuses | dict.fromkeys(names[at + 1 :], "skipped")
 
 
-def told(
+def settled_state(
     shop: Shop, saga: str, saga_id: str, pattern: str, steps: dict[str, str]
 ) -> dict[str, Any]:
-    """The coordinator's answer once it has received all events: its steps have these statuses."""
+    """The coordinator's answer once it has all events: its steps have these statuses."""
 
     def look() -> dict[str, Any] | None:
         state = shop.state(saga_id, pattern)
-        stands = {step["step_name"]: step["status"] for step in state["steps"]}
+        statuses = {step["step_name"]: step["status"] for step in state["steps"]}
         taken = [step for step in state["steps"] if step["status"] != "skipped"]
-        is_whole = stands == steps and all(step["finished_at"] for step in taken)
-        return state if is_whole and state["status"] in ENDED else None
+        is_settled = statuses == steps and all(step["finished_at"] for step in taken)
+        return state if is_settled and state["status"] in ENDED else None
 
     state = dict(eventually(look, what=f"{pattern} {saga} {saga_id} has {steps}"))
     assert state["status"] == ended(shop, saga, saga_id)["status"]
@@ -71,18 +71,18 @@ def require_refused(
     shop: Shop, saga: str, saga_id: str, pattern: str, *, at: str, code: str
 ) -> None:
     """It ended because of this, and every step before was undone."""
-    state = told(shop, saga, saga_id, pattern, steps_of_refused(saga, at))
+    state = settled_state(shop, saga, saga_id, pattern, steps_of_refused(saga, at))
     assert (state["failure"]["step"], state["failure"]["code"]) == (at, code)
     assert (state["status"], state["state"]) == (end_of_refused(saga=saga, step=at), "error")
     assert shop.delivery(saga_id) is None
 
 
 def undone_in_order(shop: Shop, saga: str, saga_id: str, refused: str) -> None:
-    """Its user sees first every undo, in reverse, and only then that it has failed."""
+    """The order's history has every undo, in reverse, before the order has failed."""
     definition = SAGAS[saga]
     undone = [step.undone for step in reversed(definition.steps[: definition.position(refused)])]
     _, order = shop.call("GET", "pedidos", f"/orders/{saga_id}")
-    history = [one["event"] for one in order["history"]]
+    history = [entry["event"] for entry in order["history"]]
     assert history[-len(undone) :] == undone
     assert order["status"] == "failed"
 
@@ -99,31 +99,31 @@ def test_order_is_brought_by_a_courier_who_is_free(shop, delivered, pattern):
     area = shop.courier(capacity=1)
     product = shop.product(quantity=UNITS)
     saga_id = begun(shop, delivered, pattern, product, destination=area)
-    told(shop, delivered, saga_id, pattern, completed(delivered))
+    settled_state(shop, delivered, saga_id, pattern, completed(delivered))
     delivery = shop.delivery(saga_id)
     assert (delivery["status"], delivery["destination"]) == ("scheduled", area)
     _, order = shop.call("GET", "pedidos", f"/orders/{saga_id}")
     assert (order["status"], order["delivery"]["id"]) == ("completed", delivery["id"])
-    assert [one["event"] for one in order["history"]] == [
+    assert [entry["event"] for entry in order["history"]] == [
         step.done for step in SAGAS[delivered].steps
     ]
 
 
-def test_coordinator_tells_every_step_of_a_completed_saga(shop, saga, pattern):
+def test_coordinator_shows_every_step_of_a_completed_saga(shop, saga, pattern):
     saga_id = begun(shop, saga, pattern, shop.product(quantity=UNITS))
-    state = told(shop, saga, saga_id, pattern, completed(saga))
+    state = settled_state(shop, saga, saga_id, pattern, completed(saga))
     assert [step["step_name"] for step in state["steps"]] == list(completed(saga))
     assert (state["state"], state["saga_pattern"], state["failure"]) == ("ok", pattern, None)
 
 
-def test_choreographed_saga_shows_its_trail(shop, saga):
+def test_choreographed_saga_shows_its_events(shop, saga):
     saga_id = begun(shop, saga, CHOREOGRAPHED, shop.product(quantity=UNITS))
-    state = told(shop, saga, saga_id, CHOREOGRAPHED, completed(saga))
+    state = settled_state(shop, saga, saga_id, CHOREOGRAPHED, completed(saga))
     assert [event["type"] for event in state["events"]] == [step.done for step in SAGAS[saga].steps]
 
 
 def test_declined_card_undoes_what_was_done_before(shop, saga, pattern):
-    """In a shipment nothing was: it is paid first."""
+    """A shipment is paid first: nothing is to be undone."""
     product = shop.product(quantity=UNITS)
     saga_id = begun(shop, saga, pattern, product, method="card_declined")
     require_refused(shop, saga, saga_id, pattern, at="process_payment", code="card_declined")
@@ -132,12 +132,16 @@ def test_declined_card_undoes_what_was_done_before(shop, saga, pattern):
 
 
 def test_shortage_undoes_what_was_done_before(shop, saga, pattern):
-    """In a checkout and a fulfilment nothing was; a shipment is refunded before it ends."""
+    """Only a shipment is paid before: it is refunded before it ends."""
     product = shop.product(quantity=1)
     wishes = shop.wishes(2, saga=saga, pattern=pattern, product=product)
     first, second = shop.begin_all(wishes, at_once=1)
     shop.all_ended([first, second], saga=saga)
-    short = [one for one in (first, second) if ended(shop, saga, one)["status"] != "completed"]
+    short = [
+        saga_id
+        for saga_id in (first, second)
+        if ended(shop, saga, saga_id)["status"] != "completed"
+    ]
     (saga_id,) = short
     require_refused(shop, saga, saga_id, pattern, at="reserve_inventory", code="out_of_stock")
     assert shop.stock(product) == (0, 0, 1)
@@ -145,7 +149,7 @@ def test_shortage_undoes_what_was_done_before(shop, saga, pattern):
     assert shop.money(saga_id)[0] == ("refunded" if is_paid_first else "none")
 
 
-def test_shortage_of_an_order_is_told_once_all_is_undone(shop, delivered, pattern):
+def test_shortage_of_an_order_is_shown_once_all_is_undone(shop, delivered, pattern):
     product = shop.product(quantity=UNITS)
     saga_id = begun(shop, delivered, pattern, product, quantity=100)
     at = "reserve_inventory"
@@ -153,7 +157,7 @@ def test_shortage_of_an_order_is_told_once_all_is_undone(shop, delivered, patter
     undone_in_order(shop, delivered, saga_id, at)
 
 
-def test_without_a_free_courier_money_and_stock_come_back_before_it_is_told(
+def test_without_a_free_courier_money_and_stock_come_back_before_it_is_shown(
     shop, delivered, pattern
 ):
     area, product = shop.courier(capacity=1), shop.product(quantity=UNITS)
@@ -177,7 +181,7 @@ def test_order_to_an_area_without_couriers_is_refused(shop, delivered, pattern):
 
 
 @contextmanager
-def nobody_pays(shop: Shop) -> Iterator[None]:
+def payments_locked(shop: Shop) -> Iterator[None]:
     """No charge is made within the block; the saga continues after it."""
     with psycopg.connect(shop.stack.superuser_urls["pagos"]) as psql:
         psql.execute("LOCK TABLE pagos_payment IN ACCESS EXCLUSIVE MODE")
@@ -186,7 +190,7 @@ def nobody_pays(shop: Shop) -> Iterator[None]:
 
 def test_saga_that_is_stopped_is_undone(shop, saga, pattern):
     product = shop.product(quantity=UNITS)
-    with nobody_pays(shop):
+    with payments_locked(shop):
         saga_id = begun(shop, saga, pattern, product)
         assert shop.compensate(saga_id, pattern)[0] == 202
     state = shop.state_when(saga_id, pattern, "compensated", "failed")
@@ -197,14 +201,14 @@ def test_saga_that_is_stopped_is_undone(shop, saga, pattern):
     assert shop.delivery(saga_id) is None or shop.delivery(saga_id)["status"] == "cancelled"
 
 
-def test_completed_saga_is_given_back_once(shop, saga, pattern):
+def test_completed_saga_is_returned_once(shop, saga, pattern):
     product = shop.product(quantity=UNITS)
     saga_id = begun(shop, saga, pattern, product, quantity=BOUGHT)
-    assert told(shop, saga, saga_id, pattern, completed(saga))["state"] == "ok"
+    assert settled_state(shop, saga, saga_id, pattern, completed(saga))["state"] == "ok"
     assert shop.compensate(saga_id, pattern)[0] == 202
     undone = [step.name for step in SAGAS[saga].steps if step.can(Direction.UNDO)]
-    stands = completed(saga) | dict.fromkeys(undone, "compensated")
-    state = told(shop, saga, saga_id, pattern, stands)
+    statuses = completed(saga) | dict.fromkeys(undone, "compensated")
+    state = settled_state(shop, saga, saga_id, pattern, statuses)
     assert (state["status"], state["state"]) == ("compensated", "error")
     assert shop.stock(product) == (UNITS, 0, 0)
     assert shop.money(saga_id)[0] == "refunded"
@@ -213,7 +217,7 @@ def test_completed_saga_is_given_back_once(shop, saga, pattern):
     assert shop.compensate(saga_id, pattern)[0] == 409
 
 
-def test_whoever_waits_is_told_the_end(shop, saga, pattern):
+def test_waiting_request_gets_the_end(shop, saga, pattern):
     product = shop.product(quantity=UNITS)
     (wish,) = shop.wishes(1, saga=saga, pattern=pattern, product=product)
     status, body = shop.begin(wish, Prefer="wait=10")
@@ -236,7 +240,7 @@ def test_saga_just_accepted_is_known_to_its_coordinator(shop, saga, pattern):
         assert shop.state(accepted["saga_id"], pattern)["saga_id"] == accepted["saga_id"]
 
 
-def test_known_only_to_the_coordinator_of_its_pattern(shop, saga, pattern):
+def test_saga_is_known_only_to_the_coordinator_of_its_pattern(shop, saga, pattern):
     saga_id = begun(shop, saga, pattern, shop.product(quantity=UNITS))
     ended(shop, saga, saga_id)
     for service, path in set(STATE_PATHS.values()) - {STATE_PATHS[pattern]}:

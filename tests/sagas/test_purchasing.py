@@ -10,7 +10,7 @@ import pytest
 
 from catalogue import SAGAS
 from tests.checkout.shop import STATE_PATHS, Shop
-from tests.sagas.test_endings import completed, ended, steps_of_refused, told
+from tests.sagas.test_endings import completed, ended, settled_state, steps_of_refused
 from tests.waiting import eventually
 
 SAGA = "purchase"
@@ -36,7 +36,7 @@ def placed(shop: Shop, pattern: str, area: dict[str, str], **more: Any) -> str:
 
 
 def courier(shop: Shop, *, capacity: int = 1) -> dict[str, str]:
-    """The province and city of a new courier, who is the only one there."""
+    """The province and city of a new courier, the only courier there."""
     area = {"province": f"Province {uuid.uuid4()}", "city": "Plaza"}
     body = {"name": "Eva", "phone_number": "+53 5", "capacity": capacity, **area}
     status, made = shop.call("POST", "envios", "/couriers", body)
@@ -87,8 +87,8 @@ def places_taken(shop: Shop, area: dict[str, str]) -> int:
 
 
 def cancelled(shop: Shop, order_id: str, pattern: str, *, step: str, code: str) -> dict[str, Any]:
-    """The order, which ended for this reason, once its coordinator knows it, too."""
-    state = told(shop, SAGA, order_id, pattern, steps_of_refused(SAGA, step))
+    """The order, which ended for this reason, once its coordinator shows it."""
+    state = settled_state(shop, SAGA, order_id, pattern, steps_of_refused(SAGA, step))
     assert (state["status"], state["failure"]["code"]) == ("compensated", code)
     shown = order(shop, order_id)
     assert (shown["status"], shown["failure"]["step"], shown["failure"]["code"]) == (
@@ -105,14 +105,16 @@ def test_customer_confirms_and_the_order_is_dispatched(shop, pattern):
     assert (order(shop, order_id)["status"], payment(shop, payment_id)) == ("pending", "pending")
     assert shop.state(order_id, pattern)["waiting"]["step"] == "confirm_payment"
     assert decide(shop, payment_id, "confirm")[0] == 200
-    told(shop, SAGA, order_id, pattern, completed(SAGA))
+    settled_state(shop, SAGA, order_id, pattern, completed(SAGA))
     shown = order(shop, order_id)
     assert (shown["status"], shown["delivery"]["status"]) == ("dispatched", "scheduled")
     assert (payment(shop, payment_id), shop.money(order_id)[1]) == ("completed", "25.00")
-    assert [one["event"] for one in shown["history"]] == [step.done for step in SAGAS[SAGA].steps]
+    assert [entry["event"] for entry in shown["history"]] == [
+        step.done for step in SAGAS[SAGA].steps
+    ]
 
 
-def test_delivered_order_is_shown_so_and_its_courier_is_free(shop, pattern):
+def test_delivered_order_is_shown_as_delivered_and_its_courier_is_free(shop, pattern):
     area = courier(shop)
     order_id = placed(shop, pattern, area, auto_confirm=True)
     assert ended(shop, SAGA, order_id)["status"] == "completed"
@@ -123,7 +125,7 @@ def test_delivered_order_is_shown_so_and_its_courier_is_free(shop, pattern):
 
 def test_payment_is_confirmed_by_itself_where_that_was_asked_for(shop, pattern):
     order_id = placed(shop, pattern, courier(shop), auto_confirm=True)
-    told(shop, SAGA, order_id, pattern, completed(SAGA))
+    settled_state(shop, SAGA, order_id, pattern, completed(SAGA))
     assert order(shop, order_id)["status"] == "dispatched"
 
 
@@ -150,12 +152,12 @@ def test_same_verdict_again_has_the_first_answer_and_the_other_is_a_conflict(sho
     status, again = decide(shop, payment_id, "confirm")
     assert (first[0], status) == (200, 200)
     assert again["payment_id"] == payment_id
-    status, other = decide(shop, payment_id, "cancel")
-    assert (status, other["code"]) == (409, "already_decided")
+    status, refused = decide(shop, payment_id, "cancel")
+    assert (status, refused["code"]) == (409, "already_decided")
 
 
 def test_payment_without_a_confirmation_in_time_is_overdue(shop, pattern):
-    """Its time is over at once: DUETO_DECIDE_SECONDS would apply to all of them."""
+    """Its time is over at once: DUETO_DECIDE_SECONDS would apply to all payments."""
     order_id, payment_id = waiting(shop, pattern, courier(shop))
     shop.rows(
         "pagos",
@@ -183,7 +185,7 @@ def test_delivery_that_is_not_assigned_gives_the_money_back(shop, pattern):
     shown = cancelled(shop, order_id, pattern, step="schedule_delivery", code="no_courier_free")
     assert (payment(shop, payment_id), shown["delivery"]) == ("refunded", None)
     undone = [step.undone for step in reversed(SAGAS[SAGA].steps[:4])]
-    assert [one["event"] for one in shown["history"]][-len(undone) :] == undone
+    assert [entry["event"] for entry in shown["history"]][-len(undone) :] == undone
 
 
 def test_city_without_a_courier_is_refused(shop, pattern):
@@ -201,10 +203,10 @@ def test_order_that_is_stopped_while_it_waits_can_not_be_confirmed_any_more(shop
     assert (status, body["code"]) == (409, "decision_closed")
 
 
-def test_dispatched_order_is_given_back(shop, pattern):
+def test_dispatched_order_is_returned(shop, pattern):
     area = courier(shop)
     order_id = placed(shop, pattern, area, auto_confirm=True)
-    told(shop, SAGA, order_id, pattern, completed(SAGA))
+    settled_state(shop, SAGA, order_id, pattern, completed(SAGA))
     assert shop.compensate(order_id, pattern)[0] == 202
     shop.state_when(order_id, pattern, "compensated")
     shown = order(shop, order_id)
@@ -224,7 +226,7 @@ def test_purchase_started_at_its_coordinator_goes_the_same_way(shop, pattern):
 
 
 @pytest.mark.timeout(300)
-def test_one_of_confirm_and_cancel_at_once_wins(shop, pattern):
+def test_either_confirm_or_cancel_wins_if_both_are_sent_at_once(shop, pattern):
     area = courier(shop, capacity=RACES)
     with ThreadPoolExecutor(AT_ONCE) as threads:
         raced = list(threads.map(lambda _: _race(shop, pattern, area), range(RACES)))

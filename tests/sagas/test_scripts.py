@@ -139,15 +139,15 @@ Typed = Callable[[str], list[Any]]
 
 @pytest.fixture
 def typed(stack) -> Typed:
-    """Runs a script; the JSON that it prints, one after the other."""
+    """Runs a script; returns the JSON values that it prints."""
     for program in ("curl", "jq"):
         need(program, package=program)
 
     def run(script: str) -> list[Any]:
-        there = re.sub(
+        commands = re.sub(
             r"http://localhost:(\d+)", lambda port: stack.urls[SERVICES[port[1]]], script
         )
-        shell = ["bash", "-e", "-o", "pipefail", "-c", UNTIL_ENDED + there]
+        shell = ["bash", "-e", "-o", "pipefail", "-c", UNTIL_ENDED + commands]
         ran = subprocess.run(shell, check=True, capture_output=True, text=True, timeout=60)
         return list(printed(ran.stdout))
 
@@ -155,7 +155,7 @@ def typed(stack) -> Typed:
 
 
 def printed(text: str) -> Any:
-    """Each of the JSON values that follow each other."""
+    """Yields the JSON values of a text."""
     while text := text.strip():
         value, end = json.JSONDecoder().raw_decode(text)
         yield value
@@ -195,7 +195,7 @@ def test_choreographed_checkouts_are_listed(typed):
 
 
 @pytest.mark.parametrize("port", ["3000", "3001", "3002", "3003", "3004"])
-def test_every_service_tells_its_health(typed, port):
+def test_every_service_shows_its_health(typed, port):
     (health,) = typed(f"curl http://localhost:{port}/health")
     assert health["service"] == SERVICES[port]
 
@@ -282,7 +282,7 @@ curl http://localhost:3006/bills?booking_id=$booking
         ),
     ],
 )
-def test_booking_is_typed_from_the_wish_to_its_end(typed, given, ends, bill, last):
+def test_booking_is_typed_from_the_request_to_its_end(typed, given, ends, bill, last):
     script = BOOK.replace("USER", f"ana-{uuid.uuid4()}").replace("CREDITS", given)
     account, pending, approved, options, saga, booking, bills = typed(script)
     assert (pending["status"], approved["status"], booking["status"]) == (
@@ -292,6 +292,6 @@ def test_booking_is_typed_from_the_wish_to_its_end(typed, given, ends, bill, las
     )
     assert options["options"][0]["balance"] == account["balance"] == given
     assert options["options"][0]["is_enough"] == (ends == "reserved")
-    said = [event["type"] for event in saga["events"]]
-    assert said == ["booking.created", "booking.approved", "booking.billed", *last]
+    events = [event["type"] for event in saga["events"]]
+    assert events == ["booking.created", "booking.approved", "booking.billed", *last]
     assert [bill["status"] for bill in bills["results"]] == [bill]

@@ -1,4 +1,4 @@
-"""Tokens of everybody that these tests play."""
+"""Tokens of every caller in these tests."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -28,7 +28,7 @@ class Issuer:
         return self.holders.signer(name).sign(kind=SERVICE, aud=to, seconds=60, **claims)
 
     def forged(self, key: Any, *, algorithm: str, claims: dict[str, Any], **headers: Any) -> str:
-        """Signed by whatever key, with whatever header."""
+        """Signed by any key, with any header."""
         return jwt.encode(claims, key, algorithm=algorithm, headers=headers)
 
 

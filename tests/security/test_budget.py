@@ -17,7 +17,7 @@ from httpapi.middleware import RequestContext
 from tests.security.conftest import Issuer, bearer
 
 _serve = RequestContext.__call__
-"""As it is where no test looks whether answers are documented."""
+"""Without the tests' check that answers are documented."""
 ROUNDS, LOOPS = 7, 400
 STEP_RATIO, STEP_MICROSECONDS = 1.35, 5.0
 VIEW_RATIO, VIEW_MICROSECONDS = 1.12, 20.0
@@ -34,23 +34,23 @@ class Cart(APIView):
         return answer({"id": "1"})
 
 
-def seconds(request: Callable[[], HttpRequest], view: Any) -> float:
-    """Of one request, through the middleware and the view."""
+def seconds(make: Callable[[], HttpRequest], view: Any) -> float:
+    """The seconds of a request through the middleware and the view."""
 
     def answered(asked: HttpRequest) -> HttpResponse:
         refused = context.process_view(asked, view)
-        found: HttpResponse = refused or view(asked)
-        return found
+        response: HttpResponse = refused or view(asked)
+        return response
 
     context = RequestContext(answered)
-    asked = [request() for _ in range(LOOPS)]
-    started = time.thread_time()  # what other processes use is not ours
-    for one in asked:
-        assert _serve(context, one).status_code == 200
+    requests = [make() for _ in range(LOOPS)]
+    started = time.thread_time()  # without the CPU of other processes
+    for request in requests:
+        assert _serve(context, request).status_code == 200
     return (time.thread_time() - started) / LOOPS
 
 
-def nobody_is_asked(request: HttpRequest, declared: Any, shown: Any) -> None:
+def without_authentication(request: HttpRequest, declared: Any, shown: Any) -> None:
     """In place of authentication.admit."""
     request.principal = identity.EVERYBODY  # type: ignore[attr-defined] # as it does
     request.owner = None  # type: ignore[attr-defined] # the same
@@ -64,13 +64,13 @@ def costs(token: str, view: Any) -> tuple[float, float]:
     without, asked = [], []
 
     def request() -> HttpRequest:
-        found: HttpRequest = factory.get("/", headers=bearer(token))
-        return found
+        made: HttpRequest = factory.get("/", headers=bearer(token))
+        return made
 
     for _ in range(ROUNDS):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(authentication, "presented", lambda *_: identity.EVERYBODY)
-            patch.setattr(authentication, "admit", nobody_is_asked)
+            patch.setattr(authentication, "admit", without_authentication)
             without.append(seconds(request, view))
         asked.append(seconds(request, view))
     return min(without), min(asked)

@@ -116,7 +116,7 @@ FROZEN = {
 
 @pytest.fixture(params=[ORCHESTRATED, CHOREOGRAPHED])
 def hand_over(request, post):
-    """Hands a saga with this data over, to either coordinator; its outcome."""
+    """Hands a saga with this data over to the coordinator; returns its outcome."""
 
     def call(**data):
         alike = {"saga": "checkout", "saga_id": "s", "pattern": request.param, "subject": "c"}
@@ -133,12 +133,12 @@ def test_nan_is_refused_and_the_audit_runs(shop, hand_over, total):
     assert shop.audit() == []
 
 
-def test_what_is_money_is_taken(hand_over):
-    """The control: it is refused only for its amount."""
+def test_valid_amount_is_accepted(hand_over):
+    """The control: the request is refused only for its amount."""
     assert hand_over()["outcome"] == "done"
 
 
-def test_what_an_amount_is_is_looked_at(hand_over, monkeypatch):
+def test_without_the_check_of_amounts_nan_is_accepted(hand_over, monkeypatch):
     """The control: this check closes the hole."""
     projection.data_type.cache_clear()
     monkeypatch.setattr(projection, "_check_money", lambda data: None)
@@ -162,7 +162,7 @@ IDS = ("_id", "saga", "payment_method", "refund_to")
 """Not a sku, which a shop writes as it likes."""
 
 
-def test_every_id_that_people_send_has_the_characters_of_one():
+def test_every_id_that_people_send_has_the_characters_of_an_id():
     known = [
         door for name in WITH_DATABASE for door in declared_doors.all_in(documented.urls_of(name))
     ]
@@ -193,7 +193,7 @@ def test_address_of_odd_fields_is_refused(post):
         )
 
 
-def test_one_person_can_not_reserve_the_whole_stock(shop, pattern, settings):
+def test_person_can_not_reserve_the_whole_stock(shop, pattern, settings):
     settings.MOST_RESERVED = 3
     hot = shop.stock(units=9)
     held = Reserve(saga_id="s", subject="c", user_id="ana", items=[Item(str(hot.pk), 2)])
@@ -224,10 +224,10 @@ def test_health_shows_no_message_of_the_database(caplog, monkeypatch):
         raise Refused('connection to server on socket "/tmp/s" failed: user "dueto"')
 
     monkeypatch.setattr(connections[health.alias()], "cursor", cursor)
-    told = json.dumps(msgspec.to_builtins(health.database().fields))
-    assert "28P01" in told
-    assert "socket" not in told
-    assert "dueto" not in told
+    fields = json.dumps(msgspec.to_builtins(health.database().fields))
+    assert "28P01" in fields
+    assert "socket" not in fields
+    assert "dueto" not in fields
     assert "socket" in caplog.text
 
 

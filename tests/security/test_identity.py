@@ -26,7 +26,7 @@ def request(token: str = "", **more: Any) -> HttpRequest:
 
 
 def refusal(asked: HttpRequest, door: Any = OWN) -> int:
-    """The status with which it is refused; 200 where it is let in."""
+    """The status of its refusal; 200 if the door admits it."""
     try:
         authentication.admit(asked, door, authentication.presented(asked, door))
     except Problem as error:
@@ -40,7 +40,7 @@ def test_person_is_known_by_their_token(required: Issuer) -> None:
     assert identity.of(asked).sub == identity.owner(asked) == "ana"
 
 
-def test_who_may_look_at_all_is_not_limited_to_their_own(required: Issuer) -> None:
+def test_person_who_may_see_all_is_not_limited_to_their_own(required: Issuer) -> None:
     asked = request(required.user("olga", scope="ops:read shop"))
     assert refusal(asked, declared(SHOP, OPS_READ)) == 200
     assert identity.owner(asked) is None
@@ -58,7 +58,7 @@ def test_missing_scope_is_forbidden(required: Issuer) -> None:
     assert refusal(request(required.user(scope="payments:read"))) == 403
 
 
-def test_step_is_for_its_conductor_alone(required: Issuer) -> None:
+def test_step_is_for_its_orchestrator_alone(required: Issuer) -> None:
     to = {"to": "carrito"}
     assert refusal(request(required.service("saga_orchestrator", **to)), STEP) == 200
     assert refusal(request(required.service("pagos", **to)), STEP) == 403
@@ -142,7 +142,7 @@ def test_bad_token_is_refused(required: Issuer, what: str) -> None:
     assert refusal(request(token), declared(PUBLIC)) == 401
 
 
-def test_refusal_says_how_to_ask(required: Issuer) -> None:
+def test_refusal_names_the_scheme_and_the_error(required: Issuer) -> None:
     answered = Client().get("/carts/1")
     assert answered.status_code == 401
     assert answered.headers["WWW-Authenticate"] == "Bearer"
@@ -228,7 +228,7 @@ class TestDemo:
     def demo(self, required: Issuer, settings: Any) -> None:
         settings.AUTH = "demo"
 
-    def test_everything_is_theirs(self) -> None:
+    def test_request_from_this_machine_may_do_everything(self) -> None:
         asked = request()
         assert refusal(asked) == 200
         assert refusal(asked, STEP) == 200
@@ -251,7 +251,7 @@ class TestDemo:
         ],
         ids=str,
     )
-    def test_what_is_not_from_here_needs_a_token(self, required: Issuer, foreign: Any) -> None:
+    def test_request_from_elsewhere_needs_a_token(self, required: Issuer, foreign: Any) -> None:
         assert refusal(request(**foreign)) == 401
         assert refusal(request(**foreign), STEP) == 401
         assert refusal(request(required.user(), **foreign)) == 200
@@ -260,7 +260,7 @@ class TestDemo:
         own = {"HTTP_ORIGIN": "http://localhost", "HTTP_SEC_FETCH_SITE": "same-origin"}
         assert refusal(request(**own)) == 200
 
-    def test_token_that_is_shown_is_looked_at(self, required: Issuer) -> None:
+    def test_token_that_is_sent_is_verified(self, required: Issuer) -> None:
         assert refusal(request("a.b.c")) == 401
         assert refusal(request(required.user()), STEP) == 403
 
@@ -276,7 +276,7 @@ def test_view_that_declares_nothing_is_closed(required: Issuer) -> None:
 
 
 def test_body_is_read_only_with_a_token(required: Issuer) -> None:
-    """Before the token is verified: too many requests cost no verification."""
+    """The token is verified later: too many requests cost no verification."""
     long = {UNUSABLE: json.too_long(limit=64), "data": b"{}", "content_type": "application/json"}
     before = authentication.verified
     assert Client().post("/carts", **long).status_code == 401

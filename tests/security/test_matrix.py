@@ -327,22 +327,22 @@ def _is_refused(status: int) -> bool:
 
 class Cell(NamedTuple):
     row: Row
-    who: str
+    role: str
     service: str
     path: str
     trial: Trial
 
     def asked(self, world: World) -> str:
         """The wrong answers; empty if all are right."""
-        who = {"anonymous": "", "service_token": self._service()}.get(self.who, self.who)
+        caller = {"anonymous": "", "service_token": self._service()}.get(self.role, self.role)
         where = self.path.format(**self.trial.of) + self.trial.query
-        given = world.call(who, self.row.method, self.service, where, self.trial.body)
-        expected = self.row.statuses[self.who]
-        # How it is, is not asked here: the sagas of others stand still, after a minute for long.
+        given = world.call(caller, self.row.method, self.service, where, self.trial.body)
+        expected = self.row.statuses[self.role]
+        # A 503 of /health is an answer, too: other tests' sagas stand still here.
         status = 200 if (given.status, self.row.path[-7:]) == (503, "/health") else given.status
         if status == expected:
             return ""
-        what = f"{self.service} {self.row.method} {where} ({self.row.case}) as {self.who}"
+        what = f"{self.service} {self.row.method} {where} ({self.row.case}) as {self.role}"
         return f"{what}: {given.status}, not {expected}: {given.body}"
 
     def _service(self) -> str:
@@ -358,25 +358,25 @@ def test_matrix(world: World) -> None:
         for service, path in _places(row)
     ]
     refused = [
-        Cell(row, who, service, path, trial)
+        Cell(row, role, service, path, trial)
         for row, service, path, trial in first
-        for who in CELLS
-        if _is_refused(row.statuses[who])
+        for role in CELLS
+        if _is_refused(row.statuses[role])
     ]
     before = world.at_rest()
     for _ in range(2):
-        wrong = [found for cell in refused if (found := cell.asked(world))]
+        wrong = [answer for cell in refused if (answer := cell.asked(world))]
         assert "\n".join(wrong) == ""
     changed = {name for name, stored in world.stored().items() if stored != before[name]}
     assert changed == set()
     wrong = []
     for row, service, path, trial in first:
-        allowed = [who for who in CELLS if not _is_refused(row.statuses[who])]
-        for who in allowed:
-            is_first = who == allowed[0] and not path.endswith("/pauses")
+        allowed = [role for role in CELLS if not _is_refused(row.statuses[role])]
+        for role in allowed:
+            is_first = role == allowed[0] and not path.endswith("/pauses")
             is_first = is_first or row.method == "GET"
             own = trial if is_first else trial_of(row, service, path, made, world)
-            wrong.append(Cell(row, who, service, path, own).asked(world))
+            wrong.append(Cell(row, role, service, path, own).asked(world))
     assert "\n".join(filter(None, wrong)) == ""
     world.at_rest()
     world.stack.run("python", "manage.py", "audit", "--wait", "60")
@@ -443,8 +443,8 @@ def _status(world: World, service: str, door: Door, token: str) -> int:
     return world.send(token, door.method, service, path, body).status
 
 
-def test_another_s_is_as_unknown_as_what_there_is_not(world: World) -> None:
-    """Word for word, but for the id."""
+def test_object_of_another_person_is_as_unknown_as_a_missing_one(world: World) -> None:
+    """The answers differ only in the id."""
     made: dict[str, Trial] = {}
     for row in ROWS:
         is_hidden = row.method == "GET" and row.statuses["other"] == 404 and "{" in row.path
@@ -452,14 +452,14 @@ def test_another_s_is_as_unknown_as_what_there_is_not(world: World) -> None:
             continue
         trial = trial_of(row, row.service, row.path, made, world)
         (name,) = re.findall(r"{(\w+)}", row.path)
-        there, unknown = trial.of[name], f"no-{uuid.uuid4()}"
-        for_other = world.call("other", "GET", row.service, row.path.format(**{name: there}))
-        for_nobodys = world.call("other", "GET", row.service, row.path.format(**{name: unknown}))
-        told = str(for_nobodys.body).replace(unknown, there)
-        assert (for_other.status, str(for_other.body)) == (for_nobodys.status, told)
+        existing, unknown = trial.of[name], f"no-{uuid.uuid4()}"
+        for_other = world.call("other", "GET", row.service, row.path.format(**{name: existing}))
+        for_unknown = world.call("other", "GET", row.service, row.path.format(**{name: unknown}))
+        expected = str(for_unknown.body).replace(unknown, existing)
+        assert (for_other.status, str(for_other.body)) == (for_unknown.status, expected)
 
 
-def test_list_of_what_is_another_s_is_empty(world: World) -> None:
+def test_list_of_another_persons_objects_is_empty(world: World) -> None:
     checkout, booking = world.checkout(), world.reserved()
     lists = (
         ("inventario", f"/api/products/reservations/{checkout['cart_id']}", "reservations"),
@@ -474,11 +474,13 @@ def test_list_of_what_is_another_s_is_empty(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("who", "told"), [("", 0), ("owner", 0), ("pagos", 0), ("operator", 2), ("merchant", 2)]
+    ("caller", "count"), [("", 0), ("owner", 0), ("pagos", 0), ("operator", 2), ("merchant", 2)]
 )
-def test_sales_of_a_product_are_shown_only_to_operators(world: World, who: str, told: int) -> None:
-    found = world.must(who, "GET", "inventario", f"/api/products/availability/{world.product}")
-    assert len({"sold", "initial"} & found.keys()) == told
+def test_sales_of_a_product_are_shown_only_to_operators(
+    world: World, caller: str, count: int
+) -> None:
+    shown = world.must(caller, "GET", "inventario", f"/api/products/availability/{world.product}")
+    assert len({"sold", "initial"} & shown.keys()) == count
 
 
 @pytest.mark.parametrize("pattern", ["orchestrated", "choreographed"])
@@ -493,12 +495,12 @@ def test_owner_sees_no_data_of_the_steps(world: World, pattern: str) -> None:
 
 
 def test_same_key_of_another_user_is_another_checkout(world: World) -> None:
-    def begun(who: str) -> dict[str, Any]:
+    def begun(caller: str) -> dict[str, Any]:
         items = [{"product_id": world.product, "quantity": 1}]
-        cart = world.must(who, "POST", "carrito", "/carts", {"items": items})["id"]
+        cart = world.must(caller, "POST", "carrito", "/carts", {"items": items})["id"]
         body, key = {"cart_id": cart, **CARD}, {"Idempotency-Key": "order-1001"}
-        first = world.must(who, "POST", "carrito", "/checkout/saga", body, **key)
-        again = world.must(who, "POST", "carrito", "/checkout/saga", body, **key)
+        first = world.must(caller, "POST", "carrito", "/checkout/saga", body, **key)
+        again = world.must(caller, "POST", "carrito", "/checkout/saga", body, **key)
         assert first["saga_id"] == again["saga_id"]
         return dict(first)
 
@@ -506,7 +508,7 @@ def test_same_key_of_another_user_is_another_checkout(world: World) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["orchestrated", "choreographed"])
-def test_who_acts_is_who_their_token_says(world: World, pattern: str) -> None:
+def test_actor_is_the_person_that_the_token_names(world: World, pattern: str) -> None:
     service, below = COORDINATORS[pattern]
     saga_id = world.purchase(pattern)["saga_id"]
     path = f"{below}/{saga_id}/compensate"

@@ -37,7 +37,7 @@ OF_THE_API = {"/token", "/token/refresh", "/.well-known/jwks.json"}
 
 @pytest.fixture
 def accounts(required: Issuer, settings: Any) -> Issuer:
-    """This process has the people, too."""
+    """This process has the accounts, too."""
     settings.ACCOUNTS_KEY = str(required.holders.folder / f"{PEOPLE}.json")
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     tokens.forget()
@@ -75,19 +75,23 @@ class TestToken:
         assert given["token_type"] == "Bearer"
         assert given["expires_in"] == 15 * 60
         assert given["scope"] == "ops:act ops:read shop"
-        found = claims(given["access_token"])
-        assert (found["iss"], found["sub"], found["aud"]) == ("dueto-accounts", "ana", "dueto")
-        assert found["exp"] - found["iat"] == 15 * 60
+        decoded = claims(given["access_token"])
+        assert (decoded["iss"], decoded["sub"], decoded["aud"]) == (
+            "dueto-accounts",
+            "ana",
+            "dueto",
+        )
+        assert decoded["exp"] - decoded["iat"] == 15 * 60
         assert refusal(request(given["access_token"]), declared("ops:act")) == 200
         assert refusal(request(given["access_token"]), declared("catalogue:write")) == 403
 
     def test_merchant_is_named_in_its_token(self, accounts: Issuer) -> None:
         person("acme", "merchant")
-        found = claims(log_in("acme").json()["access_token"])
-        assert found["merchant"] == "acme"
-        assert found["scope"] == "catalogue:write payments:read payments:write shop"
+        decoded = claims(log_in("acme").json()["access_token"])
+        assert decoded["merchant"] == "acme"
+        assert decoded["scope"] == "catalogue:write payments:read payments:write shop"
 
-    def test_who_is_in_no_group_may_shop(self, accounts: Issuer) -> None:
+    def test_person_in_no_group_may_shop(self, accounts: Issuer) -> None:
         person()
         assert log_in().json()["scope"] == "shop"
 
@@ -100,7 +104,7 @@ class TestToken:
         assert wrong[-1].headers["Retry-After"] == "900"
         assert log_in(name).status_code == 429, "the right one neither, now"
 
-    def test_who_is_shut_out_is_let_in_after_15_minutes(self, accounts: Issuer) -> None:
+    def test_person_who_is_shut_out_is_let_in_after_15_minutes(self, accounts: Issuer) -> None:
         person()
         for _ in range(6):
             log_in("ana", "wrong")
@@ -146,7 +150,7 @@ class TestToken:
         tries = [*["wrong"] * 4, PASSWORD, *["wrong"] * 4, PASSWORD]
         assert [log_in("ana", word).status_code for word in tries] == ([401] * 4 + [200]) * 2
 
-    def test_who_was_put_out_gets_no_token(self, accounts: Issuer) -> None:
+    def test_deactivated_person_gets_no_token(self, accounts: Issuer) -> None:
         ana = person()
         refresh = log_in().json()["refresh_token"]
         ana.is_active = False
@@ -159,7 +163,7 @@ class TestToken:
         person(name)
         assert log_in(name).status_code == 403
 
-    def test_without_a_key_it_says_why(self, accounts: Issuer, settings: Any) -> None:
+    def test_login_without_a_key_names_the_reason(self, accounts: Issuer, settings: Any) -> None:
         settings.ACCOUNTS_KEY, settings.AUTH = "", "demo"
         person()
         for given in (log_in(), Client().get("/.well-known/jwks.json")):
@@ -168,7 +172,7 @@ class TestToken:
 
     def test_address_behind_a_proxy_is_taken_from_its_header(self, settings: Any) -> None:
         asked = request(HTTP_X_FORWARDED_FOR="192.0.2.7")
-        assert logins.address_of(asked) == "127.0.0.1", "nobody is believed who was not named"
+        assert logins.address_of(asked) == "127.0.0.1", "the header of an unnamed proxy is ignored"
         settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
         assert logins.address_of(asked) == "192.0.2.7"
 
@@ -230,10 +234,10 @@ def test_published_keys_are_public_and_verify_what_was_signed(accounts: Issuer) 
 ACTIONS = {"retry", "skip", "undo", "discard", "resume", "approve", "reject"}
 
 
-def actions_of(one: Any) -> set[str]:
+def actions_of(user: Any) -> set[str]:
     """All actions and buttons that the admin offers this person for the shop's records."""
     asked = request()
-    asked.user = one
+    asked.user = user
     return {
         name
         for model, shown in admin.site._registry.items()
@@ -297,7 +301,7 @@ class TestGroups:
         client.post(url_of(type(boss), "change", boss.pk), fields)
         boss.refresh_from_db()
         assert not boss.is_superuser
-        assert root.pk in {one.pk for one in get_user_model().objects.all()}
+        assert root.pk in {user.pk for user in get_user_model().objects.all()}
 
 
 def _model(app: str, name: str) -> Any:
@@ -319,8 +323,8 @@ def admin_urls() -> list[str]:
             else:
                 yield path
 
-    found = below(get_resolver().url_patterns, "/")
-    return sorted({_filled(path) for path in found if path.startswith(("/admin/", "/dashboard/"))})
+    paths = below(get_resolver().url_patterns, "/")
+    return sorted({_filled(path) for path in paths if path.startswith(("/admin/", "/dashboard/"))})
 
 
 def _filled(path: str) -> str:
@@ -351,7 +355,7 @@ def test_every_page_needs_a_permission(client: Client) -> None:
     client.force_login(person("eve", is_staff=True))
     for path in set(admin_urls()) - FOR_ALL - FOR_STAFF:
         given = client.get(path)
-        # Of what is not there nothing can be seen: the admin leads away from it.
+        # The admin redirects from an unknown object.
         is_away = re.fullmatch(r"/admin/|.*/change/", given.headers.get("Location", ""))
         assert given.status_code in (403, 404, 405) or is_away, path
 
@@ -366,19 +370,19 @@ def _filled_in(row: Row) -> list[str]:
 
 
 SENT: dict[str, dict[str, str]] = {
-    "/token": {"username": "{who}", "password": "wrong"},
+    "/token": {"username": "{role}", "password": "wrong"},
     "/token/refresh": {"refresh_token": "unknown"},
     "/dashboard/sagas/{saga_id}/act": {"action": "retry"},
     "/dashboard/race/break": {"service": "nobody", "what": "stop"},
     "/admin/saga_orchestrator/saga/": {
         "action": "undo",
-        "_selected_action": "of-{who}",
+        "_selected_action": "of-{role}",
         "reason": "a test",
     },
     "/admin/pagos/payment/": {"action": "delete_selected", "_selected_action": "p", "post": "yes"},
-    "/admin/inventario/product/add/": {"name": "A", "price": "1", "sku": "{who}", "initial": "1"},
+    "/admin/inventario/product/add/": {"name": "A", "price": "1", "sku": "{role}", "initial": "1"},
     "/admin/auth/user/add/": {
-        "username": "new-{who}",
+        "username": "new-{role}",
         "usable_password": "true",
         "password1": PASSWORD,
         "password2": PASSWORD,
@@ -400,9 +404,9 @@ def test_page_is_open_as_the_matrix_says(
     }
     Payment.objects.create(id="p", amount=5, payment_method="paypal", status="captured")
     steps = Definition.objects.create(digest="d", name="checkout", steps=[])
-    for who in row.statuses:
+    for role in row.statuses:
         Saga.objects.create(
-            saga_id=f"of-{who}",
+            saga_id=f"of-{role}",
             name="checkout",
             pattern="orchestrated",
             definition=steps,
@@ -412,24 +416,24 @@ def test_page_is_open_as_the_matrix_says(
             deadline_at=timezone.now(),
         )
     wrong = []
-    for who, status in row.statuses.items():
+    for role, status in row.statuses.items():
         client = Client()
         token = accounts.service("carrito", to="dashboard")
-        headers = bearer(token) if who == "service_token" else {}
-        if who in people:
-            client.force_login(people[who])
+        headers = bearer(token) if role == "service_token" else {}
+        if role in people:
+            client.force_login(people[role])
         sent = SENT.get(row.path, {}) if row.method == "POST" else {}
         kind = {"content_type": "application/json"} if row.path.startswith("/token") else {}
-        data = {key: value.format(who=who) for key, value in sent.items()}
+        data = {key: value.format(role=role) for key, value in sent.items()}
         more = {"data": data, **kind} if sent else {}
         for path in _filled_in(row):
             given = getattr(client, row.method.lower())(path, headers=headers, **more)
             if given.status_code != status:
-                wrong.append(f"{path} as {who}: {given.status_code}, not {status}")
+                wrong.append(f"{path} as {role}: {given.status_code}, not {status}")
     assert wrong == []
     assert Payment.objects.get().status == "captured"
     undone = set(Intervention.objects.values_list("saga_id", flat=True))
-    assert undone == ({"of-operator", "of-admin"} if "of-{who}" in str(sent) else set())
+    assert undone == ({"of-operator", "of-admin"} if "of-{role}" in str(sent) else set())
 
 
 @pytest.mark.parametrize(
@@ -443,8 +447,8 @@ def test_form_of_another_site_is_refused(path: str) -> None:
 
 
 def test_every_page_of_the_dashboard_has_a_row() -> None:
-    found = {re.sub(r"<\w+:(\w+)>", r"{\1}", f"/{page.pattern}") for page in dashboard_urls}
-    assert found == {
+    paths = {re.sub(r"<\w+:(\w+)>", r"{\1}", f"/{page.pattern}") for page in dashboard_urls}
+    assert paths == {
         row.path
         for row in ROWS_OF_PAGES
         if row.service == "dashboard" and row.path not in OF_THE_API
@@ -467,8 +471,8 @@ def test_admins_login_is_shut_after_five_wrong_tries(client: Client, settings: A
 def test_dashboard_acts_in_the_name_of_its_user(accounts: Issuer) -> None:
     olga = person("olga", "operator", is_staff=True)
     header = tokens.headers_of(olga)["Authorization"].removeprefix("Bearer ")
-    found = claims(header)
-    assert (found["sub"], found["via"]) == ("olga", "dashboard")
+    decoded = claims(header)
+    assert (decoded["sub"], decoded["via"]) == ("olga", "dashboard")
     assert tokens.headers_of(olga)["Authorization"].endswith(header), "it is kept"
     asked = request(header)
     assert refusal(asked, declared("ops:act")) == 200

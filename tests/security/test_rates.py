@@ -33,8 +33,8 @@ def is_let_in(person: str) -> bool:
     try:
         rates.take(person)
     except Problem as error:
-        told = (error.status, error.code, error.headers["Retry-After"])
-        if told != (429, rates.CODE, "1"):
+        refusal = (error.status, error.code, error.headers["Retry-After"])
+        if refusal != (429, rates.CODE, "1"):
             raise
         return False
     return True
@@ -52,7 +52,7 @@ def test_person_may_go_on_at_the_rate(clock: list[float]) -> None:
     assert let_in("ana", 100) == BURST
 
 
-def test_one_person_uses_up_no_other_persons_limit(clock: list[float]) -> None:
+def test_person_uses_up_no_other_persons_limit(clock: list[float]) -> None:
     let_in("ana", 100)
     assert let_in("ben", 1) == 1
 
@@ -107,15 +107,15 @@ class TestUnderWay:
         Checkout.objects.filter(pk=begun[0]).update(status="failed", ended_at="2026-01-01T00:00Z")
         assert self.check_out(required, "ana").status_code == 202
 
-    def test_stranger_checks_out_no_cart_of_another_s(self, required: Issuer) -> None:
+    def test_person_checks_out_no_cart_of_another_person(self, required: Issuer) -> None:
         cart = Cart.objects.create(id=str(uuid.uuid4()), user_id="ana")
         CartItem.objects.create(cart=cart, product_id="1", quantity=1, unit_price="1.00")
-        told = []
+        answers = []
         for cart_id in (cart.id, "none"):
             body = {"cart_id": cart_id, "payment_method": "credit_card"}
             sent = bearer(required.user("ben"))
             given = Client().post("/checkout/saga", body, "application/json", headers=sent)
-            told.append((given.status_code, str(given.json()).replace(cart_id, "")))
-        assert told[0] == told[1]
-        assert told[0][0] == 404
+            answers.append((given.status_code, str(given.json()).replace(cart_id, "")))
+        assert answers[0] == answers[1]
+        assert answers[0][0] == 404
         assert Checkout.objects.count() == 0

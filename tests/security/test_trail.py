@@ -1,4 +1,4 @@
-"""The trail: one row per action, each with who, why, by which way and with which token."""
+"""The trail: one row per action, with its actor, reason, way and token."""
 
 from decimal import Decimal
 from typing import Any
@@ -64,15 +64,15 @@ def payment(merchant: str = "acme") -> Payment:
 
 
 def ask(token: str, method: str, path: str, body: Any = None) -> int:
-    """The status."""
+    """The answer's status."""
     headers = {**bearer(token), "traceparent": f"00-{TRACE}-b7ad6b7169203331-00"}
     more = {"data": body, "content_type": "application/json"} if body is not None else {}
     return int(getattr(Client(), method)(path, headers=headers, **more).status_code)
 
 
 def rows(service: str) -> list[tuple[str, str, str, str, str]]:
-    found = apps.get_model(service, "Intervention").objects.all()
-    return [(row.requested_by, row.via, row.action, row.subject, row.detail) for row in found]
+    recorded = apps.get_model(service, "Intervention").objects.all()
+    return [(row.requested_by, row.via, row.action, row.subject, row.detail) for row in recorded]
 
 
 def reasons(service: str) -> list[str]:
@@ -88,10 +88,10 @@ def test_change_of_a_price_and_a_restock_are_written_down(
     assert ask(token, "post", f"{path}/restock", {"quantity": -2, "reason": "broken"}) == 200
     assert ask(token, "post", f"{path}/restock", {"quantity": -9}) == 409
     assert ask(required.user("ana"), "patch", path, {"price": "1.00"}) == 403
-    who = "acme", "api"
+    actor = "acme", "api"
     assert rows("inventario") == [
-        (*who, "product.change", f"product {product.pk}", "price: 10.00 -> 0.01"),
-        (*who, "product.restock", f"product {product.pk}", "available: 5 -> 3"),
+        (*actor, "product.change", f"product {product.pk}", "price: 10.00 -> 0.01"),
+        (*actor, "product.restock", f"product {product.pk}", "available: 5 -> 3"),
     ]
     assert [row.reason for row in Intervention.objects.all()] == ["a sale", "broken"]
 
@@ -123,9 +123,9 @@ def test_parked_and_unsent_messages_are_dealt_with_on_record(required: Issuer) -
 
 
 def test_action_under_another_name_is_refused(required: Issuer) -> None:
-    token, one = required.user("olga", scope=OPERATOR), parked()
+    token, message = required.user("olga", scope=OPERATOR), parked()
     body = {"requested_by": "admin", "reason": "x"}
-    assert ask(token, "post", f"/inventario/messages/parked/{one.pk}/retry", body) == 403
+    assert ask(token, "post", f"/inventario/messages/parked/{message.pk}/retry", body) == 403
     assert rows("inventario") == []
 
 
@@ -142,8 +142,8 @@ def test_pause_and_resume_are_written_down(required: Issuer) -> None:
     assert reasons("carrito") == ["stocktaking", "done"]
 
 
-@pytest.mark.parametrize("deed", ["retry", "discard"])
-def test_what_was_done_to_a_dead_letter_is_written_down(required: Issuer, deed: str) -> None:
+@pytest.mark.parametrize("action", ["retry", "discard"])
+def test_action_on_a_dead_letter_is_written_down(required: Issuer, action: str) -> None:
     context = {"saga": "checkout", "saga_id": "s", "pattern": "orchestrated", "subject": "c"}
     Checkout.objects.create(
         saga_id="s",
@@ -159,9 +159,9 @@ def test_what_was_done_to_a_dead_letter_is_written_down(required: Issuer, deed: 
         dead_letter_reason="odd",
     )
     token = required.user("olga", scope=OPERATOR)
-    path = f"/checkouts/s/{deed}"
+    path = f"/checkouts/s/{action}"
     assert ask(token, "post", path, {"reason": "mended"}) in (200, 202)
-    assert [row[:4] for row in rows("carrito")] == [("olga", "api", f"handover.{deed}", "saga s")]
+    assert [row[:4] for row in rows("carrito")] == [("olga", "api", f"handover.{action}", "saga s")]
     assert reasons("carrito") == ["mended"]
 
 
@@ -178,8 +178,8 @@ def test_plain_refund_and_credits_are_written_down(required: Issuer) -> None:
     ]
 
 
-def test_deed_that_is_rolled_back_leaves_no_row(product: Product) -> None:
-    """The control: the row is written in the deed's transaction, and in no other."""
+def test_action_that_is_rolled_back_leaves_no_row(product: Product) -> None:
+    """The control: the row is written in the action's transaction, and in no other."""
     with transaction.atomic(using="inventario"):
         catalogue.restock(product=product, quantity=3)
         assert len(rows("inventario")) == 1
@@ -187,11 +187,11 @@ def test_deed_that_is_rolled_back_leaves_no_row(product: Product) -> None:
     assert rows("inventario") == []
 
 
-def test_admin_writes_who_acted_and_why(admin_client: Client) -> None:
-    one = parked()
-    act(admin_client, FailedMessage, "discard", str(one.pk), reason="not ours")
-    one.refresh_from_db()
-    assert one.status == FailedStatus.DISCARDED
+def test_admin_records_the_actor_and_the_reason(admin_client: Client) -> None:
+    message = parked()
+    act(admin_client, FailedMessage, "discard", str(message.pk), reason="not ours")
+    message.refresh_from_db()
+    assert message.status == FailedStatus.DISCARDED
     (row,) = Intervention.objects.all()
     assert (row.requested_by, row.via, row.reason) == ("eva", "admin", "not ours")
 
@@ -209,7 +209,7 @@ def test_admin_changes_a_price_on_record(admin_client: Client, product: Product)
     assert reasons("inventario") == ["a sale", "a sale"]
 
 
-def test_next_request_is_not_taken_for_the_last_ones(
+def test_next_request_is_recorded_under_its_own_actor(
     required: Issuer, product: Product, settings: Any
 ) -> None:
     token = required.user("acme", scope=MERCHANT)
@@ -235,7 +235,7 @@ def test_each_service_shows_its_trail_and_changes_none_of_it() -> None:
 
 
 @pytest.mark.parametrize("action", ["compensate", "retry"])
-def test_who_acts_on_anothers_saga_says_why(required: Issuer, action: str) -> None:
+def test_action_on_another_persons_saga_needs_a_reason(required: Issuer, action: str) -> None:
     token = required.user("olga", scope=OPERATOR)
     assert ask(token, "post", f"/saga/unknown/{action}", {}) == 400
     assert ask(token, "post", f"/saga/unknown/{action}", {"reason": "lost"}) != 400

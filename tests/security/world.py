@@ -18,7 +18,7 @@ from tests.waiting import eventually
 
 MERCHANT, ANOTHER = "m1", "m2"
 _OPS, _TRADE = "ops:read ops:act", "catalogue:write payments:read payments:write"
-WHO: Mapping[str, Mapping[str, str]] = {
+CLAIMS: Mapping[str, Mapping[str, str]] = {
     "owner": {"sub": "ana", "scope": "shop"},
     "other": {"sub": "ben", "scope": "shop"},
     "merchant": {"sub": "mia", "scope": _TRADE, "merchant": MERCHANT},
@@ -59,21 +59,21 @@ class World:
         self._http = urllib3.PoolManager(maxsize=4, retries=False, timeout=40)
         self._hours = itertools.count()
         self._tokens = {
-            who: self.holders.signer(PEOPLE).sign(kind=USER, seconds=900, aud=ALL, **claims)
-            for who, claims in WHO.items()
+            name: self.holders.signer(PEOPLE).sign(kind=USER, seconds=900, aud=ALL, **claims)
+            for name, claims in CLAIMS.items()
         }
 
-    def token(self, who: str, *, to: str = "") -> str:
+    def token(self, caller: str, *, to: str = "") -> str:
         """The token of a person, or of a service for its callee."""
-        if who in self._tokens:
-            return self._tokens[who]
-        return self.holders.signer(who).sign(kind=SERVICE, aud=to, seconds=60)
+        if caller in self._tokens:
+            return self._tokens[caller]
+        return self.holders.signer(caller).sign(kind=SERVICE, aud=to, seconds=60)
 
     def call(
-        self, who: str, method: str, service: str, path: str, body: Any = None, **headers: str
+        self, caller: str, method: str, service: str, path: str, body: Any = None, **headers: str
     ) -> Given:
-        """`who`: a person of WHO, a service, or nobody."""
-        token = self.token(who, to=service) if who else ""
+        """`caller`: a person of CLAIMS, a service, or empty: no token."""
+        token = self.token(caller, to=service) if caller else ""
         return self.send(token, method, service, path, body, **headers)
 
     def send(
@@ -87,10 +87,10 @@ class World:
         return Given(given.status, json.loads(given.data) if is_json else None, given.headers)
 
     def must(
-        self, who: str, method: str, service: str, path: str, body: Any = None, **h: str
+        self, caller: str, method: str, service: str, path: str, body: Any = None, **h: str
     ) -> Any:
-        """The body of an answer that went well."""
-        given = self.call(who, method, service, path, body, **h)
+        """The body of an accepted request."""
+        given = self.call(caller, method, service, path, body, **h)
         assert given.status < 300, given
         return given.body
 
@@ -101,7 +101,7 @@ class World:
 
     @cached_property
     def area(self) -> dict[str, str]:
-        """An area with a courier who is free."""
+        """An area with a free courier."""
         area = {"province": f"Province {uuid.uuid4()}", "city": "Plaza"}
         self.must(
             "operator", "POST", "envios", "/couriers", {**area, "name": "Eva", "capacity": 99}
@@ -142,8 +142,8 @@ class World:
         order_id = self.must("owner", "POST", "pedidos", "/orders/create_order", body)["order_id"]
 
         def payment() -> Any:
-            found = self.must("owner", "GET", "pedidos", f"/orders/{order_id}")["payment"]
-            return found if found and found["confirm_url"] else None
+            shown = self.must("owner", "GET", "pedidos", f"/orders/{order_id}")["payment"]
+            return shown if shown and shown["confirm_url"] else None
 
         payment_id = eventually(payment, what=f"{order_id} waits for its customer")["payment_id"]
         known = {"saga_id": order_id, "order_id": order_id, "payment_id": payment_id}
@@ -179,9 +179,11 @@ class World:
         }[booked["saga_pattern"]]
 
         def is_asked() -> bool:
-            found = self.must("operator", "GET", "reservas", path)["results"]
+            decisions = self.must("operator", "GET", "reservas", path)["results"]
             sagas = self.must("operator", "GET", service, f"{known}?saga=booking")["results"]
-            return all(booking_id in {one["saga_id"] for one in rows} for rows in (found, sagas))
+            return all(
+                booking_id in {row["saga_id"] for row in rows} for rows in (decisions, sagas)
+            )
 
         eventually(is_asked, what=f"the manager is asked about {booking_id}, and it is followed")
         return {"booking_id": booking_id, "saga_id": booking_id, "step": "approve_booking"}
@@ -198,14 +200,14 @@ class World:
         return {**booking, "step": "pay_bill"}
 
     def reserved(self) -> dict[str, str]:
-        """A booking that went well: with its bill and its invoice."""
+        """A completed booking, with its bill and its invoice."""
         booking = self.billed()
         booking_id = booking["booking_id"]
         self.must("owner", "POST", "pagos", f"/bills/{booking_id}/pay", CARD)
 
         def is_reserved() -> bool:
-            found = self.must("owner", "GET", "reservas", f"/bookings/{booking_id}")
-            return bool(found["saga_status"] == "completed")
+            shown = self.must("owner", "GET", "reservas", f"/bookings/{booking_id}")
+            return bool(shown["saga_status"] == "completed")
 
         eventually(is_reserved, what=f"{booking_id} is reserved")
         (bill,) = self.must("owner", "GET", "facturas", f"/bills?booking_id={booking_id}")[
@@ -221,10 +223,10 @@ class World:
         self.must("operator", "POST", "pagos", "/credits", body)
         return {"user_id": "ana"}
 
-    def plain(self, who: str = "merchant") -> dict[str, str]:
+    def plain(self, caller: str = "merchant") -> dict[str, str]:
         """A payment of no saga."""
         body = {"order_id": str(uuid.uuid4()), "amount": "5.00", **CARD}
-        return {"payment_id": self.must(who, "POST", "pagos", "/api/v1/payments", body)["id"]}
+        return {"payment_id": self.must(caller, "POST", "pagos", "/api/v1/payments", body)["id"]}
 
     def parked(self, pattern: str) -> dict[str, str]:
         """A return whose refund kept failing, and would go well by now."""
@@ -232,16 +234,16 @@ class World:
 
     @cached_property
     def _parked(self) -> dict[str, list[dict[str, str]]]:
-        """All at once, as it takes its time: pagos' database refuses their refunds."""
+        """All at once, as parking takes long: pagos' database refuses their refunds."""
         made = {
             pattern: [self.checkout(pattern) for _ in range(PARKED)]
             for pattern in ("orchestrated", "choreographed")
         }
         paths = [
             (service, f"{below}/{known['saga_id']}")
-            for pattern, found in made.items()
+            for pattern, checkouts in made.items()
             for service, below in [COORDINATORS[pattern]]
-            for known in found
+            for known in checkouts
         ]
         with psycopg.connect(self.stack.superuser_urls["pagos"], autocommit=True) as connection:
             connection.execute(CLOSE_THE_LEDGER)
@@ -268,7 +270,7 @@ class World:
         )
 
     def rows(self, alias: str, statement: str) -> list[tuple[Any, ...]]:
-        """Straight from a service's database."""
+        """Read from a service's database."""
         with psycopg.connect(self.stack.database_urls[alias]) as connection:
             return connection.execute(statement).fetchall()  # type: ignore[arg-type]
 
@@ -276,7 +278,7 @@ class World:
         """A fingerprint of each table of the services, without the columns that change by
         themselves.
         """
-        found = {}
+        fingerprints = {}
         for alias in self.stack.database_urls:
             if alias == "default":
                 continue
@@ -288,11 +290,11 @@ class World:
                     statement = (
                         f"SELECT md5(string_agg({text}, ',' ORDER BY {text})) FROM {table} t"
                     )
-                    found[f"{alias}.{table}"] = self.rows(alias, statement)[0][0]
-        return found
+                    fingerprints[f"{alias}.{table}"] = self.rows(alias, statement)[0][0]
+        return fingerprints
 
     def at_rest(self) -> dict[str, str | None]:
-        """The same, once nothing moves any more."""
+        """The same, once no table changes any more."""
         last = self.stored()
 
         def is_still() -> bool:
@@ -300,7 +302,7 @@ class World:
             before, last = last, self.stored()
             return before == last
 
-        eventually(is_still, seconds=60, what="nothing moves")
+        eventually(is_still, seconds=60, what="no table changes")
         return last
 
 

@@ -35,13 +35,13 @@ class Bug(NamedTuple):
 
 
 BUGS = {
-    one.put_in.__name__: one
-    for one in (
+    bug.put_in.__name__: bug
+    for bug in (
         Bug("undos come forward, not in reverse", wiring.undos_forward, None, "reverse: "),
         Bug("an abort has a second decider", wiring.second_decider, None, "decider: "),
-        Bug("no service consumes a refusal", wiring.refusal_unheard, None, "received: "),
+        Bug("no service consumes a refusal", wiring.refusal_not_consumed, None, "received: "),
         Bug("an abort does not ask the pivot", wiring.abort_without_the_pivot, None, "decider: "),
-        Bug("the watcher misses an event", wiring.watcher_deaf, None, "watched: "),
+        Bug("the watcher misses an event", wiring.watcher_misses_an_event, None, "watched: "),
         Bug("an undo is passed over", wiring.undo_passed_over, None, "undone: "),
         Bug("a refusal is tried again", orchestrating.refusal_tried_again, None, "once: "),
         Bug(
@@ -67,7 +67,7 @@ BUGS = {
             "the barrier comes after the effect, in another transaction",
             services.barrier_after_the_effect,
             scenarios.killed_in_a_charge,
-            "2 completed, and payment ",
+            "2 completed, but payment ",
         ),
         Bug("outcomes are not stored", services.outcome_not_stored, scenarios.every_end, "6 do "),
         Bug(
@@ -162,7 +162,7 @@ BUGS = {
             scenarios.a_message_lost,
             "3 not ended",
         ),
-        Bug("a status goes back", messages.status_goes_back, scenarios.a_late_fact, "3 not ended"),
+        Bug("a status goes back", messages.status_goes_back, scenarios.a_late_event, "3 not ended"),
         Bug(
             "handed over before the coordinator has answered",
             orchestrating.handed_over_before_answered,
@@ -177,7 +177,7 @@ BUGS = {
         ),
         Bug(
             "what the executor has done is not written down",
-            orchestrating.moves_not_written,
+            orchestrating.transitions_not_written,
             scenarios.an_orchestrated_sale,
             "3 not ended",
         ),
@@ -204,8 +204,8 @@ BUGS = {
 """Each by the name of its patch."""
 
 RACES = {
-    one.put_in.__name__: one
-    for one in (
+    bug.put_in.__name__: bug
+    for bug in (
         Bug(
             "stock is not locked",
             services.stock_not_locked,
@@ -226,11 +226,11 @@ RACES = {
         ),
     )
 }
-"""Those that need two at the same moment."""
+"""Bugs that need two workers at the same moment."""
 
 EXPLORED = {
-    one.put_in.__name__: one
-    for one in (
+    bug.put_in.__name__: bug
+    for bug in (
         Bug(
             "a decision counts after its withdrawal",
             decisions.withdrawal_leaves_it_open,
@@ -268,4 +268,4 @@ EXPLORED = {
         ),
     )
 }
-"""Those that the explorer finds, in a saga of which two steps wait for people."""
+"""Bugs that the explorer finds, in a saga of which two steps wait for people."""

@@ -37,7 +37,7 @@ def verdict_counts_again(patch) -> None:
 
 
 def sweep_waits_for_no_lock(patch) -> None:
-    """An overdue step is ended by an earlier read, even if it is being decided."""
+    """The sweep ends an overdue step by an earlier read, even while it is decided."""
     decide, wait_for = Overdue._decide, MemoryStore._wait_for
     sweeping = []
 
@@ -66,19 +66,19 @@ def asked_after_the_commit(patch) -> None:
             return {}
         ran = dict(zip(commands, operation.run([*commands.values()]), strict=True))
         outcomes = decisions.reckoned(operation=operation, outcomes=ran)
-        told = {key: cause(one) for key, one in commands.items()} if cause else {}
-        kept.append((operation, commands, outcomes, told))
+        causes = {key: cause(command) for key, command in commands.items()} if cause else {}
+        kept.append((operation, commands, outcomes, causes))
         return outcomes
 
-    def ask_first(operation, executed, *, is_told):
-        fresh = {key_of(operation, one.command) for one in executed if one.fresh}
-        for asked, commands, outcomes, told in [kept.pop() for _ in kept[:]]:
+    def ask_first(operation, executed, *, came_by_message):
+        fresh = {key_of(operation, execution.command) for execution in executed if execution.fresh}
+        for asked, commands, outcomes, causes in [kept.pop() for _ in kept[:]]:
             if asked is operation and fresh & commands.keys() and operation.decide:
                 with executing.transaction.atomic(using=operation.service):
                     decisions.ask(
-                        operation=operation, commands=commands, outcomes=outcomes, cause=told
+                        operation=operation, commands=commands, outcomes=outcomes, cause=causes
                     )
-        return pursued(operation, executed, is_told=is_told)
+        return pursued(operation, executed, came_by_message=came_by_message)
 
     patch.setattr(executing, "_run", run)
     patch.setattr(executing, "_pursued", ask_first)

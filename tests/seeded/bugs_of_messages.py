@@ -27,7 +27,7 @@ def ack_before_commit(patch) -> None:
 
 
 def publish_before_commit(patch) -> None:
-    """Past the outbox: others act on an event whose transaction may be rolled back."""
+    """Without the outbox: other services act on an event whose transaction may be rolled back."""
 
     encode = events.encode
 
@@ -55,8 +55,8 @@ def relay_by_last_id(patch) -> None:
     unsent = outbox.unsent
 
     def after_the_last(*, service, limit, among):
-        found = unsent(service=service, limit=limit, among=among)
-        rows = [one for one in found if one.id > last.get(service, 0)]
+        entries = unsent(service=service, limit=limit, among=among)
+        rows = [entry for entry in entries if entry.id > last.get(service, 0)]
         if rows:
             last[service] = rows[-1].id
         return rows
@@ -88,7 +88,7 @@ def redrive_not_answered(patch) -> None:
     patch.setattr(
         EventHandler,
         "handle",
-        lambda self, heard: handle(self, [replace(one, redrive=False) for one in heard]),
+        lambda self, received: handle(self, [replace(event, redrive=False) for event in received]),
     )
 
 

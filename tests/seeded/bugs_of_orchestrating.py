@@ -62,11 +62,11 @@ def handed_over_before_answered(patch) -> None:
 
 
 def saga_not_written(patch) -> None:
-    """The coordinator answers for it, and has it only in its head."""
+    """The coordinator answers, and has the saga only in memory."""
     patch.setattr(store, "start", lambda **given: [])
 
 
-def moves_not_written(patch) -> None:
+def transitions_not_written(patch) -> None:
     """The runner continues from its memory."""
 
     def remembered(*, transitions, **rest):

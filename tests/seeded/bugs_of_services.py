@@ -44,7 +44,7 @@ def barrier_after_the_effect(patch) -> None:
             transaction.set_rollback(True, using=operation.service)
         with transaction.atomic(using=operation.service):
             outcomes = operation.run(fresh) if fresh else []
-        ran = dict(zip([one.saga_id for one in fresh], outcomes, strict=True))
+        ran = dict(zip([command.saga_id for command in fresh], outcomes, strict=True))
         known = _doing(operation, lambda commands: [ran[command.saga_id] for command in commands])
         return execute(
             operation=known, commands=commands, in_same_transaction=in_same_transaction, cause=cause
@@ -65,10 +65,15 @@ def undo_does_not_block(patch) -> None:
         first = barrier._take(operation, sagas, Direction.UNDO)
         known = barrier._stored(operation, sagas.keys() - first, Direction.UNDO)
         actions = barrier._stored(operation, first.keys(), Direction.DO)
-        fresh = {one: first[one] for one, action in actions.items() if isinstance(action, Done)}
-        nothing = {one: NOTHING_TO_UNDO for one in first if one not in fresh}
+        fresh = {
+            saga_id: first[saga_id]
+            for saga_id, action in actions.items()
+            if isinstance(action, Done)
+        }
+        nothing = {saga_id: NOTHING_TO_UNDO for saga_id in first if saga_id not in fresh}
         barrier.record(
-            operation=operation, outcomes={first[one]: what for one, what in nothing.items()}
+            operation=operation,
+            outcomes={first[saga_id]: outcome for saga_id, outcome in nothing.items()},
         )
         return Entered(fresh=fresh, settled=nothing, known=known)
 
@@ -164,7 +169,7 @@ def idempotency_key_ignored(patch) -> None:
 
 
 def _doing(operation, run):
-    """The operation, doing this instead."""
+    """A copy of the operation that runs this function."""
     return type(operation)(**{**operation.__dict__, "run": run})
 
 

@@ -24,7 +24,7 @@ def second_decider(patch) -> None:
     _undoes_on(patch, "carrito", CHECKOUT.abort, "create_order")
 
 
-def refusal_unheard(patch) -> None:
+def refusal_not_consumed(patch) -> None:
     _rewire(patch, "pagos", {"order.create.failed": None})
 
 
@@ -34,7 +34,7 @@ def abort_without_the_pivot(patch) -> None:
     _undoes_on(patch, "carrito", CHECKOUT.abort, "create_order")
 
 
-def watcher_deaf(patch) -> None:
+def watcher_misses_an_event(patch) -> None:
     _rewire(patch, "saga_choreography", {"order.created": None})
 
 

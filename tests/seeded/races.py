@@ -1,6 +1,6 @@
-"""Two at work at the same moment, each in its own transaction.
+"""Two workers at the same moment, each in its own transaction.
 
-One is held just before it commits, until the other has ended, or waits for its lock.
+The first is held just before it commits, until the second has ended, or waits for its lock.
 """
 
 import time
@@ -19,14 +19,14 @@ def two_for_the_last_unit(shop: Shop) -> None:
     product = shop.stock(units=1)
     for _ in range(2):
         shop.check_out("choreographed", cart=shop.cart(product))
-    _both_heard_at_once(shop)
+    _both_consumed_at_once(shop)
 
 
 def a_late_commit(shop: Shop) -> None:
     """The first to write its event commits last; the relay runs in between."""
     for _ in range(2):
         shop.check_out("choreographed")
-    _both_heard_at_once(shop)
+    _both_consumed_at_once(shop)
 
 
 def an_expiry_during_the_sale(shop: Shop) -> None:
@@ -44,33 +44,33 @@ def an_expiry_during_the_sale(shop: Shop) -> None:
     shop.settle()
 
 
-def _both_heard_at_once(shop: Shop) -> None:
+def _both_consumed_at_once(shop: Shop) -> None:
     """inventario consumes events of two sagas in two workers; the second's relay runs at once."""
     beside: list[InThread] = []
 
-    def hear_the_other() -> None:
-        beside.append(InThread(lambda: _hear_and_relay(shop), service=SERVICE))
+    def consume_the_other() -> None:
+        beside.append(InThread(lambda: _consume_and_relay(shop), service=SERVICE))
         _let_go_on(beside[0])
 
     shop.one_at_a_time()
-    shop.at("executing.before_commit of do inventario.reserve", hear_the_other)
+    shop.at("executing.before_commit of do inventario.reserve", consume_the_other)
     shop.settle()
     beside[0].result()
     shop.settle()
 
 
-def _hear_and_relay(shop: Shop) -> None:
-    other = shop.workers[SERVICE].beside()
-    other.hear()
-    other.close()
-    other.relay()
+def _consume_and_relay(shop: Shop) -> None:
+    worker = shop.workers[SERVICE].beside()
+    worker.consume()
+    worker.close()
+    worker.relay()
 
 
-def _let_go_on(other: InThread) -> None:
-    """Returns once the other has ended, or waits for a lock that only we can free."""
+def _let_go_on(thread: InThread) -> None:
+    """Returns once the thread has ended, or waits for a lock of this one."""
     deadline = time.monotonic() + 10
-    while other.is_running() and not _is_blocked():
-        assert time.monotonic() < deadline, "it neither ends nor waits"
+    while thread.is_running() and not _is_blocked():
+        assert time.monotonic() < deadline, "the thread neither ends nor waits"
         time.sleep(0.005)
 
 

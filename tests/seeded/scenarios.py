@@ -99,7 +99,7 @@ def an_abort_that_overtakes(shop: Shop) -> None:
     shop.settle()
 
 
-def a_late_fact(shop: Shop) -> None:
+def a_late_event(shop: Shop) -> None:
     """The watcher receives the refusal after the end."""
     _known_to_the_watcher(shop, payment_method="card_declined")
     shop.settle(without=("saga_choreography",))
@@ -189,7 +189,7 @@ def _known_to_the_watcher(shop: Shop, *, payment_method: str = "credit_card") ->
     """A saga whose first event is on its way, and was seen by the watcher."""
     saga_id = shop.check_out("choreographed", payment_method=payment_method)
     shop.workers["carrito"].relay()
-    shop.workers["saga_choreography"].hear()
+    shop.workers["saga_choreography"].consume()
     return saga_id
 
 

@@ -38,7 +38,7 @@ MOST_ROUNDS = 40
 
 
 class Shop:
-    """Moved only by hand."""
+    """Does nothing by itself."""
 
     def __init__(self, monkeypatch) -> None:
         monkeypatch.setattr(consuming, "IDLE_SECONDS", 0)
@@ -59,7 +59,7 @@ class Shop:
         }
 
     def at(self, point: str, action: Callable[[], None]) -> None:
-        """Does this, once, when the point is reached: `executing.before_commit of do pay`."""
+        """Runs the action once the point is reached: `executing.before_commit of do pay`."""
         self._hooks[point] = action
 
     def stock(self, *, units: int = 5, price: str = "10.00") -> Product:
@@ -104,7 +104,7 @@ class Shop:
         return answer.json().get("saga_id", "")
 
     def hand_over(self) -> None:
-        """Only carrito's hand-overs run, once."""
+        """Runs only carrito's hand-overs, once."""
         for handover in self._handovers:
             handover.hand_over_once()
 
@@ -113,8 +113,8 @@ class Shop:
         for _ in range(MOST_ROUNDS):
             moved = sum(self._in_process(handover.hand_over_once) for handover in self._handovers)
             moved += sum(self._in_process(worker.relay) for worker in self.workers.values())
-            hearing = [worker for worker in self.workers.values() if worker.service not in without]
-            moved += sum(one.hear() for one in hearing)
+            running = [worker for worker in self.workers.values() if worker.service not in without]
+            moved += sum(worker.consume() for worker in running)
             moved += self._in_process(self.orchestrator.work, self.orchestrator.open_again)
             moved += self._in_process(self._desk.ask_due)
             moved = moved or self._in_process(self._work_early, self.orchestrator.open_again)
@@ -122,7 +122,7 @@ class Shop:
                 return
 
     def settle_to_the_last_try(self) -> None:
-        """As `settle`; messages that are set aside get all their tries, without the waiting."""
+        """As `settle`; failed messages get all their tries, without their delays."""
         self.settle()
         while sum([worker.retry_failed() for worker in self.workers.values()]):
             self.settle()
@@ -133,7 +133,7 @@ class Shop:
         self.settle()
 
     def undo(self, saga_id: str, pattern: str) -> None:
-        """A user requests that it be undone: an abort, or a return."""
+        """A user requests the undo of a saga: an abort, or a return."""
         if pattern.startswith("orchestrated"):
             orchestrator.compensate(saga_id=saga_id, requested_by="eva")
             return
@@ -145,7 +145,7 @@ class Shop:
         self._monkeypatch.setattr(consuming, "BATCH", 1)
 
     def break_broker(self, *, times: int) -> None:
-        """So often nothing can be published."""
+        """The next publishes fail."""
         publish, left = self.broker.publish, [None] * times
 
         def broken(messages: Sequence[Message]) -> None:
@@ -157,7 +157,7 @@ class Shop:
         self.broker.publish = broken
 
     def work_off(self, executor: Executor) -> None:
-        """This executor, of another runner, works on the sagas it has in flight."""
+        """The executor of another runner works on the sagas it has in flight."""
         self._in_process(executor._bulkheads.work_off)
 
     def audit(self) -> list[str]:
@@ -175,7 +175,7 @@ class Shop:
         return self.orchestrator.work(early=True)
 
     def _poison(self, monkeypatch) -> None:
-        """The charges of those that are `poisoned` always fault."""
+        """The charges of the `poisoned` sagas always fault."""
         charge = pagos.operations.charge
         run = charge.run
 

@@ -1,4 +1,4 @@
-"""Whatever classic bug is put into the code, Dueto's own checkers find it."""
+"""Dueto's checkers find each classic bug that is put into the code."""
 
 import logging
 
@@ -17,7 +17,7 @@ from tests.seeded.shop import Shop
 pytestmark = [pytest.mark.django_db(databases=WITH_DATABASE), pytest.mark.undocumented]
 
 SCENARIOS = sorted(
-    {bug.scenario for bug in BUGS.values() if bug.scenario}, key=lambda one: one.__name__
+    {bug.scenario for bug in BUGS.values() if bug.scenario}, key=lambda scenario: scenario.__name__
 )
 
 
@@ -41,7 +41,7 @@ def findings(scenario, monkeypatch) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "scenario", [None, *SCENARIOS], ids=lambda one: getattr(one, "__name__", "protocol")
+    "scenario", [None, *SCENARIOS], ids=lambda scenario: getattr(scenario, "__name__", "protocol")
 )
 def test_nothing_is_found_without_a_bug(scenario, monkeypatch):
     assert findings(scenario, monkeypatch) == []
@@ -52,7 +52,7 @@ def test_bug_is_found(name, monkeypatch):
     bug = BUGS[name]
     bug.put_in(monkeypatch)
     found = findings(bug.scenario, monkeypatch)
-    assert any(one.startswith(bug.found_as) for one in found), found
+    assert any(finding.startswith(bug.found_as) for finding in found), found
 
 
 def explored(pattern: str) -> list[str]:
@@ -73,8 +73,8 @@ def explored(pattern: str) -> list[str]:
 def test_bug_is_found_by_the_explorer(name, monkeypatch):
     bug = EXPLORED[name]
     bug.put_in(monkeypatch)
-    found = explored(bug.explored)
-    assert any(bug.found_as in one for one in found), found
+    breaches = explored(bug.explored)
+    assert any(bug.found_as in breach for breach in breaches), breaches
 
 
 def test_every_bug_is_in_the_documents():

@@ -1,4 +1,4 @@
-"""Bugs that show only when two work at the same moment: found, too."""
+"""Dueto's checkers find the bugs that need two workers at the same moment."""
 
 import pytest
 from django.db import connections
@@ -26,7 +26,7 @@ def _in_a_hurry(settings):
 
 @pytest.fixture
 def _constraint_comes_back():
-    """Rows that a bug deletes here stay deleted: nothing is rolled back."""
+    """Nothing is rolled back here: a dropped constraint would stay dropped."""
     definition = _ask(
         f"SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = '{CONSTRAINT}'"
     )
@@ -53,7 +53,7 @@ def test_bug_is_found(name, monkeypatch):
     bug = RACES[name]
     bug.put_in(monkeypatch)
     found = findings(bug.scenario, monkeypatch)
-    assert any(one.startswith(bug.found_as) for one in found), found
+    assert any(finding.startswith(bug.found_as) for finding in found), found
 
 
 def _ask(statement: str) -> list[tuple]:

@@ -1,4 +1,4 @@
-"""The worker of a service, moved by hand: its real consumer and relay, one batch at a time."""
+"""The worker of a service, without a thread: its consumer and relay, one batch at a time."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ PREFETCH = 200
 
 
 class Worker:
-    """It has the service's reactions as they are when it starts."""
+    """Has the service's reactions as they are when it starts."""
 
     def __init__(self, *, service: str, broker: Broker) -> None:
         self.service = service
@@ -27,18 +27,18 @@ class Worker:
     def relay(self) -> int:
         return self._relay.relay_once()
 
-    def hear(self) -> int:
+    def consume(self) -> int:
         """One batch; a consumer that is killed, or crashes, leaves its unacknowledged messages."""
         if self._is_dead:
             return 0
-        before = self._heard()
+        before = self._consumed()
         try:
             self._consumer._take_and_handle(self._subscription)
         except (Killed, ValueError):
             self._subscription.close()
             self._start()
             return 1
-        return self._heard() - before
+        return self._consumed() - before
 
     def retry_failed(self) -> int:
         """Retries all failed messages, without their delays; returns how many there were."""
@@ -50,7 +50,7 @@ class Worker:
         return self._consumer.retry_failed()
 
     def kill(self) -> None:
-        """From within: its consumer stays dead until `revive`."""
+        """Kills the process from within: its consumer stays dead until `revive`."""
         self._is_dead = True
         raise Killed
 
@@ -58,13 +58,13 @@ class Worker:
         self._is_dead = False
 
     def take_away(self) -> Callable[[], None]:
-        """Takes the first message of its queue; call the answer to give it back."""
+        """Takes the first message of its queue; the returned function gives it back."""
         subscription = self._broker.subscribe(queue=self._consumer.queue, prefetch=1)
         taken = subscription.take(limit=1, timeout=0)
         return lambda: subscription.give_back(taken)
 
     def lose(self) -> None:
-        """The first message of its queue is lost."""
+        """Loses the first message of its queue."""
         subscription = self._broker.subscribe(queue=self._consumer.queue, prefetch=1)
         subscription.ack(subscription.take(limit=1, timeout=0))
 
@@ -84,5 +84,5 @@ class Worker:
         self._broker.declare(queue=queue, events=routes)
         self._subscription = self._broker.subscribe(queue=queue, prefetch=PREFETCH)
 
-    def _heard(self) -> int:
+    def _consumed(self) -> int:
         return self._consumer.counters().get("messages_consumed", 0)

@@ -15,7 +15,7 @@ from tests.checkout.shop import Shop
 from tests.waiting import eventually
 
 PAUSE_SECONDS = 0.4
-"""Servers, services and elections need the two cores too."""
+"""Between checkouts: servers, services and elections need the two cores too."""
 SHOPPERS = 4
 CARTS = 2000
 
@@ -48,7 +48,7 @@ class Buying:
         deadline = time.monotonic() + seconds
 
         def come(least: int) -> int:
-            with suppress(psycopg.OperationalError):  # it may be what was taken away
+            with suppress(psycopg.OperationalError):  # this database may be the stopped one
                 ended = self.ended
                 return ended + 1 if ended >= least else 0
             return 0
@@ -58,7 +58,7 @@ class Buying:
         eventually(lambda: come(before + count), seconds=left, what=f"{count} more end")
 
     def stop(self) -> None:
-        """Every checkout was completed, once."""
+        """Stops the shoppers, and checks that every checkout was completed, once."""
         self._is_over.set()
         for thread in self._threads:
             thread.join()
@@ -95,14 +95,14 @@ class Buying:
                 with self._taking:
                     cart = next(self._carts)
                 self.sagas += self._shop.check_out_all([cart], [pattern], at_once=1)
-        except BaseException as error:  # noqa: BLE001 -- told by `stop`, in the test's own thread
+        except BaseException as error:  # noqa: BLE001 -- `stop` shows it, in the test's own thread
             self._faults.append(error)
 
 
 @contextmanager
 def buying(shop: Shop, *, patterns: Sequence[str], at_most: float, what: str) -> Iterator[Buying]:
-    """Something happens while they buy; afterwards nothing is lost or doubled, and no pattern has
-    stood still for longer.
+    """Within the block shoppers buy; after it nothing is lost or doubled, and no pattern stood
+    still for longer than `at_most` seconds.
     """
     shoppers = Buying(shop, patterns=patterns)
     try:

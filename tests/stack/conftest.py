@@ -40,14 +40,14 @@ def folder(place):
 
 
 @pytest.fixture
-def said():
+def announced():
     """The lines that were announced."""
     return []
 
 
 @pytest.fixture
-def supervisor(said):
-    running = Supervisor(announce=said.append)
+def supervisor(announced):
+    running = Supervisor(announce=announced.append)
     yield running
     running.close()
 

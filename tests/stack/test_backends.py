@@ -13,15 +13,15 @@ from tests.broker.adapters import rabbitmq_url
 
 @pytest.fixture(scope="session")
 def lent():
-    """The broker that other tests use: of the session, so before `_own_servers` hides it."""
+    """The broker of other tests, read before `_own_servers` hides it."""
     return rabbitmq_url()
 
 
 @pytest.fixture
-def backends(folder, supervisor, said):
+def backends(folder, supervisor, announced):
     def make():
         return Backends(
-            folder=folder, supervisor=supervisor, announce=said.append, broker=chosen_broker()
+            folder=folder, supervisor=supervisor, announce=announced.append, broker=chosen_broker()
         )
 
     return make
@@ -86,8 +86,8 @@ def test_missing_rabbitmq_is_an_error_where_it_is_required(
     assert supervisor.pids() == {}
 
 
-def test_without_rabbitmq_postgresql_is_the_broker_and_that_is_said(
-    monkeypatch, backends, said, folder
+def test_without_rabbitmq_postgresql_is_the_broker_and_that_is_announced(
+    monkeypatch, backends, announced, folder
 ):
     folder.is_temporary = True  # which is quicker
     monkeypatch.setattr(rabbitmq, "is_installed", lambda: False)
@@ -98,7 +98,7 @@ def test_without_rabbitmq_postgresql_is_the_broker_and_that_is_said(
     (url,) = made.environment().values()
     assert "//dueto_broker:" in url
     assert "/dueto_broker?" in url
-    assert any("apt-get install rabbitmq-server" in line for line in said)
+    assert any("apt-get install rabbitmq-server" in line for line in announced)
     folder.remove_sockets()
 
 

@@ -16,7 +16,7 @@ import os, psutil, psycopg, sys, time
 with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
     connection.execute("SELECT 1")
 siblings = psutil.Process(os.getppid()).children()
-print(*(one.pid for one in siblings if one.pid != os.getpid()), flush=True)
+print(*(process.pid for process in siblings if process.pid != os.getpid()), flush=True)
 if sys.argv[1] == "wait":
     time.sleep(60)
 sys.exit(int(sys.argv[1]))
@@ -45,7 +45,7 @@ def backing(what, *, broker, prefix=()):
 
 
 def servers(process):
-    return [int(one) for one in process.stdout.readline().split()]
+    return [int(pid) for pid in process.stdout.readline().split()]
 
 
 def test_exit_code_is_passed_on_and_nothing_is_left():
@@ -57,7 +57,7 @@ def test_exit_code_is_passed_on_and_nothing_is_left():
 
 
 @pytest.mark.usefixtures("needs_rabbitmq")
-def test_killed_it_takes_postgresql_and_rabbitmq_with_it():
+def test_killed_command_takes_postgresql_and_rabbitmq_with_it():
     with backing("wait", broker="rabbitmq") as process:
         pids = servers(process)
         assert len(pids) == 3  # postgres, epmd, rabbitmq
@@ -66,7 +66,7 @@ def test_killed_it_takes_postgresql_and_rabbitmq_with_it():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_ends_cleanly(number):
+def test_interrupted_command_ends_cleanly(number):
     with backing("wait", broker="postgresql") as process:
         pids = servers(process)
         process.send_signal(number)
@@ -75,8 +75,8 @@ def test_interrupted_it_ends_cleanly(number):
         assert all_gone(pids)
 
 
-def test_servers_of_a_stack_that_runs_are_no_other_ones():
-    """Before the stack that `status --env` names is touched."""
+def test_servers_of_a_running_stack_are_refused():
+    """`status --env` names them: the tests of another clone would change them."""
     running = {"RABBITMQ_URL": f"amqp://{rights.AUDIT}:x@127.0.0.1:1/%2F"}
     ended = subprocess.run(
         [sys.executable, "-m", "stack.backing", "--", "true"],

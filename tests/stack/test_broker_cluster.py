@@ -35,8 +35,8 @@ class Cluster:
         environments = {name: psutil.Process(stack.processes[name]).environ() for name in NODES}
         kept = (*_VARIABLES, "ERL_EPMD_PORT")
         self._environments = {
-            name: {variable: found[variable] for variable in kept}
-            for name, found in environments.items()
+            name: {variable: environment[variable] for variable in kept}
+            for name, environment in environments.items()
         }
         self._urls = dict(zip(NODES, each_host(str(stack.rabbitmq_url)), strict=True))
 
@@ -79,12 +79,12 @@ class Cluster:
         self.tell(process, "rabbitmq-upgrade", "await_online_quorum_plus_one")
 
     def part(self, process: str, *, cookie: str) -> None:
-        """With another cookie for each other node, the node and they neither find nor let in each
-        other: as if the lines between them were cut, while clients reach all of them.
+        """Gives the node a cookie of its own, so that it and the others refuse each other, as if
+        the lines between them were cut; clients still reach all nodes.
         """
         peers = ",".join(f"'{self.name_of(other)}'" for other in NODES if other != process)
-        for each in (f"erlang:set_cookie(Peer, {cookie})", "erlang:disconnect_node(Peer)"):
-            self.tell(process, "rabbitmqctl", "eval", f"[{each} || Peer <- [{peers}]].")
+        for expression in (f"erlang:set_cookie(Peer, {cookie})", "erlang:disconnect_node(Peer)"):
+            self.tell(process, "rabbitmqctl", "eval", f"[{expression} || Peer <- [{peers}]].")
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_node_that_is_cut_off_loses_nothing_and_comes_back(shop: Shop, cluster: 
     minority = cluster.leader()
     with buying(shop, patterns=BY_MESSAGE, at_most=AT_MOST, what="node cut off") as shoppers:
         cluster.part(minority, cookie="elsewhere")
-        eventually(lambda: not cluster.lets_in(minority), what="the minority lets nobody in")
+        eventually(lambda: not cluster.lets_in(minority), what="the minority refuses logins")
         shoppers.more_end(10)
         assert not cluster.lets_in(minority)
         cluster.part(minority, cookie="erlang:get_cookie()")

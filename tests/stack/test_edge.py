@@ -98,12 +98,12 @@ def slow_bodies(url: str, *, count: int):
     """
     port = int(url.rpartition(":")[2])
     head = b"POST /api/products HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n{"
-    with contextlib.ExitStack() as open_ones:
+    with contextlib.ExitStack() as clients:
         for number in range(count):
             client = socket.create_connection(
                 ("127.0.0.1", port), source_address=(f"127.0.0.{10 + number // 4}", 0)
             )
-            open_ones.enter_context(client).sendall(head)
+            clients.enter_context(client).sendall(head)
         yield
 
 
@@ -129,18 +129,18 @@ def p99(url: str) -> float:
 
 
 def test_behind_the_edge_slow_bodies_do_no_harm(stack, edge):
-    """More than there are threads: each of them would block one."""
+    """As many as the service has threads: each would block a thread."""
     direct = stack.urls["inventario"]
-    quiet, beset = [], []
-    for _ in range(ROUNDS):  # the best of each: what else runs here is no part of it
+    quiet, under_attack = [], []
+    for _ in range(ROUNDS):  # the best of each: other programs may run here, too
         quiet.append(p99(direct))
         with slow_bodies(edge, count=WEB_THREADS):
-            beset.append(p99(direct))
+            under_attack.append(p99(direct))
             assert answered(edge)
-    assert min(beset) < 2 * min(quiet)
+    assert min(under_attack) < 2 * min(quiet)
 
 
-def test_without_the_edge_a_few_slow_bodies_stop_nobody(stack):
+def test_without_the_edge_a_few_slow_bodies_stop_no_request(stack):
     """The service reads a body before it takes a slot, and has far more threads than slots."""
     with slow_bodies(stack.urls["inventario"], count=MOST // 2):
         assert answered(stack.urls["inventario"])
@@ -171,20 +171,20 @@ def test_connections_of_one_address_are_limited(edge):
     """A further connection is refused at once, and another address is not affected."""
     port = int(edge.rpartition(":")[2])
     head = b"POST /api/products HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
-    with contextlib.ExitStack() as open_ones:
+    with contextlib.ExitStack() as clients:
         for _ in range(CONNECTIONS + 1):
-            client = open_ones.enter_context(
+            client = clients.enter_context(
                 socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.99", 0))
             )
             client.sendall(head)
         client.settimeout(SOON)
-        said = client.recv(4096)
-        assert said.startswith(b"HTTP/1.1 429")
-        assert b"application/problem+json" in said
+        response = client.recv(4096)
+        assert response.startswith(b"HTTP/1.1 429")
+        assert b"application/problem+json" in response
         assert answered(edge)
 
 
-def test_edge_speaks_tls_and_says_how_it_was_asked(folder, stack):
+def test_edge_speaks_tls_and_passes_scheme_host_and_address_on(folder, stack):
     (port, behind) = free_ports(2)
     subprocess.run(
         (
@@ -202,7 +202,7 @@ def test_edge_speaks_tls_and_says_how_it_was_asked(folder, stack):
         urllib3.PoolManager(ca_certs=str(folder / "tls_certificate"), timeout=SOON) as http,
         ThreadPoolExecutor() as threads,
     ):
-        heard = threads.submit(_hear, service)
+        future = threads.submit(_receive, service)
         claims = {
             "X-Forwarded-For": "127.0.0.1",
             "X-Forwarded-Host": "evil.example",
@@ -210,18 +210,18 @@ def test_edge_speaks_tls_and_says_how_it_was_asked(folder, stack):
         }
         answer = http.request("GET", f"https://localhost:{port}/carts", headers=claims)
         assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
-        told = heard.result(SOON)
-    assert f"Host: localhost:{port}" in told
-    assert "X-Forwarded-Proto: https" in told
-    assert "X-Forwarded-For: 127.0.0.1" in told
-    assert "evil.example" not in told
-    assert "Via" not in told
+        request = future.result(SOON)
+    assert f"Host: localhost:{port}" in request
+    assert "X-Forwarded-Proto: https" in request
+    assert "X-Forwarded-For: 127.0.0.1" in request
+    assert "evil.example" not in request
+    assert "Via" not in request
 
 
-def _hear(service: socket.socket) -> str:
-    """The requests that reach the service behind it."""
+def _receive(service: socket.socket) -> str:
+    """The request that reaches the service behind the edge."""
     client, _ = service.accept()
     with client:
-        said = client.recv(65536).decode()
+        request = client.recv(65536).decode()
         client.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
-    return said
+    return request

@@ -61,7 +61,7 @@ def services(shop: Shop) -> dict[str, int]:
 
 
 def users_of(server: psycopg.Connection) -> list[tuple[Any, ...]]:
-    """The sessions of others that have run a statement lately, or listen. A new connection that
+    """The other sessions that have run a statement lately, or listen. A new connection that
     runs no statement is not counted.
     """
     return server.execute(
@@ -74,7 +74,7 @@ def users_of(server: psycopg.Connection) -> list[tuple[Any, ...]]:
 
 
 def fence(server: psycopg.Connection) -> None:
-    """Makes it read-only, while it still answers."""
+    """Makes the server read-only; it still answers."""
     server.execute("ALTER SYSTEM SET default_transaction_read_only = on")
     server.execute("SELECT pg_reload_conf()")
     # What had begun to write before may end.

@@ -25,7 +25,7 @@ def test_secrets_are_readable_by_their_owner_alone(folder):
     assert folder.read("postgres.json") == {"password": "x"}
 
 
-def test_torn_note_counts_as_none(folder):
+def test_incomplete_file_counts_as_missing(folder):
     (folder.path / "run.json").write_text('{"half": ')
     assert folder.read("run.json") is None
 
@@ -45,24 +45,24 @@ def test_temporary_folder_of_a_killed_run_is_cleared_away(place):
     newest = folders.temporary(inside=place)
     assert not old.path.exists()
     assert kept.path.exists()
-    for one in (kept, newest):
-        one.unlock()
+    for folder in (kept, newest):
+        folder.unlock()
 
 
-def test_data_lies_inside_where_it_can(folder):
+def test_data_is_inside_the_folder_where_possible(folder):
     assert folder.data("postgres") == folder.path / "postgres"
 
 
-def test_data_of_a_shell_lies_where_no_space_is_in_the_path_and_stays_there(folder):
-    found = folder.data("rabbitmq", plain=True)
-    assert " " not in str(found)
-    assert folder.data("rabbitmq", plain=True) == found
+def test_data_of_a_shell_program_has_no_space_in_its_path_and_stays_there(folder):
+    data = folder.data("rabbitmq", plain=True)
+    assert " " not in str(data)
+    assert folder.data("rabbitmq", plain=True) == data
     folder.purge()
-    assert not found.exists()
+    assert not data.exists()
 
 
 @pytest.mark.parametrize("name", MEASURED)
-def test_what_was_measured_outlives_the_data(folder, name):
+def test_measurements_outlive_the_data(folder, name):
     report = folder.path / name / "one" / "report.json"
     report.parent.mkdir(parents=True)
     report.write_text("{}")
@@ -78,20 +78,20 @@ def test_data_of_another_user_lies_where_that_user_can_reach_it(place):
     closed.mkdir(mode=0o700)
     account = unprivileged()
     opened = Folder(closed / "state")
-    found = opened.data("postgres", account=account)
-    assert is_reachable(found.parent, account=account)
-    assert found.stat().st_uid == account.uid
+    data = opened.data("postgres", account=account)
+    assert is_reachable(data.parent, account=account)
+    assert data.stat().st_uid == account.uid
     opened.purge()
-    assert not found.exists()
+    assert not data.exists()
 
 
 @pytest.mark.usefixtures("needs_root")
 def test_remembered_data_that_was_replaced_is_not_used(folder):
-    found = folder.data("rabbitmq", plain=True)
-    os.chown(found, 12345, 12345)
-    assert folder.data("rabbitmq", plain=True) != found
-    os.chown(found, 0, 0)
-    found.rmdir()
+    data = folder.data("rabbitmq", plain=True)
+    os.chown(data, 12345, 12345)
+    assert folder.data("rabbitmq", plain=True) != data
+    os.chown(data, 0, 0)
+    data.rmdir()
 
 
 def test_socket_folder_is_private_and_short_and_lasts_for_one_run(folder):

@@ -35,7 +35,7 @@ with LocalStack(
 
 
 @pytest.fixture
-def stack(place, said):
+def stack(place, announced):
     with LocalStack(
         folder=place,
         fresh=True,
@@ -43,20 +43,20 @@ def stack(place, said):
         names=("pagos", "tarjetas"),
         broker="postgresql",
         with_admin=True,
-        announce=said.append,
+        announce=announced.append,
     ) as running:
         yield running
 
 
-def test_services_reach_their_servers_by_the_detour(place, said):
+def test_services_reach_their_servers_by_the_detour(place, announced):
     proxies = []
 
     def detour(url):
         parts = urlsplit(url)
         proxies.append(Proxy("127.0.0.1", int(parse_qs(parts.query)["port"][0])))
         login = parts.netloc.rpartition("@")[0]
-        there = f"{login}@127.0.0.1:{proxies[-1].port}"
-        return parts._replace(netloc=there, query="").geturl()
+        netloc = f"{login}@127.0.0.1:{proxies[-1].port}"
+        return parts._replace(netloc=netloc, query="").geturl()
 
     with LocalStack(
         folder=place,
@@ -65,18 +65,18 @@ def test_services_reach_their_servers_by_the_detour(place, said):
         names=("pagos",),
         broker="postgresql",
         detour=detour,
-        announce=said.append,
+        announce=announced.append,
     ) as stack:
         assert status.ask(stack.urls["pagos"], "/health/ready")[0] == status.OK
         assert any(proxy.connections for proxy in proxies)
-        for one in proxies:
-            one.refuse()
+        for proxy in proxies:
+            proxy.refuse()
         assert status.ask(stack.urls["pagos"], "/health/ready")[0] != status.OK
-        for one in proxies:
-            one.listen()
+        for proxy in proxies:
+            proxy.listen()
         stack.wait_ready()
-    for one in proxies:
-        one.close()
+    for proxy in proxies:
+        proxy.close()
 
 
 def test_services_run_recover_and_end_without_a_trace(stack, place):
@@ -100,19 +100,19 @@ def test_services_run_recover_and_end_without_a_trace(stack, place):
 
 
 @pytest.mark.parametrize("moment", ["PostgreSQL", "services ready"])
-def test_interrupted_twice_at_any_moment_it_leaves_nothing(place, moment):
+def test_stack_interrupted_twice_at_any_moment_leaves_nothing(place, moment):
     with run_python(STARTS_ONE_SERVICE, str(place), stderr=subprocess.STDOUT) as process:
         for line in process.stdout:
             if moment in line:
                 break
-        children = _children_of(process.pid)
-        assert children
+        pids = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+        assert pids
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGINT)
-        said = process.stdout.read()
+        output = process.stdout.read()
         assert process.wait(timeout=30) != 0
-    assert said.index("stopping") < said.index("stopped ")
-    eventually(lambda: all_gone(children))
+    assert output.index("stopping") < output.index("stopped ")
+    eventually(lambda: all_gone(pids))
     assert list((place / "fresh").iterdir()) == []
 
 
@@ -162,11 +162,11 @@ def test_invalid_port_base_is_refused(place, monkeypatch, base):
         LocalStack(folder=place, fresh=True).start()
 
 
-def test_ports_are_the_known_ones_or_counted_from_a_base():
+def test_ports_are_the_usual_ports_or_counted_from_a_base():
     assert usual_ports(base=None)["carrito"] == 3000
     assert usual_ports(base=None)["dashboard"] == 8080
     assert list(usual_ports(base=4000).values()) == list(range(4000, 4000 + len(ALL)))
-    assert usual_ports(base=4000)["dashboard"] == 4005, "nobody's port moves for a new service"
+    assert usual_ports(base=4000)["dashboard"] == 4005, "a new service moves no other port"
 
 
 @pytest.mark.parametrize("saga", SAGAS)
@@ -187,13 +187,13 @@ def test_second_addresses_are_for_the_usual_ports(monkeypatch):
     assert Options().second_ports() == {}
 
 
-def test_second_address_that_is_taken_is_reported_and_stops_nothing(said):
+def test_second_address_that_is_taken_is_reported_and_stops_nothing(announced):
     first, second = free_ports(2)
     with socket.create_server(("127.0.0.1", first)) as service:
         opened = second_addresses(
             wanted={"inventario": second, "pagos": first},
             ports={"inventario": first, "pagos": 3002},
-            options=Options(announce=said.append),
+            options=Options(announce=announced.append),
         )
         with socket.create_connection(("127.0.0.1", second), timeout=10) as client:
             client.sendall(b"x")
@@ -202,7 +202,7 @@ def test_second_address_that_is_taken_is_reported_and_stops_nothing(said):
                 assert reached.recv(1) == b"x"
         opened["inventario"].close()
     assert set(opened) == {"inventario"}
-    (message,) = said
+    (message,) = announced
     assert f"pagos is on 3002 only: its second port {first} is taken" in message
     assert f"process {os.getpid()}" in message
 
@@ -212,12 +212,8 @@ def test_health_without_an_answer_is_a_complaint_with_the_reason():
     assert "refused" in status.complaint(url)
 
 
-def test_number_that_another_process_has_now_is_not_taken_for_the_old_one():
+def test_pid_that_another_process_has_now_is_not_taken_for_the_old_process():
     known = children.identify(os.getpid())
     assert children.is_alive(known)
     assert not children.is_alive({**known, "started": known["started"] - 1})
     assert is_gone(2**22 + 1)
-
-
-def _children_of(pid):
-    return [child.pid for child in psutil.Process(pid).children(recursive=True)]

@@ -104,7 +104,7 @@ def pool(folder: Folder, supervisor: Supervisor, server: postgres.Postgres) -> P
 
 
 def refusal(url: str) -> str:
-    """Why a process of a service does not start; empty: it does."""
+    """Why a process of a service does not start; empty if it starts."""
     named = {"PAGOS_DATABASE_URL": url, "DATABASE_URL": url, "DUETO_SERVICE": LOGIN}
     named |= {"DJANGO_SETTINGS_MODULE": "config.settings", "DUETO_AUTH": "demo"}
     ended = subprocess.run(
@@ -123,9 +123,9 @@ def refusal(url: str) -> str:
 @pytest.mark.usefixtures("with_settings")
 @pytest.mark.parametrize("size", [1, 5])
 def test_pool_of_transactions_is_refused(pool: Pool, size: int) -> None:
-    said = refusal(pool.start(mode="transaction", size=size))
-    assert "PAGOS_DATABASE_URL" in said
-    assert "pool_mode = session" in said
+    reason = refusal(pool.start(mode="transaction", size=size))
+    assert "PAGOS_DATABASE_URL" in reason
+    assert "pool_mode = session" in reason
 
 
 @pytest.mark.usefixtures("with_settings")
@@ -136,9 +136,9 @@ def test_pool_of_sessions_is_taken(pool: Pool, size: int) -> None:
 
 
 def test_pool_that_drops_the_settings_of_a_connection_is_refused(pool: Pool) -> None:
-    said = refusal(pool.start(mode="session"))
-    assert "lock_timeout = 1000" in said
-    assert "enable_seqscan = off" in said
+    reason = refusal(pool.start(mode="session"))
+    assert "lock_timeout = 1000" in reason
+    assert "enable_seqscan = off" in reason
 
 
 @pytest.mark.usefixtures("with_settings")

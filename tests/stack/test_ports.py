@@ -35,18 +35,18 @@ def taken():
 
 
 def test_free_ports_are_different_and_out_of_the_way_of_outgoing_connections():
-    found = free_ports(20)
-    assert len(set(found)) == 20
-    assert all(FREE_RANGE[0] <= port < FREE_RANGE[1] for port in found)
+    ports = free_ports(20)
+    assert len(set(ports)) == 20
+    assert all(FREE_RANGE[0] <= port < FREE_RANGE[1] for port in ports)
 
 
-def test_two_who_ask_at_once_get_no_port_twice():
+def test_two_processes_at_once_get_no_port_twice():
     first, second = _asked_at_once()
     assert len(first) == len(second) == 20
     assert not first & second
 
 
-def test_without_claims_two_who_ask_at_once_get_the_same_ports():
+def test_without_claims_two_processes_at_once_get_the_same_ports():
     """The control of the test above: neither listens yet, so each port looks free to both."""
     first, second = _asked_at_once("without claims")
     assert first & second
@@ -54,7 +54,7 @@ def test_without_claims_two_who_ask_at_once_get_the_same_ports():
 
 def test_forked_child_goes_on_with_other_ports_than_its_parent():
     with run_python(ASKS_WITH_THE_SAME_LUCK, "forked", stdin=subprocess.PIPE) as parent:
-        first, second = _said(parent), _said(parent)
+        first, second = _printed_ports(parent), _printed_ports(parent)
     assert len(first) == len(second) == 20
     assert not first & second
 
@@ -86,12 +86,12 @@ def test_port_that_only_root_may_have_is_not_called_taken():
     low = next((port for port in range(1, first_for_all) if is_free(port)), None)
     if low is None:
         pytest.skip("this kernel gives every user every port")
-    with _as_nobody(), pytest.raises(StackError, match=rf"{low} \(for carrito\) needs root"):
+    with _without_root(), pytest.raises(StackError, match=rf"{low} \(for carrito\) needs root"):
         require_free({"carrito": low}, host="127.0.0.1")
 
 
 @contextmanager
-def _as_nobody() -> Iterator[None]:
+def _without_root() -> Iterator[None]:
     """Without root's rights, where we have them."""
     before = os.geteuid()
     if before == 0:
@@ -107,8 +107,8 @@ def _asked_at_once(*how: str) -> list[set[int]]:
             running.enter_context(run_python(ASKS_WITH_THE_SAME_LUCK, *how, stdin=subprocess.PIPE))
             for _ in range(2)
         ]
-        return [_said(one) for one in both]
+        return [_printed_ports(process) for process in both]
 
 
-def _said(asker: subprocess.Popen[str]) -> set[int]:
-    return {int(port) for port in asker.stdout.readline().split()}
+def _printed_ports(process: subprocess.Popen[str]) -> set[int]:
+    return {int(port) for port in process.stdout.readline().split()}

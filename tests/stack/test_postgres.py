@@ -70,7 +70,7 @@ def test_data_survives_when_everything_is_killed(place, start):
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
 
 
-def test_stale_note_of_a_number_that_another_process_has_now_is_no_hindrance(start, supervisor):
+def test_stale_pid_file_that_names_another_process_is_ignored(start, supervisor):
     server = start()
     note = server.data / "postmaster.pid"
     text = note.read_text()
@@ -99,11 +99,11 @@ def copied(monkeypatch, place):
 
 
 def test_binaries_that_its_user_cannot_read_are_copied_once(copied, place):
-    found = copied()
-    assert place in found.parents
-    before = found.stat().st_ctime
+    binaries = copied()
+    assert place in binaries.parents
+    before = binaries.stat().st_ctime
     assert copied().stat().st_ctime == before
-    some = next(found.iterdir())
+    some = next(binaries.iterdir())
     some.unlink()  # as a tidier of temporary folders would
     assert (copied() / some.name).exists()
 

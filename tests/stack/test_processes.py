@@ -51,13 +51,13 @@ def last_line(supervisor, name):
 
 def test_killed_supervisor_takes_every_child_with_it(place):
     with run_python(SUPERVISES_TWO, str(place)) as keeper:
-        pids = [int(one) for one in keeper.stdout.readline().split()]
+        pids = [int(pid) for pid in keeper.stdout.readline().split()]
         assert not any(is_gone(pid) for pid in pids)
         keeper.kill()
     eventually(lambda: all_gone(pids))
 
 
-def test_program_that_can_not_be_watched_is_ended_and_the_others_are_looked_after(
+def test_program_that_can_not_be_watched_is_ended_and_others_are_supervised(
     program, supervisor, monkeypatch
 ):
     pids = []
@@ -95,7 +95,7 @@ def test_stop_ends_all_at_once_and_kills_the_stubborn(supervisor, program):
     assert supervisor.pids() == {}
 
 
-def test_what_runs_below_a_killed_process_ends_too(supervisor, program):
+def test_child_of_a_killed_process_ends_too(supervisor, program):
     supervisor.start(program("parent", PARENT))
     below = eventually(
         lambda: last_line(supervisor, "parent").isdecimal() and last_line(supervisor, "parent")
@@ -104,18 +104,18 @@ def test_what_runs_below_a_killed_process_ends_too(supervisor, program):
     eventually(lambda: is_gone(int(below)))
 
 
-def test_crashed_process_is_restarted_and_its_last_lines_are_shown(supervisor, program, said):
+def test_crashed_process_is_restarted_and_its_last_lines_are_shown(supervisor, program, announced):
     supervisor.restarts = True
     first = supervisor.start(program("shop", "print('no stock of sense'); " + SLEEPS))
     eventually(lambda: last_line(supervisor, "shop").endswith("awake"))
     supervisor.kill("shop", signal.SIGKILL)
     second = eventually(lambda: supervisor.pids().get("shop"))
     assert second != first
-    assert "shop was ended by SIGKILL" in said[0]
-    assert "no stock of sense" in said[0]
+    assert "shop was ended by SIGKILL" in announced[0]
+    assert "no stock of sense" in announced[0]
 
 
-def test_process_that_another_has_replaced_is_not_restarted(supervisor, program, said):
+def test_process_that_another_has_replaced_is_not_restarted(supervisor, program, announced):
     supervisor.restarts = True
     taken_over = threading.Event()
     supervisor.instead["primary"] = taken_over.set
@@ -128,27 +128,27 @@ def test_process_that_another_has_replaced_is_not_restarted(supervisor, program,
     supervisor.restart("primary")
     supervisor.kill("primary", signal.SIGKILL)
     eventually(lambda: "primary" in supervisor.pids())
-    assert [line.partition(";")[2].partition(".")[0] for line in said[:2]] == [
+    assert [line.partition(";")[2].partition(".")[0] for line in announced[:2]] == [
         " it is not restarted",
         " restarting it in 0",
     ]
 
 
-def test_pauses_between_restarts_grow(supervisor, program, said):
+def test_pauses_between_restarts_grow(supervisor, program, announced):
     supervisor.restarts = True
     supervisor.start(program("broken", "raise SystemExit(7)"))
-    eventually(lambda: len(said) >= 3)
-    assert "ended with exit code 7; restarting it in 0.5 s" in said[0]
-    assert "restarting it in 1 s" in said[2]
+    eventually(lambda: len(announced) >= 3)
+    assert "ended with exit code 7; restarting it in 0.5 s" in announced[0]
+    assert "restarting it in 1 s" in announced[2]
 
 
-def test_pauses_between_restarts_grow_no_longer_than_was_chosen(program, said):
-    impatient = Supervisor(announce=said.append, longest_pause=0.1)
+def test_pauses_between_restarts_grow_no_longer_than_was_chosen(program, announced):
+    impatient = Supervisor(announce=announced.append, longest_pause=0.1)
     with contextlib.closing(impatient):
         impatient.restarts = True
         impatient.start(program("broken", "raise SystemExit(7)"))
-        eventually(lambda: len(said) >= 5)
-    assert {line.splitlines()[0] for line in said[0:5:2]} == {
+        eventually(lambda: len(announced) >= 5)
+    assert {line.splitlines()[0] for line in announced[0:5:2]} == {
         "broken ended with exit code 7; restarting it in 0.1 s. Its last lines:"
     }
 
@@ -159,13 +159,13 @@ def test_crash_without_restart_is_reported_with_its_log(supervisor, program):
         eventually(supervisor.check)
 
 
-def test_stopped_process_stays_stopped_until_restarted(supervisor, program, said):
+def test_stopped_process_stays_stopped_until_restarted(supervisor, program, announced):
     supervisor.restarts = True
     supervisor.start(program("shop", SLEEPS))
     supervisor.stop(["shop"])
     assert supervisor.pids() == {}
     assert supervisor.restart("shop") == supervisor.pids()["shop"]
-    assert said == []
+    assert announced == []
 
 
 def test_frozen_process_can_be_stopped(supervisor, program):
@@ -181,15 +181,15 @@ def test_task_gives_its_last_lines(supervisor, program):
 
 def test_tasks_of_one_name_are_run_one_after_the_other(supervisor, program, tmp_path):
     """Two signals at once would be taken for one, and the wait for the first would not end."""
-    told = tmp_path / "told"
+    log = tmp_path / "told"
     code = (
-        f"t = open({str(told)!r}, 'a', buffering=1); print('begun', file=t); print('over', file=t)"
+        f"t = open({str(log)!r}, 'a', buffering=1); print('begun', file=t); print('over', file=t)"
     )
     task = program("task", f"import json, sqlite3, ssl; {code}", is_task=True)
     with ThreadPoolExecutor(4) as threads:
-        for one in [threads.submit(supervisor.run, task) for _ in range(4)]:
-            one.result(timeout=30)
-    assert told.read_text().split() == ["begun", "over"] * 4
+        for future in [threads.submit(supervisor.run, task) for _ in range(4)]:
+            future.result(timeout=30)
+    assert log.read_text().split() == ["begun", "over"] * 4
 
 
 def test_failed_task_raises_with_its_output(supervisor, program):

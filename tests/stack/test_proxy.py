@@ -30,8 +30,8 @@ class Echoing:
             while True:
                 client, _ = self._listener.accept()
                 with client, contextlib.suppress(OSError):
-                    while heard := client.recv(100):
-                        client.sendall(heard)
+                    while data := client.recv(100):
+                        client.sendall(data)
 
 
 @pytest.fixture
@@ -59,12 +59,12 @@ def is_echoed(client):
     return False
 
 
-def test_what_is_said_goes_there_and_back(proxy):
+def test_bytes_go_there_and_back(proxy):
     with connect(proxy) as client:
         assert is_echoed(client)
 
 
-def test_cut_ends_what_is_there_and_keeps_taking(proxy):
+def test_cut_ends_open_connections_and_new_ones_are_accepted(proxy):
     with connect(proxy) as client:
         assert is_echoed(client)
         proxy.cut()
@@ -73,7 +73,7 @@ def test_cut_ends_what_is_there_and_keeps_taking(proxy):
         assert is_echoed(client)
 
 
-def test_refuses_until_it_listens_again(proxy):
+def test_proxy_refuses_until_it_listens_again(proxy):
     proxy.refuse()
     with pytest.raises(ConnectionRefusedError):
         connect(proxy)
@@ -82,14 +82,14 @@ def test_refuses_until_it_listens_again(proxy):
         assert is_echoed(client)
 
 
-def test_ends_connections_to_a_server_that_is_away_and_keeps_taking(proxy, server):
+def test_proxy_ends_connections_to_a_server_that_is_away_and_accepts_others(proxy, server):
     server.close()
     for _ in range(2):
         with connect(proxy) as client:
             assert not is_echoed(client)
 
 
-def test_remembers_no_connection_that_has_ended(proxy):
+def test_proxy_forgets_a_connection_that_has_ended(proxy):
     with connect(proxy) as client:
         assert is_echoed(client)
         assert proxy.connections == 1

@@ -43,14 +43,14 @@ def test_broker_of_three_nodes_names_them_and_keeps_their_number(folder):
 
 
 def test_login_needs_but_one_host_that_answers(node):
-    # Nobody listens at port 1.
+    # No server listens at port 1.
     two = node.url.replace("@", "@127.0.0.1:1,")
     assert rabbitmq.check_login(two, timeout=5) == f"RabbitMQ {rabbitmq.version()}"
     with pytest.raises(ConnectionError, match=r"refused; .*refused"):
         rabbitmq.check_login("amqp://127.0.0.1:1,127.0.0.1:1", timeout=5)
 
 
-def test_server_with_another_protocol_is_told_apart():
+def test_server_with_another_protocol_is_recognized():
     def answer(server):
         link, _ = server.accept()
         with link:

@@ -49,7 +49,7 @@ def stack():
 
 class Shoppers:
     """Keep buying over kept connections, each time in another pattern, until stopped. No request is
-    repeated. `failures`: in words.
+    repeated. `failures`: their texts.
     """
 
     def __init__(self, stack, product):
@@ -98,7 +98,7 @@ class Shoppers:
 
 
 def restart(stack, names):
-    """SIGTERM, as by an operator or a deployment; the stack restarts them."""
+    """Ends the processes by SIGTERM, as a deployment does; the stack restarts them."""
     before = {name: stack.processes[name] for name in names}
     for pid in before.values():
         os.kill(pid, signal.SIGTERM)
@@ -168,9 +168,9 @@ def test_replicas_that_cannot_be_are_refused(text, message):
 
 
 def test_replicas_are_read_as_they_are_written():
-    found = replicas.read(" carrito.web=2, pagos.worker=3,pagos.web=1 ")
-    assert found == {"carrito.web": 2, "pagos.worker": 3}
-    assert replicas.read(replicas.written(found)) == found
+    counts = replicas.read(" carrito.web=2, pagos.worker=3,pagos.web=1 ")
+    assert counts == {"carrito.web": 2, "pagos.worker": 3}
+    assert replicas.read(replicas.written(counts)) == counts
     assert replicas.read("") == {}
 
 
@@ -226,7 +226,7 @@ class Replicas:
             self.serves(name)
 
     def _program(self, name):
-        told = {
+        drain = {
             "DUETO_DRAIN_FILE": str(self.nginx.drain_file(name)),
             "DUETO_DRAIN_SECONDS": str(self._drain),
         }
@@ -236,7 +236,7 @@ class Replicas:
             argv=(sys.executable, "-c", SERVES, *arguments, "small:application"),
             environment=os.environ
             | {"PYTHONPATH": f"{ROOT}:{self._place}"}
-            | (told if self._drain else {}),
+            | (drain if self._drain else {}),
             folder=self._place,
             log=self._place / f"{name}.log",
         )
@@ -250,7 +250,7 @@ class Replicas:
         )
 
     def restart(self, name):
-        """SIGTERM, and a new process once it has exited."""
+        """Ends the process by SIGTERM, and starts a new one once it has exited."""
         self._supervisor.restart(name)
         self.serves(name)
 
@@ -301,24 +301,22 @@ def test_posts_without_a_key_meet_no_restart(small):
     assert failures_of_posts(small(drain=1.0), most_restarts=4) == []
 
 
-def test_without_draining_they_do(small):
+def test_posts_without_draining_meet_a_restart(small):
     """The control: Granian stops just after nginx has sent it a POST, which may not be repeated."""
     assert failures_of_posts(small(drain=0), most_restarts=MOST_RESTARTS)
 
 
-def test_web_process_that_is_told_to_stop_serves_on_and_says_that_it_wants_no_more(
-    small, supervisor
-):
+def test_web_process_serves_on_after_sigterm_and_announces_that_it_drains(small, supervisor):
     running = small(drain=2.0)
     name, port = next(iter(running.ports.items()))
     os.kill(supervisor.pids()[name], signal.SIGTERM)
-    eventually(running.nginx.drain_file(name).exists, what="it says so")
-    assert answers(f"http://127.0.0.1:{port}"), "what was on its way is served"
-    eventually(lambda: not answers(f"http://127.0.0.1:{port}"), what="it is out")
+    eventually(running.nginx.drain_file(name).exists, what="it announces that it drains")
+    assert answers(f"http://127.0.0.1:{port}"), "requests in flight are served"
+    eventually(lambda: not answers(f"http://127.0.0.1:{port}"), what="it has ended")
     assert running.nginx.drain_file(name).exists(), "until it serves again"
 
 
-def test_it_is_sent_requests_only_once_it_listens(tmp_path, monkeypatch):
+def test_web_process_is_sent_requests_only_once_it_listens(tmp_path, monkeypatch):
     """The application may be loaded before that."""
     drains, tries, connect = tmp_path / "drains", [], socket.create_connection
 
@@ -339,7 +337,7 @@ def test_it_is_sent_requests_only_once_it_listens(tmp_path, monkeypatch):
         eventually(lambda: not drains.exists(), what="it wants requests")
 
 
-def test_who_tells_it_to_stop_again_waits_no_longer(small, supervisor):
+def test_second_sigterm_ends_the_drain(small, supervisor):
     running = small(drain=60.0)
     name, port = next(iter(running.ports.items()))
     pid = supervisor.pids()[name]
@@ -347,4 +345,4 @@ def test_who_tells_it_to_stop_again_waits_no_longer(small, supervisor):
     eventually(running.nginx.drain_file(name).exists, what="it drains")
     assert answers(f"http://127.0.0.1:{port}")
     os.kill(pid, signal.SIGTERM)
-    eventually(lambda: not answers(f"http://127.0.0.1:{port}"), seconds=30, what="it is out")
+    eventually(lambda: not answers(f"http://127.0.0.1:{port}"), seconds=30, what="it has ended")

@@ -55,11 +55,11 @@ class Shopper:
 
     def ends(self) -> list[str]:
         """The statuses of all their sagas."""
-        found = [
+        states = [
             self._ask(self._asked.person(f"shopper-{at}"), "GET", f"/orders/saga/{saga_id}/status")
             for at, saga_id in enumerate(self.sagas)
         ]
-        return [saga["status"] for saga in found]
+        return [saga["status"] for saga in states]
 
 
 def _new_product(shop: Shop, asked: passes.Passes) -> str:

@@ -1,4 +1,4 @@
-"""Waits for conditions, and checks whether a process is really gone."""
+"""Checks whether processes have ended, and starts Python processes that report."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def is_gone(pid: int) -> bool:
-    """Ended; a zombie counts as ended."""
+    """Whether the process has ended; a zombie has."""
     return children.identify(pid) is None
 
 

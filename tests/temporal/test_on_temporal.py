@@ -17,17 +17,18 @@ from saga_temporal.courier import Courier
 from saga_temporal.worker import TemporalComponent
 from saga_temporal.workflow import SagaWorkflow
 from stack import temporal
-from tests.sagas.test_endings import completed, told
+from tests.sagas.test_endings import completed, settled_state
 from tests.sagas.test_purchasing import SAGA, courier, decide, waiting
 from tests.waiting import eventually
 
 
 @pytest.fixture
 def waits(shop):
-    """The ids of an order and of its payment, for whose customer it waits."""
+    """The ids of an order and of its payment, which waits for the customer."""
     order, payment = waiting(shop, TEMPORAL, courier(shop))
     eventually(
-        lambda: shop.state(order, TEMPORAL).get("waiting"), what="it is written that it waits"
+        lambda: shop.state(order, TEMPORAL).get("waiting"),
+        what="the coordinator shows that it waits",
     )
     return order, payment
 
@@ -59,7 +60,7 @@ def replay(address: str, saga_id: str) -> None:
 
 
 def lose_all(stack: Any) -> None:
-    """The server forgets all it knew."""
+    """Deletes the server's data."""
     stack.stop_process(temporal.NAME)
     for file in stack.folder.path.glob("temporal.db*"):
         os.unlink(file)
@@ -70,13 +71,13 @@ def address(stack: Any) -> str:
     return str(stack.environment[temporal.VARIABLE])
 
 
-def test_what_it_did_it_does_again_from_its_history(stack, ended):
+def test_saga_is_replayed_from_its_history(stack, ended):
     for saga in ended:
         replay(address(stack), saga)
 
 
 def test_history_that_the_code_does_not_fit_is_noticed(stack, ended, monkeypatch):
-    """The control of the test before: here the engine has changed its mind."""
+    """The control of the test before: here the engine decides otherwise."""
     monkeypatch.setattr(
         engine, "after", lambda *, progress, answer, draw: engine.retry(progress=progress)
     )
@@ -93,8 +94,8 @@ def test_server_that_is_away_is_waited_for(shop, stack):
     assert shop.ended(saga, seconds=60)["status"] == "completed"
 
 
-def test_worker_that_can_not_begin_says_so_and_tries_again(stack, monkeypatch):
-    """It is connected, and its first call fails, as this namespace does not exist."""
+def test_worker_that_can_not_begin_reports_it_and_tries_again(stack, monkeypatch):
+    """The worker is connected; its first call fails, as this namespace does not exist."""
 
     async def send_nothing(self: Courier) -> bool:
         return False
@@ -106,7 +107,7 @@ def test_worker_that_can_not_begin_says_so_and_tries_again(stack, monkeypatch):
     running = threading.Thread(target=component.run, args=[stop], daemon=True)
     running.start()
     for _ in range(2):
-        eventually(component.complaints, what="it says so")
+        eventually(component.complaints, what="it reports that")
         eventually(lambda: not component.complaints(), what="it has tried again")
     stop.set()
     running.join(20)
@@ -118,9 +119,11 @@ def test_saga_and_decision_that_are_sent_twice_count_once(shop, stack, waits):
     begin_again = "UPDATE saga_temporal_saga SET begun_at = NULL WHERE saga_id = %s RETURNING 1"
     assert shop.rows("saga_temporal", begin_again, [order])
     assert decide(shop, payment, "confirm")[0] == 200
-    told(shop, SAGA, order, TEMPORAL, completed(SAGA))
+    settled_state(shop, SAGA, order, TEMPORAL, completed(SAGA))
     is_begun = "SELECT 1 FROM saga_temporal_saga WHERE saga_id = %s AND begun_at IS NOT NULL"
-    eventually(lambda: shop.rows("saga_temporal", is_begun, [order]), what="it is told again")
+    eventually(
+        lambda: shop.rows("saga_temporal", is_begun, [order]), what="the saga is marked again"
+    )
     replay(address(stack), order)
 
 
@@ -129,7 +132,7 @@ def test_saga_that_the_server_has_lost_is_begun_from_its_row_and_undone(shop, st
     lose_all(stack)
     assert shop.compensate(order, TEMPORAL, reason="its server lost it")[0] == 202
     state = eventually(
-        lambda: (found := shop.state(order, TEMPORAL))["status"] == "compensated" and found,
+        lambda: (shown := shop.state(order, TEMPORAL))["status"] == "compensated" and shown,
         seconds=90,
         what="it is undone",
     )

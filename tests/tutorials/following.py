@@ -17,10 +17,10 @@ class Block(NamedTuple):
 
 
 def blocks(page: str) -> Iterator[Block]:
-    """All of a page, in order."""
-    for found in _BLOCK.finditer(page):
-        named = _NAMED.findall(page[: found.start()])
-        yield Block(found[1], named[-1] if named else "", found[2])
+    """The page's blocks, in order."""
+    for match in _BLOCK.finditer(page):
+        named = _NAMED.findall(page[: match.start()])
+        yield Block(match[1], named[-1] if named else "", match[2])
 
 
 def edit(block: Block) -> tuple[str, str]:

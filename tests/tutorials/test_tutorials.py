@@ -35,7 +35,7 @@ class Reader:
 
     def __init__(self, folder: Path, *, base: int) -> None:
         self.folder = folder
-        self._said = ""
+        self._output = ""
         ports = {service.port: base + place for place, service in enumerate(ALL)}
         self._ports = {**ports, NEW[1]: base + len(ALL)}
         given = ("DATABASE_URL", "RABBITMQ_URL", "DUETO_BROKER", "DJANGO_SETTINGS_MODULE")
@@ -60,7 +60,7 @@ class Reader:
 
     def _sh(self, block: Block) -> None:
         ended = self.run(block.text)
-        self._said = ended.stdout
+        self._output = ended.stdout
         assert ended.returncode == 0, f"{block.text}\n{ended.stdout}"
 
     def run(self, commands: str) -> subprocess.CompletedProcess[str]:
@@ -77,17 +77,17 @@ class Reader:
         )
 
     def _text(self, block: Block) -> None:
-        if not _shows(self._moved(block.text), self._said):
-            pytest.fail(f"Not said:\n{block.text}\nBut:\n{self._said}", pytrace=False)
+        if not _shows(self._moved(block.text), self._output):
+            pytest.fail(f"Not in the output:\n{block.text}\nBut:\n{self._output}", pytrace=False)
 
     def _moved(self, text: str) -> str:
-        return _PORT.sub(lambda found: f"{found[1]}{self._ports[int(found[2])]}", text)
+        return _PORT.sub(lambda match: f"{match[1]}{self._ports[int(match[2])]}", text)
 
 
-def _shows(expected: str, said: str) -> bool:
-    """Whether each expected line is there, in their order."""
+def _shows(expected: str, output: str) -> bool:
+    """Whether the output has each expected line, in their order."""
     lines = [_pattern(line) for line in expected.splitlines()]
-    return bool(re.search(".*?".join(lines), said, flags=re.DOTALL))
+    return bool(re.search(".*?".join(lines), output, flags=re.DOTALL))
 
 
 def _pattern(line: str) -> str:
@@ -124,14 +124,14 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("page", sorted(TUTORIALS.glob("*.md")), ids=lambda page: page.stem)
 def test_each_command_does_what_the_page_says(page: Path, reader: Reader) -> None:
-    found = list(blocks(page.read_text()))
-    assert {"sh", "text"} <= {block.kind for block in found}
-    for block in found:
+    steps = list(blocks(page.read_text()))
+    assert {"sh", "text"} <= {block.kind for block in steps}
+    for block in steps:
         reader.follow(block)
 
 
 @pytest.mark.parametrize(
-    ("expected", "said", "is_shown"),
+    ("expected", "output", "is_shown"),
     [
         ("up in ... s", "it is  up in 41 s", True),
         ('"points":398,...}', '{"points":398,"is_closed":true}', True),
@@ -140,11 +140,13 @@ def test_each_command_does_what_the_page_says(page: Path, reader: Reader) -> Non
         ("the audit is clean", "the audit is not clean", False),
     ],
 )
-def test_what_is_shown_is_looked_for(expected: str, said: str, is_shown: bool) -> None:
-    assert _shows(expected, said) is is_shown
+def test_expected_lines_are_found_in_their_order(
+    expected: str, output: str, is_shown: bool
+) -> None:
+    assert _shows(expected, output) is is_shown
 
 
-def test_edit_of_what_is_not_there_is_noticed(tmp_path: Path) -> None:
+def test_edit_of_missing_text_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "register.py").write_text("ALL = ()\n")
     with pytest.raises(AssertionError, match="has not"):
         Reader(tmp_path, base=10_000).follow(Block("diff", "register.py", " ALL = (\n+    1,\n"))
