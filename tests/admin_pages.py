@@ -18,7 +18,7 @@ def url_of(model, page: str, *args) -> str:
 
 def look_at_all(client, service: str, *, at_least: Collection[str]) -> None:
     """Opens every list of the service, searches it, and opens every row; `at_least` are there."""
-    models = [one for one in admin.site._registry if one._meta.app_label == service]
+    models = [model for model in admin.site._registry if model._meta.app_label == service]
     alike = {"BarrierEntry", "OutboxEntry", "FailedMessage", "WorkerHeartbeat"}
     if service not in WITH_WORKER:
         alike = set()

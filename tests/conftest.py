@@ -109,19 +109,19 @@ def _documented(monkeypatch, request):
     """All that is sent is documented: each answer of a door, each message of an outbox. A test that
     damages rows, or writes arbitrary messages (`"messages"`), is marked `undocumented`.
     """
-    found: list[str] = []
+    errors: list[str] = []
     served, add = RequestContext.__call__, outbox.add
     marker = request.node.get_closest_marker("undocumented")
 
     def called(self, request):
         response = served(self, request)
         if response.status_code != 500:
-            found.extend(documented.check_answer(request, response))
+            errors.extend(documented.check_answer(request, response))
         return response
 
     def added(*, service, events):
         for event in events:
-            found.extend(documented.check_message(service, event))
+            errors.extend(documented.check_message(service, event))
         return add(service=service, events=events)
 
     if marker is None or marker.args:
@@ -129,7 +129,7 @@ def _documented(monkeypatch, request):
     if marker is None:
         monkeypatch.setattr(outbox, "add", added)
     yield
-    assert not found, "\n".join(dict.fromkeys(found))
+    assert not errors, "\n".join(dict.fromkeys(errors))
 
 
 @pytest.fixture(autouse=True)
@@ -155,12 +155,12 @@ class CardNetwork(desk.Network):
     def _post(self, path, body, kind):
         try:
             if path == "/refunds":
-                return network.refund(keys=[one["key"] for one in body])
+                return network.refund(keys=[item["key"] for item in body])
             asked = [
-                network.ChargeRequest(**one | {"amount": Decimal(one["amount"])}) for one in body
+                network.ChargeRequest(**item | {"amount": Decimal(item["amount"])}) for item in body
             ]
             return msgspec.convert(
-                [msgspec.to_builtins(one) for one in network.charge(asked=asked)], type=kind
+                [msgspec.to_builtins(item) for item in network.charge(asked=asked)], type=kind
             )
         finally:
             its_own = connections["tarjetas"]

@@ -36,8 +36,8 @@ LONGEST_MODULE = 520
 
 @pytest.mark.parametrize("participant", PARTICIPANTS)
 def test_participants_have_the_same_file_names(participant: str) -> None:
-    there = {path.stem for path in (ROOT / participant).iterdir()}
-    assert not ANATOMY - there
+    names = {path.stem for path in (ROOT / participant).iterdir()}
+    assert not ANATOMY - names
 
 
 def test_no_module_is_a_drawer_for_leftovers() -> None:

@@ -57,8 +57,8 @@ def test_whoever_is_waited_for_can_be_waited_for() -> None:
 def test_every_process_that_stays_has_a_health_check() -> None:
     unwatched = {
         name
-        for name, one in compose.services().items()
-        if "healthcheck" not in one and one.get("restart") != "no"
+        for name, container in compose.services().items()
+        if "healthcheck" not in container and container.get("restart") != "no"
     }
     assert not unwatched
 
@@ -75,14 +75,18 @@ def test_every_container_has_limits_and_writes_to_no_disk_but_a_volume() -> None
 
 def test_image_is_built_once_and_never_looked_for_elsewhere() -> None:
     ours = {
-        name: one for name, one in compose.services().items() if one["image"].endswith(":local")
+        name: container
+        for name, container in compose.services().items()
+        if container["image"].endswith(":local")
     }
-    builders = {one["image"]: name for name, one in ours.items() if "build" in one}
+    builders = {
+        container["image"]: name for name, container in ours.items() if "build" in container
+    }
     assert builders == {"dueto:local": "migrate", "dueto-load:local": "locust"}
-    for name, one in ours.items():
-        is_builder = builders[one["image"]] == name
-        assert one["pull_policy"] == ("build" if is_builder else "never"), name
-        assert is_builder or builders[one["image"]] in one["depends_on"], name
+    for name, container in ours.items():
+        is_builder = builders[container["image"]] == name
+        assert container["pull_policy"] == ("build" if is_builder else "never"), name
+        assert is_builder or builders[container["image"]] in container["depends_on"], name
 
 
 def test_image_of_others_is_named_by_digest() -> None:

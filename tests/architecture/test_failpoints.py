@@ -168,11 +168,11 @@ def test_case_is_of_a_point_that_there_is() -> None:
 
 
 def test_every_process_at_every_point_is_in_some_round() -> None:
-    assert sorted(one for some in rounds(all_cases()) for one in some) == sorted(all_cases())
+    assert sorted(case for cases in rounds(all_cases()) for case in cases) == sorted(all_cases())
     chosen = [(case.pattern, case.point) for case in one_process_each()]
     assert len(chosen) == len(set(chosen))
-    there = [case for case in all_cases() if (case.pattern == TEMPORAL) == HAS_TEMPORAL]
-    assert {point for _, point in chosen} == {case.point for case in there}
+    possible = [case for case in all_cases() if (case.pattern == TEMPORAL) == HAS_TEMPORAL]
+    assert {point for _, point in chosen} == {case.point for case in possible}
 
 
 def test_document_lists_every_point() -> None:

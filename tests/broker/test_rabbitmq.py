@@ -217,11 +217,11 @@ def test_goes_to_another_host_after_a_loss(
         subscription.ack(take(subscription, 1))
         broker.ping()
 
-    for gone, there in ((proxy, other_proxy), (other_proxy, proxy), (proxy, other_proxy)):
+    for gone, next_host in ((proxy, other_proxy), (other_proxy, proxy), (proxy, other_proxy)):
         gone.refuse()
         until_available(uses_all)
         # What had come before the loss is given first: the consumer may only meet it then.
-        eventually(lambda: until_available(uses_all) or there.connections == 3)  # noqa: B023 -- called at once
+        eventually(lambda: until_available(uses_all) or next_host.connections == 3)  # noqa: B023 -- called at once
         gone.listen()
 
 

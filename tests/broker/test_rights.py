@@ -178,15 +178,15 @@ def channel(node: Node) -> Iterator[Any]:
 @pytest.mark.parametrize(
     "deed",
     [
-        lambda it: it.queue_declare("", exclusive=True),
-        lambda it: it.exchange_declare("spy", "topic"),
-        lambda it: it.queue_bind("dueto.pagos", "saga_events", "#"),
-        lambda it: it.queue_unbind("dueto.carrito", "saga_events", "#"),
-        lambda it: it.queue_delete("dueto.pagos"),
-        lambda it: it.queue_purge("dueto.carrito"),
-        lambda it: it.exchange_delete("saga_events"),
-        lambda it: it.basic_get("dueto.carrito"),
-        lambda it: it.basic_get("dueto.pagos.dead"),
+        lambda channel: channel.queue_declare("", exclusive=True),
+        lambda channel: channel.exchange_declare("spy", "topic"),
+        lambda channel: channel.queue_bind("dueto.pagos", "saga_events", "#"),
+        lambda channel: channel.queue_unbind("dueto.carrito", "saga_events", "#"),
+        lambda channel: channel.queue_delete("dueto.pagos"),
+        lambda channel: channel.queue_purge("dueto.carrito"),
+        lambda channel: channel.exchange_delete("saga_events"),
+        lambda channel: channel.basic_get("dueto.carrito"),
+        lambda channel: channel.basic_get("dueto.pagos.dead"),
     ],
 )
 def test_no_client_can_do_more_with_that_login(channel: Any, deed: Callable[[Any], Any]) -> None:

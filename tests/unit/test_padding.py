@@ -40,7 +40,7 @@ def test_padding_can_not_be_refused_and_is_never_undone(count):
 def test_each_step_from_the_commit_on_is_at_another_service_than_the_one_before(count):
     steps = definition_of(saga="checkout", extra_steps=count).steps
     services = [step.service for step in steps[OWN_STEPS - 1 :]]
-    assert all(one != other for one, other in pairwise(services))
+    assert all(service != next_service for service, next_service in pairwise(services))
 
 
 @pytest.mark.parametrize("text", ["4", "-1", "1.5", "many", " 1"])

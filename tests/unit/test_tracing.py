@@ -92,8 +92,8 @@ with tracing.continued("do x", [Command(saga_id="s1", traceparent=sent)], kind="
     log.warning("of the step")
 """
     _, lines = run(script, header, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)
-    told = {line["message"]: (line.get("saga_id"), line.get("trace_id")) for line in lines}
-    assert told == {
+    by_message = {line["message"]: (line.get("saga_id"), line.get("trace_id")) for line in lines}
+    assert by_message == {
         "of the request": ("s1", trace_id),
         "of nothing": (None, None),
         "of the saga": ("s1", trace_id),

@@ -279,10 +279,10 @@ def test_right_protocol_breaks_no_rule(protocol):
 
 @pytest.mark.parametrize("wrong", BROKEN)
 def test_wrong_protocol_breaks_its_rule_and_no_other(wrong):
-    protocol, rules, said = BROKEN[wrong]
+    protocol, rules, message = BROKEN[wrong]
     report = checking.check(protocols=[protocol])
     assert {breach.rule for breach in report.breaches} == rules, report.as_text()
-    assert said in report.as_text()
+    assert message in report.as_text()
 
 
 def test_patterns_that_differ_are_told_apart():

@@ -27,12 +27,12 @@ def rewire(monkeypatch):
         `plus`.
         """
         config = apps.get_app_config(service)
-        rest = [
+        kept = [
             reaction
             for reaction in config.reactions()
             if (reaction.saga, reaction.on) != ("checkout", without)
         ]
-        monkeypatch.setattr(config, "reactions", lambda: [*rest, *plus])
+        monkeypatch.setattr(config, "reactions", lambda: [*kept, *plus])
 
     return rewire
 
@@ -90,8 +90,8 @@ def test_route_that_is_gone_is_noticed(monkeypatch):
 
 def test_request_without_an_answer_is_noticed(rewire):
     rewire("pagos", without="payment.refund")
-    heard, replies = breaches("orchestrated_messaging")
-    assert (heard.rule, heard.where) == ("answered", "payment.refund")
+    unanswered, replies = breaches("orchestrated_messaging")
+    assert (unanswered.rule, unanswered.where) == ("answered", "payment.refund")
     assert "saga_orchestrator waits for payment.refund.replied" in replies.what
 
 
@@ -128,14 +128,14 @@ def test_command_ends_well(capsys):
 
 def test_command_tells_programs_what_was_proven(capsys):
     assert _run("check", "--json", "--saga", "checkout") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["is_clean"]
-    names = [protocol["protocol"] for protocol in told["protocols"]]
+    report = json.loads(capsys.readouterr().out)
+    assert report["is_clean"]
+    names = [protocol["protocol"] for protocol in report["protocols"]]
     assert names == [
         "checkout, its definition",
         *(f"checkout, {pattern}" for pattern in wired.PROTOCOLS),
     ]
-    assert "same" in told["protocols"][-1]["proven"]
+    assert "same" in report["protocols"][-1]["proven"]
 
 
 def test_command_checks_a_saga_of_another_business(capsys):
@@ -144,14 +144,14 @@ def test_command_checks_a_saga_of_another_business(capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--protocols", "my_trips.protocols"], "--protocols: No module named 'my_trips'"),
         (["--saga", "trip"], "--saga: there are booking, checkout"),
     ],
 )
-def test_command_reports_that_there_is_nothing_to_check(arguments, said):
-    with pytest.raises(CommandError, match=said) as ended:
+def test_command_reports_that_there_is_nothing_to_check(arguments, message):
+    with pytest.raises(CommandError, match=message) as ended:
         call_command("sagas", "check", *arguments)
     assert ended.value.returncode == 2
 
@@ -164,9 +164,9 @@ def test_command_ends_with_an_error_after_a_breach(rewire, capsys):
     undo = operations.all_in(inventario.operations)["reserve", Direction.UNDO]
     rewire("inventario", without=CHECKOUT.abort, plus=[EventHandler(row=row, operation=undo)])
     assert _run("check") == 1
-    said = capsys.readouterr().out
-    assert "BREACHED  decider" in said
-    assert "to fix: let one service decide" in said
+    output = capsys.readouterr().out
+    assert "BREACHED  decider" in output
+    assert "to fix: let one service decide" in output
 
 
 def test_catalogue_is_all_of_it():

@@ -39,14 +39,14 @@ def test_saga_whose_events_are_still_on_their_way_has_not_ended(status):
 def test_saga_that_its_coordinator_will_not_hear_of_is_told_as_its_owner_knows_it(
     pattern, ended_ago
 ):
-    found = at_owner(pattern=pattern, status=SagaStatus.FAILED, ended_ago=ended_ago)
-    state = found.state()
-    assert (state.status, state.finished_at) == (SagaStatus.FAILED, found.ended_at)
+    saga = at_owner(pattern=pattern, status=SagaStatus.FAILED, ended_ago=ended_ago)
+    state = saga.state()
+    assert (state.status, state.finished_at) == (SagaStatus.FAILED, saga.ended_at)
     assert not_here(state=state).code == refusals.ALREADY_UNDONE
 
 
 @pytest.mark.parametrize("status", [SagaStatus.RUNNING, SagaStatus.COMPENSATING])
 def test_saga_that_has_come_since_is_asked_again_for(status):
-    found = at_owner(pattern="choreographed", status=SagaStatus.FAILED, ended_ago=1).state()
-    running = msgspec.structs.replace(found, status=status)
+    known = at_owner(pattern="choreographed", status=SagaStatus.FAILED, ended_ago=1).state()
+    running = msgspec.structs.replace(known, status=status)
     assert not_here(state=running).code == refusals.NOT_STARTED

@@ -18,8 +18,8 @@ def courier(courier_id: int, places: int, *areas: Area) -> LockedCourier:
 
 def chosen(areas: list[Area], *couriers: LockedCourier) -> list[int | None]:
     wanted = {(f"s{n}", "step"): area for n, area in enumerate(areas)}
-    found = decide_schedule(wanted=wanted, couriers=couriers)
-    return [found.get(key) for key in wanted]
+    schedule = decide_schedule(wanted=wanted, couriers=couriers)
+    return [schedule.get(key) for key in wanted]
 
 
 def test_courier_with_most_places_left_is_chosen_and_then_the_first():
@@ -43,10 +43,10 @@ def test_courier_brings_nothing_to_where_it_does_not_serve():
 )
 def test_no_courier_gets_more_than_fits_and_nobody_is_left_while_one_is_free(wanted, places):
     couriers = [courier(n, count, *areas) for n, (count, areas) in enumerate(places)]
-    found = chosen(wanted, *couriers)
-    left = {courier.id: courier.places - found.count(courier.id) for courier in couriers}
+    ids = chosen(wanted, *couriers)
+    left = {courier.id: courier.places - ids.count(courier.id) for courier in couriers}
     assert all(count >= 0 for count in left.values())
-    for area, courier_id in zip(wanted, found, strict=True):
+    for area, courier_id in zip(wanted, ids, strict=True):
         serving = {courier.id for courier in couriers if area in courier.areas}
         assert courier_id in serving if courier_id is not None else not any(map(left.get, serving))
 

@@ -95,16 +95,16 @@ def test_suspended_process_resumes_earlier_by_choice():
 
 
 def test_story_tells_every_step_and_how_things_stand():
-    told: list[str] = []
-    Player(environment=Toy(steps=2), chooser=GivenChoices({1: 2}), tell=told.append).play()
-    assert told == ["   0  one", "        sum 1", "   1  3   [more]", "        sum 4"]
+    lines: list[str] = []
+    Player(environment=Toy(steps=2), chooser=GivenChoices({1: 2}), tell=lines.append).play()
+    assert lines == ["   0  one", "        sum 1", "   1  3   [more]", "        sum 4"]
 
 
 def test_deviations_that_do_not_matter_are_left_out():
     toy = Toy(steps=10, limit=11)
-    found = shrink(environment=toy, deviations=dict.fromkeys(range(10), 2))
-    assert len(found.deviations) == 1
-    assert found.breaches == ["11 is too much"]
+    failure = shrink(environment=toy, deviations=dict.fromkeys(range(10), 2))
+    assert len(failure.deviations) == 1
+    assert failure.breaches == ["11 is too much"]
 
 
 def test_simpler_options_are_preferred():
@@ -113,6 +113,6 @@ def test_simpler_options_are_preferred():
 
 def test_what_is_short_already_stays_broken():
     toy = Toy(steps=3, limit=9)
-    found = shrink(environment=toy, deviations={0: 2, 1: 2, 2: 2})
-    assert found.deviations == {0: 2, 1: 2, 2: 2}
-    assert Player(environment=toy, chooser=GivenChoices(found.deviations)).play().breaches
+    failure = shrink(environment=toy, deviations={0: 2, 1: 2, 2: 2})
+    assert failure.deviations == {0: 2, 1: 2, 2: 2}
+    assert Player(environment=toy, chooser=GivenChoices(failure.deviations)).play().breaches

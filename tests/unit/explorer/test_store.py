@@ -101,8 +101,8 @@ FUNCTIONS = [(getattr(module, name), stand_in) for module, name, stand_in in fun
     ids=lambda function: f"{function.__module__}.{function.__name__}",
 )
 def test_replacement_has_the_signature_of_the_real_function(real, stand_in):
-    wanted, found = inspect.signature(real).parameters, inspect.signature(stand_in).parameters
-    assert list(found) == list(wanted)
-    assert [parameter.kind for parameter in found.values()] == [
+    wanted, given = inspect.signature(real).parameters, inspect.signature(stand_in).parameters
+    assert list(given) == list(wanted)
+    assert [parameter.kind for parameter in given.values()] == [
         parameter.kind for parameter in wanted.values()
     ]

@@ -240,7 +240,7 @@ def test_unknown_host_is_refused_before_anything_is_done():
 
 @pytest.mark.undocumented
 @pytest.mark.parametrize(
-    ("host", "told"),
+    ("host", "location"),
     [
         ("localhost", "http://localhost"),
         ("localhost:3000", "http://localhost:3000"),
@@ -250,11 +250,13 @@ def test_unknown_host_is_refused_before_anything_is_done():
         ("[::1]:666", "http://[::1]:3000"),
     ],
 )
-def test_only_ports_that_are_ours_are_told(host, told, settings):
+def test_only_ports_that_are_ours_are_told(host, location, settings):
     settings.PUBLISHED_PORTS = {"13000"}
     request = RequestFactory().get("/carts", HTTP_HOST=host, SERVER_PORT="3000")
-    answered = RequestContext(lambda it: HttpResponse(it.build_absolute_uri("/carts/1")))(request)
-    assert answered.content.decode() == f"{told}/carts/1"
+    answered = RequestContext(lambda request: HttpResponse(request.build_absolute_uri("/carts/1")))(
+        request
+    )
+    assert answered.content.decode() == f"{location}/carts/1"
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS"])

@@ -50,8 +50,8 @@ def asked(path: str, *, process: Gateway | None = None, **variables: str) -> tup
     ],
 )
 def test_answer_of_data_is_guarded_an_error_too(status, path, variables):
-    found, headers = asked(path, **variables)
-    assert found == status
+    answered, headers = asked(path, **variables)
+    assert answered == status
     assert headers.items() >= GUARDS.items()
 
 
@@ -59,10 +59,10 @@ def test_answer_that_no_view_gives_is_guarded():
     def never(environ, start_response):
         raise AssertionError("it is turned away before")
 
-    found, headers = asked(
+    answered, headers = asked(
         "/carts", process=Gateway(never, is_shut=lambda *_: True), REQUEST_METHOD="POST"
     )
-    assert (found, headers.items() >= GUARDS.items()) == (503, True)
+    assert (answered, headers.items() >= GUARDS.items()) == (503, True)
 
 
 def test_page_of_documents_runs_nothing_and_is_in_no_frame():
@@ -75,8 +75,8 @@ def test_page_of_documents_runs_nothing_and_is_in_no_frame():
 
 
 def test_file_of_the_admin_may_be_kept_and_is_of_this_site_alone():
-    found, headers = asked("/static/admin/css/base.css")
-    assert found == 200
+    status, headers = asked("/static/admin/css/base.css")
+    assert status == 200
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert "no-store" not in headers["Cache-Control"]
     assert "Access-Control-Allow-Origin" not in headers

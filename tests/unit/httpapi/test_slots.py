@@ -82,7 +82,7 @@ def test_any_number_of_shoppers_who_wait_leave_room_to_work(rows, waiters, threa
     process, waiting_ones = waits_for(rows, waiters, threads, count=waiting.MOST_WAITING)
     assert threads.submit(ask, process, "/step").result(SOON) == b"here"
     rows.ended = {str(n) for n in range(waiting.MOST_WAITING)}
-    assert {one.result(SOON) for one in waiting_ones} == {b"ended"}
+    assert {request.result(SOON) for request in waiting_ones} == {b"ended"}
 
 
 def test_where_slots_are_kept_a_few_who_wait_make_the_process_deaf(
@@ -98,14 +98,14 @@ def test_where_slots_are_kept_a_few_who_wait_make_the_process_deaf(
     assert threads.submit(ask, process, "/health").result(SOON) == b"here"
     rows.ended = {str(n) for n in range(slots.WORKING)}
     assert step.result(SOON) == b"here"
-    assert {one.result(SOON) for one in waiting_ones} == {b"ended"}
+    assert {request.result(SOON) for request in waiting_ones} == {b"ended"}
 
 
 def test_one_too_many_is_answered_at_once(rows, waiters, threads, monkeypatch):
     monkeypatch.setattr(waiting, "places", Places(most=2))
     _, waiting_ones = waits_for(rows, waiters, threads, count=3)
     done, others = wait(waiting_ones, timeout=SOON, return_when="FIRST_COMPLETED")
-    assert [one.result() for one in done] == [b"not yet"]
+    assert [request.result() for request in done] == [b"not yet"]
     rows.ended = {"0", "1", "2"}
     assert {other.result(SOON) for other in others} == {b"ended"}
 
@@ -134,8 +134,8 @@ def test_only_so_many_are_there_at_once(threads):
         pass
     freed.set()
     waiting_one.result(SOON)
-    for one in holding:
-        one.result(SOON)
+    for request in holding:
+        request.result(SOON)
 
 
 def test_those_who_wait_without_a_slot_are_there_too(threads):
@@ -151,8 +151,8 @@ def test_those_who_wait_without_a_slot_are_there_too(threads):
     with pytest.raises(slots.NoSlot), one_slot.taken():
         pass
     answered.set()
-    for one in asking:
-        one.result(SOON)
+    for request in asking:
+        request.result(SOON)
     with one_slot.taken():
         assert one_slot._there == 1
 
@@ -179,8 +179,8 @@ def test_one_that_goes_on_comes_before_those_that_have_not_begun(threads):
     answered.set()
     eventually(lambda: len(one_slot._to_go_on) == 1)
     freed.set()
-    for one in (going_on, begun, *holding):
-        one.result(SOON)
+    for request in (going_on, begun, *holding):
+        request.result(SOON)
     assert order == ["goes on", "begins"]
 
 
@@ -194,8 +194,8 @@ def test_steps_have_slots_of_their_own(rows, waiters, threads):
     assert not cart.done()
     freed.set()
     assert cart.result(SOON) == b"here"
-    for one in holding:
-        one.result(SOON)
+    for request in holding:
+        request.result(SOON)
 
 
 def test_place_is_counted_by_request_and_not_by_saga(rows, waiters, threads, monkeypatch):
@@ -203,7 +203,7 @@ def test_place_is_counted_by_request_and_not_by_saga(rows, waiters, threads, mon
     process = web(waiters)
     same = [threads.submit(ask, process, "/wait/same") for _ in range(3)]
     done, others = wait(same, timeout=SOON, return_when="FIRST_COMPLETED")
-    assert [one.result() for one in done] == [b"not yet"]
+    assert [request.result() for request in done] == [b"not yet"]
     rows.ended = {"same"}
     assert {other.result(SOON) for other in others} == {b"ended"}
 
@@ -219,7 +219,7 @@ def test_those_who_wait_are_sent_home_when_the_process_stops(rows, waiters, thre
     process, waiting_ones = waits_for(rows, waiters, threads, count=5)
     threads.submit(ask, process, "/step").result(SOON)
     waiting.stop()
-    assert {one.result(SOON) for one in waiting_ones} == {b"not yet"}
+    assert {request.result(SOON) for request in waiting_ones} == {b"not yet"}
     assert threads.submit(ask, process, "/wait/later").result(SOON) == b"not yet"
 
 

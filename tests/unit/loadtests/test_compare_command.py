@@ -21,10 +21,10 @@ def test_stored_run_is_drawn_again_without_a_stack(tmp_path: Path) -> None:
     folder = stored_run(tmp_path)
     drawn = (folder / "report.html").read_bytes()
     (folder / "report.html").unlink()
-    said = _said("--report", str(folder))
+    output = _said("--report", str(folder))
     assert (folder / "report.html").read_bytes() == drawn
-    assert "p50 at light load\n    choreographed" in said
-    assert said.endswith(f"report: {folder / 'report.html'}\n")
+    assert "p50 at light load\n    choreographed" in output
+    assert output.endswith(f"report: {folder / 'report.html'}\n")
 
 
 def test_folder_that_is_no_run_is_refused_in_plain_words(tmp_path: Path) -> None:
@@ -33,10 +33,10 @@ def test_folder_that_is_no_run_is_refused_in_plain_words(tmp_path: Path) -> None
 
 
 def test_two_stored_runs_are_put_side_by_side(tmp_path: Path) -> None:
-    one, other = stored_run(tmp_path / "one"), stored_run(tmp_path / "other")
-    said = _said("diff", str(one), str(other))
-    assert "SAME ENVIRONMENT" in said
-    assert "p50 ms, light load\n    orchestrated" in said
+    first, second = stored_run(tmp_path / "one"), stored_run(tmp_path / "other")
+    output = _said("diff", str(first), str(second))
+    assert "SAME ENVIRONMENT" in output
+    assert "p50 ms, light load\n    orchestrated" in output
 
 
 @pytest.mark.parametrize(
@@ -109,17 +109,17 @@ def _status(*arguments: str) -> tuple[int, str]:
 def test_condition_that_fails_has_a_status_of_its_own_and_is_in_every_file(tmp_path: Path) -> None:
     folder, junit, markdown = stored_run(tmp_path / "run"), tmp_path / "j.xml", tmp_path / "g.md"
     files = (f"--junit={junit}", f"--markdown={markdown}")
-    status, said = _status("--report", str(folder), "--fail-if", "p50>20ms", *files)
+    status, output = _status("--report", str(folder), "--fail-if", "p50>20ms", *files)
     assert status == 3
-    assert "CONDITIONS: 1 of 2 conditions failed\n  orchestrated.p50>20ms: fails: 22.8" in said
+    assert "CONDITIONS: 1 of 2 conditions failed\n  orchestrated.p50>20ms: fails: 22.8" in output
     assert 'failures="1"' in junit.read_text()
     assert "| `orchestrated.p50>20ms` | **fails** |" in markdown.read_text()
 
 
 def test_conditions_that_hold_change_no_status(tmp_path: Path) -> None:
     folder = str(stored_run(tmp_path))
-    status, said = _status("--report", folder, "--fail-if", "p50>1s", "--fail-if", "p50<1ms")
-    assert (status, "CONDITIONS: every condition holds (4)" in said) == (0, True)
+    status, output = _status("--report", folder, "--fail-if", "p50>1s", "--fail-if", "p50<1ms")
+    assert (status, "CONDITIONS: every condition holds (4)" in output) == (0, True)
 
 
 def test_what_is_not_decided_is_no_success_and_a_breach_no_failure(tmp_path: Path) -> None:
@@ -131,16 +131,16 @@ def test_what_is_not_decided_is_no_success_and_a_breach_no_failure(tmp_path: Pat
 
 
 def test_second_of_two_stored_runs_is_held_against_the_first(tmp_path: Path) -> None:
-    light = [one for one in whole_run() if one.pattern == "orchestrated"]
+    light = [result for result in whole_run() if result.pattern == "orchestrated"]
     slow = [
-        replace(one, samples=[replace(s, ended_at=s.ended_at + 0.1) for s in one.samples])
-        for one in light
+        replace(result, samples=[replace(s, ended_at=s.ended_at + 0.1) for s in result.samples])
+        for result in light
     ]
     run, slower = stored_run(tmp_path / "run"), stored_run(tmp_path / "slower", every=slow)
     held = ("--fail-if", "orchestrated.p50>1.2x")
-    status, said = _status("diff", str(run), str(slower), *held)
+    status, output = _status("diff", str(run), str(slower), *held)
     assert status == 3
-    assert "fails: 123 ms, 5.39 times the 22.8 ms of the stored" in said
+    assert "fails: 123 ms, 5.39 times the 22.8 ms of the stored" in output
     assert _status("diff", str(slower), str(run), *held)[0] == 0
 
 

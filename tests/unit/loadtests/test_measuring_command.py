@@ -37,11 +37,11 @@ def test_stack_that_is_gone_is_named(failure: type[Exception]) -> None:
 
 
 def test_interrupt_has_its_own_status_and_says_what_is_left() -> None:
-    said = io.StringIO()
+    errors = io.StringIO()
     with pytest.raises(SystemExit) as ended:
-        _end(KeyboardInterrupt(), said)
+        _end(KeyboardInterrupt(), errors)
     assert ended.value.code == 130
-    assert "stopped: nothing is kept" in said.getvalue()
+    assert "stopped: nothing is kept" in errors.getvalue()
 
 
 def test_mistake_of_ours_is_not_dressed_up() -> None:
@@ -73,7 +73,7 @@ def test_wrong_value_of_an_option_is_said_in_words(
         kind(text)
 
 
-def _end(failure: BaseException, said: io.StringIO | None = None) -> None:
-    command = MeasuringCommand(stderr=said or io.StringIO(), no_color=True)
+def _end(failure: BaseException, errors: io.StringIO | None = None) -> None:
+    command = MeasuringCommand(stderr=errors or io.StringIO(), no_color=True)
     with command.measuring(if_stopped="nothing is kept"):
         raise failure

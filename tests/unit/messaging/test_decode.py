@@ -33,10 +33,10 @@ def body(**changed: Any) -> bytes:
 
 
 def nested(levels: int) -> Any:
-    found: Any = []
+    value: Any = []
     for _ in range(levels):
-        found = [found]
-    return found
+        value = [value]
+    return value
 
 
 def data(**changed: Any) -> dict[str, Any]:

@@ -81,12 +81,12 @@ def run(
     world: World, progress: Progress, *, most: int = 500
 ) -> tuple[Transition, list[ReplyHandler]]:
     """Runs the saga until it has ended or is parked."""
-    told: list[ReplyHandler] = []
+    replies: list[ReplyHandler] = []
     for _ in range(most):
         answer = world.call(progress)
-        told.append(ReplyHandler(progress.position, progress.direction, answer))
+        replies.append(ReplyHandler(progress.position, progress.direction, answer))
         transition = after(progress, answer)
         if transition.status in FINAL or transition.status is SagaStatus.PARKED:
-            return transition, told
+            return transition, replies
         progress = transition.progress
     raise AssertionError(f"it has neither ended nor parked after {most} calls")

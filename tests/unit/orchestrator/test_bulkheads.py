@@ -41,7 +41,7 @@ class Work:
             assert self.changed.wait_for(condition, 10)
 
     def of(self, key: str) -> list[list[int]]:
-        return [items for one, items in self.batches if one == key]
+        return [items for bulkhead, items in self.batches if bulkhead == key]
 
 
 _OPEN = threading.Event()

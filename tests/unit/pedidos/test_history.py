@@ -33,7 +33,7 @@ def events_of(*, steps=(), trail=msgspec.UNSET) -> list[tuple[str, int]]:
         events=trail,
     )
     state = msgspec.json.decode(msgspec.json.encode(answered), type=CoordinatorState)
-    return [(one.event, one.at.minute) for one in events_in(state=state, saga=SAGA)]
+    return [(entry.event, entry.at.minute) for entry in events_in(state=state, saga=SAGA)]
 
 
 def step(name: str, status: StepStatus, started: int = 0, finished: int = 0) -> StepState:

@@ -62,8 +62,8 @@ def refused(word: str, reason: str = "") -> tuple[str, str]:
         by="eva",
         reason=reason,
     )
-    found = refusal_of(verdict=verdict)
-    return found.code, found.detail
+    refusal = refusal_of(verdict=verdict)
+    return refusal.code, refusal.detail
 
 
 def test_refusal_says_what_the_manager_said():

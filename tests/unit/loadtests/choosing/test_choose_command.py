@@ -28,9 +28,9 @@ def _said(*arguments: str) -> str:
     return out.getvalue()
 
 
-def _kept(folder: Path, found: Survey) -> Path:
+def _kept(folder: Path, made: Survey) -> Path:
     folder.mkdir(parents=True)
-    cells.write(path=folder / FILE, survey=found)
+    cells.write(path=folder / FILE, survey=made)
     return folder
 
 
@@ -41,9 +41,14 @@ def shipped() -> Survey:
 
 def test_answer_comes_from_the_shipped_survey() -> None:
     """Swapped rows give a swapped answer: the code does not favour a pattern."""
-    found = json.loads(_said("--survey", str(SHIPPED), "--json"))
-    assert {forecast["pattern"] for forecast in found["forecasts"]} == {ORCHESTRATED, CHOREOGRAPHED}
-    assert all(forecast["cpu_ms"] > 0 and forecast["p50_ms"] > 0 for forecast in found["forecasts"])
+    answer = json.loads(_said("--survey", str(SHIPPED), "--json"))
+    assert {forecast["pattern"] for forecast in answer["forecasts"]} == {
+        ORCHESTRATED,
+        CHOREOGRAPHED,
+    }
+    assert all(
+        forecast["cpu_ms"] > 0 and forecast["p50_ms"] > 0 for forecast in answer["forecasts"]
+    )
 
 
 def test_answer_is_swapped_where_the_shipped_survey_is(shipped, tmp_path) -> None:
@@ -55,13 +60,13 @@ def test_answer_is_swapped_where_the_shipped_survey_is(shipped, tmp_path) -> Non
     as_is = json.loads(_said("--survey", str(SHIPPED), "--json"))
     swapped = json.loads(_said("--survey", str(folder), "--json"))
     costs, others = (
-        {forecast["pattern"]: forecast["cpu_ms"] for forecast in found["forecasts"]}
-        for found in (as_is, swapped)
+        {forecast["pattern"]: forecast["cpu_ms"] for forecast in answer["forecasts"]}
+        for answer in (as_is, swapped)
     )
     assert costs == pytest.approx({OTHER[pattern]: cost for pattern, cost in others.items()})
     best, best_of_swapped = (
-        next(choice["best"] for choice in found["choices"] if choice["figure"] == "CPU")
-        for found in (as_is, swapped)
+        next(choice["best"] for choice in answer["choices"] if choice["figure"] == "CPU")
+        for answer in (as_is, swapped)
     )
     assert best == OTHER[best_of_swapped]
 
@@ -80,25 +85,25 @@ def test_answer_fits_a_screen() -> None:
 
 
 def test_scripts_are_told_which_capacity_is_a_lower_bound(tmp_path) -> None:
-    folder = _kept(tmp_path / "followed", following(found=survey(), pattern=ORCHESTRATED))
-    found = json.loads(_said("--survey", str(folder), "--load", "450", "--json"))
-    assert {forecast["pattern"]: forecast["is_at_least"] for forecast in found["forecasts"]} == {
+    folder = _kept(tmp_path / "followed", following(base=survey(), pattern=ORCHESTRATED))
+    answer = json.loads(_said("--survey", str(folder), "--load", "450", "--json"))
+    assert {forecast["pattern"]: forecast["is_at_least"] for forecast in answer["forecasts"]} == {
         ORCHESTRATED: True,
         CHOREOGRAPHED: False,
     }
-    (p50,) = (choice for choice in found["choices"] if choice["figure"] == "p50")
+    (p50,) = (choice for choice in answer["choices"] if choice["figure"] == "p50")
     assert (p50["difference"], p50["is_known"]) == (None, False)
-    assert "p50" not in found["take"].get(CHOREOGRAPHED, [])
+    assert "p50" not in answer["take"].get(CHOREOGRAPHED, [])
 
 
 def test_model_is_explained_on_request() -> None:
-    said = _said("--survey", str(SHIPPED), "--explain")
-    assert "waits for a batch, per step, at most" in said
-    assert "cycle of a batch" in said
+    output = _said("--survey", str(SHIPPED), "--explain")
+    assert "waits for a batch, per step, at most" in output
+    assert "cycle of a batch" in output
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--steps", "2"), "steps: 2 is not from 3 to 8"),
         (("--steps", "9"), "steps: 9 is not from 3 to 8"),
@@ -109,8 +114,8 @@ def test_model_is_explained_on_request() -> None:
         (("--survey", "nowhere"), "nowhere has no survey that can be read"),
     ],
 )
-def test_input_out_of_range_is_refused_in_plain_words(options, said) -> None:
-    with pytest.raises(CommandError, match=said):
+def test_input_out_of_range_is_refused_in_plain_words(options, message) -> None:
+    with pytest.raises(CommandError, match=message):
         _said(*options)
 
 
@@ -120,11 +125,11 @@ def test_newest_whole_survey_of_ones_own_is_preferred(tmp_path) -> None:
     stopped = survey()
     last = replace(stopped.stacks[-1], was_stopped=True)
     _kept(tmp_path / "2026-01-03", replace(stopped, stacks=[*stopped.stacks[:-1], last]))
-    found = source(named=None, own=tmp_path)
-    assert found.survey.seconds_taken == 7
-    assert str(newest) in found.label
+    taken = source(named=None, own=tmp_path)
+    assert taken.survey.seconds_taken == 7
+    assert str(newest) in taken.label
 
 
 def test_shipped_survey_is_taken_where_there_is_no_own_one(tmp_path) -> None:
-    found = source(named=None, own=tmp_path)
-    assert found.label == "the survey that comes with Dueto, of another machine"
+    taken = source(named=None, own=tmp_path)
+    assert taken.label == "the survey that comes with Dueto, of another machine"

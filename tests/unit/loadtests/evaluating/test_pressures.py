@@ -30,10 +30,10 @@ def pressures(*, plain: float, harder: float, first: float = 0.5) -> list[Pressu
 
 
 def test_harder_windows_are_held_against_those_beside_them() -> None:
-    (found,) = pressures(plain=1.0, harder=2.0, first=100.0)
-    assert (found.pattern, found.phase) == ("orchestrated", WindowPhase.HOT_FULL)
-    assert found.ratio
-    assert found.ratio.estimate == pytest.approx(0.5, rel=0.05)
+    (pressure,) = pressures(plain=1.0, harder=2.0, first=100.0)
+    assert (pressure.pattern, pressure.phase) == ("orchestrated", WindowPhase.HOT_FULL)
+    assert pressure.ratio
+    assert pressure.ratio.estimate == pytest.approx(0.5, rel=0.05)
 
 
 def test_what_is_worked_off_later_is_not_completed_while_offered() -> None:

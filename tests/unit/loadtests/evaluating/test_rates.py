@@ -60,8 +60,8 @@ def test_knee_without_full_load_before_it_is_not_measured() -> None:
 
 def test_levels_are_in_order_of_what_was_offered() -> None:
     seen = [_knee("orchestrated", rate, 0.02) for rate in (80, 40, 60)]
-    found = levels_of(measured=seen, pattern="orchestrated")
-    assert [one.offered for one in found] == [40, 60, 80]
+    levels = levels_of(measured=seen, pattern="orchestrated")
+    assert [level.offered for level in levels] == [40, 60, 80]
 
 
 def test_latency_that_hardly_changes_is_steady() -> None:

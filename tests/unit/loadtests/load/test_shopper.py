@@ -63,14 +63,14 @@ def test_purchase_of_the_load_is_one_that_its_owner_takes() -> None:
 
 
 def test_pattern_beside_itself_has_nothing_to_find() -> None:
-    one, again = shopper.twice(pattern="choreographed", delay_ms=0)
-    assert one != again
-    assert {shopper.pattern_of(arm=one), shopper.pattern_of(arm=again)} == {"choreographed"}
-    assert shopper.card_of(arm=one) == shopper.card_of(arm=again)
+    first, again = shopper.twice(pattern="choreographed", delay_ms=0)
+    assert first != again
+    assert {shopper.pattern_of(arm=first), shopper.pattern_of(arm=again)} == {"choreographed"}
+    assert shopper.card_of(arm=first) == shopper.card_of(arm=again)
 
 
 def test_delayed_arm_pays_with_the_card_that_takes_so_long() -> None:
-    one, slow = shopper.twice(pattern="orchestrated", delay_ms=2)
+    usual, slow = shopper.twice(pattern="orchestrated", delay_ms=2)
     assert slow == "orchestrated +2ms"
-    assert (shopper.delay_ms_of(arm=one), shopper.delay_ms_of(arm=slow)) == (0, 2)
-    assert shopper.card_of(arm=one) != shopper.card_of(arm=slow)
+    assert (shopper.delay_ms_of(arm=usual), shopper.delay_ms_of(arm=slow)) == (0, 2)
+    assert shopper.card_of(arm=usual) != shopper.card_of(arm=slow)
