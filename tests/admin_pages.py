@@ -39,9 +39,9 @@ def act(client, model, action: str, *keys: str, reason: str = "") -> str:
     chosen = {"action": action, "_selected_action": list(keys)}
     chosen |= {"reason": reason} if reason else {}
     with as_dashboard(model._meta.app_label):
-        answered = client.post(url_of(model, "changelist"), chosen, follow=True)
-    assert answered.status_code == 200
-    return answered.content.decode()
+        response = client.post(url_of(model, "changelist"), chosen, follow=True)
+    assert response.status_code == 200
+    return response.content.decode()
 
 
 @contextmanager

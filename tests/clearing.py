@@ -45,7 +45,7 @@ def clear(database: str) -> None:
 
 @cache
 def _as_migrated(database: str) -> str:
-    """Asked for first before a test has committed anything."""
+    """First called before a test has committed anything."""
     return _rows(database, _tables(database)[0])
 
 

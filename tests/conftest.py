@@ -29,7 +29,7 @@ from tests.skewed import SKEW
 from tests.skewed import VARIABLE as SKEW_VARIABLE
 from tests.traces import Receiver
 
-# How long an example takes is the machine's affair, all the more beside other tests.
+# The duration of an example depends on the machine and on the tests beside it.
 hypothesis.settings.register_profile("dueto", deadline=None)
 hypothesis.settings.load_profile("dueto")
 
@@ -87,7 +87,7 @@ def pytest_configure() -> None:
     # The live server's threads outlive a test; their connections must not.
     for database in settings.DATABASES.values():
         database["CONN_MAX_AGE"] = 0
-    # A shop that runs beside the tests has other prices: it is not asked for them.
+    # A shop that runs beside the tests has other prices.
     settings.SERVICE_URLS["inventario"] = "http://127.0.0.1:9"
 
 
@@ -134,7 +134,7 @@ def _documented(monkeypatch, request):
 
 @pytest.fixture(autouse=True)
 def _no_late_wakeups(_django_db_marker):
-    """A wake-up that a test's commit has caused is over before its database is out of reach."""
+    """A wake-up caused by a test's commit ends before its database is out of reach."""
     yield
     wakeups.close()
 
@@ -156,16 +156,16 @@ class CardNetwork(desk.Network):
         try:
             if path == "/refunds":
                 return network.refund(keys=[item["key"] for item in body])
-            asked = [
+            requests = [
                 network.ChargeRequest(**item | {"amount": Decimal(item["amount"])}) for item in body
             ]
             return msgspec.convert(
-                [msgspec.to_builtins(item) for item in network.charge(asked=asked)], type=kind
+                [msgspec.to_builtins(item) for item in network.charge(asked=requests)], type=kind
             )
         finally:
-            its_own = connections["tarjetas"]
-            if not its_own.in_atomic_block:
-                its_own.close()  # on whatever thread pagos has asked
+            connection = connections["tarjetas"]
+            if not connection.in_atomic_block:
+                connection.close()  # of whichever thread pagos called from
 
 
 @pytest.fixture(autouse=True)
@@ -194,8 +194,8 @@ def operator(client, monkeypatch):
         own = f"/{service}{path}" if path.startswith("/messages") else path
         url = f"{own}?{urlencode(query)}" if query else own
         send = {"data": json.dumps(body), "content_type": "application/json"} if body else {}
-        given = client.generic(method, url, **send)
-        return operating.Reply(given.status_code, given.json())
+        response = client.generic(method, url, **send)
+        return operating.Reply(response.status_code, response.json())
 
     monkeypatch.setattr(operating, "call", call)
 

@@ -57,10 +57,10 @@ class Document:
                 format_checker=Draft202012Validator.FORMAT_CHECKER,
             )
         problems = self._validators[where].iter_errors(value)
-        return [f"{error.json_path}: {_said(error)}"[:400] for error in problems]
+        return [f"{error.json_path}: {_text_of(error)}"[:400] for error in problems]
 
 
-def _said(error: Any) -> str:
+def _text_of(error: Any) -> str:
     """The error, and for alternatives the errors of each."""
     return "; ".join([error.message, *(inner.message for inner in error.context or ())])
 

@@ -1,5 +1,5 @@
-"""Code is where one expects it: the same file names in every participant, no catch-all modules, no
-file too long to read in one go.
+"""Code is where a reader expects it: every participant has the same file names, no module is a
+catch-all, no file is too long to read in one go.
 """
 
 import ast
@@ -40,7 +40,7 @@ def test_participants_have_the_same_file_names(participant: str) -> None:
     assert not ANATOMY - names
 
 
-def test_no_module_is_a_drawer_for_leftovers() -> None:
+def test_no_module_is_a_catch_all() -> None:
     ours = [path.relative_to(ROOT) for path in repository_files() if path.suffix == ".py"]
     assert not [str(path) for path in ours if DRAWERS & {*path.parts, path.stem.lower()}]
 

@@ -41,7 +41,7 @@ _CLOCKS = {
 }
 
 
-def test_no_host_clock_is_asked_but_where_it_decides_nothing() -> None:
+def test_host_clock_is_read_only_where_it_decides_nothing() -> None:
     calls = {
         name_of(path)
         for package in SHOP

@@ -1,4 +1,4 @@
-"""The containers run what the local stack runs: same processes, commands, ports and variables."""
+"""The containers run the processes, commands, ports and variables of the local stack."""
 
 import json
 import os
@@ -38,7 +38,7 @@ GIVEN = {name: f"made-up-{name.lower()}" for name, value in compose.example().it
 """The variables that .env.example leaves empty, for the user to set."""
 
 PUBLIC = {"DUETO_JWKS": "public/people.json", "DUETO_SERVICE_KEYS": "public/services.json"}
-"""By variable, the files in the folder of keys that everybody reads."""
+"""By variable, the files in the folder of keys that every process reads."""
 
 OF_THIS_MACHINE = {"listen_addresses", "unix_socket_permissions"}
 """Settings of the local PostgreSQL that have no meaning in a container of its own."""
@@ -63,7 +63,7 @@ PROCESSES = {_web(service): service for service in ALL} | {
 """The service of each container that runs a service."""
 
 
-def test_every_process_has_its_container_and_no_other_is_there() -> None:
+def test_every_process_has_its_container_and_there_is_no_other() -> None:
     assert set(compose.services()) == {*PROCESSES, *SERVERS, *TASKS, *OBSERVERS}
 
 
@@ -98,14 +98,14 @@ def test_process_has_the_variables_of_the_local_stack(name: str) -> None:
 
 @pytest.mark.parametrize("name", compose.services())
 def test_container_gets_only_the_secrets_that_its_variables_name(name: str) -> None:
-    given = set(_targets(name))
+    mounted = set(_targets(name))
     named = {
         value
         for value in compose.environment_of(name, given=GIVEN).values()
         if value.startswith("/run/secrets/")
     }
     beside = {"/run/secrets/rabbitmq_definitions"} if name == "rabbitmq" else set()
-    assert given == named | beside
+    assert mounted == named | beside
 
 
 @pytest.mark.parametrize("service", ALL, ids=_web)
@@ -132,7 +132,7 @@ def _targets(name: str) -> dict[str, str]:
 def test_process_starts_with_the_variables_of_its_container(
     name: str, without: str, made: Path
 ) -> None:
-    """And would not with less."""
+    """It would not start with less."""
     variables = {
         name: value
         for name, value in os.environ.items()
@@ -144,11 +144,11 @@ def test_process_starts_with_the_variables_of_its_container(
     environment = {
         key: folder.get(value, value) for key, value in variables.items() if key != without
     }
-    asked = (
+    code = (
         "import django; django.setup(); from participant.starting import require_safe as it; it()"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", asked],
+        [sys.executable, "-c", code],
         env={**environment, "DJANGO_SETTINGS_MODULE": "config.settings"},
         cwd=ROOT,
         capture_output=True,
@@ -174,7 +174,7 @@ def test_every_secret_is_made_and_no_other(made: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PROCESSES)
-def test_who_is_out_is_heard_of_in_every_container(name: str, made: Path) -> None:
+def test_revocations_are_read_in_every_container(name: str, made: Path) -> None:
     """The folder is mounted: of a single file a container would keep the old one."""
     (volume,) = compose.services()[name]["volumes"]
     source, target, mode = compose.resolved(volume, environment={}).split(":")
@@ -189,11 +189,11 @@ def test_who_is_out_is_heard_of_in_every_container(name: str, made: Path) -> Non
     assert seen.have_changed()
     assert seen.name(identity.Principal(sub="ana"))
     (folder / authentication.REVOKED).unlink()
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o755, "whoever its user is"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755, "readable for every user"
     assert not [path.name for path in folder.iterdir() if '"d":' in path.read_text()]
 
 
-def test_locust_shows_tokens_that_the_services_believe(
+def test_locust_sends_tokens_that_the_services_accept(
     made: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     path = compose.environment_of("locust", given={})[passes.OF_PEOPLE]
@@ -203,8 +203,8 @@ def test_locust_shows_tokens_that_the_services_believe(
     authentication.forget()
     try:
         request = RequestFactory().post("/carts", headers=shown)
-        asked = authentication.presented(request, doors.declared(doors.SHOP))
-        authentication.admit(request, doors.declared(doors.SHOP), asked)
+        presented = authentication.presented(request, doors.declared(doors.SHOP))
+        authentication.admit(request, doors.declared(doors.SHOP), presented)
         assert identity.of(request).sub == "shopper-1"
     finally:
         authentication.forget()
@@ -228,7 +228,7 @@ def test_folder_of_secrets_is_closed_and_each_is_different(made: Path) -> None:
     assert all(len(password or "") >= 32 for password in passwords)
 
 
-def test_secrets_that_are_there_stay(made: Path) -> None:
+def test_existing_secrets_are_kept(made: Path) -> None:
     before = (made / "carrito_database_url").read_text()
     assert secret_files.make_missing(made, servers=secret_files.Servers()) == []
     assert (made / "carrito_database_url").read_text() == before
@@ -341,12 +341,12 @@ def test_edge_alone_is_published_and_on_this_machine(prefix: str) -> None:
     assert set(published["edge"]) == {f"127.0.0.1:{prefix}{port}:{port}" for port in _doors()}
 
 
-def test_what_asks_for_no_login_stays_on_this_machine() -> None:
+def test_ports_without_a_login_are_published_only_on_this_machine() -> None:
     published = _published(given={"DUETO_PUBLISHED_ON": "0.0.0.0"})  # noqa: S104 -- that is asked for
-    here = {
+    local = {
         int(port.rpartition(":")[2]) for port in published["edge"] if port.startswith("127.0.0.1:")
     }
-    assert here == set(BEHIND)
+    assert local == set(BEHIND)
 
 
 def test_edge_leads_from_each_port_to_its_service() -> None:
@@ -374,7 +374,7 @@ def test_data_are_reached_by_the_services_alone() -> None:
     assert not {_worker(service) for service in WITH_WORKER} & members["edge"]
 
 
-def test_file_to_try_it_with_opens_the_servers_to_this_machine_alone() -> None:
+def test_loopback_file_publishes_the_servers_only_on_this_machine() -> None:
     (include,) = compose.read(compose.TO_TRY)["include"]
     base, over = (compose.TO_TRY.with_name(name) for name in include["path"])
     assert base == compose.FILE
@@ -422,14 +422,14 @@ def test_prometheus_scrapes_every_service() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(OBSERVERS))
-def test_observer_is_there_only_if_it_is_asked_for_and_finds_what_it_is_given(name: str) -> None:
+def test_observer_runs_only_on_request_and_finds_its_files(name: str) -> None:
     service = compose.services()[name]
     assert service["profiles"] == ["observe"]
     given = [volume.split(":")[0] for volume in service.get("volumes", [])]
     assert not [path for path in given if path.startswith(".") and not (ROOT / path).exists()]
 
 
-def test_dashboard_asks_for_metrics_that_there_are() -> None:
+def test_dashboard_queries_only_existing_metrics() -> None:
     folder = ROOT / "observe" / "grafana"
     panels = json.loads((folder / "dashboards" / "dueto.json").read_text())["panels"]
     sources = compose.read(folder / "datasources" / "dueto.yml")["datasources"]

@@ -1,4 +1,4 @@
-"""Every path, link, make target, command, option and variable that a document names is there."""
+"""Every path, link, make target, command, option and variable that a document names exists."""
 
 import ast
 import contextlib
@@ -180,7 +180,7 @@ def test_each_row_names_the_test_that_shows_it(document: Path) -> None:
         ),
     ],
 )
-def test_check_notices_what_is_not_there(check: Any, text: str, tmp_path: Path) -> None:
+def test_check_notices_missing_names(check: Any, text: str, tmp_path: Path) -> None:
     document = tmp_path / "wrong.md"
     document.write_text(f"# A document\n\n{text}\n")
     with pytest.raises(AssertionError):

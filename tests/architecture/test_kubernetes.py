@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -131,20 +131,13 @@ def test_schema_notices_a_field_that_is_misspelt() -> None:
     assert _problems(damaged)
 
 
-def _worked() -> Iterator[tuple[str, str]]:
-    """The processes and tasks, here and in docker-compose.yml alike."""
-    for name in pods():
-        if name != "edge":
-            yield name, name
-
-
-def test_every_process_of_compose_is_there_and_no_other() -> None:
+def test_every_process_of_compose_has_a_workload_and_there_is_no_other() -> None:
     ours = {
         name
         for name, container in compose.services().items()
         if container["image"] == "dueto:local"
     }
-    assert {name for name, _ in _worked()} == ours
+    assert pods().keys() - {"edge"} == ours
 
 
 @pytest.mark.parametrize("name", sorted(compose.services()))
@@ -166,7 +159,7 @@ def test_process_has_the_command_and_variables_of_compose(name: str) -> None:
     assert variables.get("DUETO_SERVICE") == expected.get("DUETO_SERVICE")
 
 
-def test_migrate_runs_what_it_runs_in_compose_without_samples() -> None:
+def test_migrate_runs_the_commands_of_compose_without_samples() -> None:
     ours, theirs = _main(pods()["migrate"])["command"], compose.command_of("migrate")
     assert ours[:2] == list(theirs[:2])
     assert ours[2].split("; ") == theirs[2].replace(" --seed", "").splitlines()
@@ -229,7 +222,7 @@ def test_pods_are_restricted_as_the_containers_of_compose_are() -> None:
     }
 
 
-def test_process_that_stays_is_probed_and_has_time_to_end() -> None:
+def test_long_running_process_is_probed_and_has_time_to_end() -> None:
     for name, deployment in of_kind("Deployment", overlay("production")).items():
         template, strategy = deployment["spec"]["template"], deployment["spec"]["strategy"]
         spec, container = template["spec"], _main(template)
@@ -257,7 +250,7 @@ def _selects(selector: Manifest, labels: Manifest) -> bool:
     return selector.get("matchLabels", selector).items() <= labels.items()
 
 
-def test_what_selects_pods_or_names_a_deployment_finds_it() -> None:
+def test_selectors_and_autoscalers_find_their_deployment() -> None:
     manifests = everything()
     labels = {name: pod["metadata"]["labels"] for name, pod in pods().items()}
     deployments = of_kind("Deployment", manifests)
@@ -320,7 +313,7 @@ def _web(name: str) -> tuple[str, int]:
     return kubernetes.host_of(BY_NAME[name]), BY_NAME[name].port
 
 
-def test_owner_reaches_all_who_take_part_in_its_sagas() -> None:
+def test_owner_reaches_all_participants_of_its_sagas() -> None:
     """An owner calls the participants when a saga is closed."""
     assert [
         (saga.owner, service)
@@ -353,7 +346,7 @@ def test_data_are_reached_by_processes_and_tasks_alone() -> None:
         assert owners == {kubernetes.host_of(service) for service in ALL} | task
 
 
-def test_scaling_asks_for_metrics_that_the_adapter_gives_and_the_shop_tells() -> None:
+def test_scaling_asks_for_metrics_that_the_adapter_serves_and_the_shop_exports() -> None:
     rules = compose.read(FOLDER / "components" / "autoscaling" / "prometheus-adapter.yaml")
     given = {rule["name"]["as"]: rule["metricsQuery"] for rule in rules["rules"]["external"]}
     asked = {

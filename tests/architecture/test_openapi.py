@@ -57,7 +57,7 @@ def test_invalid_document_is_noticed() -> None:
 
 
 def test_every_door_declares_itself() -> None:
-    """Also the paths that no service has alone: of a process of all services."""
+    """Also the paths that only a process of all services has."""
     together = [get_resolver().url_patterns, *map(documented.urls_of, WITH_DATABASE)]
     silent = [
         door for urls in together for door in declared_doors.silent_in(urls, but=openapi.NO_DOORS)

@@ -27,7 +27,7 @@ between two looks, inside a `while`, is no sleep."""
 
 
 @pytest.mark.parametrize("what", FOREIGN)
-def test_nothing_of_one_machine_is_in_the_repository(what: str) -> None:
+def test_repository_has_nothing_specific_to_one_machine(what: str) -> None:
     files = [
         f"{name_of(path)}:{number}: {match[0]}"
         for path, text in _texts()
@@ -47,7 +47,7 @@ def test_nothing_of_one_machine_is_in_the_repository(what: str) -> None:
         "cd /root/dueto",
     ],
 )
-def test_what_is_of_one_machine_is_noticed(line: str) -> None:
+def test_text_specific_to_one_machine_is_noticed(line: str) -> None:
     assert any(pattern.search(line) for pattern in FOREIGN.values())
 
 
@@ -66,7 +66,7 @@ def test_allowance_to_sleep_is_used() -> None:
     assert not unused
 
 
-def test_sleep_is_told_from_the_pause_of_a_wait(tmp_path: Path) -> None:
+def test_sleep_is_distinguished_from_the_pause_of_a_wait(tmp_path: Path) -> None:
     file = tmp_path / "naps.py"
     file.write_text("time.sleep(1)\nsleep(2)\nwhile not done():\n    time.sleep(0.01)\n")
     assert sorted(_sleeps(file)) == [1, 2]

@@ -336,7 +336,7 @@ def _blocked(broker: RabbitMQBroker) -> str:
     return link.blocked
 
 
-def test_ping_tells_of_a_blocked_broker(broker: RabbitMQBroker, proxy: Proxy) -> None:
+def test_ping_reports_a_blocked_broker(broker: RabbitMQBroker, proxy: Proxy) -> None:
     broker.publish(messages(1))
     proxy.tell_clients(frame(spec.Connection.Blocked("low on memory")))
     eventually(lambda: bool(_blocked(broker)))
@@ -502,7 +502,7 @@ def test_names_the_messages_of_an_exchange_that_it_may_not_write_to(
     assert refused.value.ids == ("asked",)
 
 
-def test_without_its_exchange_it_is_no_messages_fault(rabbitmq: Adapter) -> None:
+def test_missing_exchange_is_an_outage_and_rejects_no_message(rabbitmq: Adapter) -> None:
     with pytest.raises(BrokerUnavailable, match="NOT_FOUND") as refused:
         rabbitmq.open().publish(messages(1))
     assert not isinstance(refused.value, Rejected)
@@ -555,5 +555,5 @@ def test_idle_consumer_keeps_its_connection(
 def test_remembers_no_subscription_that_was_closed(broker: RabbitMQBroker) -> None:
     for _ in range(3):
         broker.subscribe(queue="shop", prefetch=10).close()
-    open_one = broker.subscribe(queue="shop", prefetch=10)
-    assert broker._subscriptions == [open_one]
+    still_open = broker.subscribe(queue="shop", prefetch=10)
+    assert broker._subscriptions == [still_open]

@@ -36,7 +36,7 @@ def test_options_of_libpq_are_passed_on():
     assert options["connect_timeout"] == "9"
 
 
-def test_of_several_hosts_the_one_is_meant_that_can_be_written_to():
+def test_writable_host_of_several_is_used():
     several = parse(url="postgresql://one:1,two:2/shop")["OPTIONS"]
     assert several["target_session_attrs"] == "read-write"
     assert several["connect_timeout"] == databases.HOST_SECONDS
@@ -78,7 +78,7 @@ def test_statements_are_prepared_when_it_was_asked_for(monkeypatch, text, wanted
         ("postgresql://ana:hush@one/shop?prepare_threshold=5", "DUETO_PREPARE_THRESHOLD"),
     ],
 )
-def test_url_that_is_none_is_refused_in_one_line(url, says):
+def test_invalid_url_is_refused_in_one_line(url, says):
     with pytest.raises(ImproperlyConfigured) as refused:
         parse(url=url, variable="PAGOS_DATABASE_URL")
     message = str(refused.value)

@@ -42,7 +42,7 @@ def test_failure_of_any_lane_is_the_failure_of_all(
     assert beside(*(_ends_with(status) for status in statuses)) == expected
 
 
-def test_what_one_lane_says_follows_the_other(capfd: pytest.CaptureFixture[str]) -> None:
+def test_output_of_one_lane_follows_that_of_the_other(capfd: pytest.CaptureFixture[str]) -> None:
     beside(*(_ends_with(0, word) for word in ("first", "second", "third")))
     output = capfd.readouterr().out
     assert output.startswith("first\n")
@@ -61,7 +61,7 @@ def test_last_lane_may_wait_until_the_others_are_over(tmp_path: Path) -> None:
 
 
 def test_each_test_is_in_one_lane_of_test_or_of_prove() -> None:
-    """Beside that of Temporal, which has some of them once more."""
+    """The lane of Temporal has some of them once more."""
     every = [lane for is_proof in (False, True) for lane in lanes(is_proof=is_proof)]
     chosen = [lane for lane in every if lane != [*ON_TEMPORAL]]
     assert len(chosen) == len(every) - 1

@@ -49,7 +49,7 @@ def test_no_saga_breaks_a_rule(saga):
 
 
 @every_saga
-def test_all_that_is_registered_is_looked_at(saga):
+def test_every_registration_is_checked(saga):
     protocol = wired.choreographed(saga=saga)
     assert len(protocol.reactions) == len(projection.reactions(saga.name))
     assert protocol.declared == protocol.watched
@@ -67,7 +67,7 @@ def test_removed_reaction_is_noticed(rewire):
     assert "observing does not count as handling" in breach.what
 
 
-def test_event_that_the_watcher_does_not_hear_is_noticed(rewire):
+def test_event_that_the_watchdog_does_not_receive_is_noticed(rewire):
     rewire("saga_choreography", without="checkout.initiated")
     (breach,) = breaches("choreographed")
     assert (breach.rule, breach.where) == ("watched", "checkout.initiated")
@@ -95,7 +95,7 @@ def test_request_without_an_answer_is_noticed(rewire):
     assert "saga_orchestrator waits for payment.refund.replied" in replies.what
 
 
-def test_reply_that_the_orchestrator_does_not_hear_is_noticed(rewire):
+def test_reply_that_the_orchestrator_does_not_receive_is_noticed(rewire):
     rewire("saga_orchestrator", without="payment.process.replied")
     (breach,) = breaches("orchestrated_messaging")
     assert breach.rule == "replies"
@@ -126,7 +126,7 @@ def test_command_ends_well(capsys):
     assert "Everything holds" in capsys.readouterr().out
 
 
-def test_command_tells_programs_what_was_proven(capsys):
+def test_command_prints_what_was_proven_as_json(capsys):
     assert _run("check", "--json", "--saga", "checkout") == 0
     report = json.loads(capsys.readouterr().out)
     assert report["is_clean"]
@@ -169,7 +169,7 @@ def test_command_ends_with_an_error_after_a_breach(rewire, capsys):
     assert "to fix: let one service decide" in output
 
 
-def test_catalogue_is_all_of_it():
+def test_every_saga_is_checked_in_every_pattern():
     assert {protocol.saga.name for protocol in catalogue()} == set(SAGAS)
     assert len(catalogue()) == len(SAGAS) * (1 + len(PATTERNS))
 

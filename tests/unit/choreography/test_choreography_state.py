@@ -70,7 +70,7 @@ def test_any_set_of_events_of_any_saga_has_a_state(some):
 
 
 @given(some=EVERY_SAGA)
-def test_a_saga_that_stands_always_has_an_event_to_say_again(some):
+def test_stalled_saga_always_has_an_event_to_publish_again(some):
     saga, types = some
     machine = machine_of(saga)
     known = types | {machine.started}
@@ -174,7 +174,7 @@ def test_abort_that_came_too_late_leaves_a_completed_saga_without_failure():
         (RETURNED[:8], ["inventory.restored"]),
     ],
 )
-def test_event_that_is_said_again_is_the_last_of_its_chain(types, expected):
+def test_event_that_is_published_again_is_the_last_of_its_chain(types, expected):
     phase = max(CHECKOUT.phase_after.get(name, SagaPhase.RUNNING) for name in types)
     assert CHECKOUT.last_events(phase=phase, event_types=types) == expected
 

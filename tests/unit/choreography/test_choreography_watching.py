@@ -37,11 +37,11 @@ def decided(saga: WatchedSaga, at: float, *, name: str = "completed", until: int
     return decide(watched=saga, seen=trail, now=after(at), patience=PATIENCE)
 
 
-def test_saga_that_moved_lately_is_waited_for():
+def test_saga_that_moved_lately_is_given_time():
     assert decided(watched(), at=10.5) == (Remedy.WAIT, after(11), 0)
 
 
-def test_saga_that_stands_still_is_redriven_and_given_longer():
+def test_stalled_saga_is_redriven_and_given_longer():
     assert decided(watched(), at=11) == (Remedy.REDRIVE, after(31), 1)
 
 

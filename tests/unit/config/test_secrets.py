@@ -92,7 +92,7 @@ def test_process_of_a_service_knows_its_secrets_and_its_environment_does_not(fil
     assert process.stdout.split() == [KEY, "amqp://carrito:hidden@rabbitmq:5672/", "hidden", "[]"]
 
 
-def test_command_hands_them_on_to_what_it_starts():
+def test_command_passes_its_secrets_to_the_processes_that_it_starts():
     """The control: what starts a stack needs them, and answers no request."""
     process = run(_SHOW, RABBITMQ_URL="amqp://carrito:hidden@rabbitmq:5672/")
     assert "['RABBITMQ_URL']" in process.stdout
@@ -102,7 +102,7 @@ def test_dashboard_does_not_start_without_a_key():
     assert "DUETO_SECRET_KEY is not set" in run("import config.wsgi", DUETO_SERVICE="").stderr
 
 
-def test_service_needs_none():
+def test_service_starts_without_a_key():
     assert run("import config.wsgi", DUETO_SERVICE="carrito").returncode == 0
 
 
@@ -115,7 +115,7 @@ def test_service_needs_none():
         ("CARRITO_DATABASE_URL", "postgresql://carrito:Postgres@db/dueto", "everybody knows"),
     ],
 )
-def test_weak_secret_is_named_and_not_told(name, value, why, monkeypatch):
+def test_weak_secret_is_named_without_its_value(name, value, why, monkeypatch):
     monkeypatch.setenv(name, value)
     (problem,) = secrets.problems_of_values([name], keys=["DUETO_SECRET_KEY"])
     assert problem.startswith(f"{name} ")

@@ -114,7 +114,7 @@ def harmless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("setting", "value", "variable"), PLAIN)
-def test_what_leads_to_other_machines_is_encrypted_or_said_not_to_be(
+def test_connection_to_another_machine_is_encrypted_or_declared_plain(
     required: None,
     harmless: None,
     configured: SimpleNamespace,
@@ -131,7 +131,7 @@ def test_what_leads_to_other_machines_is_encrypted_or_said_not_to_be(
     assert variable in str(starting.exceptions()["insecure"])
 
 
-def test_what_is_encrypted_needs_no_word(
+def test_encrypted_connection_needs_no_declaration(
     required: None, harmless: None, configured: SimpleNamespace
 ) -> None:
     configured.BROKER_URL = "amqps://dueto@rabbit.example"

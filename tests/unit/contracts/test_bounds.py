@@ -142,12 +142,12 @@ def test_id_has_the_characters_of_one(name):
 
 
 @pytest.mark.parametrize("name", ["ana", "1", "user_123", "LAPTOP-001", "ana@x.org", "a:b", "é"])
-def test_what_an_id_may_be(name):
+def test_id_may_have_these_characters(name):
     assert bounds.is_id(name)
     assert msgspec.convert(name, bounds.Id) == name
 
 
-def test_id_that_was_taken_once_is_read_for_ever():
+def test_id_that_was_accepted_once_stays_readable():
     command = Reserve(saga_id="two words", subject="a\n", items=[Item("'", 1)])
     assert msgspec.json.decode(msgspec.json.encode(command), type=Reserve) == command
 

@@ -112,7 +112,7 @@ def test_each_service_gets_its_own_rows_and_no_other(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SAGAS)
-def test_what_is_said_in_a_saga_is_said_of_one_step_in_one_direction(name: str) -> None:
+def test_each_event_of_a_saga_is_of_one_step_in_one_direction(name: str) -> None:
     names = list(projection.events(name))
     assert len(names) == len(set(names)), "an event that means two things"
     requests = [call.request for call in projection.calls(name)]
@@ -164,9 +164,9 @@ def test_only_what_some_step_needs_travels() -> None:
 
 
 def test_no_step_of_the_checkout_needs_a_result_so_none_travels() -> None:
-    answered = Done({"payment_id": "p1"})
+    outcome = Done({"payment_id": "p1"})
     after = projection.with_result(
-        context=CONTEXT, steps=SAGAS["checkout"].steps, step="process_payment", outcome=answered
+        context=CONTEXT, steps=SAGAS["checkout"].steps, step="process_payment", outcome=outcome
     )
     assert after is CONTEXT
 

@@ -43,7 +43,7 @@ def saga(number: int) -> Context:
     return Context(saga="checkout", saga_id=f"s{number}", pattern="orchestrated", subject="c")
 
 
-def test_what_comes_all_the_time_is_marked_all_the_same(sender, coordinator):
+def test_sagas_are_marked_while_more_keep_coming(sender, coordinator):
     """The queue is never empty."""
     numbers = iter(range(10 * BATCH))
 
@@ -56,7 +56,7 @@ def test_what_comes_all_the_time_is_marked_all_the_same(sender, coordinator):
     assert len(coordinator.marked[0]) < BATCH
 
 
-def test_what_can_not_be_told_takes_no_mark_from_others(sender, coordinator):
+def test_saga_that_can_not_be_handed_over_delays_no_mark_of_others(sender, coordinator):
     sender.give(saga(1))
     eventually(lambda: coordinator.received)
     coordinator.is_away = True

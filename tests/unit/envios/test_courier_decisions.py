@@ -41,7 +41,9 @@ def test_courier_brings_nothing_to_where_it_does_not_serve():
         max_size=5,
     ),
 )
-def test_no_courier_gets_more_than_fits_and_nobody_is_left_while_one_is_free(wanted, places):
+def test_no_courier_gets_more_than_fits_and_no_delivery_is_left_while_a_courier_is_free(
+    wanted, places
+):
     couriers = [courier(n, count, *areas) for n, (count, areas) in enumerate(places)]
     ids = chosen(wanted, *couriers)
     left = {courier.id: courier.places - ids.count(courier.id) for courier in couriers}
@@ -51,7 +53,7 @@ def test_no_courier_gets_more_than_fits_and_nobody_is_left_while_one_is_free(wan
         assert courier_id in serving if courier_id is not None else not any(map(left.get, serving))
 
 
-def test_area_is_what_the_address_says():
+def test_area_is_that_of_the_address():
     assert area_of({"province": " La Habana ", "city": "Plaza", "street": "23"}) == HERE
     assert area_of({}) == Area("", "")
 

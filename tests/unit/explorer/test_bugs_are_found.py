@@ -136,7 +136,7 @@ def fence_off(patch: Patch) -> None:
 
 
 def own_sagas_left(patch: Patch) -> None:
-    """A runner takes rows with its own id for sagas that it has in flight."""
+    """A worker takes rows with its own id for sagas that it has in flight."""
     due = SagaLog.due
 
     def others(self, *, runner_id, in_flight, but):
@@ -157,7 +157,7 @@ def doubt_forgotten(patch: Patch) -> None:
 
 
 def reach_forgotten(patch: Patch) -> None:
-    """Calls that a dead runner may have made, beyond its writes, are taken for not made."""
+    """Calls that a dead worker may have made, beyond its writes, are taken for not made."""
     patch(engine, "in_doubt", lambda *, progress: progress)
 
 
@@ -227,7 +227,7 @@ def test_bug_is_found_with_few_deviations(pattern, bug, monkeypatch):
 
 
 @pytest.mark.parametrize(("bug", "is_found"), [(nothing, False), (lost_start_forgotten, True)])
-def test_start_that_is_lost_to_all_is_found_by_the_net(bug, is_found, monkeypatch):
+def test_start_that_all_have_lost_is_found_by_the_safety_net(bug, is_found, monkeypatch):
     """Two losses at once: few of the schedules above have them."""
     bug(monkeypatch.setattr)
     with in_memory() as made:

@@ -36,7 +36,7 @@ def test_same_seed_plays_the_same_schedules():
 
 
 @pytest.mark.parametrize("of", [2, 3])
-def test_shares_make_up_the_whole(of):
+def test_shares_together_play_all_schedules(of):
     parts = [explored(Toy(), schedules=81 * of, share=Portion(number, of)) for number in range(of)]
     result = merged(parts)
     assert result.levels == {"toy": 4}

@@ -94,7 +94,7 @@ def test_suspended_process_resumes_earlier_by_choice():
     assert toy.story == ["slow", "1", "goes on", "1"]
 
 
-def test_story_tells_every_step_and_how_things_stand():
+def test_story_has_every_step_and_the_state_after_it():
     lines: list[str] = []
     Player(environment=Toy(steps=2), chooser=GivenChoices({1: 2}), tell=lines.append).play()
     assert lines == ["   0  one", "        sum 1", "   1  3   [more]", "        sum 4"]
@@ -111,7 +111,7 @@ def test_simpler_options_are_preferred():
     assert list(shrink(environment=Toy(limit=5), deviations={0: 2}).deviations.values()) == [1]
 
 
-def test_what_is_short_already_stays_broken():
+def test_short_schedule_stays_broken():
     toy = Toy(steps=3, limit=9)
     failure = shrink(environment=toy, deviations={0: 2, 1: 2, 2: 2})
     assert failure.deviations == {0: 2, 1: 2, 2: 2}

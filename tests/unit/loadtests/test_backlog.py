@@ -48,7 +48,7 @@ def test_accepted_refused_and_ended_are_those_of_the_outage(outage):
     assert (outage.offered, outage.accepted, outage.refused, outage.ended) == (4, 3, 1, 1)
 
 
-def test_what_is_answered_after_the_return_is_counted_where_it_was_offered():
+def test_late_answer_is_counted_in_the_second_of_its_request():
     late = replace(sample(109.0, ended=115.0), answered_at=111.0)
     outage = outage_of(pattern="orchestrated", samples=[late], down=DOWN)
     assert (outage.offered, outage.accepted, outage.refused) == (1, 1, 0)
@@ -58,7 +58,7 @@ def test_drain_ends_with_the_last_that_was_accepted_before_the_return(outage):
     assert outage.drain_seconds == pytest.approx(5.5)
 
 
-def test_what_never_ended_is_told(outage):
+def test_unfinished_checkouts_are_counted(outage):
     assert (outage.completed_in_all, outage.unfinished) == (4, 1)
 
 

@@ -46,13 +46,13 @@ def test_run_is_read_back_as_it_was_kept(store: Store) -> None:
     assert store.settings() == replace(SETTINGS, patterns=list(SETTINGS.patterns))
 
 
-def test_run_goes_on_with_as_many_steps_as_it_was_begun_with(tmp_path: Path) -> None:
+def test_run_continues_with_as_many_steps_as_it_was_begun_with(tmp_path: Path) -> None:
     longer = Store(folder=tmp_path / "longer")
     longer.begin(settings=replace(SETTINGS, steps=8))
     assert longer.settings().extra_steps == 3
 
 
-def test_run_of_before_there_were_extra_steps_has_none(store: Store) -> None:
+def test_run_from_before_extra_steps_has_none(store: Store) -> None:
     path = store.folder / "settings.json"
     path.write_text(path.read_text().replace('"steps":5', '"other":5'))
     assert store.settings().extra_steps == 0
@@ -72,7 +72,7 @@ def test_window_that_was_cut_off_counts_for_nothing(store: Store) -> None:
     assert [result.window.number for result in store.measured()] == [1]
 
 
-def test_what_is_not_kept_is_gone_with_its_samples(store: Store) -> None:
+def test_discarded_windows_are_gone_with_their_samples(store: Store) -> None:
     for number in (1, 2):
         store.add(_window(number))
     store.keep(measured=store.measured()[:1])
@@ -91,7 +91,7 @@ def test_broken_line_is_refused_and_named(store: Store) -> None:
         store.measured()
 
 
-def test_block_without_all_of_its_patterns_is_not_whole() -> None:
+def test_block_without_all_of_its_patterns_is_incomplete() -> None:
     every = [_window(1), _window(2, "choreographed"), _window(3, block=2)]
     kept = whole_blocks(measured=every, patterns=("orchestrated", "choreographed"))
     assert [result.window.number for result in kept] == [1, 2]

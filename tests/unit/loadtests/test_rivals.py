@@ -58,7 +58,7 @@ def _result(every: list[Measured], *, caveats: tuple[str, ...] = ()) -> Result:
     )
 
 
-def test_rival_takes_the_steps_of_the_page() -> None:
+def test_rival_takes_the_steps_of_the_definition() -> None:
     steps = [step for step in SAGAS["checkout"].steps if not step.operation.endswith(".pad")]
     assert list(saga.STEPS) == [step.name for step in steps]
 
@@ -95,7 +95,7 @@ def test_cpu_of_a_checkout_is_without_what_is_used_at_rest() -> None:
         ("orchestrated", "dbos", "completed/s", "orchestrated", None),
     ],
 )
-def test_ratio_is_of_the_pattern_to_the_rival_and_says_who_is_better(
+def test_ratio_is_of_the_pattern_to_the_rival_and_names_the_better(
     pattern: str, rival: str, figure: str, better: str, estimate: float | None
 ) -> None:
     shares = ratios.ratios(measured=_run(), patterns=[pattern], rivals=[rival], idle=IDLE)
@@ -151,7 +151,7 @@ def test_books_that_do_not_add_up_are_a_breach(wrong: dict[str, int]) -> None:
     assert f"{name} {value}" in breach
 
 
-def test_checkpoints_are_made_as_one_who_may(
+def test_checkpoints_are_made_with_a_login_that_may(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The audit's login, used for all other reads, may not make one."""

@@ -31,7 +31,7 @@ def probe(broker, monkeypatch):
     thread.join()
 
 
-def test_dead_messages_are_told_until_they_are_gone_and_stop_no_saga(probe, broker):
+def test_dead_messages_are_reported_until_they_are_gone_and_stop_no_saga(probe, broker):
     broker.declare(queue=DEAD, events=["given.up"])
     eventually(lambda: probe.counters()["broker_up"], what="the broker is asked")
     assert probe.complaints() == []

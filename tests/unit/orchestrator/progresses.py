@@ -52,7 +52,7 @@ class World:
         if wish == "held":
             return Postponed(1.0)
         if wish == "fault":
-            return Fault("nobody there")
+            return Fault("no answer")
         answer = self._take_effect(progress, wish)
         return Fault("lost") if wish == "lost" else answer
 

@@ -58,7 +58,7 @@ def test_nothing_is_undone_once_the_pivot_has_happened(wishes):
 
 
 @given(scripts)
-def test_undos_are_told_in_reverse_for_exactly_the_steps_done_or_in_doubt(wishes):
+def test_undos_run_in_reverse_for_exactly_the_steps_done_or_in_doubt(wishes):
     transition, replies = run(World(scripted(wishes)), Progress(steps=STEPS, position=1))
     undos = [
         reply.position

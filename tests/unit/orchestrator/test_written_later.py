@@ -37,8 +37,8 @@ def written(monkeypatch):
     return positions
 
 
-def test_runner_is_told_of_each_batch_and_writes_before_the_pivot_only(written):
-    """A full runner claims again when it is woken, whatever was written."""
+def test_worker_is_notified_of_each_batch_and_writes_only_before_the_pivot(written):
+    """A full worker claims again when it is woken, whatever was written."""
     released: list[float | None] = []
     running = Executor(participants=Willing(), on_release=released.append)
     saga = ClaimedSaga(

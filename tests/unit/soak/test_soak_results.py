@@ -70,17 +70,17 @@ def text_of(result):
     return results.as_text(settings=SETTINGS, rounds=[result])
 
 
-def test_recovery_is_told_by_kind_for_the_faults_that_were_made(soaked):
+def test_recovery_is_reported_by_kind_for_the_faults_that_were_made(soaked):
     recoveries = soaked().recoveries()
     assert recoveries == {FaultKind.KILL: [5.0]}
     assert "kill          1  5.0 s, 5.0 s" in text_of(soaked())
 
 
-def test_fault_that_was_not_made_is_told_with_its_reason(soaked):
+def test_fault_that_was_not_made_is_reported_with_its_reason(soaked):
     assert "kill rabbitmq: it was down" in text_of(soaked())
 
 
-def test_saga_that_never_ended_is_told_as_never(soaked):
+def test_saga_that_never_ended_is_reported_as_never(soaked):
     result = soaked(ended_at=None)
     assert "ended never after the intended start" in text_of(result)
     figures = results.as_json(settings=SETTINGS, rounds=[result])["rounds"][0]
@@ -100,7 +100,7 @@ def test_every_breach_is_named_and_none_is_called_right(soaked):
     assert len(figures["breaches"]) == results.SHOWN + 5
 
 
-def test_last_line_repeats_it(soaked):
+def test_last_line_is_the_command_that_repeats_the_soak(soaked):
     assert text_of(soaked()).endswith(
         "repeat it: manage.py soak --saga checkout --minutes 1 --rate 50 --patterns orchestrated"
         " --faults kill --every 4 --seed 7"
@@ -112,7 +112,7 @@ def recovered_in(*checkouts, began_at=100.0, ended_at=100.0):
     return lateness.recovered_in(began_at=began_at, ended_at=ended_at)
 
 
-def test_fault_that_makes_nobody_late_needs_no_recovery():
+def test_fault_that_delays_no_checkout_needs_no_recovery():
     assert recovered_in((99.9, 100.1), (100.0, 101.9)) == 0.0
 
 

@@ -43,7 +43,7 @@ def _run(work: Work, *, load: float, cores: float, steps: int = 0, hop_ms: float
     return Machine(work=work, steps=steps, hop_ms=hop_ms, cores=cores, arrivals=times)
 
 
-def test_one_alone_takes_its_work_its_waits_and_its_ways() -> None:
+def test_lone_checkout_takes_its_work_its_waits_and_its_hops() -> None:
     work = Work(
         first=4.0, own=1.0, shared=0.0, wait=0.0, aside=1.5, pause=1000.0, ways=2.0, wake=0.1
     )
@@ -52,7 +52,7 @@ def test_one_alone_takes_its_work_its_waits_and_its_ways() -> None:
     assert done.cpu_ms == pytest.approx(4 + 5 * 1 + 2 * 1.5 + 6 * 0.1), "aside now, and later"
 
 
-def test_who_comes_while_a_batch_is_on_its_way_goes_with_the_next() -> None:
+def test_call_that_comes_while_a_batch_is_away_goes_with_the_next() -> None:
     """So a hundred simultaneous checkouts take no longer than two."""
     work = Work(**{**vars(NOTHING_BUT_CPU), "first": 0.0, "shared": 10.0})
     few, many = (
@@ -103,7 +103,7 @@ def test_simulation_predicts_what_was_measured_and_not_fitted(
     assert mean(errors) <= FALLS_SHORT.get((figure, pattern), PROMISED), errors
 
 
-def test_no_shortfall_is_allowed_that_is_none(held_out: list[Check]) -> None:
+def test_every_allowed_shortfall_is_needed(held_out: list[Check]) -> None:
     for (figure, pattern), allowed in FALLS_SHORT.items():
         errors = [
             abs(check.error)

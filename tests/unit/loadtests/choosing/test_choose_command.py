@@ -22,7 +22,7 @@ from tests.unit.loadtests.choosing.surveyed import (
 OTHER = {ORCHESTRATED: CHOREOGRAPHED, CHOREOGRAPHED: ORCHESTRATED}
 
 
-def _said(*arguments: str) -> str:
+def _output(*arguments: str) -> str:
     out = StringIO()
     call_command("choose", *arguments, stdout=out)
     return out.getvalue()
@@ -41,7 +41,7 @@ def shipped() -> Survey:
 
 def test_answer_comes_from_the_shipped_survey() -> None:
     """Swapped rows give a swapped answer: the code does not favour a pattern."""
-    answer = json.loads(_said("--survey", str(SHIPPED), "--json"))
+    answer = json.loads(_output("--survey", str(SHIPPED), "--json"))
     assert {forecast["pattern"] for forecast in answer["forecasts"]} == {
         ORCHESTRATED,
         CHOREOGRAPHED,
@@ -57,8 +57,8 @@ def test_answer_is_swapped_where_the_shipped_survey_is(shipped, tmp_path) -> Non
         for stack in shipped.stacks
     ]
     folder = _kept(tmp_path / "swapped", replace(shipped, stacks=stacks))
-    as_is = json.loads(_said("--survey", str(SHIPPED), "--json"))
-    swapped = json.loads(_said("--survey", str(folder), "--json"))
+    as_is = json.loads(_output("--survey", str(SHIPPED), "--json"))
+    swapped = json.loads(_output("--survey", str(folder), "--json"))
     costs, others = (
         {forecast["pattern"]: forecast["cpu_ms"] for forecast in answer["forecasts"]}
         for answer in (as_is, swapped)
@@ -78,15 +78,15 @@ def test_shipped_survey_is_audited_and_names_its_machine(shipped) -> None:
 
 
 def test_answer_fits_a_screen() -> None:
-    lines = _said("--survey", str(SHIPPED), "--hop", "5ms", "--steps", "7").splitlines()
+    lines = _output("--survey", str(SHIPPED), "--hop", "5ms", "--steps", "7").splitlines()
     assert len(lines) <= 45
     assert max(len(line) for line in lines) <= 80
     assert lines[0] == "WHICH PATTERN  7 steps, 5 ms per hop, 0% declined, 25 checkouts/s"
 
 
-def test_scripts_are_told_which_capacity_is_a_lower_bound(tmp_path) -> None:
+def test_json_says_which_capacity_is_a_lower_bound(tmp_path) -> None:
     folder = _kept(tmp_path / "followed", following(base=survey(), pattern=ORCHESTRATED))
-    answer = json.loads(_said("--survey", str(folder), "--load", "450", "--json"))
+    answer = json.loads(_output("--survey", str(folder), "--load", "450", "--json"))
     assert {forecast["pattern"]: forecast["is_at_least"] for forecast in answer["forecasts"]} == {
         ORCHESTRATED: True,
         CHOREOGRAPHED: False,
@@ -97,7 +97,7 @@ def test_scripts_are_told_which_capacity_is_a_lower_bound(tmp_path) -> None:
 
 
 def test_model_is_explained_on_request() -> None:
-    output = _said("--survey", str(SHIPPED), "--explain")
+    output = _output("--survey", str(SHIPPED), "--explain")
     assert "waits for a batch, per step, at most" in output
     assert "cycle of a batch" in output
 
@@ -116,10 +116,10 @@ def test_model_is_explained_on_request() -> None:
 )
 def test_input_out_of_range_is_refused_in_plain_words(options, message) -> None:
     with pytest.raises(CommandError, match=message):
-        _said(*options)
+        _output(*options)
 
 
-def test_newest_whole_survey_of_ones_own_is_preferred(tmp_path) -> None:
+def test_newest_complete_survey_of_the_user_is_preferred(tmp_path) -> None:
     _kept(tmp_path / "2026-01-01", survey())
     newest = _kept(tmp_path / "2026-01-02", replace(survey(), seconds_taken=7))
     stopped = survey()
@@ -130,6 +130,6 @@ def test_newest_whole_survey_of_ones_own_is_preferred(tmp_path) -> None:
     assert str(newest) in taken.label
 
 
-def test_shipped_survey_is_taken_where_there_is_no_own_one(tmp_path) -> None:
+def test_shipped_survey_is_used_where_the_user_has_none(tmp_path) -> None:
     taken = source(named=None, own=tmp_path)
     assert taken.label == "the survey that comes with Dueto, of another machine"

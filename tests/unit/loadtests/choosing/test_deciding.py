@@ -104,7 +104,7 @@ def test_break_even_in_the_load_is_found(batched) -> None:
     assert turn.is_clear
 
 
-def test_where_the_ranking_turns_nowhere_is_said(batched) -> None:
+def test_ranking_that_turns_nowhere_is_reported(batched) -> None:
     turn = _turn(answer(model=batched, situation=USUAL), CPU, STEPS)
     assert (turn.at, turn.low, turn.high) == (None, 3, 8)
 
@@ -135,7 +135,7 @@ def test_difference_within_the_error_is_not_decided() -> None:
     )
 
 
-def test_advice_names_who_is_taken_for_what(nearer) -> None:
+def test_advice_names_the_pattern_for_each_figure(nearer) -> None:
     assert "choreographed for p50 latency" in advice(answer=answer(model=nearer, situation=USUAL))
 
 
@@ -241,7 +241,7 @@ def test_ranking_that_turns_where_capacity_is_not_known_is_no_clear_turn() -> No
     assert [turn.is_clear for turn in turns] == [True, False]
 
 
-def test_load_that_nobody_can_take_has_no_answer_for_latency() -> None:
+def test_load_that_no_pattern_can_take_has_no_answer_for_latency() -> None:
     recommendation = answer(model=Model(survey=survey()), situation=replace(USUAL, load=3000))
     assert [choice.figure for choice in recommendation.choices] == [CPU]
 

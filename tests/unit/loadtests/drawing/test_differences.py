@@ -71,7 +71,7 @@ def test_figure_whose_windows_lie_apart_has_changed(folder: Path, tmp_path: Path
         ([10, inf, inf], [10, 10, 10], "overlaps"),
     ],
 )
-def test_change_is_told_from_overlap(before: list, after: list, verdict: str) -> None:
+def test_change_is_distinguished_from_overlap(before: list, after: list, verdict: str) -> None:
     assert Change(figure="p50", before=before, after=after).verdict == verdict
 
 
@@ -128,7 +128,7 @@ def test_knee_has_changed_where_the_intervals_are_apart(
     assert [line.endswith("changed") for line in knees_of(after, before)] == [has_changed, False]
 
 
-def test_knee_is_said_with_its_interval(full: Path, tmp_path: Path) -> None:
+def test_knee_is_shown_with_its_interval(full: Path, tmp_path: Path) -> None:
     run = changed(full, tmp_path, with_interval(knee=240, low=200, high=None))
     assert "240 (200 or more)" in knees_of(run, run)[0]
 

@@ -57,7 +57,7 @@ def test_what_holds_with_an_interval_beyond_the_limit_says_so(run: Comparison) -
     )
 
 
-def test_figure_that_looks_like_its_limit_is_told_with_more_digits(run: Comparison) -> None:
+def test_figure_that_looks_like_its_limit_is_shown_with_more_digits(run: Comparison) -> None:
     (verdict,) = held(run, "orchestrated.p50>22.79ms")
     assert "22.8 ms" not in gate.sentence(replace(verdict, seen=22.7901, interval=None))
 

@@ -166,7 +166,7 @@ def test_full_run_of_three_patterns_shows_all_that_was_tried(tmp_path: Path) -> 
     assert "orchestrated over messages" in text
 
 
-def test_what_a_run_did_not_try_is_not_spoken_of(text: str) -> None:
+def test_page_omits_what_a_run_did_not_try(text: str) -> None:
     assert not {"waterfall", "load", "outage", "hot"} & set(_parsed(text).ids)
 
 
@@ -177,7 +177,7 @@ def test_breach_is_the_headline(tmp_path: Path) -> None:
     assert "stock of product 7 is off by 1" in text
 
 
-def test_void_run_is_called_one_before_anything_else(tmp_path: Path) -> None:
+def test_void_run_is_called_void_before_anything_else(tmp_path: Path) -> None:
     late = measured(of=window(), latencies=[0.02])
     late = replace(late, clock_step_ms=7.0)
     stored_run(tmp_path, every=[*whole_run(), late])
@@ -210,7 +210,7 @@ def test_outage_in_the_folder_is_drawn_unless_its_audit_failed(
     assert not _parsed(text).wrong
 
 
-def test_pair_without_intervals_is_said_to_have_none(folder: Path, tmp_path: Path) -> None:
+def test_pair_without_intervals_is_shown_to_have_none(folder: Path, tmp_path: Path) -> None:
     report = json.loads((folder / "report.json").read_text())
     for verdict in report["verdicts"]:
         verdict.update(ratio=None, difference=None, decision="undecided", better="", why="too few")
@@ -229,7 +229,9 @@ def test_floor_wins_nothing(folder: Path, tmp_path: Path) -> None:
     assert "<h1>This run decides none" in page.draw(folder=tmp_path).read_text()
 
 
-def test_pattern_that_only_loses_is_named_where_nobody_wins(folder: Path, tmp_path: Path) -> None:
+def test_pattern_that_only_loses_is_named_where_no_pattern_wins(
+    folder: Path, tmp_path: Path
+) -> None:
     report = json.loads((folder / "report.json").read_text())
     undecided = {"figure": "p50 at light load", "first": "orchestrated", "second": "choreographed"}
     lost = {**undecided, "second": "orchestrated_messaging", "decision": "differs"}
@@ -272,7 +274,7 @@ def test_samples_that_are_none_are_refused(folder: Path, tmp_path: Path) -> None
         page.draw(folder=tmp_path)
 
 
-def test_run_of_another_saga_speaks_of_that_one(tmp_path: Path) -> None:
+def test_page_of_another_saga_names_that_saga(tmp_path: Path) -> None:
     folder = stored_run(tmp_path, settings=replace(SETTINGS, saga="shipment"))
     drawn = (folder / "report.html").read_text()
     assert "<title>The same shipment, side by side" in drawn

@@ -123,7 +123,7 @@ def test_screen_of_a_full_run_shows_the_knees(tmp_path: Path) -> None:
     assert knees[0] > knees[1] > (100,)
 
 
-def test_screen_says_of_a_knee_what_is_not_known(tmp_path: Path) -> None:
+def test_screen_says_what_is_not_known_of_a_knee(tmp_path: Path) -> None:
     run = stored.read(folder=stored_run(tmp_path / "run"))
     open_ended = Capacity(pattern="orchestrated", knee=300, knee_between=Bounds(low=280, high=None))
     nothing = Capacity(pattern="orchestrated", knee=None, knee_between=Bounds(low=0, high=90))

@@ -34,7 +34,7 @@ def test_run_without_a_fault_has_no_caveats() -> None:
     assert comparison(every=whole_run()).is_valid
 
 
-def test_window_in_which_nobody_came_changes_nothing() -> None:
+def test_window_without_arrivals_changes_nothing() -> None:
     empty = [
         measured(of=window(pattern=pattern, number=99, phase=phase), latencies=[])
         for pattern in ("orchestrated", "choreographed")
@@ -97,20 +97,20 @@ def test_doubt_is_about_a_phase_where_it_is_about_all_of_its_patterns() -> None:
     assert disturbed(set(WindowPhase)) == "everywhere."
 
 
-def test_saturated_generator_is_said() -> None:
+def test_saturated_generator_is_reported() -> None:
     busy = _light(cost=cost(generator_ms=0.9 * 2 * 1000))
     assert any("generator was saturated" in caveat for caveat in _caveats_of(busy))
     shared = comparison(every=[*whole_run(), busy], settings=replace(SETTINGS, workers=2))
     assert not any("generator was saturated" in caveat for caveat in shared.caveats)
 
 
-def test_harness_that_takes_more_than_its_share_is_said() -> None:
+def test_harness_that_takes_more_than_its_share_is_reported() -> None:
     greedy = _light(cost=cost(shop_ms=100, generator_ms=8_000))
     share = (8_000 + 8 * 10) / (8_000 + 8 * 10 + 9 * 100)
     assert any(f"meters used {share:.0%} of the CPU" in caveat for caveat in _caveats_of(greedy))
 
 
-def test_other_programs_are_said() -> None:
+def test_other_programs_are_reported() -> None:
     disturbed = _light(cost=replace(cost(), busy_ms=6000))
     assert any("other programs" in caveat for caveat in _caveats_of(disturbed))
 
@@ -119,20 +119,20 @@ def test_clock_that_was_set_makes_a_window_invalid() -> None:
     assert not _comparison_with(_light(clock_step_ms=-3.0)).is_valid
 
 
-def test_checkpoint_in_a_window_is_said() -> None:
+def test_checkpoint_in_a_window_is_reported() -> None:
     met = _light(cost=replace(cost(), checkpoints=1))
     number = met.window.number
     assert f"a checkpoint of the database ended in window {number}." in _caveats_of(met)
 
 
-def test_unfinished_and_unaccepted_checkouts_are_said() -> None:
+def test_unfinished_and_unaccepted_checkouts_are_reported() -> None:
     broken = _light(samples=[sample(ended=False), sample(status=503)] * 25)
     texts = _caveats_of(broken)
     assert any("25 checkouts did not end" in caveat for caveat in texts)
     assert any("25 checkouts were not accepted" in caveat for caveat in texts)
 
 
-def test_pattern_that_was_never_saturated_is_said() -> None:
+def test_pattern_that_was_never_saturated_is_reported() -> None:
     easy = [
         replace(result, samples=[sample(intended=n / 200, latency=0.01) for n in range(200)])
         if result.window.phase is WindowPhase.FULL
@@ -163,7 +163,7 @@ def test_what_a_pattern_can_take_is_known_of_full_load_alone(phase: WindowPhase)
     assert not any("light load is nearly" in caveat for caveat in _slow(phase).caveats)
 
 
-def test_light_load_that_is_none_for_a_pattern_is_said() -> None:
+def test_light_load_that_saturates_a_pattern_is_reported() -> None:
     (caveat,) = _slow(WindowPhase.FULL).caveats
     assert caveat == (
         "light load is nearly all that orchestrated can do (20/s), so latency is time in queues"

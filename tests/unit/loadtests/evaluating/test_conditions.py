@@ -71,7 +71,7 @@ def test_condition_is_read(
 
 
 @pytest.mark.parametrize("text", ["p95", "p95=3", "p95>", "p95>-1", "p95>1e400", ">3", "p95>>3"])
-def test_what_is_no_condition_is_refused_with_what_can_be_named(text: str) -> None:
+def test_text_that_is_no_condition_is_refused_with_the_known_figures(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a condition.*p50, p95, p99.*knee/s"):
         conditions.condition(text)
 
@@ -85,7 +85,7 @@ def test_what_is_no_condition_is_refused_with_what_can_be_named(text: str) -> No
         ("p95>3ms orchestrated", "a limit of p95 is written like"),
     ],
 )
-def test_figure_and_unit_that_there_are_not_are_refused(text: str, why: str) -> None:
+def test_unknown_figure_and_unit_are_refused(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         conditions.condition(text)
 
@@ -101,12 +101,12 @@ def test_figure_and_unit_that_there_are_not_are_refused(text: str, why: str) -> 
     ],
 )
 def test_what_the_run_will_not_measure_is_refused(text: str, why: str) -> None:
-    asked = [conditions.condition(text)]
+    stated = [conditions.condition(text)]
     with pytest.raises(ValueError, match=why):
-        conditions.expanded(conditions=asked, patterns=PATTERNS, is_full=False, against=None)
+        conditions.expanded(conditions=stated, patterns=PATTERNS, is_full=False, against=None)
 
 
-def test_stored_run_that_can_be_no_measure_is_refused(run: Comparison) -> None:
+def test_stored_run_that_is_void_or_lacks_the_figure_is_refused(run: Comparison) -> None:
     void = replace(run, caveats=["INVALID: the clock was set"])
     with pytest.raises(ValueError, match="is not valid"):
         held("p50>2x", run, void)
@@ -114,7 +114,7 @@ def test_stored_run_that_can_be_no_measure_is_refused(run: Comparison) -> None:
         held("completed/s<0.5x", run, comparison(every=[*spread(1)]))
 
 
-def test_condition_without_a_pattern_is_one_for_each_but_the_floor_and_each_once() -> None:
+def test_condition_without_a_pattern_is_for_each_but_the_floor_and_each_once() -> None:
     expanded = conditions.expanded(
         conditions=[conditions.condition(text) for text in ("p95>3", "orchestrated.p95 > 3")],
         patterns=(*PATTERNS, "monolith"),
@@ -164,7 +164,7 @@ def test_stored_run_is_what_a_ratio_is_of(run: Comparison) -> None:
         ("orchestrated.p50>50ms", ConditionState.FAILS, ""),
     ],
 )
-def test_interval_that_spans_the_limit_is_told_and_decides_nothing(
+def test_interval_that_spans_the_limit_is_reported_and_decides_nothing(
     text: str, standing: ConditionState, reaches: str
 ) -> None:
     (judgement,) = held(text, comparison(every=spread(10)))

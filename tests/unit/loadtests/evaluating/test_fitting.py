@@ -27,7 +27,7 @@ def test_law_is_found_again_from_its_own_points() -> None:
     assert law.error == pytest.approx(0, abs=1e-9)
 
 
-def test_law_is_found_under_noise_and_tells_its_error() -> None:
+def test_law_is_found_under_noise_with_its_error() -> None:
     law = fit(points=_points(LAW, noise=0.05))
     assert law is not None
     assert law.contention == pytest.approx(LAW.contention, rel=0.3)

@@ -109,7 +109,7 @@ def test_all_taken_is_the_highest_or_more() -> None:
     assert bounds(answers=votes) == Bounds(low=300, high=None)
 
 
-def test_three_windows_of_one_mind_on_either_side_leave_no_doubt() -> None:
+def test_three_agreeing_windows_on_either_side_leave_no_doubt() -> None:
     votes = answers("yyy", "yyy", "nnn", "nnn")
     assert bounds(answers=votes) == Bounds(low=200, high=300)
 

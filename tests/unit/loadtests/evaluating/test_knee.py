@@ -29,10 +29,6 @@ def test_level_below_the_capacity_is_sustained() -> None:
     assert level.in_flight == pytest.approx(80 * 0.02, rel=0.1)
 
 
-def test_level_above_the_capacity_is_not() -> None:
-    assert not _level(120).is_sustained
-
-
 def test_slowly_growing_backlog_is_seen_though_all_complete() -> None:
     level = _level(110)
     assert level.completed > 95
@@ -47,16 +43,6 @@ def test_checkouts_that_fail_are_no_throughput() -> None:
 
 def test_knee_is_the_last_level_that_was_sustained() -> None:
     assert knee_of(levels=[_level(rate) for rate in (40, 80, 95, 120, 150)]) == 95
-
-
-def test_knee_does_not_come_back_by_luck() -> None:
-    lucky = _level(170, capacity=200)
-    assert knee_of(levels=[_level(80), _level(120), _level(150), lucky]) == 80
-
-
-def test_knee_is_not_lost_by_bad_luck_below_it() -> None:
-    odd = _level(80, capacity=60)
-    assert knee_of(levels=[_level(40), odd, _level(90), _level(95), _level(120)]) == 95
 
 
 def test_most_windows_at_a_rate_decide() -> None:

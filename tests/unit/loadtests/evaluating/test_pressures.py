@@ -36,7 +36,7 @@ def test_harder_windows_are_held_against_those_beside_them() -> None:
     assert pressure.ratio.estimate == pytest.approx(0.5, rel=0.05)
 
 
-def test_what_is_worked_off_later_is_not_completed_while_offered() -> None:
+def test_backlog_that_completes_later_does_not_count_as_completed() -> None:
     ends = [0.5, 2.5, 3.0, 3.9, 4.1, 9.0]
     samples = [sample(latency=end) for end in ends]
     assert completed_while_offered(samples, seconds=4.0) == 3 / 2

@@ -80,7 +80,7 @@ def test_latency_that_still_falls_in_one_pattern_is_not() -> None:
     assert not is_steady(seen=seen)
 
 
-def test_one_window_tells_nothing_of_steadiness() -> None:
+def test_single_window_does_not_show_steadiness() -> None:
     assert not is_steady(seen=[_warm_up("orchestrated", 0.02)])
     assert not is_steady(seen=[])
 

@@ -57,7 +57,7 @@ def test_slow_minutes_hide_no_difference_that_every_window_has() -> None:
     assert verdict.decision is Conclusion.DIFFERS
 
 
-def test_difference_that_is_one_as_a_share_and_another_in_ms_is_none() -> None:
+def test_difference_with_opposite_signs_as_a_share_and_in_ms_is_none() -> None:
     verdict = _verdict([20.0, 20, 20, 1000] * 4, [30.0, 31, 29, 950] * 4)
     assert verdict.ratio is not None
     assert verdict.difference is not None
@@ -77,7 +77,7 @@ def test_real_difference_below_what_is_of_interest_counts_as_none() -> None:
     assert verdict.decision is Conclusion.SAME
 
 
-def test_certain_difference_that_may_be_too_small_to_matter_is_told_with_its_bounds() -> None:
+def test_certain_difference_that_may_be_too_small_to_matter_is_reported_with_its_bounds() -> None:
     values = [20, 20.2, 19.9, 20.1, 20, 20.1, 20.2, 19.9]
     verdict = _verdict(values, [value * 1.049 for value in values[::-1]])
     assert verdict.ratio is not None

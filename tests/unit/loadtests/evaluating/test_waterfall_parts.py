@@ -88,7 +88,7 @@ def test_moments_are_kept_as_they_were_read(tmp_path: Path) -> None:
     assert kept[3].asked_at == pytest.approx(steps[3].asked_at, abs=1e-6)
 
 
-def test_saga_of_which_a_moment_is_not_known_is_left_out() -> None:
+def test_saga_with_an_unknown_moment_is_left_out() -> None:
     checkout = sample(latency=0.1)
     done = {(checkout.saga_id, step): (EPOCH + 0.01, EPOCH + 0.02) for step in STEPS}
     asked = {(checkout.saga_id, step): EPOCH + 0.005 for step in STEPS[1:]}

@@ -135,7 +135,7 @@ def test_full_run_fits_into_35_minutes(patterns: Sequence[str]) -> None:
     assert took < 35 * 60
 
 
-def test_run_goes_on_only_by_the_plan_that_it_was_begun_with() -> None:
+def test_run_continues_only_with_the_plan_that_it_was_begun_with() -> None:
     planned = windows(SETTINGS)
     measured = [replace(each, rate=400.0) for each in planned[:6]]
     assert holds(known=measured, settings=SETTINGS)

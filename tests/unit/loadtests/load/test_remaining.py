@@ -33,7 +33,7 @@ def test_first_windows_change_the_estimate_a_little_and_many_make_it() -> None:
     assert left.seconds(to_come=[TWO]) == pytest.approx(3, abs=0.1)
 
 
-def test_short_windows_so_far_do_not_shorten_the_long_ones_to_come() -> None:
+def test_short_windows_so_far_do_not_shorten_later_long_windows() -> None:
     left = Remaining()
     for _ in range(50):
         left.add(window=TWO, took=2 + AROUND)
@@ -48,7 +48,7 @@ def test_backlogs_that_windows_of_too_much_leave_do_not_lengthen_the_others() ->
     assert left.seconds(to_come=[TOO_MUCH]) == pytest.approx(12, abs=1)
 
 
-def test_time_left_is_said_in_minutes() -> None:
+def test_time_left_is_shown_in_minutes() -> None:
     assert [as_minutes(seconds=seconds) for seconds in (0.4, 59.7, 190)] == ["0:00", "1:00", "3:10"]
 
 

@@ -16,7 +16,7 @@ def test_patterns_are_read_in_the_order_given() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "orchestrated,nonsense"])
-def test_wrong_patterns_are_named_with_those_that_there_are(text: str) -> None:
+def test_wrong_patterns_are_named_with_the_known_ones(text: str) -> None:
     with pytest.raises(ValueError, match="choose from orchestrated, choreographed"):
         shopper.patterns(text=text)
 
@@ -41,7 +41,7 @@ def test_mix_of_nothing_special_is_all_good() -> None:
 
 
 @pytest.mark.parametrize("name", ["fulfilment", "shipment"])
-def test_order_of_the_load_is_one_that_its_owner_takes(name: str) -> None:
+def test_order_of_the_load_is_accepted_by_its_owner(name: str) -> None:
     body = shopper.order(products=["1", "2"], payment_method="credit_card")
     given = {**body, "saga": name, "user_id": "u", "saga_pattern": "choreographed"}
     order = msgspec.convert(given, NewOrder)
@@ -50,7 +50,7 @@ def test_order_of_the_load_is_one_that_its_owner_takes(name: str) -> None:
     assert msgspec.convert(shopper.courier(name="c", capacity=9), NewCourier).capacity == 9
 
 
-def test_purchase_of_the_load_is_one_that_its_owner_takes() -> None:
+def test_purchase_of_the_load_is_accepted_by_its_owner() -> None:
     body = shopper.purchase(user="u", products=["1", "2"], payment_method="credit_card")
     given = {**body, "saga": "purchase", "user_id": "u", "saga_pattern": "choreographed"}
     bought = msgspec.convert(given, NewPurchase)

@@ -32,7 +32,7 @@ def test_amounts_are_of_the_whole_window_without_the_generator() -> None:
     assert (cell.cpu_ms, cell.measured_seconds, cell.messages) == (300, 4, 70)
 
 
-def test_cell_says_what_was_asked_for_however_many_came_by_chance() -> None:
+def test_cell_has_the_load_that_was_asked_for_however_many_came_by_chance() -> None:
     of = replace(window(phase=WindowPhase.CELL, rate=43), share=0.4, mix=Mix(declined=0.15))
     shared = cell_of(measured=measured(of=of, latencies=[0.02] * 80))
     assert shared is not None

@@ -29,7 +29,7 @@ def test_patterns_meet_the_same_arrivals_in_each_block() -> None:
             assert (first.seed, first.rate, first.mix) == (second.seed, second.rate, second.mix)
 
 
-def test_same_seed_gives_the_same_windows_and_another_one_does_not() -> None:
+def test_same_seed_gives_the_same_windows_and_another_seed_does_not() -> None:
     other = replace(SETTINGS, seed=4)
     (spot, *_) = FITTED
     assert windows(settings=SETTINGS, spot=spot) == windows(settings=SETTINGS, spot=spot)

@@ -27,13 +27,13 @@ def _full(*, rate: float, most: float, distance: float = 0.0, pattern: str = PAT
     return measured(of=window(phase=WindowPhase.FULL, pattern=pattern, rate=rate), latencies=ends)
 
 
-def test_outcomes_are_counted_without_the_way_of_the_first_one() -> None:
+def test_outcomes_are_counted_without_the_distance_of_the_first() -> None:
     near, far = (_full(rate=200, most=100, distance=distance) for distance in (0, 2))
     assert ended_per_second(samples=near.samples) == pytest.approx(100, rel=0.01)
     assert ended_per_second(samples=far.samples) == pytest.approx(100, rel=0.01)
 
 
-def test_nothing_ended_is_nothing_a_second() -> None:
+def test_rate_is_zero_where_nothing_ended() -> None:
     assert ended_per_second(samples=[sample(ended=False)] * 5) == 0
 
 

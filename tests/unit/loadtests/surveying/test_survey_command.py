@@ -30,7 +30,7 @@ def test_wrong_option_is_refused_before_anything_is_started(options, message) ->
         call_command("survey", *options)
 
 
-def test_survey_goes_on_without_the_stacks_that_are_whole(tmp_path: Path, monkeypatch) -> None:
+def test_survey_continues_without_the_complete_stacks(tmp_path: Path, monkeypatch) -> None:
     """All stacks are complete, so none is started."""
     monkeypatch.setattr(survey, "SURVEYS", tmp_path)
     made = surveyed()
