@@ -323,7 +323,7 @@ def test_owner_reaches_all_participants_of_its_sagas() -> None:
     ] == []
 
 
-def test_every_pod_is_closed_but_for_what_a_policy_names() -> None:
+def test_every_pod_is_closed_except_for_the_calls_that_a_policy_names() -> None:
     closed = of_kind("NetworkPolicy", everything())["dueto"]["spec"]
     assert closed["podSelector"] == {"matchLabels": {PART: "dueto"}}
     assert set(closed["policyTypes"]) == {"Ingress", "Egress"}

@@ -102,7 +102,7 @@ def test_each_example_fits_its_schema(service: str) -> None:
 
 
 @pytest.mark.parametrize("service", WITH_DATABASE)
-def test_door_can_read_the_example_of_what_it_takes(service: str) -> None:
+def test_door_can_read_the_example_of_its_body(service: str) -> None:
     """Also rules beyond a schema: for example, a total is the sum of its lines."""
     document = document_of(service)
     for door in declared_doors.all_in(documented.urls_of(service)):

@@ -253,7 +253,7 @@ def test_keeps_messages_while_no_connection_is_open(any_adapter: Adapter, broker
     assert ids(take(later.subscribe(queue="shop", prefetch=10), 3)) == ["m0", "m1", "m2"]
 
 
-def test_refuses_to_consume_a_queue_that_is_not_there(broker: Broker) -> None:
+def test_refuses_to_consume_a_missing_queue(broker: Broker) -> None:
     with pytest.raises(BrokerUnavailable, match="no queue"):
         broker.subscribe(queue="nowhere", prefetch=10)
 

@@ -262,7 +262,7 @@ def test_names_each_host_that_refuses_connections(
 
 
 @pytest.mark.parametrize("hosts", ["a,", "a:1,b:none", "a:1,b:99999"])
-def test_refuses_a_url_with_a_host_that_can_not_be(hosts: str) -> None:
+def test_refuses_a_url_with_an_invalid_host(hosts: str) -> None:
     with pytest.raises(ValueError, match=r"comma|[Pp]ort"):
         connect(f"amqp://u:p@{hosts}/%2F")
 
@@ -446,7 +446,7 @@ def test_reads_what_any_client_publishes(
     assert {delivery.message.type for delivery in deliveries} == {"thing.happened"}
 
 
-def test_keeps_no_more_of_a_large_body_than_shows_that_it_is_one(
+def test_keeps_only_enough_of_a_large_body_to_show_its_size(
     rabbitmq: Adapter, broker: RabbitMQBroker, plain: Any
 ) -> None:
     exchange = f"{rabbitmq.namespace}saga_events"

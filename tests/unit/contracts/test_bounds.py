@@ -152,7 +152,7 @@ def test_id_that_was_accepted_once_stays_readable():
     assert msgspec.json.decode(msgspec.json.encode(command), type=Reserve) == command
 
 
-def test_money_that_is_none_names_its_field():
+def test_invalid_money_names_its_field():
     with pytest.raises(ValueError, match=r"price: from 0 to 9999999999\.99"):
         msgspec.convert({"name": "a", "quantity": 1, "sku": "s", "price": "NaN"}, NewProduct)
 

@@ -182,7 +182,7 @@ def test_result_that_a_later_step_needs_travels_and_a_refusal_has_none() -> None
 
 
 @pytest.mark.parametrize("count", ["many", "-1", "4", ""])
-def test_number_of_padding_steps_that_is_none_is_refused(count: str) -> None:
+def test_invalid_number_of_padding_steps_is_refused(count: str) -> None:
     with pytest.raises(ValueError, match="DUETO_EXTRA_STEPS"):
         padding_steps(count)
 

@@ -58,7 +58,7 @@ def test_area_is_that_of_the_address():
     assert area_of({}) == Area("", "")
 
 
-def test_failing_deliveries_are_others_than_the_card_network_declines(settings):
+def test_failing_deliveries_differ_from_the_declined_charges(settings):
     settings.DELIVERY_FAIL_SHARE = 0.2
     sagas = [f"s{n}" for n in range(1000)]
     declined = {

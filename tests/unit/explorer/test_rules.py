@@ -82,7 +82,7 @@ def decided(words, *done) -> list[str]:
     return list(rules.decided(scenario=BOOKING, effects=effects, words=words))
 
 
-def test_what_is_decided_once_breaks_nothing():
+def test_single_decision_breaks_nothing():
     assert decided([APPROVED, *PAID], "approve_booking", "pay_bill") == []
     assert decided([APPROVED._replace(word="overdue")]) == []
     assert decided([APPROVED, PAID[0], PAID[1]._replace(word="no")], "approve_booking") == []

@@ -27,7 +27,7 @@ def test_text_of_another_form_is_refused(text):
         read(text)
 
 
-def test_option_that_is_not_there_is_left_out():
+def test_missing_option_is_left_out():
     assert GivenChoices({0: 7}).choose(step=0, count=3) == 0
     assert GivenChoices({0: 2}).choose(step=0, count=3) == 2
 
@@ -82,7 +82,7 @@ def test_schedule_that_never_ends_is_broken():
     assert play(endless, {}).breaches == [f"not over after {MOST_STEPS} steps"]
 
 
-def test_others_go_on_while_one_is_suspended_until_nothing_else_can():
+def test_others_run_while_a_process_is_suspended_until_nothing_else_can():
     toy = Toy(steps=3, pauses=True)
     play(toy, {0: 3})
     assert toy.story == ["slow", "1", "1", "goes on"]

@@ -20,7 +20,7 @@ def store() -> MemoryStore:
     return MemoryStore()
 
 
-def test_what_is_rolled_back_was_never_there(store):
+def test_rolled_back_rows_were_never_there(store):
     table = store.table("t")
     store.write(table, "old", 1)
     with suppress(Fault), store.atomic(using="any"):
@@ -31,7 +31,7 @@ def test_what_is_rolled_back_was_never_there(store):
     assert table == {"old": 1}
 
 
-def test_what_is_committed_stays(store):
+def test_committed_rows_stay(store):
     table = store.table("t")
     with store.atomic(using="any"):
         store.write(table, "new", 3)

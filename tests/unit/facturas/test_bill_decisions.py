@@ -19,7 +19,7 @@ def bill(status: BillStatus) -> LockedBill:
     ("status", "after"),
     [(BillStatus.OPEN, BillStatus.FAILED), (BillStatus.PAID, BillStatus.CREDITED)],
 )
-def test_bill_that_is_taken_back_has_failed_or_is_credited_if_it_was_paid(status, after):
+def test_withdrawn_bill_has_failed_or_is_credited_if_it_was_paid(status, after):
     assert status_after_undo(bill=bill(status)) is after
 
 

@@ -122,7 +122,7 @@ def test_conditions_that_hold_change_no_status(tmp_path: Path) -> None:
     assert (status, "CONDITIONS: every condition holds (4)" in output) == (0, True)
 
 
-def test_what_is_not_decided_is_no_success_and_a_breach_no_failure(tmp_path: Path) -> None:
+def test_undecided_condition_is_no_success_and_a_breach_is_no_failure(tmp_path: Path) -> None:
     alone = stored_run(tmp_path / "alone", every=whole_run()[:-1])
     breached = stored_run(tmp_path / "breached", audit="stock is off by 1")
     held = ("--fail-if", "choreographed.undone_p50>1s")

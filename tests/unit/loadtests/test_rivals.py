@@ -78,7 +78,7 @@ def test_each_block_has_every_arm_and_a_burst_that_it_can_drain() -> None:
     assert sum(timed) == pytest.approx(20)
 
 
-def test_cpu_of_a_checkout_is_without_what_is_used_at_rest() -> None:
+def test_cpu_of_a_checkout_leaves_out_the_use_at_rest() -> None:
     by_arm = ratios.figures(measured=_run(), arms=("orchestrated", "dbos"), idle=IDLE)
     # 100 ms in 4 s for two checkouts, of which 10 ms a second would have been used anyway.
     assert by_arm["orchestrated"]["CPU one at a time"] == pytest.approx(30)

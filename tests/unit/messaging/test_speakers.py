@@ -30,7 +30,7 @@ def test_watchdog_publishes_no_event_of_a_step(saga):
     assert own == {definition.abort, definition.give_back, *projection.APPEALS}
 
 
-def test_exchange_of_each_message_is_one_that_its_publisher_may_write_to():
+def test_publisher_of_each_message_may_write_to_its_exchange():
     for service in topology.services():
         for exchange, keys in topology.published_by(service).items():
             assert all(topology.exchange_of(message_type=key) == exchange for key in keys)

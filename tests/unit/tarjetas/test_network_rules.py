@@ -40,12 +40,12 @@ def test_unknown_method_is_refused_with_the_known_methods(method):
 
 
 @pytest.mark.parametrize("amount", ["-1", "0", "0.001", "1e30", "1e-30", "NaN", "sNaN", "Infinity"])
-def test_what_is_no_amount_of_money_is_refused(amount):
+def test_invalid_amount_of_money_is_refused(amount):
     assert ask(amount=Decimal(amount)).code == refusals.INVALID_AMOUNT
 
 
 @pytest.mark.parametrize("amount", ["0.01", "1", "1E+2", "1299.990", str(LARGEST)])
-def test_what_is_an_amount_of_money_is_accepted(amount):
+def test_valid_amount_of_money_is_accepted(amount):
     assert ask(amount=Decimal(amount)) is None
 
 

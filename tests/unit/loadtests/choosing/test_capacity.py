@@ -63,7 +63,7 @@ def test_call_that_comes_while_a_batch_is_away_goes_with_the_next() -> None:
     assert many.cpu_ms < few.cpu_ms / 10
 
 
-def test_throughput_is_what_the_processors_or_the_lane_can_do() -> None:
+def test_throughput_is_limited_by_the_processors_or_the_bulkhead() -> None:
     two_lanes = {cores: _run(NOTHING_BUT_CPU, load=5_000, cores=cores, steps=1) for cores in (1, 2)}
     ended = {cores: lane.run().ended_per_second for cores, lane in two_lanes.items()}
     assert ended[1] == pytest.approx(500, rel=0.1)
@@ -164,6 +164,6 @@ def test_command_fits_a_terminal_and_says_how_far_off_it_was() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"wal": 0.0}, {"commits": -1.0}])
-def test_limit_that_is_none_is_refused(wrong: dict[str, float]) -> None:
+def test_invalid_limit_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(CommandError, match="a number above 0 is needed"):
         call_command("capacity", stdout=StringIO(), **wrong)

@@ -63,7 +63,7 @@ def test_pattern_without_messages_has_none(exact) -> None:
     assert exact.predict(figure=MESSAGES, pattern=ORCHESTRATED, at=BETWEEN) == 0
 
 
-def test_what_the_stack_uses_at_rest_is_no_part_of_a_checkout(exact) -> None:
+def test_use_at_rest_is_no_part_of_a_checkout(exact) -> None:
     assert exact.rest_cpu_ms == pytest.approx(REST_MS)
     alone = Situation(steps=5, hop_ms=0, refusals=0, load=0.01)
     assert exact.predict(figure=CPU, pattern=ORCHESTRATED, at=alone) == pytest.approx(24.5, rel=0.1)

@@ -50,7 +50,7 @@ def test_sentence_says_what_was_measured_and_how_near_it_was(every: list[Judgeme
     assert relative.startswith("fails: 12.8 ms, 0.56 times the 22.8 ms of orchestrated [0.5")
 
 
-def test_what_holds_with_an_interval_beyond_the_limit_says_so(run: Comparison) -> None:
+def test_condition_that_holds_with_an_interval_beyond_the_limit_says_so(run: Comparison) -> None:
     (verdict,) = held(run, "orchestrated.p95>25.2ms")
     assert (
         gate.sentence(verdict) == "holds, but its interval reaches 25.3 ms: 25.1 ms [24.9 to 25.3]"
@@ -62,11 +62,11 @@ def test_figure_that_looks_like_its_limit_is_shown_with_more_digits(run: Compari
     assert "22.8 ms" not in gate.sentence(replace(verdict, seen=22.7901, interval=None))
 
 
-def test_what_is_counted_has_no_interval_and_says_nothing_of_it(run: Comparison) -> None:
+def test_counted_figure_is_shown_without_an_interval(run: Comparison) -> None:
     assert gate.sentence(held(run, "orchestrated.unfinished>0")[0]) == "holds: 0"
 
 
-def test_what_never_came_is_never_and_no_number_of_times(every: list[Judgement]) -> None:
+def test_figure_that_never_came_is_shown_as_never(every: list[Judgement]) -> None:
     for verdict in (every[0], every[-1]):
         assert gate.sentence(replace(verdict, seen=inf, interval=None)) == "fails: never"
 
@@ -99,7 +99,7 @@ def test_junit_has_a_test_case_a_condition_with_the_figures(
     assert cases[1].findtext("system-out") == "holds: 12.8 ms [12.6 to 13.0]"
 
 
-def test_what_is_not_decided_is_an_error_in_junit_whatever_the_audit_has_read() -> None:
+def test_undecided_condition_is_an_error_in_junit() -> None:
     run = comparison(every=whole_run(), audit="cart \x00 <b> \ud800 & 7")
     root = ElementTree.fromstring(gate.junit(every=held(run, "p50>20ms"), run=run))  # noqa: S314 -- our own
     errors = root.findall("testsuite/testcase/error")

@@ -83,7 +83,7 @@ def test_late_generator_voids_what_it_delayed_and_no_more() -> None:
     assert ": hot" in caveat
 
 
-def test_doubt_is_about_a_phase_where_it_is_about_all_of_its_patterns() -> None:
+def test_caveat_names_only_the_phase_where_it_concerns_all_of_its_patterns() -> None:
     def disturbed(phases: set[WindowPhase]) -> str:
         every = [
             replace(each, cost=replace(each.cost, busy_ms=6000))
@@ -158,7 +158,7 @@ def _slow(phase: WindowPhase) -> Comparison:
 
 
 @pytest.mark.parametrize("phase", [WindowPhase.LIGHT, WindowPhase.FAILURES])
-def test_what_a_pattern_can_take_is_known_of_full_load_alone(phase: WindowPhase) -> None:
+def test_only_full_load_shows_what_a_pattern_can_take(phase: WindowPhase) -> None:
     """The last checkouts of a short window make it look saturated."""
     assert not any("light load is nearly" in caveat for caveat in _slow(phase).caveats)
 

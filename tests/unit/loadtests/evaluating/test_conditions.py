@@ -100,7 +100,7 @@ def test_unknown_figure_and_unit_are_refused(text: str, why: str) -> None:
         ("p95>2x", r"--against DIR.*p95>2x PATTERN"),
     ],
 )
-def test_what_the_run_will_not_measure_is_refused(text: str, why: str) -> None:
+def test_figure_that_the_run_will_not_measure_is_refused(text: str, why: str) -> None:
     stated = [conditions.condition(text)]
     with pytest.raises(ValueError, match=why):
         conditions.expanded(conditions=stated, patterns=PATTERNS, is_full=False, against=None)
@@ -210,7 +210,7 @@ def test_pattern_that_was_never_saturated_is_decided_only_by_what_it_did(
     assert outcomes(f"orchestrated.{text}", run) == {"orchestrated": standing}
 
 
-def test_what_was_not_measured_or_in_no_valid_run_is_not_decided(run: Comparison) -> None:
+def test_figure_that_is_missing_or_of_a_void_run_is_not_decided(run: Comparison) -> None:
     alone = comparison(every=spread(1))
     breached = comparison(every=whole_run(), audit="stock is off by 1")
     void = replace(run, caveats=["INVALID latencies: the generator itself was late"])

@@ -29,7 +29,7 @@ def pressures(*, plain: float, harder: float, first: float = 0.5) -> list[Pressu
     return comparison(every=every, settings=replace(SETTINGS, patterns=["orchestrated"])).pressures
 
 
-def test_harder_windows_are_held_against_those_beside_them() -> None:
+def test_harder_windows_are_compared_with_those_beside_them() -> None:
     (pressure,) = pressures(plain=1.0, harder=2.0, first=100.0)
     assert (pressure.pattern, pressure.phase) == ("orchestrated", WindowPhase.HOT_FULL)
     assert pressure.ratio

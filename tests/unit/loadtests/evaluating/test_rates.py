@@ -53,7 +53,7 @@ def test_levels_are_shares_of_the_lowest_knee() -> None:
     assert rate_for(window=_asked(WindowPhase.LEVELS, 0.5), seen=seen) == 20
 
 
-def test_knee_without_full_load_before_it_is_not_measured() -> None:
+def test_knee_is_measured_only_after_full_load() -> None:
     with pytest.raises(NotMeasured, match="full load"):
         rate_for(window=_asked(WindowPhase.KNEE, 0.5), seen=[])
 

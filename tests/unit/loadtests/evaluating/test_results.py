@@ -60,7 +60,7 @@ def test_unfinished_checkout_is_neither_completed_nor_refused() -> None:
     assert samples.UNFINISHED == "unfinished"
 
 
-def test_cost_between_two_readings_is_what_was_used_up() -> None:
+def test_cost_between_two_readings_is_their_difference() -> None:
     earlier = Cost(
         seconds=10,
         cpu_ms={"postgres": 1000},

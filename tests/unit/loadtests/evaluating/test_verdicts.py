@@ -72,7 +72,7 @@ def test_windows_that_are_close_enough_are_the_same() -> None:
     assert "5%" in verdict.why
 
 
-def test_real_difference_below_what_is_of_interest_counts_as_none() -> None:
+def test_real_difference_that_is_too_small_to_matter_counts_as_none() -> None:
     verdict = _verdict([20.0] * 8, [20.4] * 8)
     assert verdict.decision is Conclusion.SAME
 

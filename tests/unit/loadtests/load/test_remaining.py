@@ -40,7 +40,7 @@ def test_short_windows_so_far_do_not_shorten_later_long_windows() -> None:
     assert left.seconds(to_come=[TWELVE]) == pytest.approx(12 + AROUND)
 
 
-def test_backlogs_that_windows_of_too_much_leave_do_not_lengthen_the_others() -> None:
+def test_backlogs_of_overload_windows_do_not_lengthen_the_others() -> None:
     left = Remaining()
     for _ in range(50):
         left.add(window=TOO_MUCH, took=12)
