@@ -92,7 +92,7 @@ def test_process_has_the_variables_of_the_local_stack(name: str) -> None:
     assert variables["DUETO_SERVICE"] == service.name
     assert variables["DUETO_AUTH"] == "required"
     assert stack.url_environment(urls=_urls()).items() <= variables.items()
-    assert known & set(variables) == own, "a service is told of its own database alone"
+    assert known & set(variables) == own, "a service has the URL of its own database only"
     assert ("DUETO_SECRET_KEY_FILE" in variables) == (not service.has_tables), "it signs sessions"
 
 
@@ -246,7 +246,7 @@ def test_migrate_gets_every_database_url_and_the_superusers() -> None:
     variables = compose.environment_of("migrate", given=GIVEN)
     assert {service.database_variable + FILE for service in ALL} < set(variables)
     superuser = {name for name in PROCESSES if "superuser_database_url" in _targets(name).values()}
-    assert not superuser, "told to no process that goes on running"
+    assert not superuser, "given to no long-running process"
 
 
 def test_databases_have_the_names_of_the_local_stack(made: Path) -> None:

@@ -220,7 +220,7 @@ def test_goes_to_another_host_after_a_loss(
     for gone, next_host in ((proxy, other_proxy), (other_proxy, proxy), (proxy, other_proxy)):
         gone.refuse()
         until_available(uses_all)
-        # What had come before the loss is given first: the consumer may only meet it then.
+        # Messages from before the loss are given first: the consumer may notice it only then.
         eventually(lambda: until_available(uses_all) or next_host.connections == 3)  # noqa: B023 -- called at once
         gone.listen()
 
@@ -299,7 +299,7 @@ def test_refuses_to_publish_for_long_while_the_broker_is_blocked(
 ) -> None:
     monkeypatch.setattr(adapter, "BLOCKED_SECONDS", 0.2)
     broker.publish(messages(1))
-    # As RabbitMQ does it: the next message sets the alarm off, and nothing is read any more.
+    # As in RabbitMQ: the next message raises the alarm, and nothing is read any more.
     proxy.freeze()
     proxy.tell_clients(frame(spec.Connection.Blocked("low on disk")))
     for _ in range(2):

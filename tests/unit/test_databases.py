@@ -63,7 +63,7 @@ def test_statements_are_prepared_when_it_was_asked_for(monkeypatch, text, wanted
 
 
 @pytest.mark.parametrize(
-    ("url", "says"),
+    ("url", "reason"),
     [
         ("mysql://ana:hush@one/shop", "postgresql://"),
         ("hush", "postgresql://"),
@@ -78,12 +78,12 @@ def test_statements_are_prepared_when_it_was_asked_for(monkeypatch, text, wanted
         ("postgresql://ana:hush@one/shop?prepare_threshold=5", "DUETO_PREPARE_THRESHOLD"),
     ],
 )
-def test_invalid_url_is_refused_in_one_line(url, says):
+def test_invalid_url_is_refused_in_one_line(url, reason):
     with pytest.raises(ImproperlyConfigured) as refused:
         parse(url=url, variable="PAGOS_DATABASE_URL")
     message = str(refused.value)
     assert "PAGOS_DATABASE_URL" in message
-    assert says in message
+    assert reason in message
     assert "\n" not in message
     assert SECRET not in message
 

@@ -124,5 +124,5 @@ def test_ci_runs_the_phases_and_says_how_long_each_took(clone):
     code, output = _run(".ci/run", at=clone)
     assert "called: ruff format" in output
     assert re.search(r"^setup +0:\d\d\ncheck +0:\d\d  failed \(2\)\ntotal +0:\d\d$", output, re.M)
-    assert "=== test" not in output, "tests tell little of code that does not pass the check"
+    assert "=== test" not in output, "no tests of code that does not pass the check"
     assert code != 0

@@ -86,7 +86,7 @@ def admitted(request, view):
 
 
 @pytest.mark.parametrize(
-    ("body", "headers", "status", "says"),
+    ("body", "headers", "status", "reason"),
     [
         (b"{}", {"HTTP_CONTENT_ENCODING": "gzip"}, 415, "gzip"),
         (b"{}", {"content_type": "application/json; charset=latin-1"}, 415, "latin-1"),
@@ -108,9 +108,9 @@ def admitted(request, view):
         (b'{"a":"\\ud83d"}', {}, 400, "a: the character U+D83D"),
     ],
 )
-def test_ambiguous_body_is_refused_with_the_reason(body, headers, status, says):
+def test_ambiguous_body_is_refused_with_the_reason(body, headers, status, reason):
     answer = asked(body, **headers)
-    assert (answer.status_code, says in json.loads(answer.content)["detail"]) == (status, True)
+    assert (answer.status_code, reason in json.loads(answer.content)["detail"]) == (status, True)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])

@@ -1,4 +1,4 @@
-"""A waiting request holds no slot, so it does not keep others from being worked on."""
+"""A waiting request holds no slot, so it delays no other request."""
 
 import threading
 from collections.abc import Iterator

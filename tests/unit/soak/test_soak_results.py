@@ -1,6 +1,4 @@
-"""What a soak says at its end: how long the shop took to recover, figures, breaches, how to
-repeat it.
-"""
+"""The report of a soak: times of recovery, figures, breaches, and how to repeat it."""
 
 import math
 from collections import Counter

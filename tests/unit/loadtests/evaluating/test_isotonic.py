@@ -45,7 +45,7 @@ def most_by_level(taken: Sequence[Answer]) -> float | None:
 def moody(
     true: float, loads: Sequence[float], chance: random.Random, *, lasts: float = 0.0
 ) -> list[Answer]:
-    """What windows answer of a machine that takes `true`, but for its mood.
+    """The answers of windows on a machine that takes `true`, apart from its mood.
 
     `lasts`: how much of a mood is left in the next window.
     """
