@@ -18,7 +18,7 @@ def url_of(model, page: str, *args) -> str:
 
 def look_at_all(client, service: str, *, at_least: Collection[str]) -> None:
     """Opens every list of the service, searches it, and opens every row; `at_least` are there."""
-    models = [one for one in admin.site._registry if one._meta.app_label == service]
+    models = [model for model in admin.site._registry if model._meta.app_label == service]
     alike = {"BarrierEntry", "OutboxEntry", "FailedMessage", "WorkerHeartbeat"}
     if service not in WITH_WORKER:
         alike = set()
@@ -39,9 +39,9 @@ def act(client, model, action: str, *keys: str, reason: str = "") -> str:
     chosen = {"action": action, "_selected_action": list(keys)}
     chosen |= {"reason": reason} if reason else {}
     with as_dashboard(model._meta.app_label):
-        answered = client.post(url_of(model, "changelist"), chosen, follow=True)
-    assert answered.status_code == 200
-    return answered.content.decode()
+        response = client.post(url_of(model, "changelist"), chosen, follow=True)
+    assert response.status_code == 200
+    return response.content.decode()
 
 
 @contextmanager

@@ -36,16 +36,16 @@ def clear(database: str) -> None:
     if _rows(database, migrated) != _as_migrated(database):
         call_command("flush", database=database, interactive=False, verbosity=0)
         return
-    found = (f"SELECT '{table}' WHERE EXISTS (SELECT FROM {table})" for table in others)
+    filled_tables = (f"SELECT '{table}' WHERE EXISTS (SELECT FROM {table})" for table in others)
     with connections[database].cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(found))
+        cursor.execute(" UNION ALL ".join(filled_tables))
         if filled := ", ".join(table for (table,) in cursor.fetchall()):
             cursor.execute(f"TRUNCATE {filled} CASCADE")
 
 
 @cache
 def _as_migrated(database: str) -> str:
-    """Asked for first before a test has committed anything."""
+    """First called before a test has committed anything."""
     return _rows(database, _tables(database)[0])
 
 

@@ -29,7 +29,7 @@ from tests.skewed import SKEW
 from tests.skewed import VARIABLE as SKEW_VARIABLE
 from tests.traces import Receiver
 
-# How long an example takes is the machine's affair, all the more beside other tests.
+# The duration of an example depends on the machine and on the tests beside it.
 hypothesis.settings.register_profile("dueto", deadline=None)
 hypothesis.settings.load_profile("dueto")
 
@@ -87,7 +87,7 @@ def pytest_configure() -> None:
     # The live server's threads outlive a test; their connections must not.
     for database in settings.DATABASES.values():
         database["CONN_MAX_AGE"] = 0
-    # A shop that runs beside the tests has other prices: it is not asked for them.
+    # A shop that runs beside the tests has other prices.
     settings.SERVICE_URLS["inventario"] = "http://127.0.0.1:9"
 
 
@@ -109,19 +109,19 @@ def _documented(monkeypatch, request):
     """All that is sent is documented: each answer of a door, each message of an outbox. A test that
     damages rows, or writes arbitrary messages (`"messages"`), is marked `undocumented`.
     """
-    found: list[str] = []
+    errors: list[str] = []
     served, add = RequestContext.__call__, outbox.add
     marker = request.node.get_closest_marker("undocumented")
 
     def called(self, request):
         response = served(self, request)
         if response.status_code != 500:
-            found.extend(documented.check_answer(request, response))
+            errors.extend(documented.check_answer(request, response))
         return response
 
     def added(*, service, events):
         for event in events:
-            found.extend(documented.check_message(service, event))
+            errors.extend(documented.check_message(service, event))
         return add(service=service, events=events)
 
     if marker is None or marker.args:
@@ -129,12 +129,12 @@ def _documented(monkeypatch, request):
     if marker is None:
         monkeypatch.setattr(outbox, "add", added)
     yield
-    assert not found, "\n".join(dict.fromkeys(found))
+    assert not errors, "\n".join(dict.fromkeys(errors))
 
 
 @pytest.fixture(autouse=True)
 def _no_late_wakeups(_django_db_marker):
-    """A wake-up that a test's commit has caused is over before its database is out of reach."""
+    """A wake-up caused by a test's commit ends before its database is out of reach."""
     yield
     wakeups.close()
 
@@ -155,17 +155,17 @@ class CardNetwork(desk.Network):
     def _post(self, path, body, kind):
         try:
             if path == "/refunds":
-                return network.refund(keys=[one["key"] for one in body])
-            asked = [
-                network.ChargeRequest(**one | {"amount": Decimal(one["amount"])}) for one in body
+                return network.refund(keys=[item["key"] for item in body])
+            requests = [
+                network.ChargeRequest(**item | {"amount": Decimal(item["amount"])}) for item in body
             ]
             return msgspec.convert(
-                [msgspec.to_builtins(one) for one in network.charge(asked=asked)], type=kind
+                [msgspec.to_builtins(item) for item in network.charge(asked=requests)], type=kind
             )
         finally:
-            its_own = connections["tarjetas"]
-            if not its_own.in_atomic_block:
-                its_own.close()  # on whatever thread pagos has asked
+            connection = connections["tarjetas"]
+            if not connection.in_atomic_block:
+                connection.close()  # of whichever thread pagos called from
 
 
 @pytest.fixture(autouse=True)
@@ -194,8 +194,8 @@ def operator(client, monkeypatch):
         own = f"/{service}{path}" if path.startswith("/messages") else path
         url = f"{own}?{urlencode(query)}" if query else own
         send = {"data": json.dumps(body), "content_type": "application/json"} if body else {}
-        given = client.generic(method, url, **send)
-        return operating.Reply(given.status_code, given.json())
+        response = client.generic(method, url, **send)
+        return operating.Reply(response.status_code, response.json())
 
     monkeypatch.setattr(operating, "call", call)
 

@@ -40,10 +40,10 @@ def shape_of(path: str) -> str:
 class Document:
     """One of our documents, and the validators of its parts. `seen`: the parts that were used."""
 
-    def __init__(self, found: dict[str, Any]) -> None:
+    def __init__(self, content: dict[str, Any]) -> None:
         self.seen: set[tuple[str, ...]] = set()
-        self.found: Any = json.loads(json.dumps(found).replace('"#/', '"urn:document#/'))
-        resource = Resource(contents=self.found, specification=DRAFT202012)
+        self.content: Any = json.loads(json.dumps(content).replace('"#/', '"urn:document#/'))
+        resource = Resource(contents=self.content, specification=DRAFT202012)
         self._registry = Registry().with_resource("urn:document", resource)
         self._validators: dict[tuple[str, ...], Draft202012Validator] = {}
 
@@ -56,11 +56,11 @@ class Document:
                 registry=self._registry,
                 format_checker=Draft202012Validator.FORMAT_CHECKER,
             )
-        found = self._validators[where].iter_errors(value)
-        return [f"{error.json_path}: {_said(error)}"[:400] for error in found]
+        problems = self._validators[where].iter_errors(value)
+        return [f"{error.json_path}: {_text_of(error)}"[:400] for error in problems]
 
 
-def _said(error: Any) -> str:
+def _text_of(error: Any) -> str:
     """The error, and for alternatives the errors of each."""
     return "; ".join([error.message, *(inner.message for inner in error.context or ())])
 
@@ -72,23 +72,23 @@ def urls_of(service: str) -> list[Any]:
 
 def urls_of_kind(service: str) -> list[Any]:
     """Of these, the paths of all services that accept sagas, or have decisions."""
-    found: list[Any] = apps.get_app_config(service).urls() if service in WITH_WORKER else []
-    return found
+    urls: list[Any] = apps.get_app_config(service).urls() if service in WITH_WORKER else []
+    return urls
 
 
 def own_urls(service: str) -> list[Any]:
     """Of these, the paths that only it has."""
     own = "accounts" if service == "dashboard" else service  # whose other paths are pages
-    found: list[Any] = import_module(f"{own}.urls").urlpatterns
-    return found
+    patterns: list[Any] = import_module(f"{own}.urls").urlpatterns
+    return patterns
 
 
 def shared_urls(service: str) -> list[Any]:
     """Of these, the paths of all services."""
-    found = [url("", health.about), url("metrics", metrics), *docs.urlpatterns, *health.urlpatterns]
+    urls = [url("", health.about), url("metrics", metrics), *docs.urlpatterns, *health.urlpatterns]
     if service in WITH_WORKER:
-        found += [*failed.urls(service=service), *closing.urls(service=service)]
-    return found
+        urls += [*failed.urls(service=service), *closing.urls(service=service)]
+    return urls
 
 
 @cache
@@ -104,10 +104,10 @@ def http(urlconf: str) -> Document:
     return _shaped(openapi.document(service=settings.SERVICE, urls=urls))
 
 
-def _shaped(found: dict[str, Any]) -> Document:
+def _shaped(document: dict[str, Any]) -> Document:
     """With its paths by their shape: `/carts/{}`."""
-    shaped = {shape_of(path): operations for path, operations in found["paths"].items()}
-    return Document({**found, "paths": shaped})
+    shaped = {shape_of(path): operations for path, operations in document["paths"].items()}
+    return Document({**document, "paths": shaped})
 
 
 @cache
@@ -145,7 +145,7 @@ def check_call(service: str, method: str, path: str, answer: "Answer") -> list[s
     document = of_service(service)
     if answer.status == 404 and b"no_such_path" in (answer.content or b""):
         return []
-    for shape in document.found["paths"]:
+    for shape in document.content["paths"]:
         if re.fullmatch(shape.replace("{}", "[^/]+"), path.partition("?")[0]):
             return _errors(document, method, shape, answer)
     return []
@@ -160,7 +160,7 @@ class Answer(NamedTuple):
 
 
 def _errors(document: Document, method: str, shape: str, answer: Answer) -> list[str]:
-    doors = document.found["paths"].get(shape, {})
+    doors = document.content["paths"].get(shape, {})
     if method.lower() not in doors:
         return [] if answer.status >= 400 or not doors else [f"{method} {shape}: no door"]
     given = doors[method.lower()]["responses"].get(str(answer.status))
@@ -169,7 +169,7 @@ def _errors(document: Document, method: str, shape: str, answer: Answer) -> list
         return [f"{' '.join(where)} is not documented: {answer.content!r}"[:400]]
     if "$ref" in given:
         named = given["$ref"].rpartition("/")[2]
-        given = document.found["components"]["responses"][named]
+        given = document.content["components"]["responses"][named]
     contents = given.get("content", {})
     if answer.content is None:
         return []
@@ -179,8 +179,8 @@ def _errors(document: Document, method: str, shape: str, answer: Answer) -> list
     if kind not in contents:
         return [f"{' '.join(where)} is {kind}, not {', '.join(contents)}"]
     value = json.loads(answer.content) if kind.endswith("json") else answer.content.decode()
-    found = document.errors((*where, kind), contents[kind]["schema"], value)
-    return [f"{' '.join(where)}: {error}: {answer.content[:600]!r}" for error in found]
+    errors = document.errors((*where, kind), contents[kind]["schema"], value)
+    return [f"{' '.join(where)}: {error}: {answer.content[:600]!r}" for error in errors]
 
 
 AS_MANY = 20
@@ -212,11 +212,11 @@ def check_outboxes(rows: Callable[[str, str], list[tuple[Any, ...]]]) -> list[st
 
 def check_message(service: str, event: Event) -> list[str]:
     """The errors in a message; messages of sagas that are not the shop's are skipped."""
-    if event.saga not in SAGAS or event.route not in messages().found["components"]["messages"]:
+    if event.saga not in SAGAS or event.route not in messages().content["components"]["messages"]:
         return [] if event.saga not in SAGAS else [f"{event.route} is not documented"]
     document = messages()
-    if f"{service}.sends.{event.route}" not in document.found["operations"]:
+    if f"{service}.sends.{event.route}" not in document.content["operations"]:
         return [f"{service} does not send {event.route}, the document says"]
-    schema = document.found["components"]["messages"][event.route]["payload"]
-    found = document.errors((event.route,), schema, json.loads(events.encode(event)))
-    return [f"{event.route} {error}: {events.encode(event)[:900]!r}" for error in found]
+    schema = document.content["components"]["messages"][event.route]["payload"]
+    errors = document.errors((event.route,), schema, json.loads(events.encode(event)))
+    return [f"{event.route} {error}: {events.encode(event)[:900]!r}" for error in errors]

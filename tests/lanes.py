@@ -159,15 +159,15 @@ def beside(first: Sequence[str], *others: Sequence[str]) -> int:
         running = [(command, *_quietly(command, environment, cleanup)) for command in others]
         bound = bound_to_parent(first, on_parent_death=signal.SIGTERM)
         statuses = [subprocess.run(bound, env=environment, check=False).returncode]
-        for at, (command, process, said) in enumerate(running, start=1):
+        for at, (command, process, output) in enumerate(running, start=1):
             if at == len(running):
                 fcntl.flock(busy, fcntl.LOCK_UN)
             if process.poll() is None:
                 sys.stdout.write(f"\nStill running: {' '.join(command)}\n")
                 sys.stdout.flush()
             statuses.append(process.wait())
-            said.seek(0)
-            sys.stdout.write(f"\nBeside it ran {' '.join(command)}:\n\n{said.read()}")
+            output.seek(0)
+            sys.stdout.write(f"\nBeside it ran {' '.join(command)}:\n\n{output.read()}")
             sys.stdout.flush()
     return next((status for status in statuses if status), 0)
 
@@ -183,16 +183,16 @@ def _quietly(
     command: Sequence[str], environment: Mapping[str, str], cleanup: contextlib.ExitStack
 ) -> tuple[subprocess.Popen[bytes], IO[str]]:
     """The process, and where its output is kept; both end with `cleanup`."""
-    said = cleanup.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115 -- `cleanup` closes it
+    output = cleanup.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115 -- `cleanup` closes it
     process = subprocess.Popen(
         bound_to_parent(command, on_parent_death=signal.SIGTERM),
         env=environment,
-        stdout=said,
+        stdout=output,
         stderr=subprocess.STDOUT,
     )
     cleanup.callback(process.wait)
     cleanup.callback(process.terminate)
-    return process, said
+    return process, output
 
 
 if __name__ == "__main__":

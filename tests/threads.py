@@ -56,7 +56,7 @@ class InThread:
 
 
 class Hurried(threading.Event):
-    """A stop that is never waited for; `pauses`: for how long it would have been, in order."""
+    """A stop event whose waits end at once; `pauses`: their timeouts, in order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ def wait_until_blocked(*, service: str, count: int) -> None:
     deadline = time.monotonic() + 10
     while True:
         with connections[service].cursor() as cursor:
-            # Within a transaction the first look would be answered again and again.
+            # Within a transaction PostgreSQL would show the first snapshot again and again.
             cursor.execute("SELECT pg_stat_clear_snapshot()")
             cursor.execute(
                 "SELECT count(*) FROM pg_stat_activity"

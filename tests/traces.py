@@ -41,7 +41,7 @@ class Receiver:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """The tests look at the requests it gets."""
+                """Logs nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -70,7 +70,10 @@ class Receiver:
 
 def _spans(request: ExportTraceServiceRequest) -> Iterator[Span]:
     for resource in request.resource_spans:
-        named = {it.key: it.value.string_value for it in resource.resource.attributes}
+        named = {
+            attribute.key: attribute.value.string_value
+            for attribute in resource.resource.attributes
+        }
         for span in (span for scope in resource.scope_spans for span in scope.spans):
             yield Span(
                 id=span.span_id.hex(),
@@ -79,8 +82,8 @@ def _spans(request: ExportTraceServiceRequest) -> Iterator[Span]:
                 service=named["service.name"],
                 name=span.name,
                 attributes={
-                    it.key: getattr(it.value, it.value.WhichOneof("value"))
-                    for it in span.attributes
+                    attribute.key: getattr(attribute.value, attribute.value.WhichOneof("value"))
+                    for attribute in span.attributes
                 },
                 links=[link.span_id.hex() for link in span.links],
                 is_failed=span.status.code == 2,
@@ -100,7 +103,7 @@ def shown(spans: list[Span]) -> str:
     known = {span.id for span in spans}
 
     def lines(parent: str | None, depth: int) -> Iterator[str]:
-        for span in sorted(spans, key=lambda it: it.started):
+        for span in sorted(spans, key=lambda span: span.started):
             if (span.parent == parent) if parent else span.parent not in known:
                 yield f"{'  ' * depth}{span.service}: {span.name} {span.attributes}"
                 yield from lines(span.id, depth + 1)

@@ -21,8 +21,8 @@ _PLACEHOLDER = re.compile(r"\$\{(?P<name>\w+)(?::(?P<kind>[-?])(?P<rest>[^}]*))?
 @cache
 def read(path: Path = FILE) -> dict[str, Any]:
     """The file with its anchors resolved, and its placeholders unchanged."""
-    found: dict[str, Any] = YAML(typ="safe").load(path)
-    return found
+    document: dict[str, Any] = YAML(typ="safe").load(path)
+    return document
 
 
 def services() -> dict[str, dict[str, Any]]:
@@ -57,13 +57,13 @@ def command_of(name: str) -> tuple[str, ...]:
 
 def placeholders() -> dict[str, set[str]]:
     """By variable that compose takes from its environment: the defaults it has there, or `?`."""
-    found: dict[str, set[str]] = {}
+    defaults: dict[str, set[str]] = {}
     for match in _PLACEHOLDER.finditer(FILE.read_text()):
         default = "?" if match["kind"] == "?" else match["rest"]
-        found.setdefault(match["name"], set())
+        defaults.setdefault(match["name"], set())
         if default is not None:
-            found[match["name"]].add(default)
-    return found
+            defaults[match["name"]].add(default)
+    return defaults
 
 
 def example(path: Path = EXAMPLE) -> dict[str, str]:

@@ -58,12 +58,12 @@ class Body:
 @cache
 def shop_modules(root: Path = ROOT) -> dict[str, Path]:
     """The shop's files by dotted name."""
-    found = {}
+    paths = {}
     for path in sorted(file for package in SHOP for file in (root / package).rglob("*.py")):
         name = path.relative_to(root).as_posix()
         if not LEFT_OUT.search(f"/{name.removesuffix('.py')}"):
-            found[name.removesuffix(".py").replace("/", ".")] = path
-    return found
+            paths[name.removesuffix(".py").replace("/", ".")] = path
+    return paths
 
 
 def uncovered(modules: dict[str, Path], *, excused: Collection[str]) -> dict[str, str]:
@@ -197,13 +197,13 @@ def _names(module: str, tree: ast.Module) -> _Names:
         for item in node.names:
             alias, imported = item.asname or item.name, f"{node.module}.{item.name}"
             if imported in modules:
-                there = parsed(modules[imported])
-                defined = _defined(there, imported, imported)
+                source = parsed(modules[imported])
+                defined = _defined(source, imported, imported)
                 functions |= {f"{alias}.{key.rpartition('.')[2]}": key for key in defined}
-                writing |= {f"{alias}.{name}" for name in _writing_constants(there)}
+                writing |= {f"{alias}.{name}" for name in _writing_constants(source)}
             elif node.module in modules:
-                there = parsed(modules[node.module])
-                if imported in _defined(there, node.module):
+                source = parsed(modules[node.module])
+                if imported in _defined(source, node.module):
                     functions[alias] = imported
     return _Names(functions, writing)
 

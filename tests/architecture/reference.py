@@ -50,24 +50,24 @@ class Setting(NamedTuple):
 
 def settings() -> list[Setting]:
     """Every variable that .env.example or the code names, in that order."""
-    told = meanings()
+    texts = meanings()
     defaults = _defaults()
-    names = [*told, *sorted(variables() - told.keys())]
-    return [Setting(name, defaults.get(name, ""), told.get(name, "")) for name in names]
+    names = [*texts, *sorted(variables() - texts.keys())]
+    return [Setting(name, defaults.get(name, ""), texts.get(name, "")) for name in names]
 
 
 def variables() -> set[str]:
     """Names of variables in the code, and those that follow from the register of services."""
-    found = {
+    names = {
         node.value
         for path in (*modules(), ROOT / "manage.py")
         for node in ast.walk(parsed(path))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         if _VARIABLE.fullmatch(node.value)
     }
-    found |= {service.database_variable for service in ALL}
-    found |= {variable_of(login.name) for login in rights.logins()}
-    return found - _INTERNAL
+    names |= {service.database_variable for service in ALL}
+    names |= {variable_of(login.name) for login in rights.logins()}
+    return names - _INTERNAL
 
 
 _INTERNAL = {"DUETO_ARRIVALS_FD"}
@@ -76,30 +76,30 @@ _INTERNAL = {"DUETO_ARRIVALS_FD"}
 
 def meanings() -> dict[str, str]:
     """The description of each variable in .env.example, in its order."""
-    told: dict[str, str] = {}
+    texts: dict[str, str] = {}
     comment: list[str] = []
     waiting: list[str] = []
     for line in (ROOT / ".env.example").read_text().splitlines():
-        if found := _NAMES.match(line):
-            waiting += re.findall(r"([A-Z_]{4,})=", found[1])
-            text = found[2] or (" ".join(comment) if not line.startswith("#") else "")
+        if match := _NAMES.match(line):
+            waiting += re.findall(r"([A-Z_]{4,})=", match[1])
+            text = match[2] or (" ".join(comment) if not line.startswith("#") else "")
             if text:
-                told |= dict.fromkeys(waiting, text)
+                texts |= dict.fromkeys(waiting, text)
                 waiting = []
             comment = []
-        elif line.startswith("#     ") and told:
-            told[list(told)[-1]] += " " + line[1:].strip()
+        elif line.startswith("#     ") and texts:
+            texts[list(texts)[-1]] += " " + line[1:].strip()
         elif line.startswith("# "):
             comment.append(line[2:])
         else:
             comment = []
-    return told
+    return texts
 
 
 def _defaults() -> dict[str, str]:
     """The code's default for a variable, or the value in .env.example."""
     example = (ROOT / ".env.example").read_text()
-    found = dict(re.findall(r"^([A-Z_]+)=(.+)$", example, flags=re.MULTILINE))
+    defaults = dict(re.findall(r"^([A-Z_]+)=(.+)$", example, flags=re.MULTILINE))
     for path in modules():
         for node in ast.walk(parsed(path)):
             if not (isinstance(node, ast.Call) and ast.unparse(node.func) == "os.environ.get"):
@@ -108,16 +108,16 @@ def _defaults() -> dict[str, str]:
                 argument.value for argument in node.args if isinstance(argument, ast.Constant)
             ]
             if len(values) == 2 and values[1]:
-                found[str(values[0])] = str(values[1])
+                defaults[str(values[0])] = str(values[1])
     for name, meaning in meanings().items():
-        if said := re.search(r"\(default: (\S+)\)", meaning):
-            found[name] = said[1]
+        if stated := re.search(r"\(default: (\S+)\)", meaning):
+            defaults[name] = stated[1]
     ports = {
         service.url_variable: f"http://127.0.0.1:{service.port}"
         for service in ALL
         if service.url_variable
     }
-    return found | ports
+    return defaults | ports
 
 
 def settings_page() -> str:
@@ -139,18 +139,18 @@ def api_page() -> str:
     """
     documented = import_module("tests.documented")  # it needs Django set up
     openapi = import_module("httpapi.openapi")
-    found = {
+    documents = {
         name: openapi.document(service=name, urls=_urls_of(name))
         for name in (*WITH_DATABASE, "dashboard")
     }
-    shared = {path for name in found for path in _paths_of(documented.shared_urls(name))}
+    shared = {path for name in documents for path in _paths_of(documented.shared_urls(name))}
     parts = [
-        f"## {service.name} ({service.port})\n\n{_doors(found[service.name], but=shared)}"
+        f"## {service.name} ({service.port})\n\n{_doors(documents[service.name], but=shared)}"
         for service in ALL
     ]
-    parts.append(f"## At every service\n\n{_doors(found[WITH_WORKER[0]], only=shared)}")
+    parts.append(f"## At every service\n\n{_doors(documents[WITH_WORKER[0]], only=shared)}")
     codes: dict[str, set[str]] = {}
-    for status, code in (pair for document in found.values() for pair in _codes(document)):
+    for status, code in (pair for document in documents.values() for pair in _codes(document)):
         codes.setdefault(status, set()).add(code)
     rows = [(status, ", ".join(f"`{code}`" for code in sorted(codes[status]))) for status in codes]
     parts.append(f"## Codes of problems and refusals\n\n{_table(('status', 'code'), sorted(rows))}")
@@ -160,30 +160,35 @@ def api_page() -> str:
 def _urls_of(service: str) -> list[Any]:
     """Its own first."""
     documented = import_module("tests.documented")
-    found = (documented.own_urls, documented.urls_of_kind, documented.shared_urls)
-    return [url for urls in found for url in urls(service)]
+    sources = (documented.own_urls, documented.urls_of_kind, documented.shared_urls)
+    return [url for urls in sources for url in urls(service)]
 
 
 def _paths_of(urls: Iterable[Any]) -> list[str]:
     return [door.path for door in declared_doors.all_in(urls)]
 
 
-def _doors(found: Any, *, but: Container[str] = (), only: Container[str] | None = None) -> str:
+def _doors(document: Any, *, but: Container[str] = (), only: Container[str] | None = None) -> str:
     rows = [
-        (method.upper(), f"`{path}`", said["tags"][0], said["description"].replace("|", "\\|"))
-        for path, methods in found["paths"].items()
-        for method, said in methods.items()
+        (
+            method.upper(),
+            f"`{path}`",
+            operation["tags"][0],
+            operation["description"].replace("|", "\\|"),
+        )
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
         if path not in but and (only is None or path in only) and not path.startswith("/steps/")
     ]
     return _table(("method", "path", "for", "what"), rows)
 
 
-def _codes(found: Any) -> Iterator[tuple[str, str]]:
+def _codes(document: Any) -> Iterator[tuple[str, str]]:
     """Every code that a document has, by status."""
-    common = found["components"]["responses"]
-    for methods in found["paths"].values():
-        for said in methods.values():
-            for status, given in said["responses"].items():
+    common = document["components"]["responses"]
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            for status, given in operation["responses"].items():
                 named = given.get("$ref", "").rpartition("/")[2]
                 contents = (common[named] if named else given).get("content", {})
                 for content in contents.values():
@@ -218,17 +223,17 @@ def _command(parser: ArgumentParser) -> str:
         if not isinstance(action, _SubParsersAction) and not set(action.option_strings) & _BASE
     ]
     table = _table(("option", "meaning"), (_option(action, parser) for action in own))
-    said = f"{parser.description.strip()}\n\n" if parser.description else ""
-    return "\n".join([said + (table if own else ""), *_subcommands(parser)])
+    description = f"{parser.description.strip()}\n\n" if parser.description else ""
+    return "\n".join([description + (table if own else ""), *_subcommands(parser)])
 
 
 def _subcommands(parser: ArgumentParser) -> Iterator[str]:
     for action in parser._actions:
         if isinstance(action, _SubParsersAction):
-            told = {choice.dest: choice.help or "" for choice in action._choices_actions}
+            texts = {choice.dest: choice.help or "" for choice in action._choices_actions}
             for name, below in action.choices.items():
                 title = f"### {parser.prog.split()[-1]} {name}"
-                about = "" if below.description else f"{told.get(name, '')}\n\n"
+                about = "" if below.description else f"{texts.get(name, '')}\n\n"
                 yield f"{title}\n\n{about}{_command(below)}"
 
 
@@ -258,8 +263,8 @@ def metrics_page() -> str:
         for why in [rule["annotations"]["why"]]
     )
     shown = _table(("metric", "kind", "labels", "what it tells"), rows)
-    told = _table(("alert", "severity", "where", "for", "why"), alerts)
-    return f"{shown}\n## Alerts\n\n{told}"
+    alert_table = _table(("alert", "severity", "where", "for", "why"), alerts)
+    return f"{shown}\n## Alerts\n\n{alert_table}"
 
 
 def _table(head: tuple[str, ...], rows: Iterable[Iterable[str]]) -> str:
@@ -292,7 +297,9 @@ def _welcome(declared: Declared) -> tuple[str, str]:
 def capacity_page() -> str:
     """The output of `manage.py capacity`."""
     model = import_module("loadtests.choosing.model")
-    capacity, sizing = (import_module(f"loadtests.choosing.{it}") for it in ("capacity", "sizing"))
+    capacity, sizing = (
+        import_module(f"loadtests.choosing.{module}") for module in ("capacity", "sizing")
+    )
     fitted = model.Model(survey=model.source(named=model.SHIPPED).survey)
     works = capacity.kept()
     tables = {
@@ -308,7 +315,7 @@ def capacity_page() -> str:
             sizing.all_checks(fitted, works)
         ),
     }
-    return "\n".join(f"## {title}\n\n{_table(it[0], it[1:])}" for title, it in tables.items())
+    return "\n".join(f"## {title}\n\n{_table(rows[0], rows[1:])}" for title, rows in tables.items())
 
 
 PAGES = {

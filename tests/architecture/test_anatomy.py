@@ -1,5 +1,5 @@
-"""Code is where one expects it: the same file names in every participant, no catch-all modules, no
-file too long to read in one go.
+"""Code is where a reader expects it: every participant has the same file names, no module is a
+catch-all, no file is too long to read in one go.
 """
 
 import ast
@@ -36,11 +36,11 @@ LONGEST_MODULE = 520
 
 @pytest.mark.parametrize("participant", PARTICIPANTS)
 def test_participants_have_the_same_file_names(participant: str) -> None:
-    there = {path.stem for path in (ROOT / participant).iterdir()}
-    assert not ANATOMY - there
+    names = {path.stem for path in (ROOT / participant).iterdir()}
+    assert not ANATOMY - names
 
 
-def test_no_module_is_a_drawer_for_leftovers() -> None:
+def test_no_module_is_a_catch_all() -> None:
     ours = [path.relative_to(ROOT) for path in repository_files() if path.suffix == ".py"]
     assert not [str(path) for path in ours if DRAWERS & {*path.parts, path.stem.lower()}]
 

@@ -62,25 +62,29 @@ def test_coordinator_reacts_to_no_event_of_a_participants_own(service: str) -> N
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_canvas_has_its_headings(service: str) -> None:
-    said = _canvas(service)
-    assert {"Owns", "Offers"} <= set(said)
+    headings = _canvas(service)
+    assert {"Owns", "Offers"} <= set(headings)
     if service in WITH_WORKER:
-        assert "Sagas" in said or {"Reacts to", "Publishes"} <= set(said), "its part in the sagas"
-    assert all(said.values()), "a heading without anything behind it"
+        assert "Sagas" in headings or {"Reacts to", "Publishes"} <= set(headings), (
+            "its part in the sagas"
+        )
+    assert all(headings.values()), "a heading without anything behind it"
 
 
 @pytest.mark.parametrize("service", PARTICIPANTS)
 def test_events_that_a_canvas_names_are_those_of_its_sagas(service: str) -> None:
     rows = list(projection.of_service(service))
-    said = {name for row in rows for name in (row.emits, row.emits_on_refusal) if name}
-    said |= {saga.steps[0].done for saga in SAGAS.values() if saga.owner == service}
+    published = {name for row in rows for name in (row.emits, row.emits_on_refusal) if name}
+    published |= {saga.steps[0].done for saga in SAGAS.values() if saga.owner == service}
     real = {
         "Reacts to": {row.event for row in rows},
         "Answers": {call.request for call in projection.asked_of(service)},
-        "Publishes": said,
+        "Publishes": published,
     }
-    named = {one: _events(text) for one, text in _canvas(service).items() if one in NAMED}
-    assert {one: sorted(events) for one, events in named.items()} == {
+    named = {
+        heading: _events(text) for heading, text in _canvas(service).items() if heading in NAMED
+    }
+    assert {heading: sorted(events) for heading, events in named.items()} == {
         heading: sorted(real[heading]) for heading in named
     }
 
@@ -120,13 +124,13 @@ def test_no_code_of_the_shop_names_a_step_or_an_event_of_a_saga(name: str) -> No
     names = {*(step.name for step in saga.steps), *projection.events(name)}
     words = re.compile("|".join(rf"[\"']{re.escape(name)}[\"']" for name in sorted(names)))
     shop = ("messaging", "participant", "httpapi", "coordination", *COORDINATORS, "stack", "config")
-    found = {
+    strings = {
         f"{name_of(path)}: {match[0]}"
         for path in modules(*shop)
         if not name_of(path).startswith(allowed)
         for match in words.finditer(_code(path))
     }
-    assert not found
+    assert not strings
 
 
 def _code(path: Path) -> str:
@@ -144,8 +148,8 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 def _check_operation(reaction: EventHandler | CommandHandler, name: str, direction: object) -> None:
-    found = reaction.operation
-    assert (f"{found.service}.{found.action}", found.direction) == (name, direction)
+    operation = reaction.operation
+    assert (f"{operation.service}.{operation.action}", operation.direction) == (name, direction)
 
 
 def _canvas(service: str) -> dict[str, str]:
@@ -164,5 +168,5 @@ def _events(text: str) -> set[str]:
 
 
 def _reactions(service: str) -> list[Reaction]:
-    found: list[Reaction] = apps.get_app_config(service).reactions()
-    return found
+    reactions: list[Reaction] = apps.get_app_config(service).reactions()
+    return reactions

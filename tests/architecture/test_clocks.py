@@ -41,15 +41,15 @@ _CLOCKS = {
 }
 
 
-def test_no_host_clock_is_asked_but_where_it_decides_nothing() -> None:
-    found = {
+def test_host_clock_is_read_only_where_it_decides_nothing() -> None:
+    calls = {
         name_of(path)
         for package in SHOP
         for path in sorted((ROOT / package).rglob("*.py"))
         if any(_asks(parsed(path)))
     }
-    assert found - ALLOWED.keys() == set(), "ask the database: its clock is the same for all hosts"
-    assert ALLOWED.keys() - found == set(), "these need no leave any more"
+    assert calls - ALLOWED.keys() == set(), "ask the database: its clock is the same for all hosts"
+    assert ALLOWED.keys() - calls == set(), "these need no leave any more"
 
 
 @pytest.mark.parametrize(

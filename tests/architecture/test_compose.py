@@ -1,4 +1,4 @@
-"""The containers run what the local stack runs: same processes, commands, ports and variables."""
+"""The containers run the processes, commands, ports and variables of the local stack."""
 
 import json
 import os
@@ -38,7 +38,7 @@ GIVEN = {name: f"made-up-{name.lower()}" for name, value in compose.example().it
 """The variables that .env.example leaves empty, for the user to set."""
 
 PUBLIC = {"DUETO_JWKS": "public/people.json", "DUETO_SERVICE_KEYS": "public/services.json"}
-"""By variable, the files in the folder of keys that everybody reads."""
+"""By variable, the files in the folder of keys that every process reads."""
 
 OF_THIS_MACHINE = {"listen_addresses", "unix_socket_permissions"}
 """Settings of the local PostgreSQL that have no meaning in a container of its own."""
@@ -63,7 +63,7 @@ PROCESSES = {_web(service): service for service in ALL} | {
 """The service of each container that runs a service."""
 
 
-def test_every_process_has_its_container_and_no_other_is_there() -> None:
+def test_every_process_has_its_container_and_there_is_no_other() -> None:
     assert set(compose.services()) == {*PROCESSES, *SERVERS, *TASKS, *OBSERVERS}
 
 
@@ -86,26 +86,26 @@ def test_migrate_runs_what_the_local_stack_runs_first() -> None:
 
 @pytest.mark.parametrize("name", PROCESSES)
 def test_process_has_the_variables_of_the_local_stack(name: str) -> None:
-    service, found = PROCESSES[name], compose.environment_of(name, given=GIVEN)
+    service, variables = PROCESSES[name], compose.environment_of(name, given=GIVEN)
     known = {service.database_variable + FILE for service in ALL}
     own = known if alias_of(service) == "default" else {service.database_variable + FILE}
-    assert found["DUETO_SERVICE"] == service.name
-    assert found["DUETO_AUTH"] == "required"
-    assert stack.url_environment(urls=_urls()).items() <= found.items()
-    assert known & set(found) == own, "a service is told of its own database alone"
-    assert ("DUETO_SECRET_KEY_FILE" in found) == (not service.has_tables), "it signs sessions"
+    assert variables["DUETO_SERVICE"] == service.name
+    assert variables["DUETO_AUTH"] == "required"
+    assert stack.url_environment(urls=_urls()).items() <= variables.items()
+    assert known & set(variables) == own, "a service has the URL of its own database only"
+    assert ("DUETO_SECRET_KEY_FILE" in variables) == (not service.has_tables), "it signs sessions"
 
 
 @pytest.mark.parametrize("name", compose.services())
 def test_container_gets_only_the_secrets_that_its_variables_name(name: str) -> None:
-    given = set(_targets(name))
-    told = {
+    mounted = set(_targets(name))
+    named = {
         value
         for value in compose.environment_of(name, given=GIVEN).values()
         if value.startswith("/run/secrets/")
     }
     beside = {"/run/secrets/rabbitmq_definitions"} if name == "rabbitmq" else set()
-    assert given == told | beside
+    assert mounted == named | beside
 
 
 @pytest.mark.parametrize("service", ALL, ids=_web)
@@ -120,10 +120,10 @@ def test_only_a_service_has_its_secrets(service: Service) -> None:
 def _targets(name: str) -> dict[str, str]:
     """Where each secret of a container is in it, and which it is."""
     stated = compose.services()[name].get("secrets", [])
-    found = [secret if isinstance(secret, dict) else {"source": secret} for secret in stated]
+    mounts = [secret if isinstance(secret, dict) else {"source": secret} for secret in stated]
     return {
         secret.get("target", f"/run/secrets/{secret['source']}"): secret["source"]
-        for secret in found
+        for secret in mounts
     }
 
 
@@ -132,21 +132,23 @@ def _targets(name: str) -> dict[str, str]:
 def test_process_starts_with_the_variables_of_its_container(
     name: str, without: str, made: Path
 ) -> None:
-    """And would not with less."""
-    told = {
+    """It would not start with less."""
+    variables = {
         name: value
         for name, value in os.environ.items()
         if "DUETO" not in name and not name.endswith("_URL")
     }
-    told |= compose.environment_of(name, given={})
-    folder = {one: _file_of(secret, made) for one, secret in _targets(name).items()}
-    folder |= {told[one]: str(made / "keys" / where) for one, where in PUBLIC.items()}
-    environment = {one: folder.get(value, value) for one, value in told.items() if one != without}
-    asked = (
+    variables |= compose.environment_of(name, given={})
+    folder = {key: _file_of(secret, made) for key, secret in _targets(name).items()}
+    folder |= {variables[key]: str(made / "keys" / where) for key, where in PUBLIC.items()}
+    environment = {
+        key: folder.get(value, value) for key, value in variables.items() if key != without
+    }
+    code = (
         "import django; django.setup(); from participant.starting import require_safe as it; it()"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", asked],
+        [sys.executable, "-c", code],
         env={**environment, "DJANGO_SETTINGS_MODULE": "config.settings"},
         cwd=ROOT,
         capture_output=True,
@@ -172,14 +174,14 @@ def test_every_secret_is_made_and_no_other(made: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PROCESSES)
-def test_who_is_out_is_heard_of_in_every_container(name: str, made: Path) -> None:
+def test_revocations_are_read_in_every_container(name: str, made: Path) -> None:
     """The folder is mounted: of a single file a container would keep the old one."""
     (volume,) = compose.services()[name]["volumes"]
     source, target, mode = compose.resolved(volume, environment={}).split(":")
-    told = compose.environment_of(name, given=GIVEN)
-    found = {variable: Path(told[variable]) for variable in PUBLIC}
-    assert {path.parent for path in found.values()} == {Path(target)}
-    assert {f"public/{path.name}" for path in found.values()} == set(PUBLIC.values())
+    variables = compose.environment_of(name, given=GIVEN)
+    paths = {variable: Path(variables[variable]) for variable in PUBLIC}
+    assert {path.parent for path in paths.values()} == {Path(target)}
+    assert {f"public/{path.name}" for path in paths.values()} == set(PUBLIC.values())
     assert (source, mode) == ("./secrets/keys/public", "ro")
     folder = made / "keys" / "public"
     (folder / authentication.REVOKED).write_text('{"sub": ["ana"]}')
@@ -187,22 +189,22 @@ def test_who_is_out_is_heard_of_in_every_container(name: str, made: Path) -> Non
     assert seen.have_changed()
     assert seen.name(identity.Principal(sub="ana"))
     (folder / authentication.REVOKED).unlink()
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o755, "whoever its user is"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755, "readable for every user"
     assert not [path.name for path in folder.iterdir() if '"d":' in path.read_text()]
 
 
-def test_locust_shows_tokens_that_the_services_believe(
+def test_locust_sends_tokens_that_the_services_accept(
     made: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
-    told = compose.environment_of("locust", given={})[passes.OF_PEOPLE]
-    monkeypatch.setenv(passes.OF_PEOPLE, _file_of(_targets("locust")[told], made))
+    path = compose.environment_of("locust", given={})[passes.OF_PEOPLE]
+    monkeypatch.setenv(passes.OF_PEOPLE, _file_of(_targets("locust")[path], made))
     shown = passes.found_in(made / "nowhere").person("shopper-1")
     settings.AUTH, settings.JWKS = "required", str(made / "keys" / PUBLIC["DUETO_JWKS"])
     authentication.forget()
     try:
         request = RequestFactory().post("/carts", headers=shown)
-        asked = authentication.presented(request, doors.declared(doors.SHOP))
-        authentication.admit(request, doors.declared(doors.SHOP), asked)
+        presented = authentication.presented(request, doors.declared(doors.SHOP))
+        authentication.admit(request, doors.declared(doors.SHOP), presented)
         assert identity.of(request).sub == "shopper-1"
     finally:
         authentication.forget()
@@ -211,9 +213,9 @@ def test_locust_shows_tokens_that_the_services_believe(
 def test_published_ports_are_those_that_answers_may_name() -> None:
     for prefix in ("", "1"):
         given = {"DUETO_PORT_PREFIX": prefix}
-        told = compose.environment_of("carrito", given=given)["DUETO_PUBLISHED_PORTS"].split(",")
-        found = [port.split(":") for port in _published(given=given)["edge"]]
-        assert set(told) == {out for _, out, inside in found if int(inside) not in BEHIND}
+        stated = compose.environment_of("carrito", given=given)["DUETO_PUBLISHED_PORTS"].split(",")
+        ports = [port.split(":") for port in _published(given=given)["edge"]]
+        assert set(stated) == {out for _, out, inside in ports if int(inside) not in BEHIND}
 
 
 def test_folder_of_secrets_is_closed_and_each_is_different(made: Path) -> None:
@@ -226,7 +228,7 @@ def test_folder_of_secrets_is_closed_and_each_is_different(made: Path) -> None:
     assert all(len(password or "") >= 32 for password in passwords)
 
 
-def test_secrets_that_are_there_stay(made: Path) -> None:
+def test_existing_secrets_are_kept(made: Path) -> None:
     before = (made / "carrito_database_url").read_text()
     assert secret_files.make_missing(made, servers=secret_files.Servers()) == []
     assert (made / "carrito_database_url").read_text() == before
@@ -241,19 +243,19 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_migrate_gets_every_database_url_and_the_superusers() -> None:
-    found = compose.environment_of("migrate", given=GIVEN)
-    assert {service.database_variable + FILE for service in ALL} < set(found)
+    variables = compose.environment_of("migrate", given=GIVEN)
+    assert {service.database_variable + FILE for service in ALL} < set(variables)
     superuser = {name for name in PROCESSES if "superuser_database_url" in _targets(name).values()}
-    assert not superuser, "told to no process that goes on running"
+    assert not superuser, "given to no long-running process"
 
 
 def test_databases_have_the_names_of_the_local_stack(made: Path) -> None:
     for service in ALL:
         name = f"{service.name}_database_url" if service.has_tables else "database_url"
         for file in [name, f"admin_{name}"] if service.has_tables else [name]:
-            found = databases.parse(url=(made / file).read_text())
+            parsed = databases.parse(url=(made / file).read_text())
             wanted = (service.database, "db", "5432")
-            assert (found["NAME"], found["HOST"], found["PORT"]) == wanted
+            assert (parsed["NAME"], parsed["HOST"], parsed["PORT"]) == wanted
 
 
 def test_every_database_is_created() -> None:
@@ -273,7 +275,9 @@ def test_superuser_logs_in_with_the_password_of_the_server(made: Path) -> None:
 
 def test_postgresql_has_the_settings_of_the_local_one() -> None:
     program, *options = compose.command_of("db")
-    wanted = {name: one for name, one in postgres.SETTINGS.items() if name not in OF_THIS_MACHINE}
+    wanted = {
+        name: setting for name, setting in postgres.SETTINGS.items() if name not in OF_THIS_MACHINE
+    }
     assert program == "postgres"
     assert set(options) == {f"--{name}={value}" for name, value in wanted.items()}
 
@@ -287,15 +291,15 @@ def test_process_logs_in_at_the_broker_as_in_the_local_stack(name: str, made: Pa
 
 
 def test_broker_knows_the_passwords_and_no_administrator(made: Path) -> None:
-    found = json.loads((made / "rabbitmq_definitions.json").read_text())
+    definitions = json.loads((made / "rabbitmq_definitions.json").read_text())
     passwords = {
         login.name: urlsplit((made / f"{login.name}_rabbitmq_url").read_text()).password or ""
         for login in rights.logins()
     }
-    assert found == rights.definitions(passwords=passwords)
-    assert not [user["name"] for user in found["users"] if user["tags"]]
-    said = compose.read()["configs"]["rabbitmq"]["content"].split()
-    assert said == ["load_definitions", "=", "/run/secrets/rabbitmq_definitions"]
+    assert definitions == rights.definitions(passwords=passwords)
+    assert not [user["name"] for user in definitions["users"] if user["tags"]]
+    lines = compose.read()["configs"]["rabbitmq"]["content"].split()
+    assert lines == ["load_definitions", "=", "/run/secrets/rabbitmq_definitions"]
 
 
 def test_topology_is_made_as_in_the_local_stack() -> None:
@@ -305,14 +309,14 @@ def test_topology_is_made_as_in_the_local_stack() -> None:
 
 def _published(*, given: Mapping[str, str]) -> dict[str, list[str]]:
     """By container, where it is reached on this machine, and where inside."""
-    found = {
+    stated = {
         name: service["ports"]
         for name, service in compose.services().items()
         if service.get("ports")
     }
     return {
         name: [compose.resolved(port, environment=given) for port in ports]
-        for name, ports in found.items()
+        for name, ports in stated.items()
     }
 
 
@@ -322,9 +326,9 @@ BEHIND = {8089: "locust:8089", 3010: "jaeger:16686", 3011: "grafana:3000", 9090:
 
 def _doors() -> dict[int, str]:
     """By port, the service that the edge passes requests to."""
-    found = {service.port: f"{_web(service)}:{service.port}" for service in ALL}
+    targets = {service.port: f"{_web(service)}:{service.port}" for service in ALL}
     return (
-        found
+        targets
         | {service.also: f"{_web(service)}:{service.port}" for service in ALL if service.also}
         | BEHIND
     )
@@ -332,15 +336,17 @@ def _doors() -> dict[int, str]:
 
 @pytest.mark.parametrize("prefix", ["", "1"])
 def test_edge_alone_is_published_and_on_this_machine(prefix: str) -> None:
-    found = _published(given={"DUETO_PORT_PREFIX": prefix})
-    assert found.keys() == {"edge"}
-    assert set(found["edge"]) == {f"127.0.0.1:{prefix}{port}:{port}" for port in _doors()}
+    published = _published(given={"DUETO_PORT_PREFIX": prefix})
+    assert published.keys() == {"edge"}
+    assert set(published["edge"]) == {f"127.0.0.1:{prefix}{port}:{port}" for port in _doors()}
 
 
-def test_what_asks_for_no_login_stays_on_this_machine() -> None:
-    found = _published(given={"DUETO_PUBLISHED_ON": "0.0.0.0"})  # noqa: S104 -- that is asked for
-    here = {int(port.rpartition(":")[2]) for port in found["edge"] if port.startswith("127.0.0.1:")}
-    assert here == set(BEHIND)
+def test_ports_without_a_login_are_published_only_on_this_machine() -> None:
+    published = _published(given={"DUETO_PUBLISHED_ON": "0.0.0.0"})  # noqa: S104 -- that is asked for
+    local = {
+        int(port.rpartition(":")[2]) for port in published["edge"] if port.startswith("127.0.0.1:")
+    }
+    assert local == set(BEHIND)
 
 
 def test_edge_leads_from_each_port_to_its_service() -> None:
@@ -359,8 +365,8 @@ def test_edge_takes_bodies_as_long_as_a_person_may_send() -> None:
 
 def test_data_are_reached_by_the_services_alone() -> None:
     members: dict[str, set[str]] = {}
-    for name, one in compose.services().items():
-        for network in one["networks"]:
+    for name, container in compose.services().items():
+        for network in container["networks"]:
             members.setdefault(network, set()).add(name)
     assert members.keys() == {"edge", "shop", "data"} == compose.read()["networks"].keys()
     assert members["data"] == {*PROCESSES, "db", "rabbitmq", "migrate", "topology"}
@@ -368,13 +374,13 @@ def test_data_are_reached_by_the_services_alone() -> None:
     assert not {_worker(service) for service in WITH_WORKER} & members["edge"]
 
 
-def test_file_to_try_it_with_opens_the_servers_to_this_machine_alone() -> None:
+def test_loopback_file_publishes_the_servers_only_on_this_machine() -> None:
     (include,) = compose.read(compose.TO_TRY)["include"]
     base, over = (compose.TO_TRY.with_name(name) for name in include["path"])
     assert base == compose.FILE
     opened = {
-        name: [compose.resolved(port, environment={}) for port in one["ports"]]
-        for name, one in compose.read(over)["services"].items()
+        name: [compose.resolved(port, environment={}) for port in container["ports"]]
+        for name, container in compose.read(over)["services"].items()
     }
     assert opened == {"db": ["127.0.0.1:5432:5432"], "rabbitmq": ["127.0.0.1:5672:5672"]}
 
@@ -382,10 +388,10 @@ def test_file_to_try_it_with_opens_the_servers_to_this_machine_alone() -> None:
 def test_web_processes_answer_to_the_names_they_are_called_by() -> None:
     hosts = compose.environment_of("carrito", given=GIVEN)["DUETO_ALLOWED_HOSTS"].split(",")
     called = [urlsplit(url).netloc for url in _urls().values()] + ["localhost:3000", "127.0.0.1:1"]
-    for one in called:
-        domain, _ = split_domain_port(one)
-        assert domain, f"Django takes {one} for no host name at all"
-        assert validate_host(domain, hosts), one
+    for host in called:
+        domain, _ = split_domain_port(host)
+        assert domain, f"Django takes {host} for no host name at all"
+        assert validate_host(domain, hosts), host
 
 
 def test_business_rules_have_the_same_defaults_everywhere() -> None:
@@ -402,33 +408,37 @@ def test_business_rules_have_the_same_defaults_everywhere() -> None:
         "DUETO_REDRIVE_SECONDS": settings.REDRIVE_SECONDS,
         "DUETO_KEEP_SECONDS": settings.KEEP_SECONDS,
     }
-    found = compose.environment_of("carrito", given=GIVEN)
-    assert {name: float(found[name]) for name in stated} == stated
+    variables = compose.environment_of("carrito", given=GIVEN)
+    assert {name: float(variables[name]) for name in stated} == stated
 
 
 def test_prometheus_scrapes_every_service() -> None:
     (job,) = compose.read(ROOT / "observe" / "prometheus.yml")["scrape_configs"]
-    found = {tuple(it["targets"]): it["labels"]["service"] for it in job["static_configs"]}
+    scraped = {
+        tuple(target["targets"]): target["labels"]["service"] for target in job["static_configs"]
+    }
     assert job["job_name"] == "dueto", "as the alerts call it"
-    assert found == {(f"{_web(service)}:{service.port}",): service.name for service in ALL}
+    assert scraped == {(f"{_web(service)}:{service.port}",): service.name for service in ALL}
 
 
 @pytest.mark.parametrize("name", sorted(OBSERVERS))
-def test_observer_is_there_only_if_it_is_asked_for_and_finds_what_it_is_given(name: str) -> None:
+def test_observer_runs_only_on_request_and_finds_its_files(name: str) -> None:
     service = compose.services()[name]
     assert service["profiles"] == ["observe"]
     given = [volume.split(":")[0] for volume in service.get("volumes", [])]
     assert not [path for path in given if path.startswith(".") and not (ROOT / path).exists()]
 
 
-def test_dashboard_asks_for_metrics_that_there_are() -> None:
+def test_dashboard_queries_only_existing_metrics() -> None:
     folder = ROOT / "observe" / "grafana"
     panels = json.loads((folder / "dashboards" / "dueto.json").read_text())["panels"]
     sources = compose.read(folder / "datasources" / "dueto.yml")["datasources"]
-    told = {f"{it.name}{end}" for it in metrics.ALL for end in ("", "_bucket", "_sum", "_count")}
+    names = {
+        f"{metric.name}{end}" for metric in metrics.ALL for end in ("", "_bucket", "_sum", "_count")
+    }
     for panel in panels:
         assert panel["datasource"]["uid"] in {source["uid"] for source in sources}
         for target in panel["targets"]:
             asked = set(re.findall(r"dueto_\w+", target["expr"]))
-            assert asked <= told, panel["title"]
+            assert asked <= names, panel["title"]
             assert asked or "ALERTS" in target["expr"], panel["title"]

@@ -45,7 +45,7 @@ def test_file_passes_its_linter(command: tuple[str, ...]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_whoever_is_waited_for_can_be_waited_for() -> None:
+def test_container_that_others_wait_for_ends_or_has_a_health_check() -> None:
     services = compose.services()
     for name, service in services.items():
         for other, wanted in service.get("depends_on", {}).items():
@@ -54,11 +54,11 @@ def test_whoever_is_waited_for_can_be_waited_for() -> None:
             assert ends or "healthcheck" in services[other], (name, other)
 
 
-def test_every_process_that_stays_has_a_health_check() -> None:
+def test_every_long_running_process_has_a_health_check() -> None:
     unwatched = {
         name
-        for name, one in compose.services().items()
-        if "healthcheck" not in one and one.get("restart") != "no"
+        for name, container in compose.services().items()
+        if "healthcheck" not in container and container.get("restart") != "no"
     }
     assert not unwatched
 
@@ -75,17 +75,21 @@ def test_every_container_has_limits_and_writes_to_no_disk_but_a_volume() -> None
 
 def test_image_is_built_once_and_never_looked_for_elsewhere() -> None:
     ours = {
-        name: one for name, one in compose.services().items() if one["image"].endswith(":local")
+        name: container
+        for name, container in compose.services().items()
+        if container["image"].endswith(":local")
     }
-    builders = {one["image"]: name for name, one in ours.items() if "build" in one}
+    builders = {
+        container["image"]: name for name, container in ours.items() if "build" in container
+    }
     assert builders == {"dueto:local": "migrate", "dueto-load:local": "locust"}
-    for name, one in ours.items():
-        is_builder = builders[one["image"]] == name
-        assert one["pull_policy"] == ("build" if is_builder else "never"), name
-        assert is_builder or builders[one["image"]] in one["depends_on"], name
+    for name, container in ours.items():
+        is_builder = builders[container["image"]] == name
+        assert container["pull_policy"] == ("build" if is_builder else "never"), name
+        assert is_builder or builders[container["image"]] in container["depends_on"], name
 
 
-def test_image_of_others_is_named_by_digest() -> None:
+def test_image_of_others_is_pinned_by_digest() -> None:
     files = [*map(ROOT.joinpath, COMPOSE_FILES), DOCKERFILE, *(ROOT / "deploy").rglob("*.yaml")]
     named = {
         name
@@ -97,7 +101,7 @@ def test_image_of_others_is_named_by_digest() -> None:
     assert not [name for name in others if not re.search("@sha256:[0-9a-f]{64}$", name)]
 
 
-def test_what_is_built_is_a_stage_of_the_dockerfile() -> None:
+def test_every_build_is_a_stage_of_the_dockerfile() -> None:
     stages = re.findall(r"^FROM \S+ AS (\w+)$", DOCKERFILE.read_text(), flags=re.MULTILINE)
     built = {
         service["build"]["target"] for service in compose.services().values() if "build" in service
@@ -120,7 +124,7 @@ def test_image_has_our_packages_and_no_others() -> None:
     assert let_in == {*PACKAGES, "manage.py", "pyproject.toml", "requirements/*.txt"}
 
 
-def test_what_compose_reads_is_the_same_here_and_there() -> None:
+def test_example_file_has_every_variable_of_compose_and_its_default() -> None:
     placeholders, example = compose.placeholders(), compose.example()
     assert set(example) == set(placeholders), ".env.example documents what compose reads"
     for name, defaults in placeholders.items():
@@ -169,7 +173,7 @@ def page() -> Iterator[tuple[str, dict[str, int]]]:
         thread.join()
 
 
-def test_health_check_believes_the_page(page: tuple[str, dict[str, int]]) -> None:
+def test_health_check_follows_the_status_of_the_page(page: tuple[str, dict[str, int]]) -> None:
     address, statuses = page
     for path, status in statuses.items():
         assert _checks("carrito", address, path) == (status == 200)

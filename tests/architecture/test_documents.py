@@ -1,4 +1,4 @@
-"""Every path, link, make target, command, option and variable that a document names is there."""
+"""Every path, link, make target, command, option and variable that a document names exists."""
 
 import ast
 import contextlib
@@ -72,8 +72,8 @@ def test_make_targets_exist(document: Path) -> None:
 def test_management_commands_and_their_options_exist(document: Path) -> None:
     wrong = []
     for code in _codes(document):
-        for name, rest in re.findall(r"manage\.py ([a-z_]+)((?: [^\n`#|;&]*)?)", code):
-            options = set(re.findall(r"(?<!\S)(--?[a-z][a-z-]*)", rest))
+        for name, arguments in re.findall(r"manage\.py ([a-z_]+)((?: [^\n`#|;&]*)?)", code):
+            options = set(re.findall(r"(?<!\S)(--?[a-z][a-z-]*)", arguments))
             wrong += [f"{name} {option}".strip() for option in options - _options(name)]
             wrong += [] if name in {*get_commands(), "help"} else [name]
     assert not wrong
@@ -142,18 +142,18 @@ def test_definition_that_is_shown_is_its_file_apart_from_marked_omissions(
     shown = _PAGE.findall(document.read_text())
     assert shown, "a page, below the line that links it"
     for path, text in shown:
-        rest = (ROOT / path).read_text()
+        remaining = (ROOT / path).read_text()
         for piece in _LEFT_OUT.split(text):
-            _, found, rest = rest.partition(piece)
+            _, found, remaining = remaining.partition(piece)
             assert found, f"{path} has not, in this order:\n{piece}"
 
 
 @pytest.mark.parametrize("document", [FAILURES], ids=name_of)
 def test_each_row_names_the_test_that_shows_it(document: Path) -> None:
     rows = [line for line in document.read_text().splitlines() if line.startswith("| ")]
-    told = [row for row in rows if not row.rstrip(" |").endswith("shown by")]
-    assert told
-    assert not [row for row in told if not _TEST.search(row.rstrip(" |").rpartition(" | ")[2])]
+    claims = [row for row in rows if not row.rstrip(" |").endswith("shown by")]
+    assert claims
+    assert not [row for row in claims if not _TEST.search(row.rstrip(" |").rpartition(" | ")[2])]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_each_row_names_the_test_that_shows_it(document: Path) -> None:
         ),
     ],
 )
-def test_check_notices_what_is_not_there(check: Any, text: str, tmp_path: Path) -> None:
+def test_check_notices_missing_names(check: Any, text: str, tmp_path: Path) -> None:
     document = tmp_path / "wrong.md"
     document.write_text(f"# A document\n\n{text}\n")
     with pytest.raises(AssertionError):
@@ -205,10 +205,10 @@ def _can_import(module: str, name: str) -> bool:
     if _exists(file) and re.search(rf"^(?:class|def) {name}\b", (ROOT / file).read_text(), re.M):
         return True  # and never imported here: what imports Locust patches the process
     try:
-        found = import_module(module)
+        imported = import_module(module)
     except ImportError:
         return False
-    return hasattr(found, name) or _exists(f"{module}.{name}".replace(".", "/") + ".py")
+    return hasattr(imported, name) or _exists(f"{module}.{name}".replace(".", "/") + ".py")
 
 
 def _leads(document: Path, link: str) -> bool:
@@ -232,7 +232,7 @@ def _exists(path: str) -> bool:
     if "/" in path:
         return (ROOT / path).exists()
     return (ROOT / path).exists() or any(
-        found for package in (*PACKAGES, "docs", "tests") for found in (ROOT / package).rglob(path)
+        file for package in (*PACKAGES, "docs", "tests") for file in (ROOT / package).rglob(path)
     )
 
 

@@ -1,4 +1,4 @@
-"""Whatever outlasts a process lies between two points, at which the chaos tests kill it."""
+"""Every effect that outlasts a process lies between two points, where the chaos tests kill it."""
 
 import re
 from pathlib import Path
@@ -21,8 +21,8 @@ NEED_NO_POINTS = {
     "inventario.views.ProductsView.post": "the catalogue is in no saga",
     "inventario.views.ProductView.patch": "the catalogue is in no saga",
     "inventario.views.RestockView.post": "the catalogue is in no saga",
-    "envios.views.CouriersView.post": "who delivers is in no saga",
-    "reservas.views.SlotsView.post": "what can be booked is in no saga",
+    "envios.views.CouriersView.post": "a courier is in no saga",
+    "reservas.views.SlotsView.post": "a slot is in no saga",
     "envios.views.InTransitView.post": "a delivery on its way is in no saga",
     "pagos.views.PlainPaymentsView.post": "a payment outside of any saga",
     "pagos.views.PaymentView.patch": "an operator's one statement: made again, it changes nothing",
@@ -51,9 +51,9 @@ NEED_NO_POINTS = {
     "messaging.failed.retry": "an operator's one statement: the admin shows what became of it",
     "messaging.failed.discard": "an operator's one statement: the admin shows what became of it",
     "saga_temporal.store.take_lost": "a claim is a lease: it ends, and the saga is taken again",
-    "saga_choreography.operations.compensate": "in the transaction of whoever asks",
-    "saga_choreography.operations.retry": "in the transaction of whoever asks",
-    "saga_choreography.operations.skip": "in the transaction of whoever asks",
+    "saga_choreography.operations.compensate": "in the transaction of its caller",
+    "saga_choreography.operations.retry": "in the transaction of its caller",
+    "saga_choreography.operations.skip": "in the transaction of its caller",
     "saga_choreography.watchdog._help": "in the transaction of _do",
     "saga_choreography.watchdog._park": "in the transaction of _do",
 }
@@ -148,7 +148,7 @@ def test_point_taken_away_is_noticed(name: str, tmp_path: Path) -> None:
     assert uncovered(shop_modules() | {module: damaged}, excused=NEED_NO_POINTS)
 
 
-def test_names_are_given_once_and_read_well() -> None:
+def test_names_of_points_are_unique_and_well_formed() -> None:
     assert not failpoints.doubled()
     assert not [
         point
@@ -162,17 +162,17 @@ def test_every_point_has_a_process_that_is_killed_there() -> None:
     assert not without, "add it to tests/chaos/cases.py"
 
 
-def test_case_is_of_a_point_that_there_is() -> None:
+def test_every_case_names_an_existing_point() -> None:
     names = {point.name for point in failpoints.all_points()}
     assert {case.point.partition(" of ")[0] for case in all_cases()} <= names
 
 
 def test_every_process_at_every_point_is_in_some_round() -> None:
-    assert sorted(one for some in rounds(all_cases()) for one in some) == sorted(all_cases())
+    assert sorted(case for cases in rounds(all_cases()) for case in cases) == sorted(all_cases())
     chosen = [(case.pattern, case.point) for case in one_process_each()]
     assert len(chosen) == len(set(chosen))
-    there = [case for case in all_cases() if (case.pattern == TEMPORAL) == HAS_TEMPORAL]
-    assert {point for _, point in chosen} == {case.point for case in there}
+    possible = [case for case in all_cases() if (case.pattern == TEMPORAL) == HAS_TEMPORAL]
+    assert {point for _, point in chosen} == {case.point for case in possible}
 
 
 def test_document_lists_every_point() -> None:

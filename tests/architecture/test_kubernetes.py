@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -62,8 +62,10 @@ def overlay(name: str, step: str = "") -> tuple[Manifest, ...]:
     return built(FOLDER / "overlays" / name / step)
 
 
-def of_kind(kind: str, some: Iterable[Manifest]) -> dict[str, Manifest]:
-    return {it["metadata"]["name"]: it for it in some if it["kind"] == kind}
+def of_kind(kind: str, manifests: Iterable[Manifest]) -> dict[str, Manifest]:
+    return {
+        manifest["metadata"]["name"]: manifest for manifest in manifests if manifest["kind"] == kind
+    }
 
 
 def everything() -> list[Manifest]:
@@ -73,15 +75,15 @@ def everything() -> list[Manifest]:
 
 def pods() -> dict[str, Manifest]:
     """The template of each workload's pods, by its name."""
-    some = everything()
-    found = of_kind("Deployment", some) | of_kind("Job", some)
-    return {name: it["spec"]["template"] for name, it in found.items()}
+    manifests = everything()
+    workloads = of_kind("Deployment", manifests) | of_kind("Job", manifests)
+    return {name: workload["spec"]["template"] for name, workload in workloads.items()}
 
 
 def _main(pod: Manifest) -> Manifest:
     (container,) = pod["spec"]["containers"]
-    found: Manifest = container
-    return found
+    manifest: Manifest = container
+    return manifest
 
 
 @pytest.mark.parametrize("path", kubernetes.files(), ids=name_of)
@@ -102,8 +104,8 @@ def _validator(api_version: str, kind: str) -> Draft202012Validator:
     asked = {"group": group, "kind": kind, "version": version}
     (name,) = [
         name
-        for name, it in _registry()["urn:kubernetes"].contents["$defs"].items()
-        if asked in it.get("x-kubernetes-group-version-kind", [])
+        for name, definition in _registry()["urn:kubernetes"].contents["$defs"].items()
+        if asked in definition.get("x-kubernetes-group-version-kind", [])
     ]
     where = {"$ref": f"urn:kubernetes#/$defs/{name}"}
     return Draft202012Validator(where, registry=_registry())
@@ -129,69 +131,72 @@ def test_schema_notices_a_field_that_is_misspelt() -> None:
     assert _problems(damaged)
 
 
-def _worked() -> Iterator[tuple[str, str]]:
-    """The processes and tasks, here and in docker-compose.yml alike."""
-    for name in pods():
-        if name != "edge":
-            yield name, name
-
-
-def test_every_process_of_compose_is_there_and_no_other() -> None:
-    ours = {name for name, it in compose.services().items() if it["image"] == "dueto:local"}
-    assert {name for name, _ in _worked()} == ours
+def test_every_process_of_compose_has_a_workload_and_there_is_no_other() -> None:
+    ours = {
+        name
+        for name, container in compose.services().items()
+        if container["image"] == "dueto:local"
+    }
+    assert pods().keys() - {"edge"} == ours
 
 
 @pytest.mark.parametrize("name", sorted(compose.services()))
 def test_process_has_the_command_and_variables_of_compose(name: str) -> None:
     if compose.services()[name]["image"] != "dueto:local":
         pytest.skip("no process of ours")
-    found = _main(pods()[name])
-    told = {it["name"]: it["value"] for it in found["env"] if "value" in it}
-    there = compose.environment_of(name, given=compose.example())
+    container = _main(pods()[name])
+    variables = {
+        variable["name"]: variable["value"] for variable in container["env"] if "value" in variable
+    }
+    expected = compose.environment_of(name, given=compose.example())
     if name != "migrate":  # which is a script, and puts no samples in here
-        assert tuple(found["command"]) == compose.command_of(name)
-    own = {key for key, value in there.items() if value.startswith("/run/secrets/")}
-    own = {key for key in own if f"/run/keys/{there[key].rpartition('/')[2]}.json" not in MOUNTS}
-    assert {key: told[key] for key in own} == {key: there[key] for key in own}
-    files = {key for key in told if told[key].startswith("/run/secrets/")}
+        assert tuple(container["command"]) == compose.command_of(name)
+    own = {key for key, value in expected.items() if value.startswith("/run/secrets/")}
+    own = {key for key in own if f"/run/keys/{expected[key].rpartition('/')[2]}.json" not in MOUNTS}
+    assert {key: variables[key] for key in own} == {key: expected[key] for key in own}
+    files = {key for key in variables if variables[key].startswith("/run/secrets/")}
     assert files == own, "no secret more"
-    assert told.get("DUETO_SERVICE") == there.get("DUETO_SERVICE")
+    assert variables.get("DUETO_SERVICE") == expected.get("DUETO_SERVICE")
 
 
-def test_migrate_runs_what_it_runs_in_compose_without_samples() -> None:
-    ours, there = _main(pods()["migrate"])["command"], compose.command_of("migrate")
-    assert ours[:2] == list(there[:2])
-    assert ours[2].split("; ") == there[2].replace(" --seed", "").splitlines()
+def test_migrate_runs_the_commands_of_compose_without_samples() -> None:
+    ours, theirs = _main(pods()["migrate"])["command"], compose.command_of("migrate")
+    assert ours[:2] == list(theirs[:2])
+    assert ours[2].split("; ") == theirs[2].replace(" --seed", "").splitlines()
 
 
 def test_all_have_the_variables_of_compose() -> None:
-    (told,) = [
-        it["data"] for it in overlay("production") if "ORCHESTRATOR_URL" in it.get("data", {})
+    (variables,) = [
+        service["data"]
+        for service in overlay("production")
+        if "ORCHESTRATOR_URL" in service.get("data", {})
     ]
-    there = compose.environment_of("carrito", given=compose.example())
-    same = told.keys() & there.keys() - {
+    expected = compose.environment_of("carrito", given=compose.example())
+    same = variables.keys() & expected.keys() - {
         "DUETO_TRUSTED_ORIGINS",
         "DUETO_JWKS",
         "DUETO_SERVICE_KEYS",
     }
-    assert {key: told[key] for key in same} == {key: there[key] for key in same}
-    urls = {it.url_variable for it in ALL if it.url_variable}
+    assert {key: variables[key] for key in same} == {key: expected[key] for key in same}
+    urls = {service.url_variable for service in ALL if service.url_variable}
     assert urls | {"DUETO_AUTH", "DUETO_PLAINTEXT_INSIDE"} <= same
-    assert {told["DUETO_JWKS"], told["DUETO_SERVICE_KEYS"]} == MOUNTS.keys()
+    assert {variables["DUETO_JWKS"], variables["DUETO_SERVICE_KEYS"]} == MOUNTS.keys()
 
 
 def test_every_secret_that_is_mounted_is_made_with_the_files_that_are_named(tmp_path: Path) -> None:
     call_command("secrets", folder=tmp_path, kubernetes=True, stdout=StringIO())
     made = of_kind("Secret", built(tmp_path)) | of_kind("ConfigMap", built(tmp_path))
     for name, pod in pods().items():
-        volumes = {it["name"]: it for it in pod["spec"]["volumes"]}
-        for it in volumes.values():
-            named = it.get("secret", {}).get("secretName", "")
+        volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+        for volume in volumes.values():
+            named = volume.get("secret", {}).get("secretName", "")
             assert not named or named in made.keys() | MADE_ELSEWHERE, name
         if name != "edge":
             held = set(made[volumes["secrets"]["secret"]["secretName"]]["data"])
-            told = {it.get("value", "") for it in _main(pod)["env"]}
-            wanted = {it.rpartition("/")[2] for it in told if it.startswith("/run/secrets/")}
+            values = {variable.get("value", "") for variable in _main(pod)["env"]}
+            wanted = {
+                value.rpartition("/")[2] for value in values if value.startswith("/run/secrets/")
+            }
             assert held == wanted, name
     assert made["postgres-superuser"]["type"] == "kubernetes.io/basic-auth"
     assert {"definitions.json"} == set(made["rabbitmq-definitions"]["data"])
@@ -217,12 +222,13 @@ def test_pods_are_restricted_as_the_containers_of_compose_are() -> None:
     }
 
 
-def test_process_that_stays_is_probed_and_has_time_to_end() -> None:
-    for name, it in of_kind("Deployment", overlay("production")).items():
-        spec, container = it["spec"]["template"]["spec"], _main(it["spec"]["template"])
-        assert it["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}, name
+def test_long_running_process_is_probed_and_has_time_to_end() -> None:
+    for name, deployment in of_kind("Deployment", overlay("production")).items():
+        template, strategy = deployment["spec"]["template"], deployment["spec"]["strategy"]
+        spec, container = template["spec"], _main(template)
+        assert strategy["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}, name
         assert "livenessProbe" in container, name
-        component = it["metadata"]["labels"][COMPONENT]
+        component = deployment["metadata"]["labels"][COMPONENT]
         if component == "web":
             kill = int(
                 container["command"][container["command"].index("--workers-kill-timeout") + 1]
@@ -244,17 +250,19 @@ def _selects(selector: Manifest, labels: Manifest) -> bool:
     return selector.get("matchLabels", selector).items() <= labels.items()
 
 
-def test_what_selects_pods_or_names_a_deployment_finds_it() -> None:
-    some = everything()
+def test_selectors_and_autoscalers_find_their_deployment() -> None:
+    manifests = everything()
     labels = {name: pod["metadata"]["labels"] for name, pod in pods().items()}
-    deployments = of_kind("Deployment", some)
+    deployments = of_kind("Deployment", manifests)
     for kind in ("Service", "PodDisruptionBudget"):
-        for name, it in of_kind(kind, some).items():
-            found = [own for own in labels if _selects(it["spec"]["selector"], labels[own])]
-            assert found == [name], (kind, name)
-    assert of_kind("PodDisruptionBudget", some).keys() == deployments.keys()
-    for name, it in of_kind("HorizontalPodAutoscaler", some).items():
-        assert it["spec"]["scaleTargetRef"]["name"] == name, name
+        for name, selector in of_kind(kind, manifests).items():
+            selected = [
+                own for own in labels if _selects(selector["spec"]["selector"], labels[own])
+            ]
+            assert selected == [name], (kind, name)
+    assert of_kind("PodDisruptionBudget", manifests).keys() == deployments.keys()
+    for name, autoscaler in of_kind("HorizontalPodAutoscaler", manifests).items():
+        assert autoscaler["spec"]["scaleTargetRef"]["name"] == name, name
         assert name in deployments
         assert "replicas" not in deployments[name]["spec"], "an apply would set it back"
 
@@ -270,9 +278,9 @@ def _may_call(caller: str, service: str, port: int) -> bool:
         return any(
             any(rule["port"] == port for rule in rules["ports"])
             and (key not in rules or any(_selected(peer, labels[other]) for peer in rules[key]))
-            for it in policies
-            if _selects(it["spec"]["podSelector"], labels[own])
-            for rules in it["spec"].get(direction) or []
+            for policy in policies
+            if _selects(policy["spec"]["podSelector"], labels[own])
+            for rules in policy["spec"].get(direction) or []
         )
 
     return lets("egress", "to", caller, service) and lets("ingress", "from", service, caller)
@@ -283,15 +291,18 @@ def _selected(peer: Manifest, labels: Manifest) -> bool:
 
 
 def test_policies_let_only_the_registered_callers_through() -> None:
-    web = {kubernetes.host_of(it): it for it in ALL}
-    for caller in [*web, *(f"{kubernetes.host_of(it)}-worker" for it in ALL if it.has_worker)]:
+    web = {kubernetes.host_of(each): each for each in ALL}
+    workers = [f"{kubernetes.host_of(each)}-worker" for each in ALL if each.has_worker]
+    for caller in [*web, *workers]:
         service = BY_NAME[caller.removesuffix("-worker").replace("-", "_")]
         for asked in service.asks:
             assert _may_call(caller, kubernetes.host_of(BY_NAME[asked]), BY_NAME[asked].port)
-    for it in ALL:
-        assert _may_call("edge", kubernetes.host_of(it), it.port)
-        assert not _may_call("migrate", kubernetes.host_of(it), it.port)
-    orchestrated = {it.name for it in ALL if _may_call("saga-orchestrator-worker", *_web(it.name))}
+    for callee in ALL:
+        assert _may_call("edge", kubernetes.host_of(callee), callee.port)
+        assert not _may_call("migrate", kubernetes.host_of(callee), callee.port)
+    orchestrated = {
+        each.name for each in ALL if _may_call("saga-orchestrator-worker", *_web(each.name))
+    }
     assert {"carrito", "inventario", "pagos", "envios", "facturas"} <= orchestrated
     assert not _may_call("facturas", *_web("pagos"))
     assert not _may_call("carrito", *_web("tarjetas"))
@@ -302,7 +313,7 @@ def _web(name: str) -> tuple[str, int]:
     return kubernetes.host_of(BY_NAME[name]), BY_NAME[name].port
 
 
-def test_owner_reaches_all_who_take_part_in_its_sagas() -> None:
+def test_owner_reaches_all_participants_of_its_sagas() -> None:
     """An owner calls the participants when a saga is closed."""
     assert [
         (saga.owner, service)
@@ -312,57 +323,60 @@ def test_owner_reaches_all_who_take_part_in_its_sagas() -> None:
     ] == []
 
 
-def test_every_pod_is_closed_but_for_what_a_policy_names() -> None:
+def test_every_pod_is_closed_except_for_the_calls_that_a_policy_names() -> None:
     closed = of_kind("NetworkPolicy", everything())["dueto"]["spec"]
     assert closed["podSelector"] == {"matchLabels": {PART: "dueto"}}
     assert set(closed["policyTypes"]) == {"Ingress", "Egress"}
     assert closed["ingress"] == []
-    assert {it["port"] for rule in closed["egress"] for it in rule["ports"]} == {53}
+    assert {port["port"] for rule in closed["egress"] for port in rule["ports"]} == {53}
     assert all(pod["metadata"]["labels"][PART] == "dueto" for pod in pods().values())
 
 
 def test_data_are_reached_by_processes_and_tasks_alone() -> None:
     for server, label in (("postgres", "cnpg.io/cluster"), ("rabbitmq", NAME)):
         policies = of_kind("NetworkPolicy", everything())
-        told = {
+        owners = {
             name
-            for name, it in policies.items()
-            for rule in it["spec"].get("egress") or []
+            for name, policy in policies.items()
+            for rule in policy["spec"].get("egress") or []
             for peer in rule.get("to", [])
             if peer.get("podSelector", {}).get("matchLabels") == {label: server}
         }
         task = {"migrate"} if server == "postgres" else {"topology"}
-        assert told == {kubernetes.host_of(it) for it in ALL} | task
+        assert owners == {kubernetes.host_of(service) for service in ALL} | task
 
 
-def test_scaling_asks_for_metrics_that_the_adapter_gives_and_the_shop_tells() -> None:
+def test_scaling_asks_for_metrics_that_the_adapter_serves_and_the_shop_exports() -> None:
     rules = compose.read(FOLDER / "components" / "autoscaling" / "prometheus-adapter.yaml")
-    given = {it["name"]["as"]: it["metricsQuery"] for it in rules["rules"]["external"]}
+    given = {rule["name"]["as"]: rule["metricsQuery"] for rule in rules["rules"]["external"]}
     asked = {
         metric["external"]["metric"]["name"]
-        for it in of_kind("HorizontalPodAutoscaler", overlay("production")).values()
-        for metric in it["spec"]["metrics"]
+        for autoscaler in of_kind("HorizontalPodAutoscaler", overlay("production")).values()
+        for metric in autoscaler["spec"]["metrics"]
         if metric["type"] == "External"
     }
     assert asked == given.keys()
     for query in given.values():
-        assert set(re.findall(r"dueto_\w+", query)) <= {it.name for it in metrics.ALL}
+        assert set(re.findall(r"dueto_\w+", query)) <= {metric.name for metric in metrics.ALL}
 
 
 def test_edge_has_a_port_for_each_service_and_nginx_takes_its_configuration(tmp_path: Path) -> None:
     ports = {
-        it["port"] for it in of_kind("Service", overlay("production"))["edge"]["spec"]["ports"]
+        port["port"] for port in of_kind("Service", overlay("production"))["edge"]["spec"]["ports"]
     }
-    assert ports == {it.port for it in ALL} | {it.also for it in ALL if it.also}
+    assert ports == {service.port for service in ALL} | {
+        service.also for service in ALL if service.also
+    }
     data: dict[str, str] = {}
-    for it in overlay("production"):
-        if it["kind"] == "ConfigMap" and it["metadata"]["name"].startswith("edge"):
-            data |= it["data"]
+    for manifest in overlay("production"):
+        if manifest["kind"] == "ConfigMap" and manifest["metadata"]["name"].startswith("edge"):
+            data |= manifest["data"]
     need(NGINX, package="nginx-light")
     data["services.conf"] = re.sub(r"server [\w-]+:", "server 127.0.0.1:", data["services.conf"])
     listened = re.findall(r"listen \d+", data["tls.conf"])
     assert {f"listen {port}" for port in ports} <= set(listened)
-    data["listen.conf"] = "".join(f"{it};\n" for it in listened)  # there is no certificate here
+    # There is no certificate here.
+    data["listen.conf"] = "".join(f"{directive};\n" for directive in listened)
     for name, text in data.items():
         here = text.replace("/tmp/", f"{tmp_path}/")  # noqa: S108 -- of its container, and not of ours
         (tmp_path / name).write_text(here.replace("/etc/nginx/edge/", f"{tmp_path}/"))

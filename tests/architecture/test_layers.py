@@ -48,8 +48,8 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_code_keeps_the_rules() -> None:
-    said = _lint(ROOT)
-    assert ", 0 broken." in said, said
+    output = _lint(ROOT)
+    assert ", 0 broken." in output, output
 
 
 def test_every_rule_notices_its_damage(copy: Path) -> None:

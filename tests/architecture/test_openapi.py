@@ -36,28 +36,28 @@ def document_of(service: str) -> dict[str, Any]:
     return openapi.document(service=service, urls=documented.urls_of(service))
 
 
-def operations(found: Any) -> Iterator[tuple[str, Any]]:
-    for where, methods in found["paths"].items():
+def operations(document: Any) -> Iterator[tuple[str, Any]]:
+    for where, methods in document["paths"].items():
         for method, operation in methods.items():
             yield f"{method} {where}", operation
 
 
 @pytest.mark.parametrize("service", [*WITH_DATABASE, "dashboard"])
 def test_service_documents_all_its_doors_as_openapi(service: str) -> None:
-    found = document_of(service)
-    assert [str(error) for error in OpenAPIV31SpecValidator(found).iter_errors()] == []
-    ids = [operation["operationId"] for _, operation in operations(found)]
+    document = document_of(service)
+    assert [str(error) for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
+    ids = [operation["operationId"] for _, operation in operations(document)]
     assert len(set(ids)) == len(ids)
 
 
 def test_invalid_document_is_noticed() -> None:
-    found = document_of("tarjetas")
-    found["paths"]["/charges/{key}"]["get"]["parameters"] = []
-    assert [*OpenAPIV31SpecValidator(found).iter_errors()]
+    document = document_of("tarjetas")
+    document["paths"]["/charges/{key}"]["get"]["parameters"] = []
+    assert [*OpenAPIV31SpecValidator(document).iter_errors()]
 
 
 def test_every_door_declares_itself() -> None:
-    """Also the paths that no service has alone: of a process of all services."""
+    """Also the paths that only a process of all services has."""
     together = [get_resolver().url_patterns, *map(documented.urls_of, WITH_DATABASE)]
     silent = [
         door for urls in together for door in declared_doors.silent_in(urls, but=openapi.NO_DOORS)
@@ -91,7 +91,7 @@ def test_door_that_declares_nothing_is_noticed() -> None:
 def test_each_example_fits_its_schema(service: str) -> None:
     document = documented.of_service(service)
     wrong = []
-    for name, operation in operations(document.found):
+    for name, operation in operations(document.content):
         bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
         for place, body in enumerate(bodies):
             content = body.get("content", {}).get(JSON)
@@ -102,11 +102,11 @@ def test_each_example_fits_its_schema(service: str) -> None:
 
 
 @pytest.mark.parametrize("service", WITH_DATABASE)
-def test_door_can_read_the_example_of_what_it_takes(service: str) -> None:
+def test_door_can_read_the_example_of_its_body(service: str) -> None:
     """Also rules beyond a schema: for example, a total is the sum of its lines."""
-    found = document_of(service)
+    document = document_of(service)
     for door in declared_doors.all_in(documented.urls_of(service)):
-        body = found["paths"][door.path][door.method.lower()].get("requestBody")
+        body = document["paths"][door.path][door.method.lower()].get("requestBody")
         if body:
             takes = door.declared.takes
             kind = takes[0] if isinstance(takes, tuple) else takes
@@ -116,7 +116,7 @@ def test_door_can_read_the_example_of_what_it_takes(service: str) -> None:
 def test_each_example_of_a_message_fits_its_schema() -> None:
     document = documented.messages()
     wrong = []
-    for name, message in document.found["components"]["messages"].items():
+    for name, message in document.content["components"]["messages"].items():
         value = message["examples"][0]["payload"]
         wrong += [
             f"{name}: {error}" for error in document.errors((name,), message["payload"], value)
@@ -129,9 +129,9 @@ def test_messages_are_documented_as_asyncapi(official: Draft7Validator) -> None:
 
 
 def test_invalid_document_of_messages_is_noticed(official: Draft7Validator) -> None:
-    found = copy.deepcopy(asyncapi.document())
-    found["operations"]["pagos.sends.checkout.payment.processed"]["action"] = "shout"
-    assert not official.is_valid(found)
+    document = copy.deepcopy(asyncapi.document())
+    document["operations"]["pagos.sends.checkout.payment.processed"]["action"] = "shout"
+    assert not official.is_valid(document)
 
 
 def test_each_step_of_the_sagas_declares_its_results() -> None:
@@ -140,7 +140,7 @@ def test_each_step_of_the_sagas_declares_its_results() -> None:
 
 
 def test_page_shows_every_door_and_needs_nothing_from_outside() -> None:
-    found = document_of("carrito")
-    page = docs.rendered(found)
-    assert all(f'id="{operation["operationId"]}"' in page for _, operation in operations(found))
+    document = document_of("carrito")
+    page = docs.rendered(document)
+    assert all(f'id="{operation["operationId"]}"' in page for _, operation in operations(document))
     assert not any(mark in page for mark in ("<script", "<link", "<img", "src=", "@import", "url("))

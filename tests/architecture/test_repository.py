@@ -27,14 +27,14 @@ between two looks, inside a `while`, is no sleep."""
 
 
 @pytest.mark.parametrize("what", FOREIGN)
-def test_nothing_of_one_machine_is_in_the_repository(what: str) -> None:
-    found = [
+def test_repository_has_nothing_specific_to_one_machine(what: str) -> None:
+    files = [
         f"{name_of(path)}:{number}: {match[0]}"
         for path, text in _texts()
         for number, line in enumerate(text.splitlines(), start=1)
         for match in FOREIGN[what].finditer(line)
     ]
-    assert not found, f"{what} is in a file that others get"
+    assert not files, f"{what} is in a file that others get"
 
 
 @pytest.mark.parametrize(
@@ -47,18 +47,18 @@ def test_nothing_of_one_machine_is_in_the_repository(what: str) -> None:
         "cd /root/dueto",
     ],
 )
-def test_what_is_of_one_machine_is_noticed(line: str) -> None:
+def test_text_specific_to_one_machine_is_noticed(line: str) -> None:
     assert any(pattern.search(line) for pattern in FOREIGN.values())
 
 
 def test_tests_do_not_sleep() -> None:
-    found = [
+    sleeps = [
         f"{name_of(path)}:{line}"
         for path in sorted((ROOT / "tests").rglob("*.py"))
         if name_of(path) not in SLEEPS
         for line in _sleeps(path)
     ]
-    assert not found, "wait for a condition with a deadline"
+    assert not sleeps, "wait for a condition with a deadline"
 
 
 def test_allowance_to_sleep_is_used() -> None:
@@ -66,7 +66,7 @@ def test_allowance_to_sleep_is_used() -> None:
     assert not unused
 
 
-def test_sleep_is_told_from_the_pause_of_a_wait(tmp_path: Path) -> None:
+def test_sleep_is_distinguished_from_the_pause_of_a_wait(tmp_path: Path) -> None:
     file = tmp_path / "naps.py"
     file.write_text("time.sleep(1)\nsleep(2)\nwhile not done():\n    time.sleep(0.01)\n")
     assert sorted(_sleeps(file)) == [1, 2]
@@ -74,13 +74,13 @@ def test_sleep_is_told_from_the_pause_of_a_wait(tmp_path: Path) -> None:
 
 def test_every_ignored_rule_has_its_reason_beside_it() -> None:
     bare = re.compile(r"#\s*(?:ruff:\s*)?noqa(?::\s*[A-Z]+\d+(?:,\s*[A-Z]+\d+)*)?\s*$")
-    found = [
+    unexplained = [
         f"{name_of(path)}:{number}"
         for path in (*modules(), *sorted((ROOT / "tests").rglob("*.py")))
         for number, line in enumerate(path.read_text().splitlines(), start=1)
         if bare.search(line)
     ]
-    assert not found, "say why, behind the noqa"
+    assert not unexplained, "say why, behind the noqa"
 
 
 def _texts() -> Iterator[tuple[Path, str]]:

@@ -39,15 +39,15 @@ def repository_files() -> tuple[Path, ...]:
         listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     except (FileNotFoundError, subprocess.CalledProcessError):
         pytest.skip("git can't list the files here: not a clone, or no git")
-    found = (ROOT / name for name in listed.stdout.decode().split("\0") if name)
-    return tuple(path for path in found if path.is_file())
+    paths = (ROOT / name for name in listed.stdout.decode().split("\0") if name)
+    return tuple(path for path in paths if path.is_file())
 
 
 @cache
 def modules(*packages: str) -> tuple[Path, ...]:
     """The Python files of these packages (all of ours if none is named), migrations left out."""
-    found = (path for package in packages or PACKAGES for path in (ROOT / package).rglob("*.py"))
-    return tuple(sorted(path for path in found if "migrations" not in path.parts))
+    paths = (path for package in packages or PACKAGES for path in (ROOT / package).rglob("*.py"))
+    return tuple(sorted(path for path in paths if "migrations" not in path.parts))
 
 
 def functions(path: Path) -> Iterator[Function]:

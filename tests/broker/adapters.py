@@ -94,7 +94,11 @@ def rabbitmqctl(url: str, *command: str) -> str:
         for connection in psutil.net_connections("tcp")
         if connection.laddr and connection.laddr.port == port
     ]
-    (node,) = {psutil.Process(one.pid) for one in listening if one.status == psutil.CONN_LISTEN}
+    (node,) = {
+        psutil.Process(listener.pid)
+        for listener in listening
+        if listener.status == psutil.CONN_LISTEN
+    }
     kept = ("PATH", "LANG", "HOME", "RABBITMQ_NODENAME", "RABBITMQ_CONF_ENV_FILE", "ERL_EPMD_PORT")
     ended = subprocess.run(
         [str(Path(SERVER).with_name("rabbitmqctl")), "--quiet", *command],

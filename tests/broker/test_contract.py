@@ -22,7 +22,7 @@ from tests.broker.waiting import ids, nothing_comes, take
 from tests.waiting import eventually
 
 
-def test_delivers_a_message_whole(broker: Broker) -> None:
+def test_delivers_a_message_unchanged(broker: Broker) -> None:
     sent = [
         Message("id-1", "thing.happened", b'{"price": "9.99", "what": "\xc3\xb1"}'),
         Message("id-2", "thing.happened", b""),
@@ -80,7 +80,7 @@ def test_names_a_request_without_a_queue_unroutable(broker: Broker) -> None:
     ],
     ids=["body", "type", "id"],
 )
-def test_names_what_no_broker_takes(broker: Broker, invalid: Message) -> None:
+def test_names_the_message_that_no_broker_takes(broker: Broker, invalid: Message) -> None:
     with pytest.raises(Rejected) as refused:
         broker.publish([*messages(1), invalid])
     assert refused.value.ids == (invalid.id,)
@@ -105,7 +105,7 @@ def test_declaring_adds_events_and_removes_none(broker: Broker) -> None:
 
 
 def test_names_the_unroutable_and_stores_the_others(broker: Broker) -> None:
-    lost = messages(2, kind="nobody.listens", first=10)
+    lost = messages(2, kind="without.queue", first=10)
     with pytest.raises(Unroutable) as refused:
         broker.publish([*messages(1), *lost, *messages(1, first=1)])
     assert refused.value.ids == ("m10", "m11")
@@ -114,12 +114,12 @@ def test_names_the_unroutable_and_stores_the_others(broker: Broker) -> None:
 
 def test_publishes_after_something_unroutable(broker: Broker) -> None:
     with pytest.raises(Unroutable):
-        broker.publish(messages(1, kind="nobody.listens"))
+        broker.publish(messages(1, kind="without.queue"))
     broker.publish(messages(1))
     assert broker.depths(["shop"]) == {"shop": 1}
 
 
-def test_publishes_nothing_without_complaint(broker: Broker) -> None:
+def test_accepts_an_empty_list_of_messages(broker: Broker) -> None:
     broker.publish([])
     assert broker.depths(["shop"]) == {"shop": 0}
 
@@ -181,7 +181,7 @@ def test_acknowledges_exactly_the_given_messages(broker: Broker) -> None:
     assert ids(again) == ["m3", "m5", "m6", "m8"]
 
 
-def test_takes_a_second_ack_in_its_stride(broker: Broker) -> None:
+def test_ignores_a_second_ack(broker: Broker) -> None:
     broker.publish(messages(2))
     subscription = broker.subscribe(queue="shop", prefetch=10)
     held = take(subscription, 2)
@@ -246,14 +246,14 @@ def test_counts_nothing_twice_for_a_consumer_that_was_closed(broker: Broker) -> 
     eventually(lambda: broker.depths(["shop"]) == {"shop": 100})
 
 
-def test_keeps_what_was_published_when_everybody_left(any_adapter: Adapter, broker: Broker) -> None:
+def test_keeps_messages_while_no_connection_is_open(any_adapter: Adapter, broker: Broker) -> None:
     broker.publish(messages(3))
     broker.close()
     later = any_adapter.open()
     assert ids(take(later.subscribe(queue="shop", prefetch=10), 3)) == ["m0", "m1", "m2"]
 
 
-def test_refuses_to_consume_a_queue_that_is_not_there(broker: Broker) -> None:
+def test_refuses_to_consume_a_missing_queue(broker: Broker) -> None:
     with pytest.raises(BrokerUnavailable, match="no queue"):
         broker.subscribe(queue="nowhere", prefetch=10)
 
@@ -306,7 +306,7 @@ def test_publishes_while_another_thread_consumes(any_adapter: Adapter, broker: B
     assert seen == [f"m{n}" for n in range(3000)]
 
 
-def test_says_what_it_is(broker: Broker) -> None:
+def test_describes_itself(broker: Broker) -> None:
     assert broker.describe().keys() == {"broker", "queues", "publishing", "acknowledging"}
     broker.ping()
 

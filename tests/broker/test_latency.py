@@ -22,7 +22,7 @@ def near() -> Iterator[MemoryBroker]:
     forget("latency")
 
 
-def test_message_is_there_once_it_has_travelled(near: MemoryBroker) -> None:
+def test_message_arrives_after_the_latency(near: MemoryBroker) -> None:
     subscription = LatencyBroker(near, seconds=AWAY).subscribe(queue="shop", prefetch=10)
     near.publish(messages(1))
     sent = time.monotonic()

@@ -69,7 +69,7 @@ def test_reorders() -> None:
     assert sorted(came) == sorted(f"m{n}" for n in range(200))
 
 
-def test_tells_what_it_did() -> None:
+def test_keeps_a_history() -> None:
     broker = connect("memory://here")
     assert isinstance(broker, MemoryBroker)
     broker.declare(queue="shop", events=["thing.happened"])

@@ -184,7 +184,7 @@ def test_reports_that_it_never_takes_a_message_and_goes_on(
     assert ids(take(broker.subscribe(queue="shop", prefetch=10), 1)) == ["m0"]
 
 
-def test_gives_no_more_of_a_large_body_than_shows_that_it_is_one(
+def test_gives_only_enough_of_a_large_body_to_show_its_size(
     postgres: Adapter, broker: PostgresBroker, plain: psycopg.Connection[Any]
 ) -> None:
     plain.execute(

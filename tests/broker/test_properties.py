@@ -15,7 +15,7 @@ from messaging.brokers import rabbitmq_link
 
 ODD_HEADERS = {
     "a time in milliseconds": b"\x01tT" + struct.pack(">Q", 1_772_000_000_000),
-    "a type that nobody knows": b"\x01t?",
+    "an unknown type": b"\x01t?",
     "names that are no UTF-8": b"\x02\xf1\xf1V",
     "a table that ends in the middle": b"\x09t",
 }
@@ -41,7 +41,7 @@ def test_reads_on_past_unreadable_headers(kind: str) -> None:
     assert (read.content_type, read.delivery_mode, read.message_id) == ("json", 2, "theirs")
 
 
-def test_control_pika_falls_over_such_a_header(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_pika_fails_at_such_a_header(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would cost the connection, at each delivery."""
     monkeypatch.setitem(spec.props, spec.Basic.INDEX, pika.BasicProperties)
     with pytest.raises((ValueError, OverflowError)):
@@ -49,7 +49,7 @@ def test_control_pika_falls_over_such_a_header(monkeypatch: pytest.MonkeyPatch) 
 
 
 @given(st.binary(max_size=80), st.integers(0, 2**16 - 1))
-def test_never_falls_over_properties(properties: bytes, flags: int) -> None:
+def test_never_fails_at_properties(properties: bytes, flags: int) -> None:
     size, frame = decode_frame(header_frame(flags, properties))
     assert size == len(header_frame(flags, properties))
     assert isinstance(frame, Header)

@@ -217,11 +217,11 @@ def test_goes_to_another_host_after_a_loss(
         subscription.ack(take(subscription, 1))
         broker.ping()
 
-    for gone, there in ((proxy, other_proxy), (other_proxy, proxy), (proxy, other_proxy)):
+    for gone, next_host in ((proxy, other_proxy), (other_proxy, proxy), (proxy, other_proxy)):
         gone.refuse()
         until_available(uses_all)
-        # What had come before the loss is given first: the consumer may only meet it then.
-        eventually(lambda: until_available(uses_all) or there.connections == 3)  # noqa: B023 -- called at once
+        # Messages from before the loss are given first: the consumer may notice it only then.
+        eventually(lambda: until_available(uses_all) or next_host.connections == 3)  # noqa: B023 -- called at once
         gone.listen()
 
 
@@ -262,7 +262,7 @@ def test_names_each_host_that_refuses_connections(
 
 
 @pytest.mark.parametrize("hosts", ["a,", "a:1,b:none", "a:1,b:99999"])
-def test_refuses_a_url_with_a_host_that_can_not_be(hosts: str) -> None:
+def test_refuses_a_url_with_an_invalid_host(hosts: str) -> None:
     with pytest.raises(ValueError, match=r"comma|[Pp]ort"):
         connect(f"amqp://u:p@{hosts}/%2F")
 
@@ -299,7 +299,7 @@ def test_refuses_to_publish_for_long_while_the_broker_is_blocked(
 ) -> None:
     monkeypatch.setattr(adapter, "BLOCKED_SECONDS", 0.2)
     broker.publish(messages(1))
-    # As RabbitMQ does it: the next message sets the alarm off, and nothing is read any more.
+    # As in RabbitMQ: the next message raises the alarm, and nothing is read any more.
     proxy.freeze()
     proxy.tell_clients(frame(spec.Connection.Blocked("low on disk")))
     for _ in range(2):
@@ -336,7 +336,7 @@ def _blocked(broker: RabbitMQBroker) -> str:
     return link.blocked
 
 
-def test_ping_tells_of_a_blocked_broker(broker: RabbitMQBroker, proxy: Proxy) -> None:
+def test_ping_reports_a_blocked_broker(broker: RabbitMQBroker, proxy: Proxy) -> None:
     broker.publish(messages(1))
     proxy.tell_clients(frame(spec.Connection.Blocked("low on memory")))
     eventually(lambda: bool(_blocked(broker)))
@@ -446,7 +446,7 @@ def test_reads_what_any_client_publishes(
     assert {delivery.message.type for delivery in deliveries} == {"thing.happened"}
 
 
-def test_keeps_no_more_of_a_large_body_than_shows_that_it_is_one(
+def test_keeps_only_enough_of_a_large_body_to_show_its_size(
     rabbitmq: Adapter, broker: RabbitMQBroker, plain: Any
 ) -> None:
     exchange = f"{rabbitmq.namespace}saga_events"
@@ -502,7 +502,7 @@ def test_names_the_messages_of_an_exchange_that_it_may_not_write_to(
     assert refused.value.ids == ("asked",)
 
 
-def test_without_its_exchange_it_is_no_messages_fault(rabbitmq: Adapter) -> None:
+def test_missing_exchange_is_an_outage_and_rejects_no_message(rabbitmq: Adapter) -> None:
     with pytest.raises(BrokerUnavailable, match="NOT_FOUND") as refused:
         rabbitmq.open().publish(messages(1))
     assert not isinstance(refused.value, Rejected)
@@ -555,5 +555,5 @@ def test_idle_consumer_keeps_its_connection(
 def test_remembers_no_subscription_that_was_closed(broker: RabbitMQBroker) -> None:
     for _ in range(3):
         broker.subscribe(queue="shop", prefetch=10).close()
-    open_one = broker.subscribe(queue="shop", prefetch=10)
-    assert broker._subscriptions == [open_one]
+    still_open = broker.subscribe(queue="shop", prefetch=10)
+    assert broker._subscriptions == [still_open]

@@ -75,7 +75,7 @@ def roles() -> Iterator[Open]:
         return psycopg.conninfo.make_conninfo("", **where | own | {"dbname": name})
 
     def opening(login: str) -> Broker:
-        # A URL: what the services are told.
+        # A URL, as the services have it.
         parts = psycopg.conninfo.conninfo_to_dict(url_of(login))
         user, password = parts.pop("user"), parts.pop("password")
         options = "&".join(f"{key}={value}" for key, value in parts.items() if key != "dbname")
@@ -126,7 +126,7 @@ def test_pagos_cannot_publish_inventory_reserved(logged_in: Open, message: Messa
         logged_in("pagos").publish([message])
 
 
-def test_owner_of_the_event_can(logged_in: Open) -> None:
+def test_inventario_can_publish_it(logged_in: Open) -> None:
     """The control."""
     logged_in("inventario").publish([RESERVED])
 
@@ -154,13 +154,13 @@ def test_login_of_a_service_may_configure_nothing(logged_in: Open) -> None:
     assert not logged_in("pagos").may_configure()
 
 
-def test_login_that_may_is_found_out(node: Node, roles: Open) -> None:
+def test_login_that_may_configure_is_found(node: Node, roles: Open) -> None:
     """The control."""
     assert node.open(rights.TOPOLOGY).may_configure()
     assert roles("").may_configure()
 
 
-def test_only_those_messages_are_refused_that_are_not_its_to_say(node: Node) -> None:
+def test_only_messages_that_it_may_not_publish_are_refused(node: Node) -> None:
     broker = node.open("pagos")
     own = Message("own", REFUNDED.type, b"{}")
     with pytest.raises(Rejected) as refused:
@@ -178,15 +178,15 @@ def channel(node: Node) -> Iterator[Any]:
 @pytest.mark.parametrize(
     "deed",
     [
-        lambda it: it.queue_declare("", exclusive=True),
-        lambda it: it.exchange_declare("spy", "topic"),
-        lambda it: it.queue_bind("dueto.pagos", "saga_events", "#"),
-        lambda it: it.queue_unbind("dueto.carrito", "saga_events", "#"),
-        lambda it: it.queue_delete("dueto.pagos"),
-        lambda it: it.queue_purge("dueto.carrito"),
-        lambda it: it.exchange_delete("saga_events"),
-        lambda it: it.basic_get("dueto.carrito"),
-        lambda it: it.basic_get("dueto.pagos.dead"),
+        lambda channel: channel.queue_declare("", exclusive=True),
+        lambda channel: channel.exchange_declare("spy", "topic"),
+        lambda channel: channel.queue_bind("dueto.pagos", "saga_events", "#"),
+        lambda channel: channel.queue_unbind("dueto.carrito", "saga_events", "#"),
+        lambda channel: channel.queue_delete("dueto.pagos"),
+        lambda channel: channel.queue_purge("dueto.carrito"),
+        lambda channel: channel.exchange_delete("saga_events"),
+        lambda channel: channel.basic_get("dueto.carrito"),
+        lambda channel: channel.basic_get("dueto.pagos.dead"),
     ],
 )
 def test_no_client_can_do_more_with_that_login(channel: Any, deed: Callable[[Any], Any]) -> None:
@@ -240,4 +240,4 @@ def test_every_message_of_a_publisher_reaches_a_queue(node: Node) -> None:
             try:
                 broker.publish([Message(key, key, b"{}") for key in keys])
             except Unroutable as error:
-                pytest.fail(f"{service}: nobody hears {error.ids}")
+                pytest.fail(f"{service}: no queue takes {error.ids}")

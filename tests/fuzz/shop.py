@@ -308,7 +308,7 @@ class FuzzedShop:
 
 def _documented(door: Door) -> list[Any]:
     """An example request for each of the door's methods, from its document."""
-    paths = documented.http(settings.ROOT_URLCONF).found["paths"]
+    paths = documented.http(settings.ROOT_URLCONF).content["paths"]
     operations = paths.get(documented.shape_of(f"/{door.path}"), {}).values()
     bodies = [operation["requestBody"] for operation in operations if "requestBody" in operation]
     return [body["content"][JSON]["example"] for body in bodies]

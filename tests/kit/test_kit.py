@@ -47,8 +47,8 @@ class Running(NamedTuple):
             timeout=SECONDS,
         )
         assert answer.status == 200, answer.data
-        found: dict[str, Any] = answer.json()
-        return found
+        body: dict[str, Any] = answer.json()
+        return body
 
     def booked(self, service: str, trip: dict[str, Any]) -> list[bool]:
         """For each booking of the trip there: whether it is still valid."""
@@ -64,11 +64,11 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     uv = [sys.executable, "-m", "uv", "--offline", "--quiet"]
     run([*uv, "build", "--wheel", "--out-dir", folder, ROOT])
     run([*uv, "venv", "--python", sys.executable, folder / "venv"])
-    found = folder / "venv" / "bin" / "python"
+    executable = folder / "venv" / "bin" / "python"
     (wheel,) = folder.glob("*.whl")
-    run([*uv, "pip", "install", "--no-deps", "--python", found, wheel])
-    (packages_of(found) / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
-    return found
+    run([*uv, "pip", "install", "--no-deps", "--python", executable, wheel])
+    (packages_of(executable) / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    return executable
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +113,8 @@ def test_kit_is_that_of_the_wheel_and_brings_no_shop(python: Path) -> None:
         "print([name for name in ('catalogue', 'config', 'carrito', 'stack', 'loadtests')"
         " if found.find_spec(name)])"
     )
-    told = run([python, "-c", code], python.parent, {})
-    assert told.splitlines() == [f"{packages_of(python)}/contracts/saga.py {{}}", "[]"]
+    output = run([python, "-c", code], python.parent, {})
+    assert output.splitlines() == [f"{packages_of(python)}/contracts/saga.py {{}}", "[]"]
 
 
 def test_business_that_registers_no_saga_does_not_start(python: Path, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_kit_needs_what_the_shop_runs_on() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed = [*project["dependencies"], *project["optional-dependencies"]["rabbitmq"]]
     of_the_shop = (ROOT / "requirements" / "base.in").read_text().replace("[binary]", "")
-    missing = [one for one in needed if one not in of_the_shop]
+    missing = [name for name in needed if name not in of_the_shop]
     assert not missing
 
 

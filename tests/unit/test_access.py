@@ -1,4 +1,4 @@
-"""The local stack asks who comes where it is not this machine's alone."""
+"""The local stack requires tokens where another machine can reach it."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def nothing_given(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_it_is_demo_on_this_machine_alone() -> None:
+def test_stack_on_this_machine_alone_needs_no_tokens() -> None:
     assert not Options().needs_tokens
 
 
@@ -32,7 +32,7 @@ def test_it_is_demo_on_this_machine_alone() -> None:
         ("DUETO_FORWARDED_HOST", "1"),
     ],
 )
-def test_it_asks_where_a_variable_leads_further(
+def test_variable_that_leads_to_another_machine_requires_tokens(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -42,7 +42,7 @@ def test_it_asks_where_a_variable_leads_further(
         _ = Options(auth=access.DEMO).needs_tokens
 
 
-def test_what_is_not_used_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unused_variable_requires_no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://dueto@db.example/dueto")
     assert not Options(use_given=False).needs_tokens
 
@@ -50,12 +50,14 @@ def test_what_is_not_used_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     "url", ["postgresql:///dueto?host=/run", "postgresql://u@localhost/d", "x"]
 )
-def test_server_of_this_machine_leads_nowhere(monkeypatch: pytest.MonkeyPatch, url: Any) -> None:
+def test_server_of_this_machine_requires_no_tokens(
+    monkeypatch: pytest.MonkeyPatch, url: Any
+) -> None:
     monkeypatch.setenv("DATABASE_URL", url)
     assert not Options().needs_tokens
 
 
-def test_unknown_mode_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_mode_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(access.VARIABLE, "none")
     with pytest.raises(StackError, match="none"):
         _ = Options().needs_tokens

@@ -25,8 +25,8 @@ SECRET = "hush"
     ],
 )
 def test_url_is_read_as_libpq_reads_it(url, wanted):
-    found = parse(url=url)
-    assert {name: found[name] for name in wanted} == wanted
+    settings = parse(url=url)
+    assert {name: settings[name] for name in wanted} == wanted
 
 
 def test_options_of_libpq_are_passed_on():
@@ -36,7 +36,7 @@ def test_options_of_libpq_are_passed_on():
     assert options["connect_timeout"] == "9"
 
 
-def test_of_several_hosts_the_one_is_meant_that_can_be_written_to():
+def test_writable_host_of_several_is_used():
     several = parse(url="postgresql://one:1,two:2/shop")["OPTIONS"]
     assert several["target_session_attrs"] == "read-write"
     assert several["connect_timeout"] == databases.HOST_SECONDS
@@ -48,11 +48,12 @@ def test_of_several_hosts_the_one_is_meant_that_can_be_written_to():
 def test_options_of_the_server_are_added_to_ours_and_our_limits_stay(monkeypatch):
     monkeypatch.setattr(databases, "_SERVICE", "pagos")
     url = "postgresql://one/shop?options=-c%20search_path%3Dx%20-c%20statement_timeout%3D0"
-    said = parse(url=url)["OPTIONS"]["options"]
-    assert "-c enable_seqscan=off" in said
-    assert "-c jit=off" in said
-    assert "-c search_path=x" in said
-    assert said.index("statement_timeout=0") < said.index("statement_timeout=3000")  # the last wins
+    options = parse(url=url)["OPTIONS"]["options"]
+    assert "-c enable_seqscan=off" in options
+    assert "-c jit=off" in options
+    assert "-c search_path=x" in options
+    # The last wins.
+    assert options.index("statement_timeout=0") < options.index("statement_timeout=3000")
 
 
 @pytest.mark.parametrize(("text", "wanted"), [("5", 5), ("none", None), ("0", 0)])
@@ -62,7 +63,7 @@ def test_statements_are_prepared_when_it_was_asked_for(monkeypatch, text, wanted
 
 
 @pytest.mark.parametrize(
-    ("url", "says"),
+    ("url", "reason"),
     [
         ("mysql://ana:hush@one/shop", "postgresql://"),
         ("hush", "postgresql://"),
@@ -77,14 +78,14 @@ def test_statements_are_prepared_when_it_was_asked_for(monkeypatch, text, wanted
         ("postgresql://ana:hush@one/shop?prepare_threshold=5", "DUETO_PREPARE_THRESHOLD"),
     ],
 )
-def test_url_that_is_none_is_refused_in_one_line(url, says):
+def test_invalid_url_is_refused_in_one_line(url, reason):
     with pytest.raises(ImproperlyConfigured) as refused:
         parse(url=url, variable="PAGOS_DATABASE_URL")
-    said = str(refused.value)
-    assert "PAGOS_DATABASE_URL" in said
-    assert says in said
-    assert "\n" not in said
-    assert SECRET not in said
+    message = str(refused.value)
+    assert "PAGOS_DATABASE_URL" in message
+    assert reason in message
+    assert "\n" not in message
+    assert SECRET not in message
 
 
 def test_threshold_that_is_no_number_is_refused(monkeypatch):

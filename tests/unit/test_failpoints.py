@@ -1,4 +1,4 @@
-"""A process obeys an order at its failpoints once; without a folder of orders it does nothing."""
+"""A process fires a trigger at its failpoints once; without a folder of them it does nothing."""
 
 import os
 import signal
@@ -86,6 +86,6 @@ def test_held_thread_goes_on_by_itself_in_the_end(triggers, monkeypatch):
     assert triggers.is_taken("carrito.worker", "relay.marked")
 
 
-def test_what_was_reached_is_noted(triggers):
+def test_reached_failpoint_is_recorded(triggers):
     failpoints.reach("relay.marked")
     assert triggers.seen() == {("carrito.worker", "relay.marked")}

@@ -1,4 +1,4 @@
-"""What a user meets first: `manage.py help`, `make`, and what they say of a slip."""
+"""What a user meets first: `manage.py help`, `make`, and their answers to a mistake."""
 
 import os
 import re
@@ -15,8 +15,8 @@ from tests.architecture.tree import ROOT
 OURS = ("up", "down", "status", "audit", "compare", "choose", "sagas", "soak", "outage", "survey")
 
 
-def _said(*command: str, at: Path = ROOT) -> tuple[int, str]:
-    """Exit code and output, where no variable of a surrounding make has a say."""
+def _run(*command: str, at: Path = ROOT) -> tuple[int, str]:
+    """Exit code and output, without the variables of a surrounding make."""
     environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
     done = subprocess.run(
         command, cwd=at, capture_output=True, text=True, check=False, env=environment
@@ -42,87 +42,87 @@ def clone(tmp_path):
 
 
 def test_help_has_our_commands_with_what_they_do_before_those_of_django():
-    code, said = _said(sys.executable, "manage.py", "help")
-    ours, _, others = said.partition("Commands of Django")
+    code, output = _run(sys.executable, "manage.py", "help")
+    ours, _, others = output.partition("Commands of Django")
     assert code == 0
     assert re.search(r"\bmigrate\b", others)
     for name in OURS:
         assert re.search(rf"^  {name} +[A-Z]\w+", ours, re.MULTILINE), name
-    assert all(len(line) < 80 for line in said.splitlines())
+    assert all(len(line) < 80 for line in output.splitlines())
 
 
 def test_help_of_a_command_has_its_own_options_before_those_of_all():
-    _, said = _said(sys.executable, "manage.py", "compare", "--help")
-    assert 0 < said.index("  --patterns") < said.index("  --version")
+    _, output = _run(sys.executable, "manage.py", "compare", "--help")
+    assert 0 < output.index("  --patterns") < output.index("  --version")
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["version"], ["compare", "--version"]])
 def test_version_is_that_of_dueto_and_names_the_commit(arguments):
-    _, said = _said(sys.executable, "manage.py", *arguments)
-    _, commit = _said("git", "rev-parse", "--short", "HEAD")
+    _, output = _run(sys.executable, "manage.py", *arguments)
+    _, commit = _run("git", "rev-parse", "--short", "HEAD")
     number = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    assert said.strip() == f"Dueto {number[1]} (commit {commit.strip()})"
+    assert output.strip() == f"Dueto {number[1]} (commit {commit.strip()})"
 
 
-def test_variable_that_make_does_not_know_is_refused(clone):
-    code, said = _said("make", "compare", "PATERNS=orchestrated", at=clone)
+def test_variable_unknown_to_make_is_refused(clone):
+    code, output = _run("make", "compare", "PATERNS=orchestrated", at=clone)
     assert code != 0
-    assert "unknown variable PATERNS; known are " in said
-    assert "called" not in said
+    assert "unknown variable PATERNS; known are " in output
+    assert "called" not in output
 
 
 @pytest.mark.parametrize(("value", "is_full"), [("1", True), ("0", False), ("no", False)])
 def test_zero_and_no_mean_no(clone, value, is_full):
-    code, said = _said("make", "compare", f"FULL={value}", at=clone)
+    code, output = _run("make", "compare", f"FULL={value}", at=clone)
     assert code == 0
-    assert ("--full" in said) == is_full
+    assert ("--full" in output) == is_full
 
 
 def test_check_runs_every_tool_and_names_those_that_failed(clone):
-    code, said = _said("make", "check", at=clone)
-    called = re.findall(r"called: (\S+)", said)
+    code, output = _run("make", "check", at=clone)
+    called = re.findall(r"called: (\S+)", output)
     assert called == ["ruff", "ruff", "python", "lint-imports", "hadolint", "check-jsonschema"]
-    assert said.partition("failed")[2].splitlines()[1:2] == ["  ruff check ."]
+    assert output.partition("failed")[2].splitlines()[1:2] == ["  ruff check ."]
     assert code != 0
 
 
-def test_python_that_is_none_is_refused_by_its_name(clone):
+def test_missing_python_is_refused_by_its_name(clone):
     shutil.rmtree(clone / ".venv")
-    code, said = _said("make", "setup", "PYTHON=/nope", at=clone)
+    code, output = _run("make", "setup", "PYTHON=/nope", at=clone)
     assert code != 0
-    assert "/nope is no Python 3.11 or newer" in said
-    assert "make setup PYTHON=/path/to/python3" in said
+    assert "/nope is no Python 3.11 or newer" in output
+    assert "make setup PYTHON=/path/to/python3" in output
 
 
 def test_python_that_is_not_the_one_of_the_environment_is_refused(clone):
-    code, said = _said("make", "setup", "PYTHON=/nope", at=clone)
+    code, output = _run("make", "setup", "PYTHON=/nope", at=clone)
     assert code != 0
-    assert ".venv exists already, with called: python --version, and not with /nope" in said
-    assert ".venv is ready" not in said
+    assert ".venv exists already, with called: python --version, and not with /nope" in output
+    assert ".venv is ready" not in output
 
 
 @pytest.mark.parametrize("named", [[], ["PYTHON=.venv/bin/python"]])
 def test_setup_says_with_which_python_the_environment_is_ready(clone, named):
-    code, said = _said("make", "setup", *named, at=clone)
-    assert (code, said) == (0, ".venv is ready, with called: python --version\n")
+    code, output = _run("make", "setup", *named, at=clone)
+    assert (code, output) == (0, ".venv is ready, with called: python --version\n")
 
 
 def test_tools_are_installed_only_for_what_needs_them(clone):
     (clone / ".venv/.installed-tools").unlink()
-    assert "dev.txt" not in _said("make", "compare", at=clone)[1]
-    assert "--require-hashes -r requirements/dev.txt" in _said("make", "test", at=clone)[1]
+    assert "dev.txt" not in _run("make", "compare", at=clone)[1]
+    assert "--require-hashes -r requirements/dev.txt" in _run("make", "test", at=clone)[1]
 
 
 def test_ci_runs_the_phases_and_says_how_long_each_took(clone):
     needed = ("promtool", "curl", "jq", "/usr/bin/chromium", "/usr/sbin/nginx")
     tools = all(map(shutil.which, needed))
-    has_venv = not _said("python3", "-c", "import ensurepip")[0]
+    has_venv = not _run("python3", "-c", "import ensurepip")[0]
     if not (rabbitmq.is_installed() and tools and has_venv):
         pytest.skip("it would install what is missing")
     (clone / ".ci").mkdir()
     shutil.copy(ROOT / ".ci/run", clone / ".ci/run")
-    code, said = _said(".ci/run", at=clone)
-    assert "called: ruff format" in said
-    assert re.search(r"^setup +0:\d\d\ncheck +0:\d\d  failed \(2\)\ntotal +0:\d\d$", said, re.M)
-    assert "=== test" not in said, "tests tell little of code that does not pass the check"
+    code, output = _run(".ci/run", at=clone)
+    assert "called: ruff format" in output
+    assert re.search(r"^setup +0:\d\d\ncheck +0:\d\d  failed \(2\)\ntotal +0:\d\d$", output, re.M)
+    assert "=== test" not in output, "no tests of code that does not pass the check"
     assert code != 0

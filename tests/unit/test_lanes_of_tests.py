@@ -28,8 +28,8 @@ lanes.wait_for_quiet()
 """
 
 
-def _ends_with(status: int, said: str = "") -> list[str]:
-    return [sys.executable, "-c", f"print({said!r}); raise SystemExit({status})"]
+def _ends_with(status: int, output: str = "") -> list[str]:
+    return [sys.executable, "-c", f"print({output!r}); raise SystemExit({status})"]
 
 
 @pytest.mark.parametrize(
@@ -42,11 +42,11 @@ def test_failure_of_any_lane_is_the_failure_of_all(
     assert beside(*(_ends_with(status) for status in statuses)) == expected
 
 
-def test_what_one_lane_says_follows_the_other(capfd: pytest.CaptureFixture[str]) -> None:
-    beside(*(_ends_with(0, said) for said in ("first", "second", "third")))
-    said = capfd.readouterr().out
-    assert said.startswith("first\n")
-    assert said.index("second\n") < said.index("third\n")
+def test_output_of_one_lane_follows_that_of_the_other(capfd: pytest.CaptureFixture[str]) -> None:
+    beside(*(_ends_with(0, word) for word in ("first", "second", "third")))
+    output = capfd.readouterr().out
+    assert output.startswith("first\n")
+    assert output.index("second\n") < output.index("third\n")
 
 
 def test_last_lane_may_wait_until_the_others_are_over(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_last_lane_may_wait_until_the_others_are_over(tmp_path: Path) -> None:
 
 
 def test_each_test_is_in_one_lane_of_test_or_of_prove() -> None:
-    """Beside that of Temporal, which has some of them once more."""
+    """The lane of Temporal has some of them once more."""
     every = [lane for is_proof in (False, True) for lane in lanes(is_proof=is_proof)]
     chosen = [lane for lane in every if lane != [*ON_TEMPORAL]]
     assert len(chosen) == len(every) - 1
@@ -84,19 +84,21 @@ def test_all_lanes_end_however_their_parent_does(end: str) -> None:
 
 def _is_in(name: str, lane: list[str]) -> bool:
     """Whether pytest, given these arguments, runs a test file."""
-    folders = [one for one in lane if not one.startswith("--")] or ["tests"]
-    ignored = [one.removeprefix("--ignore=") for one in lane if one.startswith("--ignore=")]
+    folders = [argument for argument in lane if not argument.startswith("--")] or ["tests"]
+    ignored = [
+        argument.removeprefix("--ignore=") for argument in lane if argument.startswith("--ignore=")
+    ]
     return any(f"{name}/".startswith(f"{folder}/") for folder in folders) and not any(
-        f"{name}/".startswith(f"{one}/") for one in ignored
+        f"{name}/".startswith(f"{argument}/") for argument in ignored
     )
 
 
 def _children(*, of: psutil.Process, count: int) -> list[psutil.Process]:
     """As soon as there are so many, and each runs what it was started for."""
     while True:
-        found = of.children()
-        if len(found) == count and all(
-            "signal.pause()" in " ".join(one.cmdline()) for one in found
+        children = of.children()
+        if len(children) == count and all(
+            "signal.pause()" in " ".join(child.cmdline()) for child in children
         ):
-            return found
+            return children
         assert of.is_running()

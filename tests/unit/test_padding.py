@@ -40,16 +40,16 @@ def test_padding_can_not_be_refused_and_is_never_undone(count):
 def test_each_step_from_the_commit_on_is_at_another_service_than_the_one_before(count):
     steps = definition_of(saga="checkout", extra_steps=count).steps
     services = [step.service for step in steps[OWN_STEPS - 1 :]]
-    assert all(one != other for one, other in pairwise(services))
+    assert all(service != next_service for service, next_service in pairwise(services))
 
 
 @pytest.mark.parametrize("text", ["4", "-1", "1.5", "many", " 1"])
-def test_number_that_can_not_be_is_refused_in_plain_words(text):
+def test_invalid_number_is_refused_in_plain_words(text):
     with pytest.raises(ValueError, match=rf"DUETO_EXTRA_STEPS is '{text}': .* from 0 to 3"):
         padding_steps(text)
 
 
-def test_process_with_a_number_that_can_not_be_does_not_start():
+def test_process_with_an_invalid_number_does_not_start():
     ended = manage("sagas", "check", extra="4")
     assert ended.returncode != 0
     assert "DUETO_EXTRA_STEPS is '4'" in ended.stderr

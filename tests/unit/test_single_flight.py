@@ -35,19 +35,19 @@ def test_answers_again_and_again(question: Question) -> None:
     assert [flight.ask(question=question, seconds=5) for _ in range(3)] == [1, 2, 3]
 
 
-def test_question_that_hangs_keeps_those_who_ask_for_the_stated_time_alone(
+def test_question_that_hangs_delays_its_callers_only_for_the_stated_time(
     question: Question,
 ) -> None:
     flight = SingleFlight(name="test")
     for _ in range(3):
         with pytest.raises(TimeoutError):
             flight.ask(question=question, seconds=0.05)
-    assert question.asked == 1, "nobody else hangs behind it"
+    assert question.asked == 1, "no other caller hangs behind it"
     question.gate.set()
     assert flight.ask(question=question, seconds=5) in (1, 2), "it goes on by itself"
 
 
-def test_question_asked_by_oneself_would_keep_who_asks(question: Question) -> None:
+def test_question_that_is_asked_directly_delays_its_caller(question: Question) -> None:
     """The control."""
     with ThreadPoolExecutor(1) as thread:
         answer = thread.submit(question)
@@ -56,7 +56,7 @@ def test_question_asked_by_oneself_would_keep_who_asks(question: Question) -> No
         question.gate.set()
 
 
-def test_what_the_question_raises_is_raised_where_it_was_asked() -> None:
+def test_error_of_the_question_is_raised_in_its_caller() -> None:
     def raises() -> None:
         raise LookupError("nothing there")
 

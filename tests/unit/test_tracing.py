@@ -1,6 +1,6 @@
-"""A process traces only if it is told where to, and then tells of a saga in its trace and its log.
+"""A process traces only with an endpoint, and then names the saga in its trace and its log.
 
-Each in a process of its own: OpenTelemetry is there once and for all.
+Each test starts a process: OpenTelemetry can't be set up twice in one.
 """
 
 import json
@@ -61,7 +61,7 @@ print(tracing.is_on(), any(name.startswith(("opentelemetry", "google")) for name
     assert run(script, header)[0] == ["True", "False", "False"]
 
 
-def test_span_continues_its_callers_trace_and_tells_of_a_fault(receiver):
+def test_span_continues_its_callers_trace_and_records_a_fault(receiver):
     trace_id, header = traceparent()
     script = """
 sent = request(sys.argv[1])
@@ -73,13 +73,17 @@ except ValueError:
     tracing.end_request(status=500)
 """
     ((sent,), _) = run(script, header, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)
-    did, asked = receiver.trace(trace_id)
-    assert (asked.name, asked.parent, asked.service) == ("POST /x", header.split("-")[2], "pagos")
-    assert (did.name, did.parent, did.is_failed) == ("do x", asked.id, True)
-    assert sent == f"00-{trace_id}-{did.id}-01"
+    step, request = receiver.trace(trace_id)
+    assert (request.name, request.parent, request.service) == (
+        "POST /x",
+        header.split("-")[2],
+        "pagos",
+    )
+    assert (step.name, step.parent, step.is_failed) == ("do x", request.id, True)
+    assert sent == f"00-{trace_id}-{step.id}-01"
 
 
-def test_log_lines_tell_the_saga_and_its_trace(receiver):
+def test_log_lines_name_the_saga_and_its_trace(receiver):
     trace_id, header = traceparent()
     script = """
 log = logging.getLogger("pagos")
@@ -92,8 +96,8 @@ with tracing.continued("do x", [Command(saga_id="s1", traceparent=sent)], kind="
     log.warning("of the step")
 """
     _, lines = run(script, header, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)
-    told = {line["message"]: (line.get("saga_id"), line.get("trace_id")) for line in lines}
-    assert told == {
+    by_message = {line["message"]: (line.get("saga_id"), line.get("trace_id")) for line in lines}
+    assert by_message == {
         "of the request": ("s1", trace_id),
         "of nothing": (None, None),
         "of the saga": ("s1", trace_id),

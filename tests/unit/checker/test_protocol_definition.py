@@ -192,10 +192,10 @@ BROKEN = {
 
 @pytest.mark.parametrize("wrong", BROKEN)
 def test_wrong_definition_breaks_its_rule_and_no_other(wrong):
-    protocol, rules, said = BROKEN[wrong]
+    protocol, rules, message = BROKEN[wrong]
     report = checking.check(protocols=[protocol])
     assert {breach.rule for breach in report.breaches} == rules, report.as_text()
-    assert said in report.as_text()
+    assert message in report.as_text()
 
 
 def test_definition_with_a_step_that_a_person_decides_breaks_nothing():

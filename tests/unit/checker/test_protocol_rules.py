@@ -70,12 +70,12 @@ BROKEN = {
         {"received"},
         "observing does not count as handling",
     ),
-    "a notice that nobody takes": (
+    "a notice without a consumer": (
         trip(notices={"flight.lost": Notice(("flights",), ())}),
         {"received"},
         "flights publishes flight.lost, and no service reacts",
     ),
-    "a notice that nobody gives": (
+    "a notice without a publisher": (
         trip(notices={"flight.lost": Notice((), ("website",))}),
         {"published"},
         "no service publishes flight.lost",
@@ -130,7 +130,7 @@ BROKEN = {
         {"meaning"},
         "flight.off may mean that flight is refused or that undoing flight is done",
     ),
-    "two who carry it on": (
+    "two services that carry it on": (
         trip(
             plus=[
                 DescribedReaction(
@@ -225,7 +225,7 @@ BROKEN = {
         {"called"},
         "agency has no call for undo ask",
     ),
-    "a call that nobody answers": (
+    "a call without an answer": (
         orchestrated(reactions=orchestrated().reactions[1:]),
         {"answered"},
         "/steps/website.ask/undo: no handler at website answers it",
@@ -261,7 +261,7 @@ BROKEN = {
         {"replies"},
         "refused is published, and agency does not consume it",
     ),
-    "a reply that nobody gives": (
+    "a reply without a publisher": (
         orchestrated(replies={"done", "refused", "maybe"}),
         {"replies"},
         "agency waits for maybe, and no service publishes it",
@@ -279,20 +279,20 @@ def test_right_protocol_breaks_no_rule(protocol):
 
 @pytest.mark.parametrize("wrong", BROKEN)
 def test_wrong_protocol_breaks_its_rule_and_no_other(wrong):
-    protocol, rules, said = BROKEN[wrong]
+    protocol, rules, message = BROKEN[wrong]
     report = checking.check(protocols=[protocol])
     assert {breach.rule for breach in report.breaches} == rules, report.as_text()
-    assert said in report.as_text()
+    assert message in report.as_text()
 
 
-def test_patterns_that_differ_are_told_apart():
+def test_difference_between_patterns_is_found():
     other = orchestrated(steps=[ASK, HOTEL, FLIGHT, CHARGE, TICKET])
     report = checking.check(protocols=[other, trip()])
     assert {breach.rule for breach in report.breaches} == {"same"}
     assert "orchestrated trip never does that" in report.as_text()
 
 
-def test_patterns_that_do_the_same_are_alike():
+def test_patterns_with_the_same_effects_are_equal():
     report = checking.check(protocols=[orchestrated(), trip()])
     assert "same" in {rule.name for rule in report.checked[1].proven}
 
@@ -320,7 +320,7 @@ def test_step_that_is_decided_after_its_withdrawal_is_found(protocol, monkeypatc
     assert "is turned back at any moment" in report.as_text()
 
 
-def test_orchestrator_that_does_not_hear_what_waits_is_found():
+def test_orchestrator_that_does_not_receive_notices_of_waiting_is_found():
     deaf = orchestrated(notices={"step.waiting": Notice(("hotels",), ())})
     report = checking.check(protocols=[deaf])
     assert {breach.rule for breach in report.breaches} == {"replies"}

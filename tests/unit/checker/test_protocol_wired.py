@@ -27,12 +27,12 @@ def rewire(monkeypatch):
         `plus`.
         """
         config = apps.get_app_config(service)
-        rest = [
+        kept = [
             reaction
             for reaction in config.reactions()
             if (reaction.saga, reaction.on) != ("checkout", without)
         ]
-        monkeypatch.setattr(config, "reactions", lambda: [*rest, *plus])
+        monkeypatch.setattr(config, "reactions", lambda: [*kept, *plus])
 
     return rewire
 
@@ -49,7 +49,7 @@ def test_no_saga_breaks_a_rule(saga):
 
 
 @every_saga
-def test_all_that_is_registered_is_looked_at(saga):
+def test_every_registration_is_checked(saga):
     protocol = wired.choreographed(saga=saga)
     assert len(protocol.reactions) == len(projection.reactions(saga.name))
     assert protocol.declared == protocol.watched
@@ -67,7 +67,7 @@ def test_removed_reaction_is_noticed(rewire):
     assert "observing does not count as handling" in breach.what
 
 
-def test_event_that_the_watcher_does_not_hear_is_noticed(rewire):
+def test_event_that_the_watchdog_does_not_receive_is_noticed(rewire):
     rewire("saga_choreography", without="checkout.initiated")
     (breach,) = breaches("choreographed")
     assert (breach.rule, breach.where) == ("watched", "checkout.initiated")
@@ -90,12 +90,12 @@ def test_route_that_is_gone_is_noticed(monkeypatch):
 
 def test_request_without_an_answer_is_noticed(rewire):
     rewire("pagos", without="payment.refund")
-    heard, replies = breaches("orchestrated_messaging")
-    assert (heard.rule, heard.where) == ("answered", "payment.refund")
+    unanswered, replies = breaches("orchestrated_messaging")
+    assert (unanswered.rule, unanswered.where) == ("answered", "payment.refund")
     assert "saga_orchestrator waits for payment.refund.replied" in replies.what
 
 
-def test_reply_that_the_orchestrator_does_not_hear_is_noticed(rewire):
+def test_reply_that_the_orchestrator_does_not_receive_is_noticed(rewire):
     rewire("saga_orchestrator", without="payment.process.replied")
     (breach,) = breaches("orchestrated_messaging")
     assert breach.rule == "replies"
@@ -126,16 +126,16 @@ def test_command_ends_well(capsys):
     assert "Everything holds" in capsys.readouterr().out
 
 
-def test_command_tells_programs_what_was_proven(capsys):
+def test_command_prints_what_was_proven_as_json(capsys):
     assert _run("check", "--json", "--saga", "checkout") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["is_clean"]
-    names = [protocol["protocol"] for protocol in told["protocols"]]
+    report = json.loads(capsys.readouterr().out)
+    assert report["is_clean"]
+    names = [protocol["protocol"] for protocol in report["protocols"]]
     assert names == [
         "checkout, its definition",
         *(f"checkout, {pattern}" for pattern in wired.PROTOCOLS),
     ]
-    assert "same" in told["protocols"][-1]["proven"]
+    assert "same" in report["protocols"][-1]["proven"]
 
 
 def test_command_checks_a_saga_of_another_business(capsys):
@@ -144,14 +144,14 @@ def test_command_checks_a_saga_of_another_business(capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--protocols", "my_trips.protocols"], "--protocols: No module named 'my_trips'"),
         (["--saga", "trip"], "--saga: there are booking, checkout"),
     ],
 )
-def test_command_reports_that_there_is_nothing_to_check(arguments, said):
-    with pytest.raises(CommandError, match=said) as ended:
+def test_command_reports_that_there_is_nothing_to_check(arguments, message):
+    with pytest.raises(CommandError, match=message) as ended:
         call_command("sagas", "check", *arguments)
     assert ended.value.returncode == 2
 
@@ -164,12 +164,12 @@ def test_command_ends_with_an_error_after_a_breach(rewire, capsys):
     undo = operations.all_in(inventario.operations)["reserve", Direction.UNDO]
     rewire("inventario", without=CHECKOUT.abort, plus=[EventHandler(row=row, operation=undo)])
     assert _run("check") == 1
-    said = capsys.readouterr().out
-    assert "BREACHED  decider" in said
-    assert "to fix: let one service decide" in said
+    output = capsys.readouterr().out
+    assert "BREACHED  decider" in output
+    assert "to fix: let one service decide" in output
 
 
-def test_catalogue_is_all_of_it():
+def test_every_saga_is_checked_in_every_pattern():
     assert {protocol.saga.name for protocol in catalogue()} == set(SAGAS)
     assert len(catalogue()) == len(SAGAS) * (1 + len(PATTERNS))
 

@@ -38,13 +38,13 @@ def test_tables_fit_a_terminal(saga):
 def test_cells_that_are_too_wide_are_wrapped():
     saga = SAGAS["checkout"]
     first = replace(saga.steps[0], done="a." * 120)
-    told = showing.as_text(saga=replace(saga, steps=(first, *saga.steps[1:])))
-    assert max(map(len, told.splitlines())) <= showing.WIDTH
+    text = showing.as_text(saga=replace(saga, steps=(first, *saga.steps[1:])))
+    assert max(map(len, text.splitlines())) <= showing.WIDTH
 
 
 @every_saga
 def test_all_that_follows_from_the_definition_is_shown(saga):
-    told = showing.as_text(saga=saga)
+    shown = showing.as_text(saga=saga)
     wanted = {
         *(step.name for step in saga.steps),
         *(step.operation for step in saga.steps),
@@ -53,32 +53,34 @@ def test_all_that_follows_from_the_definition_is_shown(saga):
         *(projection.path_of(call.step, call.direction) for call in projection.calls(saga.name)),
         *projection.data_type(saga.name).__struct_fields__,
     }
-    assert {text for text in wanted if text not in told} == set()
+    assert {text for text in wanted if text not in shown} == set()
 
 
 @every_saga
 def test_automaton_has_every_reaction_and_its_outcomes(saga):
-    found = {(transfer.event, transfer.emits) for transfer in pictures.transfers(saga=saga)}
-    assert found == {
-        (row.event, said)
+    transfers = {(transfer.event, transfer.emits) for transfer in pictures.transfers(saga=saga)}
+    assert transfers == {
+        (row.event, emitted)
         for row in projection.reactions(saga.name)
-        for said in (row.emits, row.emits_on_refusal)
-        if said
+        for emitted in (row.emits, row.emits_on_refusal)
+        if emitted
     }
 
 
 @every_saga
 def test_every_refusal_leads_from_ok_to_error_and_nothing_leads_back(saga):
     refusals = {step.refused for step in saga.steps if step.refused}
-    found = list(pictures.transfers(saga=saga))
+    transfers = list(pictures.transfers(saga=saga))
     assert {
-        transfer.emits for transfer in found if (transfer.state, transfer.to) == ("ok", "error")
+        transfer.emits for transfer in transfers if (transfer.state, transfer.to) == ("ok", "error")
     } == {
         *refusals,
         saga.steps[saga.pivot].undone,  # a return
     }
-    assert not [transfer for transfer in found if (transfer.state, transfer.to) == ("error", "ok")]
-    ends = {(transfer.state, transfer.emits) for transfer in found if transfer.to == "end"}
+    assert not [
+        transfer for transfer in transfers if (transfer.state, transfer.to) == ("error", "ok")
+    ]
+    ends = {(transfer.state, transfer.emits) for transfer in transfers if transfer.to == "end"}
     assert ends == {("ok", saga.steps[-1].done), ("error", saga.steps[0].undone)}
 
 
@@ -89,21 +91,21 @@ def test_automaton_is_drawn(capsys):
     assert drawn.startswith("stateDiagram-v2\n    [*] --> ok : checkout.initiated\n")
     assert drawn.count("-->") == 1 + len(list(pictures.transfers(saga=saga)))
     assert run("graph", "--automaton", "--format", "text") == 0
-    told = capsys.readouterr().out
-    assert "  on inventory.reserved: pagos does process_payment\n" in told
-    assert "      payment.failed -> error\n" in told
+    output = capsys.readouterr().out
+    assert "  on inventory.reserved: pagos does process_payment\n" in output
+    assert "      payment.failed -> error\n" in output
 
 
 @pytest.mark.parametrize("protocol", DRAWN.values(), ids=DRAWN)
 def test_flowchart_has_every_box_and_a_line_for_every_outcome_that_leads_on(protocol):
-    boxes, drawn, told = (
+    boxes, drawn, text = (
         boxes_of(protocol),
         flowchart_as_mermaid(protocol),
         flowchart_as_text(protocol),
     )
     leading = sum(len(outcome.to) for box in boxes for outcome in box.outcomes)
-    assert drawn.count("->|") == told.count(" -> ") == leading
-    assert [box.name for box in boxes if box.what not in drawn or box.what not in told] == []
+    assert drawn.count("->|") == text.count(" -> ") == leading
+    assert [box.name for box in boxes if box.what not in drawn or box.what not in text] == []
 
 
 def test_refusals_are_drawn_apart():

@@ -99,20 +99,20 @@ def context(saga_id: str = "s", *, saga: str = "checkout", **changes: Any) -> Co
 def story(name: str, *, saga_id: str = "s", begin: datetime = NOON) -> list[Event]:
     """The events of a saga that takes this course, in order, a second apart."""
     types = STORIES[name]
-    turned = next((i for i, one in enumerate(types) if one in TURNS), len(types))
+    turned = next((i for i, event_type in enumerate(types) if event_type in TURNS), len(types))
     return [
         event(
-            one,
+            event_type,
             saga_id=saga_id,
             at=begin + timedelta(seconds=i),
             failure=_failure(name, set(types[: i + 1])) if i >= turned else None,
         )
-        for i, one in enumerate(types)
+        for i, event_type in enumerate(types)
     ]
 
 
-def _failure(name: str, said: set[str]) -> Failure:
-    return msgspec.structs.replace(FAILURES[name], undone=bool(said & UNDOING))
+def _failure(name: str, seen_types: set[str]) -> Failure:
+    return msgspec.structs.replace(FAILURES[name], undone=bool(seen_types & UNDOING))
 
 
 def event(
@@ -143,14 +143,14 @@ def event(
     )
 
 
-def seen(one: Event) -> TrackedEvent:
+def seen(event: Event) -> TrackedEvent:
     return TrackedEvent(
-        saga_id=one.saga_id,
-        event_type=one.type,
-        event_id=one.id,
-        cause_id=one.cause_id,
-        requested_at=one.data.requested_at,
-        occurred_at=one.occurred_at,
-        seen_at=one.occurred_at,
-        data=EventBody(result=one.data.result, failure=one.data.failure),
+        saga_id=event.saga_id,
+        event_type=event.type,
+        event_id=event.id,
+        cause_id=event.cause_id,
+        requested_at=event.data.requested_at,
+        occurred_at=event.occurred_at,
+        seen_at=event.occurred_at,
+        data=EventBody(result=event.data.result, failure=event.data.failure),
     )

@@ -19,7 +19,7 @@ EVERY_SAGA = st.sampled_from(sorted(SAGAS)).flatmap(
 """A saga, and some of its events."""
 
 
-def told(name: str, until: int | None = None):
+def view_of(name: str, until: int | None = None):
     return CHECKOUT.fold(trail=[seen(event) for event in story(name)[:until]])
 
 
@@ -38,7 +38,7 @@ def statuses(view) -> dict[str, StepStatus]:
     ],
 )
 def test_whole_story_ends_as_it_should(name, status):
-    view = told(name)
+    view = view_of(name)
     assert view.status is status
     assert view.current_step is None
     assert view.finished_at == story(name)[-1].occurred_at
@@ -47,10 +47,10 @@ def test_whole_story_ends_as_it_should(name, status):
 @pytest.mark.parametrize("name", STORIES)
 @given(data=st.data())
 def test_order_and_duplicates_change_nothing(name, data):
-    whole = [seen(event) for event in story(name)]
-    shuffled = data.draw(st.permutations(whole))
-    doubled = shuffled + data.draw(st.lists(st.sampled_from(whole)))
-    assert CHECKOUT.fold(trail=doubled) == CHECKOUT.fold(trail=whole)
+    trail = [seen(event) for event in story(name)]
+    shuffled = data.draw(st.permutations(trail))
+    doubled = shuffled + data.draw(st.lists(st.sampled_from(trail)))
+    assert CHECKOUT.fold(trail=doubled) == CHECKOUT.fold(trail=trail)
 
 
 @given(order=st.permutations(RETURNED), data=st.data())
@@ -70,19 +70,19 @@ def test_any_set_of_events_of_any_saga_has_a_state(some):
 
 
 @given(some=EVERY_SAGA)
-def test_a_saga_that_stands_always_has_an_event_to_say_again(some):
+def test_stalled_saga_always_has_an_event_to_publish_again(some):
     saga, types = some
     machine = machine_of(saga)
     known = types | {machine.started}
     phase = machine.fold(trail=[seen(event(name, saga=saga)) for name in known]).phase
     if phase not in (SagaPhase.COMPLETED, SagaPhase.ENDED):
-        said = machine.last_events(phase=phase, event_types=known)
-        assert said
-        assert set(said) <= known
+        last = machine.last_events(phase=phase, event_types=known)
+        assert last
+        assert set(last) <= known
 
 
 def test_running_saga_shows_the_step_that_is_being_done():
-    view = told("completed", until=3)
+    view = view_of("completed", until=3)
     assert view.status is SagaStatus.RUNNING
     assert view.current_step == "create_order"
     assert list(statuses(view).values()) == [
@@ -93,7 +93,7 @@ def test_running_saga_shows_the_step_that_is_being_done():
 
 
 def test_compensating_saga_shows_the_step_that_is_undone_next():
-    view = told("aborted", until=7)
+    view = view_of("aborted", until=7)
     assert view.status is SagaStatus.COMPENSATING
     assert view.current_step == "process_payment"
     assert view.failure.code == "deadline_passed"
@@ -108,7 +108,7 @@ def test_compensating_saga_shows_the_step_that_is_undone_next():
 
 
 def test_refused_step_failed_and_the_earlier_ones_are_compensated():
-    assert statuses(told("declined")) == {
+    assert statuses(view_of("declined")) == {
         "accept_checkout": StepStatus.COMPENSATED,
         "reserve_inventory": StepStatus.COMPENSATED,
         "process_payment": StepStatus.FAILED,
@@ -125,9 +125,9 @@ def test_undo_of_what_never_happened_shows_a_skipped_step():
         event("order.cancelled", nothing_to_undo=True),
         event("payment.refunded", nothing_to_undo=True),
     ]
-    found = statuses(CHECKOUT.fold(trail=[seen(event) for event in trail]))
-    assert found["create_order"] is StepStatus.SKIPPED
-    assert found["process_payment"] is StepStatus.SKIPPED
+    steps = statuses(CHECKOUT.fold(trail=[seen(event) for event in trail]))
+    assert steps["create_order"] is StepStatus.SKIPPED
+    assert steps["process_payment"] is StepStatus.SKIPPED
 
 
 def test_steps_have_the_times_and_the_result_of_their_own_events():
@@ -174,7 +174,7 @@ def test_abort_that_came_too_late_leaves_a_completed_saga_without_failure():
         (RETURNED[:8], ["inventory.restored"]),
     ],
 )
-def test_event_that_is_said_again_is_the_last_of_its_chain(types, expected):
+def test_event_that_is_published_again_is_the_last_of_its_chain(types, expected):
     phase = max(CHECKOUT.phase_after.get(name, SagaPhase.RUNNING) for name in types)
     assert CHECKOUT.last_events(phase=phase, event_types=types) == expected
 

@@ -32,16 +32,16 @@ def watched(
     )
 
 
-def decided(one: WatchedSaga, at: float, *, name: str = "completed", until: int = 2):
+def decided(saga: WatchedSaga, at: float, *, name: str = "completed", until: int = 2):
     trail = [seen(event) for event in story(name)[:until]]
-    return decide(watched=one, seen=trail, now=after(at), patience=PATIENCE)
+    return decide(watched=saga, seen=trail, now=after(at), patience=PATIENCE)
 
 
-def test_saga_that_moved_lately_is_waited_for():
+def test_saga_that_moved_lately_is_given_time():
     assert decided(watched(), at=10.5) == (Remedy.WAIT, after(11), 0)
 
 
-def test_saga_that_stands_still_is_redriven_and_given_longer():
+def test_stalled_saga_is_redriven_and_given_longer():
     assert decided(watched(), at=11) == (Remedy.REDRIVE, after(31), 1)
 
 
@@ -83,8 +83,8 @@ def test_saga_that_no_redrive_moves_is_parked():
 
 
 def test_saga_without_a_trail_is_counted_from_its_start():
-    found = decide(watched=watched(), seen=[], now=after(10), patience=PATIENCE)
-    assert found.remedy is Remedy.REDRIVE
+    decision = decide(watched=watched(), seen=[], now=after(10), patience=PATIENCE)
+    assert decision.remedy is Remedy.REDRIVE
 
 
 def payment(*, since: float, until: float, waited: float = 0.0) -> Wait:
@@ -104,36 +104,40 @@ def decided_at(seconds: float) -> list[TrackedEvent]:
 
 
 def test_saga_that_waits_is_left_alone_until_that_must_be_overdue():
-    one = watched(redrives=3, wait=payment(since=2, until=900))
-    assert decided(one, at=500) == (Remedy.WAIT, after(905), 0)
+    saga = watched(redrives=3, wait=payment(since=2, until=900))
+    assert decided(saga, at=500) == (Remedy.WAIT, after(905), 0)
 
 
 def test_saga_whose_service_ended_nothing_in_time_is_redriven():
-    one = watched(wait=payment(since=2, until=900))
-    assert decided(one, at=906).remedy is Remedy.REDRIVE
+    saga = watched(wait=payment(since=2, until=900))
+    assert decided(saga, at=906).remedy is Remedy.REDRIVE
 
 
 def test_time_of_a_decision_is_not_of_the_sagas_own():
-    one = watched(wait=payment(since=2, until=900))
+    saga = watched(wait=payment(since=2, until=900))
     trail = decided_at(500)
     assert (
-        decide(watched=one, seen=trail, now=after(600), patience=PATIENCE).remedy is Remedy.REDRIVE
+        decide(watched=saga, seen=trail, now=after(600), patience=PATIENCE).remedy is Remedy.REDRIVE
     )
-    assert decide(watched=one, seen=trail, now=after(619), patience=PATIENCE).remedy is Remedy.ABORT
+    assert (
+        decide(watched=saga, seen=trail, now=after(619), patience=PATIENCE).remedy is Remedy.ABORT
+    )
 
 
 def test_time_of_an_earlier_decision_counts_no_more_than_the_last():
-    one = watched(wait=payment(since=60, until=900, waited=50.0))
+    saga = watched(wait=payment(since=60, until=900, waited=50.0))
     trail = decided_at(70)
     assert (
-        decide(watched=one, seen=trail, now=after(179), patience=PATIENCE).remedy is Remedy.REDRIVE
+        decide(watched=saga, seen=trail, now=after(179), patience=PATIENCE).remedy is Remedy.REDRIVE
     )
-    assert decide(watched=one, seen=trail, now=after(181), patience=PATIENCE).remedy is Remedy.ABORT
+    assert (
+        decide(watched=saga, seen=trail, now=after(181), patience=PATIENCE).remedy is Remedy.ABORT
+    )
 
 
 def test_saga_whose_end_was_asked_for_is_not_left_alone():
-    one = watched(wait=payment(since=2, until=900))
+    saga = watched(wait=payment(since=2, until=900))
     trail = [seen(event) for event in [*story("completed")[:2], story("aborted")[4]]]
     assert (
-        decide(watched=one, seen=trail, now=after(100), patience=PATIENCE).remedy is Remedy.REDRIVE
+        decide(watched=saga, seen=trail, now=after(100), patience=PATIENCE).remedy is Remedy.REDRIVE
     )

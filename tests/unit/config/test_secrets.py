@@ -82,27 +82,27 @@ _SHOW = (
 def test_process_of_a_service_knows_its_secrets_and_its_environment_does_not(file, tmp_path):
     database = tmp_path / "database"
     database.write_text("postgresql://carrito:hidden@db/dueto_carrito")
-    found = run(
+    process = run(
         _SHOW,
         DUETO_SERVICE="dashboard",
         DUETO_SECRET_KEY_FILE=str(file),
         CARRITO_DATABASE_URL_FILE=str(database),
         RABBITMQ_URL="amqp://carrito:hidden@rabbitmq:5672/",
     )
-    assert found.stdout.split() == [KEY, "amqp://carrito:hidden@rabbitmq:5672/", "hidden", "[]"]
+    assert process.stdout.split() == [KEY, "amqp://carrito:hidden@rabbitmq:5672/", "hidden", "[]"]
 
 
-def test_command_hands_them_on_to_what_it_starts():
+def test_command_passes_its_secrets_to_the_processes_that_it_starts():
     """The control: what starts a stack needs them, and answers no request."""
-    found = run(_SHOW, RABBITMQ_URL="amqp://carrito:hidden@rabbitmq:5672/")
-    assert "['RABBITMQ_URL']" in found.stdout
+    process = run(_SHOW, RABBITMQ_URL="amqp://carrito:hidden@rabbitmq:5672/")
+    assert "['RABBITMQ_URL']" in process.stdout
 
 
 def test_dashboard_does_not_start_without_a_key():
     assert "DUETO_SECRET_KEY is not set" in run("import config.wsgi", DUETO_SERVICE="").stderr
 
 
-def test_service_needs_none():
+def test_service_starts_without_a_key():
     assert run("import config.wsgi", DUETO_SERVICE="carrito").returncode == 0
 
 
@@ -115,12 +115,12 @@ def test_service_needs_none():
         ("CARRITO_DATABASE_URL", "postgresql://carrito:Postgres@db/dueto", "everybody knows"),
     ],
 )
-def test_weak_secret_is_named_and_not_told(name, value, why, monkeypatch):
+def test_weak_secret_is_named_without_its_value(name, value, why, monkeypatch):
     monkeypatch.setenv(name, value)
-    (said,) = secrets.problems_of_values([name], keys=["DUETO_SECRET_KEY"])
-    assert said.startswith(f"{name} ")
-    assert why in said
-    assert "Postgres" not in said
+    (problem,) = secrets.problems_of_values([name], keys=["DUETO_SECRET_KEY"])
+    assert problem.startswith(f"{name} ")
+    assert why in problem
+    assert "Postgres" not in problem
 
 
 @pytest.mark.parametrize("value", [KEY, "postgresql://carrito:hidden@db/dueto", "", "amqp://[::1"])
@@ -148,9 +148,9 @@ def test_service_that_asks_for_tokens_does_not_start_with_a_known_password():
 def test_file_that_others_may_touch_is_named(mode, folder_mode, why, file):
     file.chmod(mode)
     file.parent.chmod(folder_mode)
-    found = secrets.problems_of_files({"DUETO_SIGNING_KEY": file})
-    said = [one for one in found if one.startswith("DUETO_SIGNING_KEY ")]
-    assert [why in one for one in said] == ([True] if why else [])
+    problems = secrets.problems_of_files({"DUETO_SIGNING_KEY": file})
+    of_the_key = [problem for problem in problems if problem.startswith("DUETO_SIGNING_KEY ")]
+    assert [why in problem for problem in of_the_key] == ([True] if why else [])
 
 
 _PEEK = """

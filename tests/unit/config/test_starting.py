@@ -114,7 +114,7 @@ def harmless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("setting", "value", "variable"), PLAIN)
-def test_what_leads_to_other_machines_is_encrypted_or_said_not_to_be(
+def test_connection_to_another_machine_is_encrypted_or_declared_plain(
     required: None,
     harmless: None,
     configured: SimpleNamespace,
@@ -131,7 +131,7 @@ def test_what_leads_to_other_machines_is_encrypted_or_said_not_to_be(
     assert variable in str(starting.exceptions()["insecure"])
 
 
-def test_what_is_encrypted_needs_no_word(
+def test_encrypted_connection_needs_no_declaration(
     required: None, harmless: None, configured: SimpleNamespace
 ) -> None:
     configured.BROKER_URL = "amqps://dueto@rabbit.example"
@@ -142,7 +142,7 @@ def test_what_is_encrypted_needs_no_word(
     assert starting.exceptions() == {}
 
 
-def test_login_that_may_too_much_does_not_start_where_others_get_in(
+def test_login_with_too_many_rights_does_not_start_where_others_get_in(
     required: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -153,7 +153,7 @@ def test_login_that_may_too_much_does_not_start_where_others_get_in(
     assert "is a superuser" in refusal()
 
 
-def test_names_are_those_that_the_settings_read() -> None:
+def test_settings_read_the_named_variables() -> None:
     settings_file = (Path(__file__).resolve().parents[3] / "config" / "settings.py").read_text()
     for name in (*(f"DUETO_{key}" for key in KEYS), "DUETO_TRUSTED_ORIGINS"):
         assert f'"{name}"' in settings_file

@@ -124,9 +124,9 @@ class Bill(msgspec.Struct):
     ],
 )
 def test_error_names_the_field_and_what_is_wrong(value, field, words):
-    with pytest.raises(msgspec.ValidationError) as found:
+    with pytest.raises(msgspec.ValidationError) as error:
         msgspec.convert(value, Bill)
-    named, message = bounds.field_and_message(found.value)
+    named, message = bounds.field_and_message(error.value)
     assert (named, words in message) == (field, True), (named, message)
 
 
@@ -135,28 +135,28 @@ def test_error_names_the_field_and_what_is_wrong(value, field, words):
 )
 def test_id_has_the_characters_of_one(name):
     assert not bounds.is_id(name)
-    with pytest.raises(msgspec.ValidationError) as found:
+    with pytest.raises(msgspec.ValidationError) as error:
         msgspec.convert(name, bounds.Id)
     words = "64" if len(name) == 65 else bounds.IDS_CHARACTERS if name else "length"
-    assert words in bounds.field_and_message(found.value)[1]
+    assert words in bounds.field_and_message(error.value)[1]
 
 
 @pytest.mark.parametrize("name", ["ana", "1", "user_123", "LAPTOP-001", "ana@x.org", "a:b", "é"])
-def test_what_an_id_may_be(name):
+def test_id_may_have_these_characters(name):
     assert bounds.is_id(name)
     assert msgspec.convert(name, bounds.Id) == name
 
 
-def test_id_that_was_taken_once_is_read_for_ever():
+def test_id_that_was_accepted_once_stays_readable():
     command = Reserve(saga_id="two words", subject="a\n", items=[Item("'", 1)])
     assert msgspec.json.decode(msgspec.json.encode(command), type=Reserve) == command
 
 
-def test_money_that_is_none_names_its_field():
+def test_invalid_money_names_its_field():
     with pytest.raises(ValueError, match=r"price: from 0 to 9999999999\.99"):
         msgspec.convert({"name": "a", "quantity": 1, "sku": "s", "price": "NaN"}, NewProduct)
 
 
 def test_every_wrong_field_is_named():
-    found = bounds.wrong_fields({"name": 1, "lines": [1], "address": []}, Bill)
-    assert [field for field, _ in found] == ["name", "lines[0]", "address"]
+    wrong = bounds.wrong_fields({"name": 1, "lines": [1], "address": []}, Bill)
+    assert [field for field, _ in wrong] == ["name", "lines[0]", "address"]

@@ -18,7 +18,7 @@ def test_every_step_direction_saga_and_attempt_has_its_own():
         product(
             ("s", "t"),
             {step.name for saga in SAGAS.values() for step in saga.steps},
-            [*Direction, *(f"reply {one}" for one in Direction), "parked pagos order.cancelled"],
+            [*Direction, *(f"reply {way}" for way in Direction), "parked pagos order.cancelled"],
             (1, 2),
         )
     )

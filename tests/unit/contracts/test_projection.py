@@ -68,7 +68,7 @@ CONTEXT = Context(
 
 
 def test_reactions_of_the_checkout_are_those_once_written_by_hand() -> None:
-    found = [
+    rows = [
         (
             reaction.event,
             reaction.service,
@@ -79,11 +79,11 @@ def test_reactions_of_the_checkout_are_those_once_written_by_hand() -> None:
         )
         for reaction in projection.reactions("checkout")
     ]
-    assert sorted(found) == sorted(REACTIONS)
+    assert sorted(rows) == sorted(REACTIONS)
 
 
 def test_calls_of_the_checkout_are_those_once_written_by_hand() -> None:
-    found = [
+    calls = [
         (
             call.request,
             call.direction,
@@ -92,7 +92,7 @@ def test_calls_of_the_checkout_are_those_once_written_by_hand() -> None:
         )
         for call in projection.calls("checkout")
     ]
-    assert found == CALLS
+    assert calls == CALLS
     assert [projection.reply_to(request) for request, *_ in CALLS[:2]] == [
         "checkout.fail.replied",
         "inventory.reserve.replied",
@@ -112,9 +112,9 @@ def test_each_service_gets_its_own_rows_and_no_other(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SAGAS)
-def test_what_is_said_in_a_saga_is_said_of_one_step_in_one_direction(name: str) -> None:
-    said = list(projection.events(name))
-    assert len(said) == len(set(said)), "an event that means two things"
+def test_each_event_of_a_saga_is_of_one_step_in_one_direction(name: str) -> None:
+    names = list(projection.events(name))
+    assert len(names) == len(set(names)), "an event that means two things"
     requests = [call.request for call in projection.calls(name)]
     assert len(requests) == len(set(requests)), "a request that means two things"
 
@@ -164,9 +164,9 @@ def test_only_what_some_step_needs_travels() -> None:
 
 
 def test_no_step_of_the_checkout_needs_a_result_so_none_travels() -> None:
-    answered = Done({"payment_id": "p1"})
+    outcome = Done({"payment_id": "p1"})
     after = projection.with_result(
-        context=CONTEXT, steps=SAGAS["checkout"].steps, step="process_payment", outcome=answered
+        context=CONTEXT, steps=SAGAS["checkout"].steps, step="process_payment", outcome=outcome
     )
     assert after is CONTEXT
 
@@ -182,7 +182,7 @@ def test_result_that_a_later_step_needs_travels_and_a_refusal_has_none() -> None
 
 
 @pytest.mark.parametrize("count", ["many", "-1", "4", ""])
-def test_number_of_padding_steps_that_is_none_is_refused(count: str) -> None:
+def test_invalid_number_of_padding_steps_is_refused(count: str) -> None:
     with pytest.raises(ValueError, match="DUETO_EXTRA_STEPS"):
         padding_steps(count)
 

@@ -36,17 +36,15 @@ def test_saga_whose_events_are_still_on_their_way_has_not_ended(status):
 
 
 @pytest.mark.parametrize(("pattern", "ended_ago"), [("orchestrated", 1), ("choreographed", 120)])
-def test_saga_that_its_coordinator_will_not_hear_of_is_told_as_its_owner_knows_it(
-    pattern, ended_ago
-):
-    found = at_owner(pattern=pattern, status=SagaStatus.FAILED, ended_ago=ended_ago)
-    state = found.state()
-    assert (state.status, state.finished_at) == (SagaStatus.FAILED, found.ended_at)
+def test_saga_that_its_coordinator_will_never_get_has_the_state_of_its_owner(pattern, ended_ago):
+    saga = at_owner(pattern=pattern, status=SagaStatus.FAILED, ended_ago=ended_ago)
+    state = saga.state()
+    assert (state.status, state.finished_at) == (SagaStatus.FAILED, saga.ended_at)
     assert not_here(state=state).code == refusals.ALREADY_UNDONE
 
 
 @pytest.mark.parametrize("status", [SagaStatus.RUNNING, SagaStatus.COMPENSATING])
-def test_saga_that_has_come_since_is_asked_again_for(status):
-    found = at_owner(pattern="choreographed", status=SagaStatus.FAILED, ended_ago=1).state()
-    running = msgspec.structs.replace(found, status=status)
+def test_saga_that_has_arrived_since_is_requested_again(status):
+    known = at_owner(pattern="choreographed", status=SagaStatus.FAILED, ended_ago=1).state()
+    running = msgspec.structs.replace(known, status=status)
     assert not_here(state=running).code == refusals.NOT_STARTED

@@ -14,7 +14,7 @@ class Coordinator:
     name, service = "handover.test", "carrito"
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.received: list[str] = []
         self.marked: list[list[str]] = []
         self.is_away = False
 
@@ -22,7 +22,7 @@ class Coordinator:
         if self.is_away:
             raise Unreachable("away")
         ids = [context.saga_id for context in contexts]
-        self.told += ids
+        self.received += ids
         return ids
 
     def mark(self, saga_ids: list[str]) -> None:
@@ -43,7 +43,7 @@ def saga(number: int) -> Context:
     return Context(saga="checkout", saga_id=f"s{number}", pattern="orchestrated", subject="c")
 
 
-def test_what_comes_all_the_time_is_marked_all_the_same(sender, coordinator):
+def test_sagas_are_marked_while_more_keep_coming(sender, coordinator):
     """The queue is never empty."""
     numbers = iter(range(10 * BATCH))
 
@@ -52,13 +52,13 @@ def test_what_comes_all_the_time_is_marked_all_the_same(sender, coordinator):
         return coordinator.marked
 
     eventually(another, what="the first of them are marked")
-    assert coordinator.marked[0] == coordinator.told[: len(coordinator.marked[0])]
+    assert coordinator.marked[0] == coordinator.received[: len(coordinator.marked[0])]
     assert len(coordinator.marked[0]) < BATCH
 
 
-def test_what_can_not_be_told_takes_no_mark_from_others(sender, coordinator):
+def test_saga_that_can_not_be_handed_over_delays_no_mark_of_others(sender, coordinator):
     sender.give(saga(1))
-    eventually(lambda: coordinator.told)
+    eventually(lambda: coordinator.received)
     coordinator.is_away = True
     sender.give(saga(2))
     eventually(lambda: coordinator.marked)

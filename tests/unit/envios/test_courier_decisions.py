@@ -18,8 +18,8 @@ def courier(courier_id: int, places: int, *areas: Area) -> LockedCourier:
 
 def chosen(areas: list[Area], *couriers: LockedCourier) -> list[int | None]:
     wanted = {(f"s{n}", "step"): area for n, area in enumerate(areas)}
-    found = decide_schedule(wanted=wanted, couriers=couriers)
-    return [found.get(key) for key in wanted]
+    schedule = decide_schedule(wanted=wanted, couriers=couriers)
+    return [schedule.get(key) for key in wanted]
 
 
 def test_courier_with_most_places_left_is_chosen_and_then_the_first():
@@ -41,22 +41,24 @@ def test_courier_brings_nothing_to_where_it_does_not_serve():
         max_size=5,
     ),
 )
-def test_no_courier_gets_more_than_fits_and_nobody_is_left_while_one_is_free(wanted, places):
+def test_no_courier_gets_more_than_fits_and_no_delivery_is_left_while_a_courier_is_free(
+    wanted, places
+):
     couriers = [courier(n, count, *areas) for n, (count, areas) in enumerate(places)]
-    found = chosen(wanted, *couriers)
-    left = {courier.id: courier.places - found.count(courier.id) for courier in couriers}
+    ids = chosen(wanted, *couriers)
+    left = {courier.id: courier.places - ids.count(courier.id) for courier in couriers}
     assert all(count >= 0 for count in left.values())
-    for area, courier_id in zip(wanted, found, strict=True):
+    for area, courier_id in zip(wanted, ids, strict=True):
         serving = {courier.id for courier in couriers if area in courier.areas}
         assert courier_id in serving if courier_id is not None else not any(map(left.get, serving))
 
 
-def test_area_is_what_the_address_says():
+def test_area_is_that_of_the_address():
     assert area_of({"province": " La Habana ", "city": "Plaza", "street": "23"}) == HERE
     assert area_of({}) == Area("", "")
 
 
-def test_failing_deliveries_are_others_than_the_card_network_declines(settings):
+def test_failing_deliveries_differ_from_the_declined_charges(settings):
     settings.DELIVERY_FAIL_SHARE = 0.2
     sagas = [f"s{n}" for n in range(1000)]
     declined = {

@@ -52,8 +52,8 @@ def undo_does_not_block(patch: Patch) -> None:
     def enter_undo(operation, sagas):
         first = barrier._take(operation, sagas, Direction.UNDO)
         done = barrier._stored(operation, list(first), Direction.DO)
-        fresh = {one: key for one, key in first.items() if one in done}
-        nothing = {one: key for one, key in first.items() if one not in done}
+        fresh = {entry: key for entry, key in first.items() if entry in done}
+        nothing = {entry: key for entry, key in first.items() if entry not in done}
         barrier.record(
             operation=operation,
             outcomes=dict.fromkeys(nothing.values(), NOTHING_TO_UNDO),
@@ -91,8 +91,8 @@ def redrive_lost(patch: Patch) -> None:
 def redrive_not_answered(patch: Patch) -> None:
     handle = EventHandler.handle
 
-    def deaf(self, heard):
-        handle(self, [event for event in heard if not event.redrive])
+    def deaf(self, events):
+        handle(self, [event for event in events if not event.redrive])
 
     patch(EventHandler, "handle", deaf)
 
@@ -136,12 +136,12 @@ def fence_off(patch: Patch) -> None:
 
 
 def own_sagas_left(patch: Patch) -> None:
-    """A runner takes rows with its own id for sagas that it has in flight."""
+    """A worker takes rows with its own id for sagas that it has in flight."""
     due = SagaLog.due
 
     def others(self, *, runner_id, in_flight, but):
-        found = due(self, runner_id=runner_id, in_flight=in_flight, but=but)
-        return [saga_id for saga_id in found if self.sagas[saga_id].runner_id != runner_id]
+        taken = due(self, runner_id=runner_id, in_flight=in_flight, but=but)
+        return [saga_id for saga_id in taken if self.sagas[saga_id].runner_id != runner_id]
 
     patch(SagaLog, "due", others)
 
@@ -157,7 +157,7 @@ def doubt_forgotten(patch: Patch) -> None:
 
 
 def reach_forgotten(patch: Patch) -> None:
-    """Calls that a dead runner may have made, beyond its writes, are taken for not made."""
+    """Calls that a dead worker may have made, beyond its writes, are taken for not made."""
     patch(engine, "in_doubt", lambda *, progress: progress)
 
 
@@ -198,12 +198,14 @@ def _quiet():
     logging.disable(logging.NOTSET)
 
 
-def found(pattern: str, bug: Callable[[Patch], None], monkeypatch) -> FailingSchedule | None:
+def failure_of(pattern: str, bug: Callable[[Patch], None], monkeypatch) -> FailingSchedule | None:
     with monkeypatch.context() as patched:
         bug(patched.setattr)
         with in_memory() as made:
             environments = {
-                name: one for name, one in made.items() if name.startswith(f"{pattern}/{SAGA}/")
+                name: environment
+                for name, environment in made.items()
+                if name.startswith(f"{pattern}/{SAGA}/")
             }
             return (
                 Explorer(environments=environments, schedules=SCHEDULES, seed=7).explore().failure
@@ -212,18 +214,20 @@ def found(pattern: str, bug: Callable[[Patch], None], monkeypatch) -> FailingSch
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_nothing_is_found_where_nothing_is_broken(pattern, monkeypatch):
-    assert found(pattern, nothing, monkeypatch) is None
+    assert failure_of(pattern, nothing, monkeypatch) is None
 
 
-@pytest.mark.parametrize(("pattern", "bug"), BUGS, ids=lambda one: getattr(one, "__name__", one))
+@pytest.mark.parametrize(
+    ("pattern", "bug"), BUGS, ids=lambda value: getattr(value, "__name__", value)
+)
 def test_bug_is_found_with_few_deviations(pattern, bug, monkeypatch):
-    failure = found(pattern, bug, monkeypatch)
+    failure = failure_of(pattern, bug, monkeypatch)
     assert failure is not None
     assert len(failure.deviations) <= 4
 
 
 @pytest.mark.parametrize(("bug", "is_found"), [(nothing, False), (lost_start_forgotten, True)])
-def test_start_that_is_lost_to_all_is_found_by_the_net(bug, is_found, monkeypatch):
+def test_start_that_all_have_lost_is_found_by_the_safety_net(bug, is_found, monkeypatch):
     """Two losses at once: few of the schedules above have them."""
     bug(monkeypatch.setattr)
     with in_memory() as made:

@@ -55,22 +55,22 @@ def test_failure_ends_with_the_line_that_replays_it():
     failure = FailingSchedule(
         environment="choreographed/one", deviations={3: 5, 1: 2}, breaches=["2: charged"]
     )
-    told = summary(explored=Explored(failure=failure), seconds=1.0)
-    assert told[-1] == replay_line(failure)
-    assert told[-1] == "manage.py sagas explore --replay 'choreographed/one 1:2 3:5'"
+    lines = summary(explored=Explored(failure=failure), seconds=1.0)
+    assert lines[-1] == replay_line(failure)
+    assert lines[-1] == "manage.py sagas explore --replay 'choreographed/one 1:2 3:5'"
 
 
 @pytest.mark.timeout(3_600)  # a minute on two free cores; a busy machine must not fail it
 def test_thousands_of_schedules_break_nothing(exploration, capsys, pytestconfig):
     """A whole run: different schedules, over all patterns."""
-    said, _ = exploration.communicate()
+    output, _ = exploration.communicate()
     with capsys.disabled():
-        sys.stdout.write(f"\n{said}")
+        sys.stdout.write(f"\n{output}")
     assert exploration.returncode == 0
-    assert said.splitlines()[-1] == "0 breaches"
-    (different,) = re.findall(r"^(\d+) different schedules", said, re.MULTILINE)
+    assert output.splitlines()[-1] == "0 breaches"
+    (different,) = re.findall(r"^(\d+) different schedules", output, re.MULTILINE)
     assert int(different) >= schedules(pytestconfig)
-    levels = re.findall(r"^  \w+/\w+/\w+ +(\d+)$", said, re.MULTILINE)
+    levels = re.findall(r"^  \w+/\w+/\w+ +(\d+)$", output, re.MULTILINE)
     assert levels
     if pytestconfig.getoption(FULL):  # with fewer, not all single deviations are among them
         assert all(int(level) >= 1 for level in levels)

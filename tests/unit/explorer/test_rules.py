@@ -51,7 +51,7 @@ def test_completed_saga_is_undone_only_on_request():
 
 
 @pytest.mark.parametrize(
-    ("acts", "snapshot", "units", "said"),
+    ("acts", "snapshot", "units", "breach"),
     [
         ([*WHOLE, (NAMES[1], DO)], DONE, 0, "do reserve_inventory took effect 2 times"),
         (WHOLE[:-1], DONE, 0, "only this of it done"),
@@ -65,8 +65,8 @@ def test_completed_saga_is_undone_only_on_request():
         (WHOLE, DONE, 1, "of 1 units 1 are free and 1 taken"),
     ],
 )
-def test_breach_is_found(acts, snapshot, units, said):
-    assert said in "\n".join(broken(acts, snapshot, units))
+def test_breach_is_found(acts, snapshot, units, breach):
+    assert breach in "\n".join(broken(acts, snapshot, units))
 
 
 BOOKING = scenarios_of(SAGAS["booking"])[0]
@@ -82,14 +82,14 @@ def decided(words, *done) -> list[str]:
     return list(rules.decided(scenario=BOOKING, effects=effects, words=words))
 
 
-def test_what_is_decided_once_breaks_nothing():
+def test_single_decision_breaks_nothing():
     assert decided([APPROVED, *PAID], "approve_booking", "pay_bill") == []
     assert decided([APPROVED._replace(word="overdue")]) == []
     assert decided([APPROVED, PAID[0], PAID[1]._replace(word="no")], "approve_booking") == []
 
 
 @pytest.mark.parametrize(
-    ("words", "done", "said"),
+    ("words", "done", "breach"),
     [
         ([APPROVED, APPROVED], ["approve_booking"], "approve_booking was decided more than once"),
         ([APPROVED._replace(word="withdrawn"), APPROVED], [], "was decided more than once"),
@@ -99,8 +99,8 @@ def test_what_is_decided_once_breaks_nothing():
         ([APPROVED._replace(word="no")], ["approve_booking"], "was done, and it is no"),
     ],
 )
-def test_breach_of_a_decision_is_found(words, done, said):
-    assert said in "\n".join(decided(words, *done))
+def test_breach_of_a_decision_is_found(words, done, breach):
+    assert breach in "\n".join(decided(words, *done))
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,8 @@ def test_breach_of_a_decision_is_found(words, done, said):
 def test_status_never_goes_back(before, after, may_return, count):
     monotonicity = Monotonicity()
     list(monotonicity.breaches(now={"saga-1": before}, may_return=may_return))
-    found = list(monotonicity.breaches(now={"saga-1": after}, may_return=may_return))
-    assert len(found) == count
+    breaches = list(monotonicity.breaches(now={"saga-1": after}, may_return=may_return))
+    assert len(breaches) == count
 
 
 def test_every_saga_of_the_catalogue_is_an_environment_in_every_pattern():

@@ -27,7 +27,7 @@ def test_text_of_another_form_is_refused(text):
         read(text)
 
 
-def test_option_that_is_not_there_is_left_out():
+def test_missing_option_is_left_out():
     assert GivenChoices({0: 7}).choose(step=0, count=3) == 0
     assert GivenChoices({0: 2}).choose(step=0, count=3) == 2
 
@@ -82,7 +82,7 @@ def test_schedule_that_never_ends_is_broken():
     assert play(endless, {}).breaches == [f"not over after {MOST_STEPS} steps"]
 
 
-def test_others_go_on_while_one_is_suspended_until_nothing_else_can():
+def test_others_run_while_a_process_is_suspended_until_nothing_else_can():
     toy = Toy(steps=3, pauses=True)
     play(toy, {0: 3})
     assert toy.story == ["slow", "1", "1", "goes on"]
@@ -94,25 +94,25 @@ def test_suspended_process_resumes_earlier_by_choice():
     assert toy.story == ["slow", "1", "goes on", "1"]
 
 
-def test_story_tells_every_step_and_how_things_stand():
-    told: list[str] = []
-    Player(environment=Toy(steps=2), chooser=GivenChoices({1: 2}), tell=told.append).play()
-    assert told == ["   0  one", "        sum 1", "   1  3   [more]", "        sum 4"]
+def test_story_has_every_step_and_the_state_after_it():
+    lines: list[str] = []
+    Player(environment=Toy(steps=2), chooser=GivenChoices({1: 2}), tell=lines.append).play()
+    assert lines == ["   0  one", "        sum 1", "   1  3   [more]", "        sum 4"]
 
 
 def test_deviations_that_do_not_matter_are_left_out():
     toy = Toy(steps=10, limit=11)
-    found = shrink(environment=toy, deviations=dict.fromkeys(range(10), 2))
-    assert len(found.deviations) == 1
-    assert found.breaches == ["11 is too much"]
+    failure = shrink(environment=toy, deviations=dict.fromkeys(range(10), 2))
+    assert len(failure.deviations) == 1
+    assert failure.breaches == ["11 is too much"]
 
 
 def test_simpler_options_are_preferred():
     assert list(shrink(environment=Toy(limit=5), deviations={0: 2}).deviations.values()) == [1]
 
 
-def test_what_is_short_already_stays_broken():
+def test_short_schedule_stays_broken():
     toy = Toy(steps=3, limit=9)
-    found = shrink(environment=toy, deviations={0: 2, 1: 2, 2: 2})
-    assert found.deviations == {0: 2, 1: 2, 2: 2}
-    assert Player(environment=toy, chooser=GivenChoices(found.deviations)).play().breaches
+    failure = shrink(environment=toy, deviations={0: 2, 1: 2, 2: 2})
+    assert failure.deviations == {0: 2, 1: 2, 2: 2}
+    assert Player(environment=toy, chooser=GivenChoices(failure.deviations)).play().breaches

@@ -20,7 +20,7 @@ def store() -> MemoryStore:
     return MemoryStore()
 
 
-def test_what_is_rolled_back_was_never_there(store):
+def test_rolled_back_rows_were_never_there(store):
     table = store.table("t")
     store.write(table, "old", 1)
     with suppress(Fault), store.atomic(using="any"):
@@ -31,7 +31,7 @@ def test_what_is_rolled_back_was_never_there(store):
     assert table == {"old": 1}
 
 
-def test_what_is_committed_stays(store):
+def test_committed_rows_stay(store):
     table = store.table("t")
     with store.atomic(using="any"):
         store.write(table, "new", 3)
@@ -101,8 +101,8 @@ FUNCTIONS = [(getattr(module, name), stand_in) for module, name, stand_in in fun
     ids=lambda function: f"{function.__module__}.{function.__name__}",
 )
 def test_replacement_has_the_signature_of_the_real_function(real, stand_in):
-    wanted, found = inspect.signature(real).parameters, inspect.signature(stand_in).parameters
-    assert list(found) == list(wanted)
-    assert [parameter.kind for parameter in found.values()] == [
+    wanted, given = inspect.signature(real).parameters, inspect.signature(stand_in).parameters
+    assert list(given) == list(wanted)
+    assert [parameter.kind for parameter in given.values()] == [
         parameter.kind for parameter in wanted.values()
     ]

@@ -19,7 +19,7 @@ def bill(status: BillStatus) -> LockedBill:
     ("status", "after"),
     [(BillStatus.OPEN, BillStatus.FAILED), (BillStatus.PAID, BillStatus.CREDITED)],
 )
-def test_bill_that_is_taken_back_has_failed_or_is_credited_if_it_was_paid(status, after):
+def test_withdrawn_bill_has_failed_or_is_credited_if_it_was_paid(status, after):
     assert status_after_undo(bill=bill(status)) is after
 
 
@@ -43,5 +43,5 @@ def test_only_an_open_bill_of_the_same_saga_is_paid():
 )
 def test_only_money_is_billed(amount, code):
     command = CreateBill(saga_id="s", subject="b", user_id="ana", amount=Decimal(amount))
-    found = refusal_of(command=command)
-    assert (found.code if found else None) == code
+    refusal = refusal_of(command=command)
+    assert (refusal.code if refusal else None) == code

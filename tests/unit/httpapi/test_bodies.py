@@ -67,7 +67,7 @@ class Anything:
 
     @door(PUBLIC, most_bytes=MOST_BYTES)
     def post(self):
-        """Nobody calls it."""
+        """Never called."""
 
     get = delete = post
 
@@ -86,7 +86,7 @@ def admitted(request, view):
 
 
 @pytest.mark.parametrize(
-    ("body", "headers", "status", "says"),
+    ("body", "headers", "status", "reason"),
     [
         (b"{}", {"HTTP_CONTENT_ENCODING": "gzip"}, 415, "gzip"),
         (b"{}", {"content_type": "application/json; charset=latin-1"}, 415, "latin-1"),
@@ -108,13 +108,13 @@ def admitted(request, view):
         (b'{"a":"\\ud83d"}', {}, 400, "a: the character U+D83D"),
     ],
 )
-def test_body_that_could_not_be_read_as_meant_is_told_why(body, headers, status, says):
+def test_ambiguous_body_is_refused_with_the_reason(body, headers, status, reason):
     answer = asked(body, **headers)
-    assert (answer.status_code, says in json.loads(answer.content)["detail"]) == (status, True)
+    assert (answer.status_code, reason in json.loads(answer.content)["detail"]) == (status, True)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
-def test_body_that_nobody_would_read_is_refused(method):
+def test_body_of_a_method_that_takes_none_is_refused(method):
     assert json.loads(asked(b"{}", method=method).content)["code"] == "unexpected_body"
 
 
@@ -130,7 +130,7 @@ def test_body_that_nobody_would_read_is_refused(method):
         (b"[" + b" " * MOST_BYTES_OF_ONE + b"]", {}),
     ],
 )
-def test_whatever_means_one_thing_alone_is_let_through(body, headers):
+def test_unambiguous_body_is_accepted(body, headers):
     assert asked(body, **headers).status_code == 200
 
 
@@ -161,11 +161,11 @@ class OnlyOne:
 
     @door(PUBLIC)
     def post(self):
-        """Nobody calls it."""
+        """Never called."""
 
     @door(PUBLIC, most_bytes=bounds.MOST_BYTES_OF_MANY)
     def put(self):
-        """Nor this one."""
+        """Never called."""
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_list_is_as_long_as_its_door_says(method, length, status):
     assert admitted(request, OnlyOne).status_code == status
 
 
-def test_body_that_is_too_long_is_refused_before_anybody_is_believed(monkeypatch):
+def test_too_long_body_is_refused_before_its_token_is_checked(monkeypatch):
     monkeypatch.setattr(
         authentication, "admit", lambda *asked: pytest.fail("the token was looked at")
     )
@@ -220,12 +220,12 @@ def test_web_page_of_another_origin_does_not_act(settings, auth, foreign):
     ],
     ids=str,
 )
-def test_own_page_and_trusted_ones_may_act(settings, own):
+def test_own_page_and_trusted_pages_may_act(settings, own):
     settings.CSRF_TRUSTED_ORIGINS = ["https://shop.example"]
     assert admitted(RequestFactory().generic("POST", "/", **own), OnlyOne).status_code == 200
 
 
-def test_without_the_look_at_its_origin_a_page_acts(monkeypatch):
+def test_without_the_check_of_its_origin_a_page_acts(monkeypatch):
     """The control."""
     monkeypatch.setattr(authentication, "is_of_a_foreign_page", lambda request: False)
     for foreign in FOREIGN:
@@ -240,7 +240,7 @@ def test_unknown_host_is_refused_before_anything_is_done():
 
 @pytest.mark.undocumented
 @pytest.mark.parametrize(
-    ("host", "told"),
+    ("host", "location"),
     [
         ("localhost", "http://localhost"),
         ("localhost:3000", "http://localhost:3000"),
@@ -250,15 +250,17 @@ def test_unknown_host_is_refused_before_anything_is_done():
         ("[::1]:666", "http://[::1]:3000"),
     ],
 )
-def test_only_ports_that_are_ours_are_told(host, told, settings):
+def test_location_names_only_our_ports(host, location, settings):
     settings.PUBLISHED_PORTS = {"13000"}
     request = RequestFactory().get("/carts", HTTP_HOST=host, SERVER_PORT="3000")
-    answered = RequestContext(lambda it: HttpResponse(it.build_absolute_uri("/carts/1")))(request)
-    assert answered.content.decode() == f"{told}/carts/1"
+    response = RequestContext(lambda request: HttpResponse(request.build_absolute_uri("/carts/1")))(
+        request
+    )
+    assert response.content.decode() == f"{location}/carts/1"
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS"])
-def test_health_is_only_looked_at(method):
+def test_health_is_only_read(method):
     answer = admitted(RequestFactory().generic(method, "/health"), health.live)
     assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD")
 
@@ -279,7 +281,7 @@ class Counted(list[tuple[str, int]]):
         return super().__iter__()
 
 
-def test_field_that_is_there_twice_is_found_in_one_go() -> None:
+def test_duplicate_field_is_found_in_one_pass() -> None:
     """Checked name by name, 64 kB of names took two seconds."""
     pairs = Counted([*((str(number), number) for number in range(10_000)), ("0", 0)])
     with pytest.raises(ValueError, match="'0' is there twice"):

@@ -30,10 +30,10 @@ def asked(path: str, *, process: Gateway | None = None, **variables: str) -> tup
         "wsgi.input": BytesIO(),
         **variables,
     }
-    answered = (process or Gateway(get_wsgi_application()))(environ, start_response)
-    b"".join(answered)
-    if hasattr(answered, "close"):  # a file, as the server does
-        answered.close()
+    response = (process or Gateway(get_wsgi_application()))(environ, start_response)
+    b"".join(response)
+    if hasattr(response, "close"):  # a file, as the server does
+        response.close()
     return seen[-1]
 
 
@@ -49,9 +49,9 @@ def asked(path: str, *, process: Gateway | None = None, **variables: str) -> tup
         (400, "/carts", {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": "9"}),
     ],
 )
-def test_answer_of_data_is_guarded_an_error_too(status, path, variables):
-    found, headers = asked(path, **variables)
-    assert found == status
+def test_answers_with_data_and_errors_are_guarded(status, path, variables):
+    received, headers = asked(path, **variables)
+    assert received == status
     assert headers.items() >= GUARDS.items()
 
 
@@ -59,10 +59,10 @@ def test_answer_that_no_view_gives_is_guarded():
     def never(environ, start_response):
         raise AssertionError("it is turned away before")
 
-    found, headers = asked(
+    status, headers = asked(
         "/carts", process=Gateway(never, is_shut=lambda *_: True), REQUEST_METHOD="POST"
     )
-    assert (found, headers.items() >= GUARDS.items()) == (503, True)
+    assert (status, headers.items() >= GUARDS.items()) == (503, True)
 
 
 def test_page_of_documents_runs_nothing_and_is_in_no_frame():
@@ -75,8 +75,8 @@ def test_page_of_documents_runs_nothing_and_is_in_no_frame():
 
 
 def test_file_of_the_admin_may_be_kept_and_is_of_this_site_alone():
-    found, headers = asked("/static/admin/css/base.css")
-    assert found == 200
+    status, headers = asked("/static/admin/css/base.css")
+    assert status == 200
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert "no-store" not in headers["Cache-Control"]
     assert "Access-Control-Allow-Origin" not in headers

@@ -15,7 +15,7 @@ from httpapi import problems
         (KeyError("a bug"), 500),
     ],
 )
-def test_page_tells_a_database_that_is_away_from_a_bug(error, status):
+def test_page_distinguishes_a_database_that_is_away_from_a_bug(error, status):
     try:
         raise error
     except type(error):

@@ -1,4 +1,4 @@
-"""A waiting request holds no slot, so it does not keep others from being worked on."""
+"""A waiting request holds no slot, so it delays no other request."""
 
 import threading
 from collections.abc import Iterator
@@ -78,19 +78,19 @@ def waits_for(rows, waiters, threads, *, count: int) -> tuple[Gateway, list[Futu
     return process, [threads.submit(ask, process, f"/wait/{n}") for n in range(count)]
 
 
-def test_any_number_of_shoppers_who_wait_leave_room_to_work(rows, waiters, threads):
-    process, waiting_ones = waits_for(rows, waiters, threads, count=waiting.MOST_WAITING)
+def test_waiting_requests_leave_slots_for_other_work(rows, waiters, threads):
+    process, requests = waits_for(rows, waiters, threads, count=waiting.MOST_WAITING)
     assert threads.submit(ask, process, "/step").result(SOON) == b"here"
     rows.ended = {str(n) for n in range(waiting.MOST_WAITING)}
-    assert {one.result(SOON) for one in waiting_ones} == {b"ended"}
+    assert {request.result(SOON) for request in requests} == {b"ended"}
 
 
-def test_where_slots_are_kept_a_few_who_wait_make_the_process_deaf(
+def test_waiting_requests_that_keep_their_slots_block_the_process(
     rows, waiters, threads, monkeypatch
 ):
     """The control."""
     monkeypatch.setattr(slots, "given_back", nullcontext)
-    process, waiting_ones = waits_for(rows, waiters, threads, count=slots.WORKING)
+    process, requests = waits_for(rows, waiters, threads, count=slots.WORKING)
     eventually(lambda: not slots.working._idle)
     step = threads.submit(ask, process, "/step")
     eventually(lambda: len(slots.working._to_begin) == 1)
@@ -98,14 +98,14 @@ def test_where_slots_are_kept_a_few_who_wait_make_the_process_deaf(
     assert threads.submit(ask, process, "/health").result(SOON) == b"here"
     rows.ended = {str(n) for n in range(slots.WORKING)}
     assert step.result(SOON) == b"here"
-    assert {one.result(SOON) for one in waiting_ones} == {b"ended"}
+    assert {request.result(SOON) for request in requests} == {b"ended"}
 
 
-def test_one_too_many_is_answered_at_once(rows, waiters, threads, monkeypatch):
+def test_request_beyond_the_limit_is_answered_at_once(rows, waiters, threads, monkeypatch):
     monkeypatch.setattr(waiting, "places", Places(most=2))
-    _, waiting_ones = waits_for(rows, waiters, threads, count=3)
-    done, others = wait(waiting_ones, timeout=SOON, return_when="FIRST_COMPLETED")
-    assert [one.result() for one in done] == [b"not yet"]
+    _, requests = waits_for(rows, waiters, threads, count=3)
+    done, others = wait(requests, timeout=SOON, return_when="FIRST_COMPLETED")
+    assert [request.result() for request in done] == [b"not yet"]
     rows.ended = {"0", "1", "2"}
     assert {other.result(SOON) for other in others} == {b"ended"}
 
@@ -125,20 +125,20 @@ def held(every: slots.Slots, threads) -> tuple[threading.Event, list[Future[None
     return freed, holding
 
 
-def test_only_so_many_are_there_at_once(threads):
+def test_number_of_requests_at_once_is_limited(threads):
     two = slots.Slots(count=2, most=3)
     freed, holding = held(two, threads)
-    waiting_one = threads.submit(lambda: two.taken().__enter__())
+    waiting_request = threads.submit(lambda: two.taken().__enter__())
     eventually(lambda: len(two._to_begin) == 1)
     with pytest.raises(slots.NoSlot), two.taken():
         pass
     freed.set()
-    waiting_one.result(SOON)
-    for one in holding:
-        one.result(SOON)
+    waiting_request.result(SOON)
+    for request in holding:
+        request.result(SOON)
 
 
-def test_those_who_wait_without_a_slot_are_there_too(threads):
+def test_requests_that_wait_without_a_slot_count_too(threads):
     one_slot = slots.Slots(count=1, most=2)
     answered = threading.Event()
 
@@ -151,13 +151,13 @@ def test_those_who_wait_without_a_slot_are_there_too(threads):
     with pytest.raises(slots.NoSlot), one_slot.taken():
         pass
     answered.set()
-    for one in asking:
-        one.result(SOON)
+    for request in asking:
+        request.result(SOON)
     with one_slot.taken():
         assert one_slot._there == 1
 
 
-def test_one_that_goes_on_comes_before_those_that_have_not_begun(threads):
+def test_request_that_resumes_comes_before_those_that_have_not_begun(threads):
     one_slot = slots.Slots(count=1)
     answered, order = threading.Event(), []
 
@@ -179,8 +179,8 @@ def test_one_that_goes_on_comes_before_those_that_have_not_begun(threads):
     answered.set()
     eventually(lambda: len(one_slot._to_go_on) == 1)
     freed.set()
-    for one in (going_on, begun, *holding):
-        one.result(SOON)
+    for request in (going_on, begun, *holding):
+        request.result(SOON)
     assert order == ["goes on", "begins"]
 
 
@@ -194,8 +194,8 @@ def test_steps_have_slots_of_their_own(rows, waiters, threads):
     assert not cart.done()
     freed.set()
     assert cart.result(SOON) == b"here"
-    for one in holding:
-        one.result(SOON)
+    for request in holding:
+        request.result(SOON)
 
 
 def test_place_is_counted_by_request_and_not_by_saga(rows, waiters, threads, monkeypatch):
@@ -203,27 +203,27 @@ def test_place_is_counted_by_request_and_not_by_saga(rows, waiters, threads, mon
     process = web(waiters)
     same = [threads.submit(ask, process, "/wait/same") for _ in range(3)]
     done, others = wait(same, timeout=SOON, return_when="FIRST_COMPLETED")
-    assert [one.result() for one in done] == [b"not yet"]
+    assert [request.result() for request in done] == [b"not yet"]
     rows.ended = {"same"}
     assert {other.result(SOON) for other in others} == {b"ended"}
 
 
-def test_one_who_gives_up_does_not_take_the_others_entry_away(rows, waiters, threads):
+def test_request_that_gives_up_leaves_the_entry_of_the_other(rows, waiters, threads):
     patient = threads.submit(waiters.wait, key="same", seconds=SOON)
     assert threads.submit(waiters.wait, key="same", seconds=BRIEFLY).result() is False
     rows.ended = {"same"}
     assert patient.result(SOON) is True
 
 
-def test_those_who_wait_are_sent_home_when_the_process_stops(rows, waiters, threads):
-    process, waiting_ones = waits_for(rows, waiters, threads, count=5)
+def test_waiting_requests_are_answered_when_the_process_stops(rows, waiters, threads):
+    process, requests = waits_for(rows, waiters, threads, count=5)
     threads.submit(ask, process, "/step").result(SOON)
     waiting.stop()
-    assert {one.result(SOON) for one in waiting_ones} == {b"not yet"}
+    assert {request.result(SOON) for request in requests} == {b"not yet"}
     assert threads.submit(ask, process, "/wait/later").result(SOON) == b"not yet"
 
 
-def test_web_process_has_threads_for_all_who_wait_beside_those_who_work():
+def test_web_process_has_threads_for_all_waiting_and_working_requests():
     assert slots.MOST >= slots.WORKING + waiting.MOST_WAITING + 64
     assert WEB_THREADS >= slots.MOST + slots.STEPPING + slots.LOOKING + 16
 

@@ -28,15 +28,15 @@ def held(*statuses):
     ]
 
 
-def test_first_in_the_list_gets_what_is_there():
+def test_first_in_the_list_gets_what_is_in_stock():
     assert codes([{1: 2}, {1: 2}, {1: 1}], {1: 3}) == [None, refusals.OUT_OF_STOCK, None]
 
 
-def test_refused_one_takes_nothing_from_the_next():
+def test_refused_reservation_takes_nothing_from_the_next():
     assert codes([{1: 1, 2: 9}, {1: 1}], {1: 1, 2: 1}) == [refusals.OUT_OF_STOCK, None]
 
 
-def test_user_has_no_more_reserved_than_the_most():
+def test_user_has_no_more_reserved_than_the_limit():
     wanted, users = [{1: 2}, {1: 2}, {1: 2, 2: 1}, {1: 1}], ["ana", "ben", "ana", "ana"]
     decided = decide_reserve(
         wanted=wanted, available={1: 99, 2: 99}, users=users, held={"ana": 1, "ben": 4}, most=5
@@ -57,7 +57,7 @@ _lines = st.dictionaries(st.integers(1, 4), st.integers(1, 9), min_size=1)
     wanted=st.lists(_lines, max_size=30),
     available=st.fixed_dictionaries({i: st.integers(0, 40) for i in range(1, 5)}),
 )
-def test_never_more_is_given_than_there_is(wanted, available):
+def test_no_more_is_reserved_than_is_in_stock(wanted, available):
     decided = decide_reserve(wanted=wanted, available=available)
     left = dict(available)
     for lines, refused in zip(wanted, decided, strict=True):
@@ -69,7 +69,7 @@ def test_never_more_is_given_than_there_is(wanted, available):
     assert all(quantity >= 0 for quantity in left.values())
 
 
-def test_only_what_is_put_aside_is_sold():
+def test_only_reserved_products_are_sold():
     assert isinstance(decide_commit(command=BY_HAND, held=held(ReservationStatus.RESERVED)), Done)
     both = held(ReservationStatus.RELEASED, ReservationStatus.RESERVED)
     assert isinstance(decide_commit(command=BY_HAND, held=both), Done)
@@ -89,7 +89,7 @@ def test_saga_of_which_anything_has_expired_sells_nothing():
         (ReservationStatus.RESTORED, refusals.NO_RESERVATION),
     ],
 )
-def test_what_is_not_put_aside_any_more_is_not_sold(status, code):
+def test_ended_reservation_is_not_sold(status, code):
     assert decide_commit(command=BY_HAND, held=held(status)).code == code
 
 
@@ -118,7 +118,7 @@ def test_saga_that_has_paid_something_else_sells_nothing(paid):
     assert refused.code == refusals.WRONG_AMOUNT
 
 
-def test_nothing_put_aside_is_not_sold():
+def test_saga_without_a_reservation_sells_nothing():
     assert decide_commit(command=BY_HAND, held=[]).code == refusals.NO_RESERVATION
 
 
@@ -136,7 +136,7 @@ def test_nothing_put_aside_is_not_sold():
         ("9" * 20, None),
     ],
 )
-def test_product_id_is_what_its_digits_say(text, product_id):
+def test_product_id_is_the_number_of_its_digits(text, product_id):
     assert product_id_of(text) == product_id
 
 

@@ -105,14 +105,15 @@ def measured(
     more: list[Sample] | None = None,
 ) -> Measured:
     """A window in which every checkout completed, one after each latency (seconds)."""
-    found = [
+    taken = [
         sample(intended=n / of.rate, latency=latency) for n, latency in enumerate(latencies)
     ] + (more or [])
-    found = [
-        replace(one, window=of.number, phase=of.phase.value, pattern=of.pattern) for one in found
+    taken = [
+        replace(taken_sample, window=of.number, phase=of.phase.value, pattern=of.pattern)
+        for taken_sample in taken
     ]
     return Measured(
-        window=of, samples=found, cost=costs or cost(), clock_step_ms=0.0, has_rested=True
+        window=of, samples=taken, cost=costs or cost(), clock_step_ms=0.0, has_rested=True
     )
 
 
@@ -168,14 +169,16 @@ def full_run(*, patterns: Sequence[str] = THREE) -> list[Measured]:
             until = planned.seconds / 4 + planned.pause_seconds
             held = [start >= planned.seconds / 4 and start < until for start in starts]
             spent = [
-                one + (until - start) * is_held
-                for one, start, is_held in zip(spent, starts, held, strict=True)
+                latency + (until - start) * is_held
+                for latency, start, is_held in zip(spent, starts, held, strict=True)
             ]
         window_of = replace(planned, rate=rate)
-        one = measured(of=window_of, latencies=spent)
+        result = measured(of=window_of, latencies=spent)
         if planned.phase is WindowPhase.LIGHT:
-            one = replace(one, moments=tuple(m for s in one.samples[:20] for m in moments(of=s)))
-        every.append(one)
+            result = replace(
+                result, moments=tuple(m for s in result.samples[:20] for m in moments(of=s))
+            )
+        every.append(result)
     return every
 
 
@@ -207,7 +210,7 @@ def stored_run(
 ) -> Path:
     """The folder of a finished run, with its page."""
     folder.mkdir(exist_ok=True)
-    found = every or whole_run()
-    compared = comparison(every=found, audit=audit, settings=settings)
-    Store(folder=folder).show(comparison=compared, measured=found)
+    windows = every or whole_run()
+    compared = comparison(every=windows, audit=audit, settings=settings)
+    Store(folder=folder).show(comparison=compared, measured=windows)
     return folder

@@ -28,7 +28,7 @@ def sample(at, *, ended, **fields):
 
 
 @pytest.fixture
-def found():
+def outage():
     return outage_of(
         pattern="orchestrated",
         down=DOWN,
@@ -44,28 +44,28 @@ def found():
     )
 
 
-def test_accepted_refused_and_ended_are_those_of_the_outage(found):
-    assert (found.offered, found.accepted, found.refused, found.ended) == (4, 3, 1, 1)
+def test_accepted_refused_and_ended_are_those_of_the_outage(outage):
+    assert (outage.offered, outage.accepted, outage.refused, outage.ended) == (4, 3, 1, 1)
 
 
-def test_what_is_answered_after_the_return_is_counted_where_it_was_offered():
+def test_late_answer_is_counted_in_the_second_of_its_request():
     late = replace(sample(109.0, ended=115.0), answered_at=111.0)
-    found = outage_of(pattern="orchestrated", samples=[late], down=DOWN)
-    assert (found.offered, found.accepted, found.refused) == (1, 1, 0)
+    outage = outage_of(pattern="orchestrated", samples=[late], down=DOWN)
+    assert (outage.offered, outage.accepted, outage.refused) == (1, 1, 0)
 
 
-def test_drain_ends_with_the_last_that_was_accepted_before_the_return(found):
-    assert found.drain_seconds == pytest.approx(5.5)
+def test_drain_ends_with_the_last_that_was_accepted_before_the_return(outage):
+    assert outage.drain_seconds == pytest.approx(5.5)
 
 
-def test_what_never_ended_is_told(found):
-    assert (found.completed_in_all, found.unfinished) == (4, 1)
+def test_unfinished_checkouts_are_counted(outage):
+    assert (outage.completed_in_all, outage.unfinished) == (4, 1)
 
 
-def test_backlog_is_counted_second_by_second(found):
-    by_second = {one.at: one.backlog for one in found.course}
+def test_backlog_is_counted_second_by_second(outage):
+    by_second = {second.at: second.backlog for second in outage.course}
     assert (by_second[-1], by_second[4], by_second[5]) == (0, 2, 2)
-    assert found.most_backlog == max(by_second.values()) == 3
+    assert outage.most_backlog == max(by_second.values()) == 3
 
 
 def test_nothing_offered_has_no_course():

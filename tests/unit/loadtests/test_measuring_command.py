@@ -25,7 +25,7 @@ FAILURES = (StackError, NotSupplied, GeneratorFailed, NotMeasured)
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_failure_is_said_as_it_is(failure: type[Exception]) -> None:
+def test_failure_is_reported_as_it_is(failure: type[Exception]) -> None:
     with pytest.raises(CommandError, match=r"^it went wrong$"):
         _end(failure("it went wrong"))
 
@@ -37,14 +37,14 @@ def test_stack_that_is_gone_is_named(failure: type[Exception]) -> None:
 
 
 def test_interrupt_has_its_own_status_and_says_what_is_left() -> None:
-    said = io.StringIO()
+    errors = io.StringIO()
     with pytest.raises(SystemExit) as ended:
-        _end(KeyboardInterrupt(), said)
+        _end(KeyboardInterrupt(), errors)
     assert ended.value.code == 130
-    assert "stopped: nothing is kept" in said.getvalue()
+    assert "stopped: nothing is kept" in errors.getvalue()
 
 
-def test_mistake_of_ours_is_not_dressed_up() -> None:
+def test_bug_of_ours_is_raised_unchanged() -> None:
     with pytest.raises(ZeroDivisionError):
         _end(ZeroDivisionError())
 
@@ -66,14 +66,14 @@ def test_help_fits_a_terminal_and_keeps_paragraphs_and_examples() -> None:
         (milliseconds, "2sec", "'2sec' is not a number like 2ms"),
     ],
 )
-def test_wrong_value_of_an_option_is_said_in_words(
+def test_wrong_value_of_an_option_is_explained_in_words(
     kind: Callable[[str], float], text: str, why: str
 ) -> None:
     with pytest.raises(ArgumentTypeError, match=why):
         kind(text)
 
 
-def _end(failure: BaseException, said: io.StringIO | None = None) -> None:
-    command = MeasuringCommand(stderr=said or io.StringIO(), no_color=True)
+def _end(failure: BaseException, errors: io.StringIO | None = None) -> None:
+    command = MeasuringCommand(stderr=errors or io.StringIO(), no_color=True)
     with command.measuring(if_stopped="nothing is kept"):
         raise failure

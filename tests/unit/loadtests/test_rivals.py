@@ -29,17 +29,17 @@ IDLE = {**dict.fromkeys(MEDIANS, NOTHING), "orchestrated": Idle(own=7, database=
 
 
 def _run(blocks: int = 8) -> list[Measured]:
-    found = []
+    taken = []
     for place, (arm, median) in enumerate(MEDIANS.items(), start=1):
         for number in range(blocks):
             slower = 1 + (number * place % 5) / 1000
             light = window(pattern=arm, rate=2, number=number)
             near = [median * slower, median * slower * 1.1]
-            found.append(measured(of=light, latencies=near, costs=cost(seconds=4, shop_ms=100)))
+            taken.append(measured(of=light, latencies=near, costs=cost(seconds=4, shop_ms=100)))
             full = window(phase=WindowPhase.FULL, pattern=arm, rate=50, number=100 + number)
             late = [median * slower * n for n in range(1, 51)]
-            found.append(measured(of=full, latencies=late))
-    return found
+            taken.append(measured(of=full, latencies=late))
+    return taken
 
 
 def _result(every: list[Measured], *, caveats: tuple[str, ...] = ()) -> Result:
@@ -58,28 +58,31 @@ def _result(every: list[Measured], *, caveats: tuple[str, ...] = ()) -> Result:
     )
 
 
-def test_rival_takes_the_steps_of_the_page() -> None:
+def test_rival_takes_the_steps_of_the_definition() -> None:
     steps = [step for step in SAGAS["checkout"].steps if not step.operation.endswith(".pad")]
     assert list(saga.STEPS) == [step.name for step in steps]
 
 
 def test_each_block_has_every_arm_and_a_burst_that_it_can_drain() -> None:
     planned = measuring.windows(settings=RivalSettings(seconds=20, seed=1))
-    for _, block in groupby(planned, key=lambda one: one.block):
-        assert sorted(one.pattern for one in block) == sorted(ARMS)
-    bursts = {one.pattern: one.rate for one in planned if one.rate > measuring.ALONE_RATE}
+    for _, block in groupby(planned, key=lambda each: each.block):
+        assert sorted(each.pattern for each in block) == sorted(ARMS)
+    bursts = {each.pattern: each.rate for each in planned if each.rate > measuring.ALONE_RATE}
     assert bursts["temporal_memory"] < bursts["dbos"] < bursts["orchestrated"]
     timed = [
-        one.seconds for one in planned if one.pattern == "dbos" if one.phase != WindowPhase.WARM_UP
+        each.seconds
+        for each in planned
+        if each.pattern == "dbos"
+        if each.phase != WindowPhase.WARM_UP
     ]
     assert sum(timed) == pytest.approx(20)
 
 
-def test_cpu_of_a_checkout_is_without_what_is_used_at_rest() -> None:
-    found = ratios.figures(measured=_run(), arms=("orchestrated", "dbos"), idle=IDLE)
+def test_cpu_of_a_checkout_leaves_out_the_use_at_rest() -> None:
+    by_arm = ratios.figures(measured=_run(), arms=("orchestrated", "dbos"), idle=IDLE)
     # 100 ms in 4 s for two checkouts, of which 10 ms a second would have been used anyway.
-    assert found["orchestrated"]["CPU one at a time"] == pytest.approx(30)
-    assert found["dbos"]["CPU one at a time"] == pytest.approx(50)
+    assert by_arm["orchestrated"]["CPU one at a time"] == pytest.approx(30)
+    assert by_arm["dbos"]["CPU one at a time"] == pytest.approx(50)
 
 
 @pytest.mark.parametrize(
@@ -92,34 +95,34 @@ def test_cpu_of_a_checkout_is_without_what_is_used_at_rest() -> None:
         ("orchestrated", "dbos", "completed/s", "orchestrated", None),
     ],
 )
-def test_ratio_is_of_the_pattern_to_the_rival_and_says_who_is_better(
+def test_ratio_is_of_the_pattern_to_the_rival_and_names_the_better(
     pattern: str, rival: str, figure: str, better: str, estimate: float | None
 ) -> None:
     shares = ratios.ratios(measured=_run(), patterns=[pattern], rivals=[rival], idle=IDLE)
-    (found,) = [one for one in shares if one.figure == figure]
-    assert found.better == better
-    assert found.ratio
-    assert found.ratio.low <= found.ratio.estimate <= found.ratio.high
+    (share,) = [each for each in shares if each.figure == figure]
+    assert share.better == better
+    assert share.ratio
+    assert share.ratio.low <= share.ratio.estimate <= share.ratio.high
     if estimate:
-        assert found.ratio.estimate == pytest.approx(estimate, rel=0.01)
+        assert share.ratio.estimate == pytest.approx(estimate, rel=0.01)
 
 
 def test_few_windows_have_no_ratio() -> None:
     result = _result(_run(blocks=4))
-    assert {one.ratio for one in result.ratios} == {None}
+    assert {ratio.ratio for ratio in result.ratios} == {None}
     assert "not compared with DBOS: only 4 pairs of windows, 8 are needed" in " ".join(
         report.screen(result=result).split()
     )
 
 
 def test_screen_has_the_verdict_first_and_losses_in_it_and_fits_a_terminal() -> None:
-    said = report.screen(result=_result(_run(), caveats=("the host took " + "much " * 40,)))
-    lines = said.split("\n")
+    text = report.screen(result=_result(_run(), caveats=("the host took " + "much " * 40,)))
+    lines = text.split("\n")
     assert lines[0].startswith("Orchestrated is ahead of DBOS in p50, p95")
-    assert "; behind the floor in p50, p95 and completed/s" in said.replace("\n  ", " ")
+    assert "; behind the floor in p50, p95 and completed/s" in text.replace("\n  ", " ")
     assert max(map(len, lines)) <= WIDTH
-    assert "  orchestrated to\n    DBOS            " in said
-    assert "0.50 (0.50-0.50)" in said  # p50 to that of DBOS
+    assert "  orchestrated to\n    DBOS            " in text
+    assert "0.50 (0.50-0.50)" in text  # p50 to that of DBOS
 
 
 def test_page_has_every_figure_and_escapes_what_it_is_given() -> None:
@@ -144,11 +147,11 @@ BOOKS = {
 def test_books_that_do_not_add_up_are_a_breach(wrong: dict[str, int]) -> None:
     assert beside.breaches(books=BOOKS) == []
     ((name, value),) = wrong.items()
-    (said,) = beside.breaches(books={**BOOKS, **wrong})
-    assert f"{name} {value}" in said
+    (breach,) = beside.breaches(books={**BOOKS, **wrong})
+    assert f"{name} {value}" in breach
 
 
-def test_checkpoints_are_made_as_one_who_may(
+def test_checkpoints_are_made_with_a_login_that_may(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The audit's login, used for all other reads, may not make one."""

@@ -12,7 +12,7 @@ def test_pauses_double_up_to_the_longest():
     assert [backoff.pause() for _ in range(4)] == [0.1, 0.2, 0.4, 0.5]
 
 
-def test_pauses_start_anew_once_it_went_well():
+def test_pauses_start_anew_after_a_success():
     backoff = Backoff(first=0.1, longest=0.5)
     backoff.pause()
     backoff.pause()
@@ -20,7 +20,7 @@ def test_pauses_start_anew_once_it_went_well():
     assert backoff.pause() == 0.1
 
 
-def test_trouble_is_told_in_one_line(monkeypatch):
+def test_complaint_is_one_line(monkeypatch):
     monkeypatch.setattr(backoff_module, "PASSING", timedelta())
     backoff = Backoff()
     backoff.pause(BrokerUnavailable("it is blocked\nby an alarm"))
@@ -30,7 +30,7 @@ def test_trouble_is_told_in_one_line(monkeypatch):
     assert complaint.stops_sagas
 
 
-def test_trouble_is_told_without_a_librarys_words(monkeypatch):
+def test_complaint_has_no_words_of_a_library(monkeypatch):
     monkeypatch.setattr(backoff_module, "PASSING", timedelta())
     backoff = Backoff()
     backoff.pause(ValueError("lock timeout\nLINE 2: SELECT id\n ^"))
@@ -39,13 +39,13 @@ def test_trouble_is_told_without_a_librarys_words(monkeypatch):
     assert not complaint.stops_sagas
 
 
-def test_what_passes_is_no_trouble():
+def test_passing_fault_is_no_complaint():
     backoff = Backoff()
     backoff.pause(BrokerUnavailable("it is blocked"))
     assert backoff.complaints("nothing is sent", "") == []
 
 
-def test_trouble_is_over_once_it_went_well(monkeypatch):
+def test_complaint_is_over_after_a_success(monkeypatch):
     monkeypatch.setattr(backoff_module, "PASSING", timedelta())
     backoff = Backoff()
     backoff.pause(BrokerUnavailable("it is blocked"))

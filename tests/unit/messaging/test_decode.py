@@ -33,10 +33,10 @@ def body(**changed: Any) -> bytes:
 
 
 def nested(levels: int) -> Any:
-    found: Any = []
+    value: Any = []
     for _ in range(levels):
-        found = [found]
-    return found
+        value = [value]
+    return value
 
 
 def data(**changed: Any) -> dict[str, Any]:
@@ -63,7 +63,7 @@ UNREADABLE: dict[str, bytes] = {
         b'"EE"', b"[" * 50_000 + b"]" * 50_000
     ),
     "deep result": body(data=data(result={"a": nested(500)})),
-    "deep in a field that nobody knows": body(other=nested(500)),
+    "deep in an unknown field": body(other=nested(500)),
     "depth that texts seem to close": body(other=json.loads('["]]]]", ' * 200 + "1" + "]" * 200)),
     "large": body(data={"context": "x" * MOST_BYTES_OF_A_MESSAGE}),
     "a number of 5,000 digits": body(data=data(result={"a": "EE"})).replace(b'"EE"', b"9" * 5000),
@@ -88,13 +88,13 @@ UNREADABLE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
-def test_broken_message_is_named_as_one(kind: str) -> None:
+def test_broken_message_is_an_invalid_message(kind: str) -> None:
     with pytest.raises(InvalidMessage) as refused:
         events.decode(UNREADABLE[kind])
     assert str(refused.value).strip()
 
 
-def test_control_a_plain_decoder_lets_them_through_or_falls_over() -> None:
+def test_control_a_plain_decoder_accepts_them_or_fails() -> None:
     """Without the guard these reach the handlers, or end the consumer's thread."""
     decoder = msgspec.json.Decoder(Event)
     passed, fell = [], []
@@ -156,7 +156,7 @@ def valid(draw: Callable[[Any], Any]) -> Event:
 
 
 @given(valid())
-def test_every_event_that_can_be_said_can_be_read(event: Event) -> None:
+def test_every_event_that_can_be_published_can_be_read(event: Event) -> None:
     assert events.decode(events.encode(event)) == event
 
 

@@ -22,19 +22,19 @@ from messaging.partitions import Share, shares
         (0, [1] * 12, (1, 0)),
     ],
 )
-def test_even_share_is_taken_and_what_another_lacks_is_given_up(own, others, expected):
+def test_even_share_is_taken_and_partitions_that_others_lack_are_given_up(own, others, expected):
     assert shares(own=own, others=others) == expected
 
 
 class Relay(Share):
     """Reads the others' sets instead of their locks."""
 
-    def __init__(self, everybody):
+    def __init__(self, relays):
         super().__init__(service="inventario", on_released=lambda: None)
-        self._is_present, self._everybody = True, everybody
+        self._is_present, self._relays = True, relays
 
     def _held(self):
-        return self.mine, [relay.mine for relay in self._everybody if relay is not self]
+        return self.mine, [relay.mine for relay in self._relays if relay is not self]
 
     def _take(self, numbers):
         self.mine |= frozenset(numbers)
@@ -66,7 +66,7 @@ def test_relays_that_come_and_go_soon_share_all_of_it_evenly(seed):
         assert max(counts, default=0) - min(counts, default=0) <= 1
 
 
-def test_what_another_one_lacks_and_does_not_take_is_not_left():
+def test_partitions_that_the_other_relay_does_not_take_are_not_left():
     relays: list[Relay] = []
     relays += [Relay(relays), Relay(relays)]  # the second one stands still
     had: set[int] = set()

@@ -31,14 +31,14 @@ def probe(broker, monkeypatch):
     thread.join()
 
 
-def test_dead_messages_are_told_until_they_are_gone_and_stop_no_saga(probe, broker):
+def test_dead_messages_are_reported_until_they_are_gone_and_stop_no_saga(probe, broker):
     broker.declare(queue=DEAD, events=["given.up"])
     eventually(lambda: probe.counters()["broker_up"], what="the broker is asked")
     assert probe.complaints() == []
     broker.publish([Message("1", "given.up", b"{}"), Message("2", "given.up", b"{}")])
-    (told,) = eventually(probe.complaints, what="they are told")
-    assert told.what.startswith(f"2 messages are in {DEAD}")
-    assert not told.stops_sagas
+    (complaint,) = eventually(probe.complaints, what="they are told")
+    assert complaint.what.startswith(f"2 messages are in {DEAD}")
+    assert not complaint.stops_sagas
     subscription = broker.subscribe(queue=DEAD, prefetch=10)
     subscription.ack(subscription.take(limit=10, timeout=10))
     eventually(lambda: not probe.complaints(), what="nothing is told any more")

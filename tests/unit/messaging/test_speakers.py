@@ -16,7 +16,7 @@ def test_queue_is_bound_to_what_its_service_reacts_to(service):
 
 
 @pytest.mark.parametrize("saga", SAGAS)
-def test_event_of_a_step_is_said_by_its_own_service_alone(saga):
+def test_event_of_a_step_is_published_only_by_its_own_service(saga):
     for step in SAGAS[saga].steps:
         for event in filter(None, (step.done, step.refused, step.undone)):
             assert topology.publishers()[saga, event] == {step.service}
@@ -30,7 +30,7 @@ def test_watchdog_publishes_no_event_of_a_step(saga):
     assert own == {definition.abort, definition.give_back, *projection.APPEALS}
 
 
-def test_exchange_of_each_message_is_one_that_its_speaker_may_write_to():
+def test_publisher_of_each_message_may_write_to_its_exchange():
     for service in topology.services():
         for exchange, keys in topology.published_by(service).items():
             assert all(topology.exchange_of(message_type=key) == exchange for key in keys)

@@ -62,7 +62,7 @@ def started(parts: list[Component]) -> Worker:
     return made
 
 
-def test_part_that_hangs_is_named_and_one_that_lives_is_not(
+def test_component_that_hangs_is_named_and_a_live_one_is_not(
     monkeypatch: pytest.MonkeyPatch, hanging: Hanging
 ) -> None:
     monkeypatch.setattr(worker, "COMPONENT_SILENT_SECONDS", 1.0)
@@ -73,12 +73,12 @@ def test_part_that_hangs_is_named_and_one_that_lives_is_not(
     made._stop.set()
 
 
-def test_what_a_part_complains_of_is_passed_on() -> None:
+def test_complaint_of_a_component_is_passed_on() -> None:
     made = Worker(service="inventario", components=[Looping(), Unhappy()])
     assert made.complaints() == [Unhappy.complaint]
 
 
-def test_file_is_touched_until_a_part_hangs(
+def test_file_is_touched_until_a_component_hangs(
     monkeypatch: pytest.MonkeyPatch, hanging: Hanging, tmp_path: Path
 ) -> None:
     file = tmp_path / "heartbeat"

@@ -52,7 +52,7 @@ class World:
         if wish == "held":
             return Postponed(1.0)
         if wish == "fault":
-            return Fault("nobody there")
+            return Fault("no answer")
         answer = self._take_effect(progress, wish)
         return Fault("lost") if wish == "lost" else answer
 
@@ -81,12 +81,12 @@ def run(
     world: World, progress: Progress, *, most: int = 500
 ) -> tuple[Transition, list[ReplyHandler]]:
     """Runs the saga until it has ended or is parked."""
-    told: list[ReplyHandler] = []
+    replies: list[ReplyHandler] = []
     for _ in range(most):
         answer = world.call(progress)
-        told.append(ReplyHandler(progress.position, progress.direction, answer))
+        replies.append(ReplyHandler(progress.position, progress.direction, answer))
         transition = after(progress, answer)
         if transition.status in FINAL or transition.status is SagaStatus.PARKED:
-            return transition, told
+            return transition, replies
         progress = transition.progress
     raise AssertionError(f"it has neither ended nor parked after {most} calls")

@@ -81,7 +81,7 @@ def test_fault_right_after_a_good_probe_opens_it_at_once(outage):
     assert outage.breaker.is_open
 
 
-def test_service_that_stays_away_is_asked_every_few_seconds(outage):
+def test_service_that_stays_down_is_probed_every_few_seconds(outage):
     outage.begin()
     for _ in range(600):
         outage.now += 0.1
@@ -89,7 +89,7 @@ def test_service_that_stays_away_is_asked_every_few_seconds(outage):
     assert 0.9 * 60 / LONGEST_OPEN_SECONDS <= outage.probes <= 60 / LONGEST_OPEN_SECONDS + 3
 
 
-def test_calls_are_put_aside_for_longer_in_a_longer_outage_up_to_a_bound(outage):
+def test_calls_are_postponed_for_longer_in_a_longer_outage_up_to_a_bound(outage):
     outage.begin()
     at_first = outage.breaker.postpone_seconds(draw=0.999)
     outage.now += 600

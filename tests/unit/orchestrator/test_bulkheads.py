@@ -41,7 +41,7 @@ class Work:
             assert self.changed.wait_for(condition, 10)
 
     def of(self, key: str) -> list[list[int]]:
-        return [items for one, items in self.batches if one == key]
+        return [items for bulkhead, items in self.batches if bulkhead == key]
 
 
 _OPEN = threading.Event()
@@ -62,7 +62,7 @@ def test_lone_item_goes_at_once(work):
     work.until(lambda: work.of("a") == [[1]])
 
 
-def test_what_comes_while_a_batch_is_away_goes_together(work):
+def test_items_that_come_while_a_batch_is_away_go_together(work):
     gate = work.hold("a")
     work.bulkheads.put("a", [1])
     work.until(lambda: work.of("a") == [[1]])
@@ -72,14 +72,14 @@ def test_what_comes_while_a_batch_is_away_goes_together(work):
     work.until(lambda: work.of("a") == [[1], [2, 3, 4]])
 
 
-def test_lane_has_one_batch_away_at_a_time(work):
+def test_bulkhead_has_one_batch_away_at_a_time(work):
     for i in range(200):
         work.bulkheads.put("a", [i])
     work.until(lambda: sum(map(len, work.of("a"))) == 200)
     assert work.most_out_of_a_lane == 1
 
 
-def test_lane_that_is_held_up_holds_up_no_other(work):
+def test_blocked_bulkhead_blocks_no_other(work):
     work.hold("slow")
     work.bulkheads.put("slow", [1])
     work.until(lambda: work.of("slow"))
@@ -98,7 +98,7 @@ def test_batch_is_bounded(work):
     assert len(work.of("a")[1]) == MOST_IN_A_BATCH
 
 
-def test_item_goes_through_its_lanes_on_one_thread():
+def test_item_goes_through_its_bulkheads_on_one_thread():
     seen: list[tuple[str, int]] = []
     done = threading.Event()
 
@@ -118,7 +118,7 @@ def test_item_goes_through_its_lanes_on_one_thread():
     assert len({thread for _, thread in seen}) == 1
 
 
-def test_closed_lanes_start_nothing_and_end_their_threads(work):
+def test_closed_bulkheads_start_nothing_and_end_their_threads(work):
     gate = work.hold("a")
     work.bulkheads.put("a", [1])
     work.until(lambda: work.of("a"))

@@ -31,7 +31,7 @@ def statement(clock, host, *, ahead, before, after):
     clock.observe(began=began, returned=returned)
 
 
-def test_quicker_statements_tell_it_better(host):
+def test_quicker_statements_give_a_better_estimate(host):
     clock = DatabaseClock()
     statement(clock, host, ahead=1000.0, before=1.0, after=3.0)
     assert clock.now() == pytest.approx(host.seconds + 1000.0, abs=2.0)

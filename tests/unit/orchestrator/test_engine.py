@@ -85,7 +85,7 @@ def test_delays_grow_and_the_last_are_a_second_apart_at_least():
     assert engine.delay(faults=50, draw=0.999) <= engine.LONGEST_DELAY
 
 
-def test_saga_that_is_held_loses_no_try():
+def test_postponed_saga_loses_no_try():
     transition = after(at("process_payment", faults=2), Postponed(1.5))
     assert (transition.progress.faults, transition.seconds, transition.record) == (2, 1.5, None)
 
@@ -219,7 +219,7 @@ def test_saga_without_a_pivot_can_be_turned_back_anywhere():
 UNTIL = datetime(2026, 1, 2, tzinfo=UTC)
 
 
-def test_step_that_waits_has_the_saga_rest_and_costs_it_no_try():
+def test_waiting_step_suspends_the_saga_and_costs_it_no_try():
     transition = after(at("process_payment", faults=3), Waiting("card_network", until=UNTIL))
     assert transition.progress == at("process_payment")
     assert (transition.status, transition.waits.until) == (SagaStatus.RUNNING, UNTIL)
@@ -234,11 +234,3 @@ def test_undo_or_block_that_would_wait_is_parked(direction):
     transition = after(progress, Waiting("customer", until=UNTIL))
     assert transition.status is SagaStatus.PARKED
     assert "must not wait for customer" in transition.reason
-
-
-def test_stop_of_a_saga_that_waits_undoes_the_step_that_asked():
-    transition = engine.interrupt(progress=at("process_payment"), code="stopped", detail="")
-    assert (transition.progress.step.name, transition.progress.direction) == (
-        "process_payment",
-        Direction.UNDO,
-    )

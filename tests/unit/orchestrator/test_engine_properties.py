@@ -16,8 +16,8 @@ scripts = st.lists(st.sampled_from(WISHES), max_size=60)
 
 def scripted(wishes):
     """Answers by the script, then always done."""
-    rest = iter(wishes)
-    return lambda progress: next(rest, "done")
+    remaining = iter(wishes)
+    return lambda progress: next(remaining, "done")
 
 
 @given(scripts)
@@ -58,21 +58,21 @@ def test_nothing_is_undone_once_the_pivot_has_happened(wishes):
 
 
 @given(scripts)
-def test_undos_are_told_in_reverse_for_exactly_the_steps_done_or_in_doubt(wishes):
-    transition, told = run(World(scripted(wishes)), Progress(steps=STEPS, position=1))
+def test_undos_run_in_reverse_for_exactly_the_steps_done_or_in_doubt(wishes):
+    transition, replies = run(World(scripted(wishes)), Progress(steps=STEPS, position=1))
     undos = [
-        one.position
-        for one in told
-        if one.direction is Direction.UNDO and isinstance(one.answer, Done)
+        reply.position
+        for reply in replies
+        if reply.direction is Direction.UNDO and isinstance(reply.answer, Done)
     ]
     assert undos == sorted(set(undos), reverse=True)
     if transition.status in (SagaStatus.COMPENSATED, SagaStatus.FAILED):
         refused = {
-            one.position
-            for one in told
-            if one.direction is not Direction.UNDO and type(one.answer).__name__ == "Refused"
+            reply.position
+            for reply in replies
+            if reply.direction is not Direction.UNDO and type(reply.answer).__name__ == "Refused"
         }
-        reached = {one.position for one in told if one.direction is not Direction.UNDO}
+        reached = {reply.position for reply in replies if reply.direction is not Direction.UNDO}
         assert undos == sorted((reached - refused) | {0}, reverse=True)
 
 

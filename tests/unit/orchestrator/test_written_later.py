@@ -37,10 +37,10 @@ def written(monkeypatch):
     return positions
 
 
-def test_runner_is_told_of_each_batch_and_writes_before_the_pivot_only(written):
-    """A full runner claims again when it is woken, whatever was written."""
-    told: list[float | None] = []
-    running = Executor(participants=Willing(), on_release=told.append)
+def test_worker_is_notified_of_each_batch_and_writes_only_before_the_pivot(written):
+    """A full worker claims again when it is woken, whatever was written."""
+    released: list[float | None] = []
+    running = Executor(participants=Willing(), on_release=released.append)
     saga = ClaimedSaga(
         saga_id="s",
         name=PAGE.name,
@@ -55,7 +55,7 @@ def test_runner_is_told_of_each_batch_and_writes_before_the_pivot_only(written):
     running.execute(sagas=[saga])
     for calls in range(1, PAGE.pivot):
         running._bulkheads.work(endpoint_of(progress=saga.progress), 1)
-        assert told == [None] * calls
+        assert released == [None] * calls
         assert written == ([PAGE.pivot] if saga.progress.position == PAGE.pivot else [])
     assert saga.progress.position == PAGE.pivot
     assert running.in_flight == ["s"]

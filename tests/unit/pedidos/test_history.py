@@ -18,7 +18,7 @@ def at(minute: int) -> datetime:
 
 def events_of(*, steps=(), trail=msgspec.UNSET) -> list[tuple[str, int]]:
     """The history from a state that was encoded and decoded, as over HTTP."""
-    answered = SagaState(
+    sent = SagaState(
         saga=SAGA.name,
         saga_id="s",
         saga_pattern="orchestrated",
@@ -32,8 +32,8 @@ def events_of(*, steps=(), trail=msgspec.UNSET) -> list[tuple[str, int]]:
         steps=list(steps),
         events=trail,
     )
-    state = msgspec.json.decode(msgspec.json.encode(answered), type=CoordinatorState)
-    return [(one.event, one.at.minute) for one in events_in(state=state, saga=SAGA)]
+    state = msgspec.json.decode(msgspec.json.encode(sent), type=CoordinatorState)
+    return [(entry.event, entry.at.minute) for entry in events_in(state=state, saga=SAGA)]
 
 
 def step(name: str, status: StepStatus, started: int = 0, finished: int = 0) -> StepState:
@@ -41,7 +41,7 @@ def step(name: str, status: StepStatus, started: int = 0, finished: int = 0) -> 
     return StepState(step_name=name, status=status, **times)
 
 
-def test_steps_of_an_orchestrated_order_are_told_as_its_page_calls_them():
+def test_steps_of_an_orchestrated_order_have_the_names_of_its_definition():
     steps = [
         step("accept_order", StepStatus.COMPENSATED, 5, 6),
         step("reserve_inventory", StepStatus.COMPENSATED, 2, 4),
@@ -55,11 +55,11 @@ def test_steps_of_an_orchestrated_order_are_told_as_its_page_calls_them():
     ]
 
 
-def test_step_of_another_version_of_the_page_is_left_out():
+def test_step_of_another_version_of_the_definition_is_left_out():
     assert events_of(steps=[step("wrap_it_up", StepStatus.COMPLETED, 1, 1)]) == []
 
 
-def test_trail_is_told_as_it_was_seen():
+def test_trail_is_shown_with_the_times_of_its_events():
     entry = TrailEntry(
         type="order.placed",
         event_id="e",

@@ -42,7 +42,7 @@ def by_itself(below: str, *, auto_approve: bool = False, is_pending: bool = True
     return is_approved_by_itself(booking=booking, below=Decimal(below))
 
 
-def test_no_manager_is_asked_of_what_costs_little_or_was_booked_so():
+def test_booking_that_is_cheap_or_approved_in_advance_asks_no_manager():
     assert not by_itself("0")
     assert not by_itself("40.00")
     assert by_itself("40.01")
@@ -62,11 +62,11 @@ def refused(word: str, reason: str = "") -> tuple[str, str]:
         by="eva",
         reason=reason,
     )
-    found = refusal_of(verdict=verdict)
-    return found.code, found.detail
+    refusal = refusal_of(verdict=verdict)
+    return refusal.code, refusal.detail
 
 
-def test_refusal_says_what_the_manager_said():
+def test_refusal_has_the_reason_of_the_manager():
     assert refused(NO, "closed that day") == (refusals.REJECTED_BY_MANAGER, "closed that day")
     assert refused(NO) == (refusals.REJECTED_BY_MANAGER, "eva has rejected it.")
     assert refused(OVERDUE)[0] == refusals.APPROVAL_OVERDUE
@@ -74,6 +74,6 @@ def test_refusal_says_what_the_manager_said():
     assert refused(YES)[0] == refusals.NO_BOOKING
 
 
-def test_booking_is_cancelled_where_somebody_stopped_it_and_failed_otherwise():
+def test_booking_is_cancelled_after_a_stop_and_failed_otherwise():
     assert status_of(Failure("", refusals.STOPPED)) == "cancelled"
     assert status_of(Failure("pay_bill", refusals.INSUFFICIENT_FUNDS)) == "failed"

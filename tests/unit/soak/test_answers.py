@@ -2,7 +2,7 @@
 
 from checker.soak.watching import AcceptedRow, breaches
 
-TOLD = {"key of sold": ["sold"], "key of undone": ["undone"]}
+ANSWERS = {"key of sold": ["sold"], "key of undone": ["undone"]}
 
 
 def accepted(saga_id):
@@ -12,39 +12,39 @@ def accepted(saga_id):
 KEPT = (accepted("sold"), accepted("undone"))
 
 
-def found(*, told=TOLD, kept=KEPT):
-    return list(breaches(accepted=kept, answers=told))
+def mistakes(*, answers=ANSWERS, kept=KEPT):
+    return list(breaches(accepted=kept, answers=answers))
 
 
 def test_answers_with_the_shoppers_own_saga_are_right():
-    assert found() == []
+    assert mistakes() == []
 
 
 def test_answer_that_no_table_has_is_found():
-    assert found(told={**TOLD, "key of lost": ["lost"]}) == [
+    assert mistakes(answers={**ANSWERS, "key of lost": ["lost"]}) == [
         "the shopper under key key of lost was answered lost, which no table has"
     ]
 
 
 def test_request_that_was_never_accepted_is_found():
-    assert found(told={**TOLD, "key of waiting": []}) == [
+    assert mistakes(answers={**ANSWERS, "key of waiting": []}) == [
         "the request under key key of waiting was never accepted"
     ]
 
 
 def test_two_answers_for_one_key_are_found():
-    assert found(told={**TOLD, "key of sold": ["sold", "other"]}) == [
+    assert mistakes(answers={**ANSWERS, "key of sold": ["sold", "other"]}) == [
         "the shopper under key key of sold got several answers: sold, other"
     ]
 
 
 def test_saga_of_another_shopper_is_found():
     swapped = {"key of sold": ["undone"], "key of undone": ["sold"]}
-    assert found(told=swapped)[0] == (
+    assert mistakes(answers=swapped)[0] == (
         "saga undone was returned under key key of sold, and stored under key of undone"
     )
 
 
 def test_saga_that_was_not_requested_is_found():
     kept = (*KEPT, accepted("ghost"))
-    assert found(kept=kept) == ["1 sagas are under key 'key of ghost', which no shopper used"]
+    assert mistakes(kept=kept) == ["1 sagas are under key 'key of ghost', which no shopper used"]

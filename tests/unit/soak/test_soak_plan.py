@@ -20,19 +20,21 @@ def test_same_seed_plans_the_same_faults():
 
 def test_short_soak_has_each_kind_and_both_restarts():
     begin = planned(seconds=60.0)[: len(TARGETS) + 1]
-    made = {(one.kind, one.target) for one in begin}
+    made = {(fault.kind, fault.target) for fault in begin}
     assert {kind for kind, _ in made} == set(TARGETS)
     assert {(FaultKind.RESTART, "postgres"), (FaultKind.RESTART, "rabbitmq")} <= made
 
 
 def test_long_soak_makes_every_kind_on_every_target():
-    made = {(one.kind, one.target) for one in planned()}
+    made = {(fault.kind, fault.target) for fault in planned()}
     assert made == {(kind, target) for kind, targets in TARGETS.items() for target in targets}
 
 
 @pytest.mark.parametrize("seconds", [5.0, 20.0, 600.0])
 def test_no_fault_lasts_longer_than_the_load(seconds):
-    assert all(one.at > 0 and one.at + one.seconds < seconds for one in planned(seconds=seconds))
+    assert all(
+        fault.at > 0 and fault.at + fault.seconds < seconds for fault in planned(seconds=seconds)
+    )
 
 
 def test_faults_come_as_often_as_asked():
@@ -40,7 +42,7 @@ def test_faults_come_as_often_as_asked():
 
 
 def test_only_the_kinds_asked_for_are_made():
-    kinds = {one.kind for one in planned(kinds=[FaultKind.CUT, FaultKind.DUPLICATE])}
+    kinds = {fault.kind for fault in planned(kinds=[FaultKind.CUT, FaultKind.DUPLICATE])}
     assert kinds == {FaultKind.CUT}
 
 

@@ -1,6 +1,4 @@
-"""What a soak says at its end: how long the shop took to recover, figures, breaches, how to
-repeat it.
-"""
+"""The report of a soak: times of recovery, figures, breaches, and how to repeat it."""
 
 import math
 from collections import Counter
@@ -66,42 +64,42 @@ def soaked():
     return make
 
 
-def told(one):
-    return results.as_text(settings=SETTINGS, rounds=[one])
+def text_of(result):
+    return results.as_text(settings=SETTINGS, rounds=[result])
 
 
-def test_recovery_is_told_by_kind_for_the_faults_that_were_made(soaked):
-    found = soaked().recoveries()
-    assert found == {FaultKind.KILL: [5.0]}
-    assert "kill          1  5.0 s, 5.0 s" in told(soaked())
+def test_recovery_is_reported_by_kind_for_the_faults_that_were_made(soaked):
+    recoveries = soaked().recoveries()
+    assert recoveries == {FaultKind.KILL: [5.0]}
+    assert "kill          1  5.0 s, 5.0 s" in text_of(soaked())
 
 
-def test_fault_that_was_not_made_is_told_with_its_reason(soaked):
-    assert "kill rabbitmq: it was down" in told(soaked())
+def test_fault_that_was_not_made_is_reported_with_its_reason(soaked):
+    assert "kill rabbitmq: it was down" in text_of(soaked())
 
 
-def test_saga_that_never_ended_is_told_as_never(soaked):
-    one = soaked(ended_at=None)
-    assert "ended never after the intended start" in told(one)
-    figures = results.as_json(settings=SETTINGS, rounds=[one])["rounds"][0]
+def test_saga_that_never_ended_is_reported_as_never(soaked):
+    result = soaked(ended_at=None)
+    assert "ended never after the intended start" in text_of(result)
+    figures = results.as_json(settings=SETTINGS, rounds=[result])["rounds"][0]
     assert figures["longest"]["end"] is None
 
 
 def test_right_round_is_called_right(soaked):
-    assert "right: nothing lost, nothing duplicated" in told(soaked())
+    assert "right: nothing lost, nothing duplicated" in text_of(soaked())
 
 
 def test_every_breach_is_named_and_none_is_called_right(soaked):
-    one = soaked(breaches=[f"breach {n}" for n in range(results.SHOWN + 5)])
-    assert "WRONG: breach 0" in told(one)
-    assert "WRONG: and 5 more" in told(one)
-    assert "right:" not in told(one)
-    figures = results.as_json(settings=SETTINGS, rounds=[one])["rounds"][0]
+    result = soaked(breaches=[f"breach {n}" for n in range(results.SHOWN + 5)])
+    assert "WRONG: breach 0" in text_of(result)
+    assert "WRONG: and 5 more" in text_of(result)
+    assert "right:" not in text_of(result)
+    figures = results.as_json(settings=SETTINGS, rounds=[result])["rounds"][0]
     assert len(figures["breaches"]) == results.SHOWN + 5
 
 
-def test_last_line_repeats_it(soaked):
-    assert told(soaked()).endswith(
+def test_last_line_is_the_command_that_repeats_the_soak(soaked):
+    assert text_of(soaked()).endswith(
         "repeat it: manage.py soak --saga checkout --minutes 1 --rate 50 --patterns orchestrated"
         " --faults kill --every 4 --seed 7"
     )
@@ -112,7 +110,7 @@ def recovered_in(*checkouts, began_at=100.0, ended_at=100.0):
     return lateness.recovered_in(began_at=began_at, ended_at=ended_at)
 
 
-def test_fault_that_makes_nobody_late_needs_no_recovery():
+def test_fault_that_delays_no_checkout_needs_no_recovery():
     assert recovered_in((99.9, 100.1), (100.0, 101.9)) == 0.0
 
 

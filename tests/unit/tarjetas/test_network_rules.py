@@ -32,7 +32,7 @@ def test_bad_card_is_refused_with_its_own_code(method):
 
 
 @pytest.mark.parametrize("method", ["", "cash", "CREDIT_CARD", "x" * 10_000])
-def test_unknown_method_is_refused_and_the_known_ones_named(method):
+def test_unknown_method_is_refused_with_the_known_methods(method):
     refused = ask(payment_method=method)
     assert refused.code == refusals.UNKNOWN_PAYMENT_METHOD
     assert "credit_card, debit_card, paypal" in refused.detail
@@ -40,17 +40,17 @@ def test_unknown_method_is_refused_and_the_known_ones_named(method):
 
 
 @pytest.mark.parametrize("amount", ["-1", "0", "0.001", "1e30", "1e-30", "NaN", "sNaN", "Infinity"])
-def test_what_is_no_amount_of_money_is_refused(amount):
+def test_invalid_amount_of_money_is_refused(amount):
     assert ask(amount=Decimal(amount)).code == refusals.INVALID_AMOUNT
 
 
 @pytest.mark.parametrize("amount", ["0.01", "1", "1E+2", "1299.990", str(LARGEST)])
-def test_what_is_an_amount_of_money_is_accepted(amount):
+def test_valid_amount_of_money_is_accepted(amount):
     assert ask(amount=Decimal(amount)) is None
 
 
 @given(saga_id=st.text(max_size=64), share=st.floats(0, 1), amount=st.decimals())
-def test_same_question_gets_the_same_answer(saga_id, share, amount):
+def test_same_charge_gets_the_same_answer(saga_id, share, amount):
     question = {"saga_id": saga_id, "share": share, "amount": amount}
     assert ask(**question) == ask(**question)
 
@@ -60,7 +60,7 @@ def test_share_of_refusals_is_kept_over_many_sagas():
     assert 0.18 < declined / 5000 < 0.22
 
 
-def test_share_of_one_declines_everybody_and_of_zero_nobody():
+def test_share_of_one_declines_every_saga_and_of_zero_none():
     assert all(ask(saga_id=str(i), share=1.0) for i in range(100))
     assert not any(ask(saga_id=str(i), share=0.0) for i in range(100))
 
@@ -71,7 +71,7 @@ def test_larger_share_declines_the_same_sagas_and_more():
     assert fewer < more
 
 
-def test_share_is_that_of_the_saga_and_what_is_of_no_saga_has_none():
+def test_share_is_that_of_the_saga_and_a_charge_without_a_saga_has_none():
     shares = {"": 0.0, "fulfilment": 1.0}
     assert ask(saga="fulfilment", decline_shares=shares).code == refusals.CARD_DECLINED
     assert ask(saga="checkout", decline_shares=shares) is None

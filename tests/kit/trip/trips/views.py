@@ -51,5 +51,5 @@ class TripsView(APIView):
 
 def _state(saga_id: str) -> dict[str, Any]:
     trip = Trip.objects.annotate(answered_at=Now()).get(pk=saga_id)
-    found: dict[str, Any] = msgspec.to_builtins(owner_doors.accepted_state(trip))
-    return found
+    state: dict[str, Any] = msgspec.to_builtins(owner_doors.accepted_state(trip))
+    return state

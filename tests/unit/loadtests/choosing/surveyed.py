@@ -81,7 +81,7 @@ def survey(
     )
 
 
-def following(*, found: Survey, pattern: str) -> Survey:
+def following(*, base: Survey, pattern: str) -> Survey:
     """The same, but this pattern kept up at full load."""
 
     def as_offered(cell: Cell) -> Cell:
@@ -90,9 +90,9 @@ def following(*, found: Survey, pattern: str) -> Survey:
         return replace(cell, load=cell.ended_per_second)
 
     stacks = [
-        replace(stack, cells=[as_offered(cell) for cell in stack.cells]) for stack in found.stacks
+        replace(stack, cells=[as_offered(cell) for cell in stack.cells]) for stack in base.stacks
     ]
-    return replace(found, stacks=stacks)
+    return replace(base, stacks=stacks)
 
 
 def _loads(spot: Spot) -> list[tuple[float, float]]:
@@ -102,8 +102,8 @@ def _loads(spot: Spot) -> list[tuple[float, float]]:
 
 
 def _more(cell: Cell, share: float) -> float:
-    rest = REST_MS * cell.measured_seconds
-    return (cell.cpu_ms - rest) * (1 + share) + rest
+    at_rest = REST_MS * cell.measured_seconds
+    return (cell.cpu_ms - at_rest) * (1 + share) + at_rest
 
 
 def _stack(spot: Spot, cells: Sequence[Cell]) -> Stack:

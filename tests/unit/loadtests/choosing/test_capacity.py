@@ -43,7 +43,7 @@ def _run(work: Work, *, load: float, cores: float, steps: int = 0, hop_ms: float
     return Machine(work=work, steps=steps, hop_ms=hop_ms, cores=cores, arrivals=times)
 
 
-def test_one_alone_takes_its_work_its_waits_and_its_ways() -> None:
+def test_lone_checkout_takes_its_work_its_waits_and_its_hops() -> None:
     work = Work(
         first=4.0, own=1.0, shared=0.0, wait=0.0, aside=1.5, pause=1000.0, ways=2.0, wake=0.1
     )
@@ -52,7 +52,7 @@ def test_one_alone_takes_its_work_its_waits_and_its_ways() -> None:
     assert done.cpu_ms == pytest.approx(4 + 5 * 1 + 2 * 1.5 + 6 * 0.1), "aside now, and later"
 
 
-def test_who_comes_while_a_batch_is_on_its_way_goes_with_the_next() -> None:
+def test_call_that_comes_while_a_batch_is_away_goes_with_the_next() -> None:
     """So a hundred simultaneous checkouts take no longer than two."""
     work = Work(**{**vars(NOTHING_BUT_CPU), "first": 0.0, "shared": 10.0})
     few, many = (
@@ -63,9 +63,9 @@ def test_who_comes_while_a_batch_is_on_its_way_goes_with_the_next() -> None:
     assert many.cpu_ms < few.cpu_ms / 10
 
 
-def test_throughput_is_what_the_processors_or_the_lane_can_do() -> None:
+def test_throughput_is_limited_by_the_processors_or_the_bulkhead() -> None:
     two_lanes = {cores: _run(NOTHING_BUT_CPU, load=5_000, cores=cores, steps=1) for cores in (1, 2)}
-    ended = {cores: it.run().ended_per_second for cores, it in two_lanes.items()}
+    ended = {cores: lane.run().ended_per_second for cores, lane in two_lanes.items()}
     assert ended[1] == pytest.approx(500, rel=0.1)
     assert ended[2] == pytest.approx(1_000, rel=0.1)
     assert capacity.saturated(work=NOTHING_BUT_CPU, cores=inf) == pytest.approx(1_000, rel=0.1)
@@ -74,11 +74,11 @@ def test_throughput_is_what_the_processors_or_the_lane_can_do() -> None:
 def test_latency_grows_with_the_load(works: Mapping[str, Work]) -> None:
     for work in works.values():
         most = capacity.saturated(work=work, cores=capacity.CORES)
-        found = [
+        latencies = [
             _run(work, load=share * most, cores=capacity.CORES, steps=5).run().percentile(0.5)
             for share in (0.1, 0.5, 0.9)
         ]
-        assert found == sorted(found)
+        assert latencies == sorted(latencies)
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +103,13 @@ def test_simulation_predicts_what_was_measured_and_not_fitted(
     assert mean(errors) <= FALLS_SHORT.get((figure, pattern), PROMISED), errors
 
 
-def test_no_shortfall_is_allowed_that_is_none(held_out: list[Check]) -> None:
+def test_every_allowed_shortfall_is_needed(held_out: list[Check]) -> None:
     for (figure, pattern), allowed in FALLS_SHORT.items():
-        errors = [abs(it.error) for it in held_out if (it.figure, it.pattern) == (figure, pattern)]
+        errors = [
+            abs(check.error)
+            for check in held_out
+            if (check.figure, check.pattern) == (figure, pattern)
+        ]
         assert PROMISED < mean(errors) <= allowed
 
 
@@ -129,7 +133,7 @@ def test_larger_server_breaks_later(fitted: Model, works: Mapping[str, Work]) ->
         for limit in (Limit(), Limit(wal=3_000))
     ]
     usual, larger = (
-        next(it.share for it in plan.places if it.name.startswith("WAL")) for plan in plans
+        next(place.share for place in plan.places if place.name.startswith("WAL")) for plan in plans
     )
     assert larger == pytest.approx(usual / 10)
 
@@ -151,15 +155,15 @@ def test_parameters_of_another_survey_are_refused(monkeypatch: pytest.MonkeyPatc
 
 
 def test_command_fits_a_terminal_and_says_how_far_off_it_was() -> None:
-    told = StringIO()
-    call_command("capacity", rates=(500, 5_000), stdout=told)
-    lines = told.getvalue().splitlines()
+    output = StringIO()
+    call_command("capacity", rates=(500, 5_000), stdout=output)
+    lines = output.getvalue().splitlines()
     assert max(map(len, lines)) <= 79
-    assert "ONE PRODUCT" in told.getvalue()
+    assert "ONE PRODUCT" in output.getvalue()
     assert any(line.strip().startswith("capacity") and "%" in line for line in lines)
 
 
 @pytest.mark.parametrize("wrong", [{"wal": 0.0}, {"commits": -1.0}])
-def test_limit_that_is_none_is_refused(wrong: dict[str, float]) -> None:
+def test_invalid_limit_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(CommandError, match="a number above 0 is needed"):
         call_command("capacity", stdout=StringIO(), **wrong)

@@ -22,15 +22,15 @@ from tests.unit.loadtests.choosing.surveyed import (
 OTHER = {ORCHESTRATED: CHOREOGRAPHED, CHOREOGRAPHED: ORCHESTRATED}
 
 
-def _said(*arguments: str) -> str:
+def _output(*arguments: str) -> str:
     out = StringIO()
     call_command("choose", *arguments, stdout=out)
     return out.getvalue()
 
 
-def _kept(folder: Path, found: Survey) -> Path:
+def _kept(folder: Path, made: Survey) -> Path:
     folder.mkdir(parents=True)
-    cells.write(path=folder / FILE, survey=found)
+    cells.write(path=folder / FILE, survey=made)
     return folder
 
 
@@ -41,9 +41,14 @@ def shipped() -> Survey:
 
 def test_answer_comes_from_the_shipped_survey() -> None:
     """Swapped rows give a swapped answer: the code does not favour a pattern."""
-    found = json.loads(_said("--survey", str(SHIPPED), "--json"))
-    assert {forecast["pattern"] for forecast in found["forecasts"]} == {ORCHESTRATED, CHOREOGRAPHED}
-    assert all(forecast["cpu_ms"] > 0 and forecast["p50_ms"] > 0 for forecast in found["forecasts"])
+    answer = json.loads(_output("--survey", str(SHIPPED), "--json"))
+    assert {forecast["pattern"] for forecast in answer["forecasts"]} == {
+        ORCHESTRATED,
+        CHOREOGRAPHED,
+    }
+    assert all(
+        forecast["cpu_ms"] > 0 and forecast["p50_ms"] > 0 for forecast in answer["forecasts"]
+    )
 
 
 def test_answer_is_swapped_where_the_shipped_survey_is(shipped, tmp_path) -> None:
@@ -52,16 +57,16 @@ def test_answer_is_swapped_where_the_shipped_survey_is(shipped, tmp_path) -> Non
         for stack in shipped.stacks
     ]
     folder = _kept(tmp_path / "swapped", replace(shipped, stacks=stacks))
-    as_is = json.loads(_said("--survey", str(SHIPPED), "--json"))
-    swapped = json.loads(_said("--survey", str(folder), "--json"))
+    as_is = json.loads(_output("--survey", str(SHIPPED), "--json"))
+    swapped = json.loads(_output("--survey", str(folder), "--json"))
     costs, others = (
-        {forecast["pattern"]: forecast["cpu_ms"] for forecast in found["forecasts"]}
-        for found in (as_is, swapped)
+        {forecast["pattern"]: forecast["cpu_ms"] for forecast in answer["forecasts"]}
+        for answer in (as_is, swapped)
     )
     assert costs == pytest.approx({OTHER[pattern]: cost for pattern, cost in others.items()})
     best, best_of_swapped = (
-        next(choice["best"] for choice in found["choices"] if choice["figure"] == "CPU")
-        for found in (as_is, swapped)
+        next(choice["best"] for choice in answer["choices"] if choice["figure"] == "CPU")
+        for answer in (as_is, swapped)
     )
     assert best == OTHER[best_of_swapped]
 
@@ -73,32 +78,32 @@ def test_shipped_survey_is_audited_and_names_its_machine(shipped) -> None:
 
 
 def test_answer_fits_a_screen() -> None:
-    lines = _said("--survey", str(SHIPPED), "--hop", "5ms", "--steps", "7").splitlines()
+    lines = _output("--survey", str(SHIPPED), "--hop", "5ms", "--steps", "7").splitlines()
     assert len(lines) <= 45
     assert max(len(line) for line in lines) <= 80
     assert lines[0] == "WHICH PATTERN  7 steps, 5 ms per hop, 0% declined, 25 checkouts/s"
 
 
-def test_scripts_are_told_which_capacity_is_a_lower_bound(tmp_path) -> None:
-    folder = _kept(tmp_path / "followed", following(found=survey(), pattern=ORCHESTRATED))
-    found = json.loads(_said("--survey", str(folder), "--load", "450", "--json"))
-    assert {forecast["pattern"]: forecast["is_at_least"] for forecast in found["forecasts"]} == {
+def test_json_says_which_capacity_is_a_lower_bound(tmp_path) -> None:
+    folder = _kept(tmp_path / "followed", following(base=survey(), pattern=ORCHESTRATED))
+    answer = json.loads(_output("--survey", str(folder), "--load", "450", "--json"))
+    assert {forecast["pattern"]: forecast["is_at_least"] for forecast in answer["forecasts"]} == {
         ORCHESTRATED: True,
         CHOREOGRAPHED: False,
     }
-    (p50,) = (choice for choice in found["choices"] if choice["figure"] == "p50")
+    (p50,) = (choice for choice in answer["choices"] if choice["figure"] == "p50")
     assert (p50["difference"], p50["is_known"]) == (None, False)
-    assert "p50" not in found["take"].get(CHOREOGRAPHED, [])
+    assert "p50" not in answer["take"].get(CHOREOGRAPHED, [])
 
 
 def test_model_is_explained_on_request() -> None:
-    said = _said("--survey", str(SHIPPED), "--explain")
-    assert "waits for a batch, per step, at most" in said
-    assert "cycle of a batch" in said
+    output = _output("--survey", str(SHIPPED), "--explain")
+    assert "waits for a batch, per step, at most" in output
+    assert "cycle of a batch" in output
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--steps", "2"), "steps: 2 is not from 3 to 8"),
         (("--steps", "9"), "steps: 9 is not from 3 to 8"),
@@ -109,22 +114,22 @@ def test_model_is_explained_on_request() -> None:
         (("--survey", "nowhere"), "nowhere has no survey that can be read"),
     ],
 )
-def test_input_out_of_range_is_refused_in_plain_words(options, said) -> None:
-    with pytest.raises(CommandError, match=said):
-        _said(*options)
+def test_input_out_of_range_is_refused_in_plain_words(options, message) -> None:
+    with pytest.raises(CommandError, match=message):
+        _output(*options)
 
 
-def test_newest_whole_survey_of_ones_own_is_preferred(tmp_path) -> None:
+def test_newest_complete_survey_of_the_user_is_preferred(tmp_path) -> None:
     _kept(tmp_path / "2026-01-01", survey())
     newest = _kept(tmp_path / "2026-01-02", replace(survey(), seconds_taken=7))
     stopped = survey()
     last = replace(stopped.stacks[-1], was_stopped=True)
     _kept(tmp_path / "2026-01-03", replace(stopped, stacks=[*stopped.stacks[:-1], last]))
-    found = source(named=None, own=tmp_path)
-    assert found.survey.seconds_taken == 7
-    assert str(newest) in found.label
+    taken = source(named=None, own=tmp_path)
+    assert taken.survey.seconds_taken == 7
+    assert str(newest) in taken.label
 
 
-def test_shipped_survey_is_taken_where_there_is_no_own_one(tmp_path) -> None:
-    found = source(named=None, own=tmp_path)
-    assert found.label == "the survey that comes with Dueto, of another machine"
+def test_shipped_survey_is_used_where_the_user_has_none(tmp_path) -> None:
+    taken = source(named=None, own=tmp_path)
+    assert taken.label == "the survey that comes with Dueto, of another machine"

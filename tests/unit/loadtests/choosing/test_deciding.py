@@ -37,13 +37,13 @@ def _changed(**changes: dict[str, Sequence[float]]) -> dict[str, dict[str, Seque
     return {pattern: {**KNOWN[pattern], **changes[pattern]} for pattern in KNOWN}
 
 
-def _choice(found: Recommendation, figure: str) -> Choice:
-    (choice,) = (one for one in found.choices if one.figure == figure)
+def _choice(recommendation: Recommendation, figure: str) -> Choice:
+    (choice,) = (each for each in recommendation.choices if each.figure == figure)
     return choice
 
 
-def _turn(found: Recommendation, figure: str, varied: str) -> Turn:
-    (turn,) = (one for one in _choice(found, figure).turns if one.input == varied)
+def _turn(recommendation: Recommendation, figure: str, varied: str) -> Turn:
+    (turn,) = (each for each in _choice(recommendation, figure).turns if each.input == varied)
     return turn
 
 
@@ -96,15 +96,15 @@ def test_break_even_is_found_from_beyond_it_too(nearer) -> None:
 
 
 def test_break_even_in_the_load_is_found(batched) -> None:
-    found = answer(model=batched, situation=USUAL)
-    assert _choice(found, CPU).best == ORCHESTRATED
-    turn = _turn(found, CPU, LOAD)
+    recommendation = answer(model=batched, situation=USUAL)
+    assert _choice(recommendation, CPU).best == ORCHESTRATED
+    turn = _turn(recommendation, CPU, LOAD)
     assert turn.at == pytest.approx(400, rel=0.05)
     assert turn.then == CHOREOGRAPHED
     assert turn.is_clear
 
 
-def test_where_the_ranking_turns_nowhere_is_said(batched) -> None:
+def test_ranking_that_turns_nowhere_is_reported(batched) -> None:
     turn = _turn(answer(model=batched, situation=USUAL), CPU, STEPS)
     assert (turn.at, turn.low, turn.high) == (None, 3, 8)
 
@@ -126,13 +126,16 @@ def test_break_even_in_refusals_is_found() -> None:
 def test_difference_within_the_error_is_not_decided() -> None:
     same = dict.fromkeys(KNOWN, KNOWN[ORCHESTRATED])
     model = Model(survey=survey(known=same, noise=0.05))
-    found = answer(model=model, situation=USUAL)
-    assert [one.is_decided for one in found.choices] == [False, False, False]
-    assert all(one.margin > one.difference for one in found.choices)
-    assert advice(answer=found) == "Choose either: no difference is larger than the model's error."
+    recommendation = answer(model=model, situation=USUAL)
+    assert [choice.is_decided for choice in recommendation.choices] == [False, False, False]
+    assert all(choice.margin > choice.difference for choice in recommendation.choices)
+    assert (
+        advice(answer=recommendation)
+        == "Choose either: no difference is larger than the model's error."
+    )
 
 
-def test_advice_names_who_is_taken_for_what(nearer) -> None:
+def test_advice_names_the_pattern_for_each_figure(nearer) -> None:
     assert "choreographed for p50 latency" in advice(answer=answer(model=nearer, situation=USUAL))
 
 
@@ -141,14 +144,14 @@ def test_other_pattern_is_taken_where_the_survey_has_them_swapped() -> None:
     swapped = {ORCHESTRATED: KNOWN[CHOREOGRAPHED], CHOREOGRAPHED: KNOWN[ORCHESTRATED]}
     as_is = answer(model=Model(survey=survey()), situation=USUAL)
     other = answer(model=Model(survey=survey(known=swapped)), situation=USUAL)
-    for one, two in zip(as_is.choices, other.choices, strict=True):
-        assert (one.best, one.other) == (two.other, two.best)
-        assert one.difference == pytest.approx(two.difference, abs=0.01)
+    for choice, opposite in zip(as_is.choices, other.choices, strict=True):
+        assert (choice.best, choice.other) == (opposite.other, opposite.best)
+        assert choice.difference == pytest.approx(opposite.difference, abs=0.01)
 
 
 def test_cores_are_what_all_checkouts_and_the_rest_use() -> None:
-    found = answer(model=Model(survey=survey()), situation=replace(USUAL, load=100))
-    for forecast in found.forecasts:
+    recommendation = answer(model=Model(survey=survey()), situation=replace(USUAL, load=100))
+    for forecast in recommendation.forecasts:
         assert forecast.cores == pytest.approx((100 * forecast.cpu_ms + 20) / 1000, rel=1e-3)
 
 
@@ -156,17 +159,17 @@ def test_pattern_that_cannot_take_the_load_has_no_latency_and_loses() -> None:
     model = Model(survey=survey())
     capacities = {forecast.pattern: forecast.capacity for forecast in _usual(model).forecasts}
     between = sum(capacities.values()) / 2
-    found = answer(model=model, situation=replace(USUAL, load=between))
-    slower = min(capacities, key=lambda one: capacities[one])
-    assert _choice(found, P50).other == slower
-    assert isinf(_choice(found, P50).difference)
-    assert any(f"more than {slower} can take" in warning for warning in found.warnings)
+    recommendation = answer(model=model, situation=replace(USUAL, load=between))
+    slower = min(capacities, key=lambda pattern: capacities[pattern])
+    assert _choice(recommendation, P50).other == slower
+    assert isinf(_choice(recommendation, P50).difference)
+    assert any(f"more than {slower} can take" in warning for warning in recommendation.warnings)
 
 
 @pytest.fixture(scope="module")
 def followed() -> Model:
     """The slower one was never saturated."""
-    return Model(survey=following(found=survey(), pattern=ORCHESTRATED))
+    return Model(survey=following(base=survey(), pattern=ORCHESTRATED))
 
 
 def _beyond(model: Model) -> Situation:
@@ -177,41 +180,48 @@ def _beyond(model: Model) -> Situation:
 
 
 def test_load_beyond_what_was_followed_decides_no_latency(followed) -> None:
-    found = answer(model=followed, situation=_beyond(followed))
-    assert isinf(_choice(found, P50).difference)
-    assert not _choice(found, P50).is_decided
-    assert P50 not in found.taken.get(CHOREOGRAPHED, [])
-    said = screen(
-        answer=found, model=followed, source=SurveySource(survey=followed.survey, label="here")
+    recommendation = answer(model=followed, situation=_beyond(followed))
+    assert isinf(_choice(recommendation, P50).difference)
+    assert not _choice(recommendation, P50).is_decided
+    assert P50 not in recommendation.taken.get(CHOREOGRAPHED, [])
+    text = screen(
+        answer=recommendation,
+        model=followed,
+        source=SurveySource(survey=followed.survey, label="here"),
     )
-    assert "p50 latency: not decided: orchestrated may not take this load (see below)" in said
-    assert "can't take this load" not in said
+    assert "p50 latency: not decided: orchestrated may not take this load (see below)" in text
+    assert "can't take this load" not in text
     assert any(
-        "more than orchestrated is known to take: at least" in warning for warning in found.warnings
+        "more than orchestrated is known to take: at least" in warning
+        for warning in recommendation.warnings
     )
 
 
 def test_same_load_is_refused_where_the_pattern_was_saturated() -> None:
     model = Model(survey=survey())
-    found = answer(model=model, situation=_beyond(model))
-    assert _choice(found, P50).is_decided
-    said = screen(answer=found, model=model, source=SurveySource(survey=model.survey, label="here"))
-    assert "choreographed; orchestrated can't take this load" in said
-    assert "or more" not in said
+    recommendation = answer(model=model, situation=_beyond(model))
+    assert _choice(recommendation, P50).is_decided
+    text = screen(
+        answer=recommendation, model=model, source=SurveySource(survey=model.survey, label="here")
+    )
+    assert "choreographed; orchestrated can't take this load" in text
+    assert "or more" not in text
 
 
 def test_capacity_that_is_a_lower_bound_is_shown_as_one(followed) -> None:
-    found = answer(model=followed, situation=USUAL)
-    assert {forecast.pattern: forecast.is_at_least for forecast in found.forecasts} == {
+    recommendation = answer(model=followed, situation=USUAL)
+    assert {forecast.pattern: forecast.is_at_least for forecast in recommendation.forecasts} == {
         CHOREOGRAPHED: False,
         ORCHESTRATED: True,
     }
-    said = screen(
-        answer=found, model=followed, source=SurveySource(survey=followed.survey, label="here")
+    text = screen(
+        answer=recommendation,
+        model=followed,
+        source=SurveySource(survey=followed.survey, label="here"),
     )
-    (row,) = (one for one in said.splitlines() if "can take at most" in one)
+    (row,) = (line for line in text.splitlines() if "can take at most" in line)
     assert row.split()[-4:-1] == ["400", "or", "more"]
-    assert "was never saturated on" in said
+    assert "was never saturated on" in text
     assert "at least that: never saturated on 5-steps-0-ms" in explained(model=followed)
 
 
@@ -224,20 +234,20 @@ def test_ranking_that_turns_where_capacity_is_not_known_is_no_clear_turn() -> No
     }
     at = replace(USUAL, load=300)
     sure = answer(model=Model(survey=survey(known=known)), situation=at)
-    found = following(found=survey(known=known), pattern=CHOREOGRAPHED)
-    unsure = answer(model=Model(survey=found), situation=at)
-    turns = [_turn(one, P50, STEPS) for one in (sure, unsure)]
+    unknown = following(base=survey(known=known), pattern=CHOREOGRAPHED)
+    unsure = answer(model=Model(survey=unknown), situation=at)
+    turns = [_turn(recommendation, P50, STEPS) for recommendation in (sure, unsure)]
     assert [turn.then for turn in turns] == [ORCHESTRATED, ORCHESTRATED]
     assert [turn.is_clear for turn in turns] == [True, False]
 
 
-def test_load_that_nobody_can_take_has_no_answer_for_latency() -> None:
-    found = answer(model=Model(survey=survey()), situation=replace(USUAL, load=3000))
-    assert [choice.figure for choice in found.choices] == [CPU]
+def test_load_that_no_pattern_can_take_has_no_answer_for_latency() -> None:
+    recommendation = answer(model=Model(survey=survey()), situation=replace(USUAL, load=3000))
+    assert [choice.figure for choice in recommendation.choices] == [CPU]
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "beginning"),
     [
         ({}, ""),
         ({"steps": 3}, "3 steps: extrapolated, 5 to 8 were measured"),
@@ -245,11 +255,11 @@ def test_load_that_nobody_can_take_has_no_answer_for_latency() -> None:
         ({"load": 3}, "3/s: extrapolated"),
     ],
 )
-def test_answer_says_where_it_goes_beyond_what_was_measured(changes, said) -> None:
+def test_answer_says_where_it_goes_beyond_what_was_measured(changes, beginning) -> None:
     asked = situation(**{"steps": 5, "hop_ms": 0, "refusals": 0, "load": 25, **changes})
-    found = answer(model=Model(survey=survey()), situation=asked)
-    assert len(found.warnings) == bool(said)
-    assert all(warning.startswith(said) for warning in found.warnings)
+    recommendation = answer(model=Model(survey=survey()), situation=asked)
+    assert len(recommendation.warnings) == bool(beginning)
+    assert all(warning.startswith(beginning) for warning in recommendation.warnings)
 
 
 def _usual(model: Model) -> Recommendation:
@@ -262,11 +272,11 @@ def test_best_of_three_patterns_is_ranked_against_the_next() -> None:
         CPU: (9, 2, 30, 8, 0.02, 0.0005, 1),
         P50: (50, 9, 0.5, 1, 1e-6),
     }
-    found = answer(
+    recommendation = answer(
         model=Model(survey=survey(known={**KNOWN, "orchestrated_messaging": slowest})),
         situation=USUAL,
     )
-    assert len(found.forecasts) == 3
+    assert len(recommendation.forecasts) == 3
     for figure in (P50, CPU):
-        choice = _choice(found, figure)
+        choice = _choice(recommendation, figure)
         assert {choice.best, choice.other} == {ORCHESTRATED, CHOREOGRAPHED}

@@ -66,39 +66,40 @@ def holds(chart: Drawing, width: float) -> None:
     assert root[0].tag.endswith("title")
     assert root[0].text
     assert root[1].tag.endswith("desc")
-    boxes = [_box(one) for one in root.iter() if one.tag.endswith("}text")]
+    boxes = [_box(element) for element in root.iter() if element.tag.endswith("}text")]
     for left, right, top, bottom, words in boxes:
         assert left >= -1, words
         assert right <= across + 1, words
         assert top >= -1, words
         assert bottom <= down + 1, words
-    for place, one in enumerate(boxes):
-        assert not [other for other in boxes[:place] if _meet(one, other)], one
+    for place, box in enumerate(boxes):
+        assert not [other for other in boxes[:place] if _meet(box, other)], box
 
 
 def picture(chart: Drawing, width: float = 760) -> str:
     return plot.picture(chart, width=width, name="a", title="<script>")
 
 
-def _box(one: Xml.Element) -> tuple[float, float, float, float, str]:
-    words, kind = one.text or "", one.attrib.get("class", "")
+def _box(element: Xml.Element) -> tuple[float, float, float, float, str]:
+    words, attributes = element.text or "", element.attrib
     # Real letters are narrower than what the charts leave room for: 0.9 of it is the widest seen.
-    wide = plot.width_of(words, bold="name" in kind) * 0.9
-    x, y, anchor = float(one.attrib["x"]), float(one.attrib["y"]), one.attrib["text-anchor"]
+    wide = plot.width_of(words, bold="name" in attributes.get("class", "")) * 0.9
+    x, y, anchor = float(attributes["x"]), float(attributes["y"]), attributes["text-anchor"]
     left = x - {"start": 0.0, "middle": wide / 2, "end": wide}[anchor]
     return left, left + wide, y - 9, y + 3, words
 
 
-def _meet(one: tuple, other: tuple) -> bool:
-    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
+def _meet(box: tuple, other: tuple) -> bool:
+    return box[0] < other[1] and other[0] < box[1] and box[2] < other[3] and other[2] < box[3]
 
 
 @settings(max_examples=40)
 @given(
-    found=by_pattern(st.lists(st.lists(LATENCY, max_size=40), min_size=1, max_size=3)), width=WIDTHS
+    windows=by_pattern(st.lists(st.lists(LATENCY, max_size=40), min_size=1, max_size=3)),
+    width=WIDTHS,
 )
-def test_percentiles_hold_for_any_latencies(found, width) -> None:
-    holds(latency.chart(found=found, width=width), width)
+def test_percentiles_hold_for_any_latencies(windows, width) -> None:
+    holds(latency.chart(found=windows, width=width), width)
 
 
 @settings(max_examples=40)
@@ -136,9 +137,9 @@ def test_pairs_hold_for_any_amounts(amounts, width) -> None:
 
 
 @settings(max_examples=40)
-@given(found=by_pattern(st.lists(LATENCY, max_size=20)), width=WIDTHS)
-def test_dots_hold_for_any_latencies(found, width) -> None:
-    holds(refusals.dots(found=found, unit="ms", width=width), width)
+@given(windows=by_pattern(st.lists(LATENCY, max_size=20)), width=WIDTHS)
+def test_dots_hold_for_any_latencies(windows, width) -> None:
+    holds(refusals.dots(found=windows, unit="ms", width=width), width)
 
 
 @settings(max_examples=40)
@@ -149,8 +150,8 @@ def test_dots_hold_for_any_latencies(found, width) -> None:
     width=WIDTHS,
 )
 def test_intervals_hold_for_any_ratio(ratios, width) -> None:
-    found = [verdict(ratio) for ratio in ratios]
-    holds(headline.chart(found=found, width=width), width)
+    verdicts = [verdict(ratio) for ratio in ratios]
+    holds(headline.chart(found=verdicts, width=width), width)
 
 
 @settings(max_examples=40)
@@ -159,7 +160,7 @@ def test_intervals_hold_for_any_ratio(ratios, width) -> None:
     width=WIDTHS,
 )
 def test_waterfalls_hold_for_any_times(amounts, width) -> None:
-    found = [
+    waterfalls = [
         Waterfall(
             pattern=pattern,
             sagas=2400,
@@ -176,7 +177,7 @@ def test_waterfalls_hold_for_any_times(amounts, width) -> None:
         )
         for pattern, every in amounts.items()
     ]
-    holds(waterfall.chart(found=found, width=width), width)
+    holds(waterfall.chart(found=waterfalls, width=width), width)
 
 
 LOAD = st.builds(
@@ -209,19 +210,19 @@ KNEE = st.builds(
 
 @settings(max_examples=40)
 @given(
-    found=by_pattern(st.lists(LOAD, min_size=1, max_size=6)),
+    levels=by_pattern(st.lists(LOAD, min_size=1, max_size=6)),
     knees=by_pattern(KNEE),
     laws=by_pattern(CURVE),
     width=WIDTHS,
 )
-def test_levels_hold_for_any_loads(found, knees, laws, width) -> None:
-    drawn = load.chart(found=found, knees=knees, laws=laws, width=width)
+def test_levels_hold_for_any_loads(levels, knees, laws, width) -> None:
+    drawn = load.chart(found=levels, knees=knees, laws=laws, width=width)
     holds(drawn, width)
 
 
 @settings(max_examples=40)
 @given(
-    found=by_pattern(
+    courses=by_pattern(
         st.lists(
             st.builds(
                 faults.Backlog,
@@ -233,15 +234,15 @@ def test_levels_hold_for_any_loads(found, knees, laws, width) -> None:
     ),
     width=WIDTHS,
 )
-def test_backlogs_hold_for_any_course(found, width) -> None:
-    holds(faults.chart(found=found, pause=(3, 8), width=width), width)
+def test_backlogs_hold_for_any_course(courses, width) -> None:
+    holds(faults.chart(found=courses, pause=(3, 8), width=width), width)
 
 
 def test_line_of_percentiles_never_falls() -> None:
     drawn = latency.chart(found={"orchestrated": [[5.0, 1.0, 9.0, 7.0, 30.0, 2.0]]}, width=760)
     lines = re.findall(r'd="M([^"]+)" class="line', picture(drawn))
     places = [tuple(map(float, point.split())) for point in lines[0].split("L")]
-    assert places == sorted(places, key=lambda one: (one[0], -one[1]))
+    assert places == sorted(places, key=lambda place: (place[0], -place[1]))
     assert [y for _, y in places] == sorted((y for _, y in places), reverse=True)
 
 
@@ -262,7 +263,7 @@ def test_dot_of_an_interval_is_on_the_side_of_the_better_one() -> None:
 
 def test_words_are_escaped_wherever_they_come_from() -> None:
     drawn = picture(bars.pairs(rows={"<b>&": {"<i>": 1.0}}, width=760))
-    assert not [one for one in ("<b>", "<i>", "<script>") if one in drawn]
+    assert not [tag for tag in ("<b>", "<i>", "<script>") if tag in drawn]
     root = Xml.fromstring(drawn)  # noqa: S314 -- our own
     assert root[0].text == "<script>"
 

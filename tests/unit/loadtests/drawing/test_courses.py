@@ -31,8 +31,8 @@ def test_backlog_is_what_was_accepted_and_has_not_ended() -> None:
 def test_drained_when_all_that_was_held_has_ended(latency: float, seconds: float) -> None:
     every = [sample(intended=n / 10, latency=latency) for n in range(10)]
     after = sample(intended=5, latency=99)
-    found = faults.drained_after(samples=[*every, after], resumed=3)
-    assert found == pytest.approx(seconds, abs=1e-3)
+    drained = faults.drained_after(samples=[*every, after], resumed=3)
+    assert drained == pytest.approx(seconds, abs=1e-3)
 
 
 def test_never_drained_where_one_has_not_ended() -> None:

@@ -20,10 +20,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def changed(folder: Path, into: Path, change: Any) -> Comparison:
     """The same run, its JSON changed."""
-    found = json.loads((folder / "report.json").read_text())
-    change(found)
+    report = json.loads((folder / "report.json").read_text())
+    change(report)
     shutil.copytree(folder, into, dirs_exist_ok=True)
-    (into / "report.json").write_text(json.dumps(found))
+    (into / "report.json").write_text(json.dumps(report))
     return stored.read(folder=into)
 
 
@@ -31,24 +31,24 @@ def test_run_beside_itself_has_changed_in_nothing(folder: Path) -> None:
     run = stored.read(folder=folder)
     every = differences.changes(before=run, after=run)
     assert len(every) == 16
-    assert {one.verdict for one in every} == {""}
+    assert {difference.verdict for difference in every} == {""}
     assert "SAME ENVIRONMENT" in differences.differences(before=run, after=run)
 
 
 def test_environment_comes_before_the_figures(folder: Path, tmp_path: Path) -> None:
-    def move(found: dict[str, Any]) -> None:
-        found["environment"]["machine"] = "a kettle, 1 core"
+    def move(report: dict[str, Any]) -> None:
+        report["environment"]["machine"] = "a kettle, 1 core"
 
-    said = differences.differences(
+    text = differences.differences(
         before=stored.read(folder=folder), after=changed(folder, tmp_path, move)
     )
-    assert "A: a toaster, 2 cores" in said
-    assert said.index("B: a kettle, 1 core") < said.index("FIGURE")
+    assert "A: a toaster, 2 cores" in text
+    assert text.index("B: a kettle, 1 core") < text.index("FIGURE")
 
 
 def test_figure_whose_windows_lie_apart_has_changed(folder: Path, tmp_path: Path) -> None:
-    def slow_down(found: dict[str, Any]) -> None:
-        for figure in found["figures"]:
+    def slow_down(report: dict[str, Any]) -> None:
+        for figure in report["figures"]:
             if (figure["phase"], figure["pattern"]) == ("light", "orchestrated"):
                 figure["outcome"]["windows"] = [
                     [9 * x for x in w] for w in figure["outcome"]["windows"]
@@ -56,7 +56,7 @@ def test_figure_whose_windows_lie_apart_has_changed(folder: Path, tmp_path: Path
 
     after = changed(folder, tmp_path, slow_down)
     every = differences.changes(before=stored.read(folder=folder), after=after)
-    of_it = {one.figure: one.verdict for one in every}
+    of_it = {difference.figure: difference.verdict for difference in every}
     assert of_it["p50 ms, light load, orchestrated"] == "changed"
     assert of_it["p50 ms, light load, choreographed"] == ""
 
@@ -71,21 +71,21 @@ def test_figure_whose_windows_lie_apart_has_changed(folder: Path, tmp_path: Path
         ([10, inf, inf], [10, 10, 10], "overlaps"),
     ],
 )
-def test_change_is_told_from_overlap(before: list, after: list, verdict: str) -> None:
+def test_change_is_distinguished_from_overlap(before: list, after: list, verdict: str) -> None:
     assert Change(figure="p50", before=before, after=after).verdict == verdict
 
 
 def test_figures_of_a_pattern_that_only_one_run_has_are_left_out(
     folder: Path, tmp_path: Path
 ) -> None:
-    def alone(found: dict[str, Any]) -> None:
-        found["settings"]["patterns"] = ["orchestrated"]
+    def alone(report: dict[str, Any]) -> None:
+        report["settings"]["patterns"] = ["orchestrated"]
 
     every = differences.changes(
         before=stored.read(folder=folder), after=changed(folder, tmp_path, alone)
     )
     assert every
-    assert all("orchestrated" in one.figure for one in every)
+    assert all("orchestrated" in difference.figure for difference in every)
 
 
 def test_decisions_of_both_runs_stand_together(folder: Path) -> None:
@@ -102,16 +102,16 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def knees_of(before: Comparison, after: Comparison) -> list[str]:
-    said = differences.differences(before=before, after=after).splitlines()
-    return [line for line in said if line.startswith("  knee/s")]
+    lines = differences.differences(before=before, after=after).splitlines()
+    return [line for line in lines if line.startswith("  knee/s")]
 
 
 def with_interval(*, knee: float, low: float, high: float | None) -> Any:
     """The first pattern's knee, of a run as it is written now."""
 
-    def change(found: dict[str, Any]) -> None:
+    def change(report: dict[str, Any]) -> None:
         of_it = {"knee": knee, "knee_between": {"low": low, "high": high}}
-        found["capacities"][0].update(of_it)
+        report["capacities"][0].update(of_it)
 
     return change
 
@@ -122,13 +122,13 @@ def with_interval(*, knee: float, low: float, high: float | None) -> Any:
 def test_knee_has_changed_where_the_intervals_are_apart(
     full: Path, tmp_path: Path, low: float, high: float | None, has_changed: bool
 ) -> None:
-    one = changed(full, tmp_path / "A", with_interval(knee=240, low=200, high=300))
-    other = changed(full, tmp_path / "B", with_interval(knee=310, low=low, high=high))
-    assert [line.endswith("changed") for line in knees_of(one, other)] == [has_changed, False]
-    assert [line.endswith("changed") for line in knees_of(other, one)] == [has_changed, False]
+    before = changed(full, tmp_path / "A", with_interval(knee=240, low=200, high=300))
+    after = changed(full, tmp_path / "B", with_interval(knee=310, low=low, high=high))
+    assert [line.endswith("changed") for line in knees_of(before, after)] == [has_changed, False]
+    assert [line.endswith("changed") for line in knees_of(after, before)] == [has_changed, False]
 
 
-def test_knee_is_said_with_its_interval(full: Path, tmp_path: Path) -> None:
+def test_knee_is_shown_with_its_interval(full: Path, tmp_path: Path) -> None:
     run = changed(full, tmp_path, with_interval(knee=240, low=200, high=None))
     assert "240 (200 or more)" in knees_of(run, run)[0]
 

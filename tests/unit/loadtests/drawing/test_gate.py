@@ -50,30 +50,32 @@ def test_sentence_says_what_was_measured_and_how_near_it_was(every: list[Judgeme
     assert relative.startswith("fails: 12.8 ms, 0.56 times the 22.8 ms of orchestrated [0.5")
 
 
-def test_what_holds_with_an_interval_beyond_the_limit_says_so(run: Comparison) -> None:
-    (found,) = held(run, "orchestrated.p95>25.2ms")
-    assert gate.sentence(found) == "holds, but its interval reaches 25.3 ms: 25.1 ms [24.9 to 25.3]"
+def test_condition_that_holds_with_an_interval_beyond_the_limit_says_so(run: Comparison) -> None:
+    (verdict,) = held(run, "orchestrated.p95>25.2ms")
+    assert (
+        gate.sentence(verdict) == "holds, but its interval reaches 25.3 ms: 25.1 ms [24.9 to 25.3]"
+    )
 
 
-def test_figure_that_looks_like_its_limit_is_told_with_more_digits(run: Comparison) -> None:
-    (found,) = held(run, "orchestrated.p50>22.79ms")
-    assert "22.8 ms" not in gate.sentence(replace(found, seen=22.7901, interval=None))
+def test_figure_that_looks_like_its_limit_is_shown_with_more_digits(run: Comparison) -> None:
+    (verdict,) = held(run, "orchestrated.p50>22.79ms")
+    assert "22.8 ms" not in gate.sentence(replace(verdict, seen=22.7901, interval=None))
 
 
-def test_what_is_counted_has_no_interval_and_says_nothing_of_it(run: Comparison) -> None:
+def test_counted_figure_is_shown_without_an_interval(run: Comparison) -> None:
     assert gate.sentence(held(run, "orchestrated.unfinished>0")[0]) == "holds: 0"
 
 
-def test_what_never_came_is_never_and_no_number_of_times(every: list[Judgement]) -> None:
-    for one in (every[0], every[-1]):
-        assert gate.sentence(replace(one, seen=inf, interval=None)) == "fails: never"
+def test_figure_that_never_came_is_shown_as_never(every: list[Judgement]) -> None:
+    for verdict in (every[0], every[-1]):
+        assert gate.sentence(replace(verdict, seen=inf, interval=None)) == "fails: never"
 
 
 def test_terminal_has_the_verdict_first_and_narrow_lines(every: list[Judgement]) -> None:
-    said = gate.lines(every=every, warnings=["a cat sat on the keyboard."])
-    assert said.startswith("CONDITIONS: 4 of 5 conditions failed\n  warning: a cat")
-    assert max(map(len, said.splitlines())) <= 79
-    assert said.isascii()
+    text = gate.lines(every=every, warnings=["a cat sat on the keyboard."])
+    assert text.startswith("CONDITIONS: 4 of 5 conditions failed\n  warning: a cat")
+    assert max(map(len, text.splitlines())) <= 79
+    assert text.isascii()
 
 
 def test_junit_has_a_test_case_a_condition_with_the_figures(
@@ -97,11 +99,13 @@ def test_junit_has_a_test_case_a_condition_with_the_figures(
     assert cases[1].findtext("system-out") == "holds: 12.8 ms [12.6 to 13.0]"
 
 
-def test_what_is_not_decided_is_an_error_in_junit_whatever_the_audit_has_read() -> None:
+def test_undecided_condition_is_an_error_in_junit() -> None:
     run = comparison(every=whole_run(), audit="cart \x00 <b> \ud800 & 7")
     root = ElementTree.fromstring(gate.junit(every=held(run, "p50>20ms"), run=run))  # noqa: S314 -- our own
     errors = root.findall("testsuite/testcase/error")
-    assert [one.get("message") for one in errors] == ["not decided: the audit found a breach"] * 2
+    assert [error.get("message") for error in errors] == [
+        "not decided: the audit found a breach"
+    ] * 2
     assert "audit: cart \N{REPLACEMENT CHARACTER} <b>" in (errors[0].text or "")
 
 
@@ -109,10 +113,10 @@ def test_markdown_has_the_verdict_then_warnings_then_conditions_and_figures(
     run: Comparison, every: list[Judgement]
 ) -> None:
     doubtful = replace(run, caveats=["a | cat\n<b>sat</b> on *it*."])
-    said = gate.markdown(every=every, run=doubtful, warnings=["of the dog."])
+    text = gate.markdown(every=every, run=doubtful, warnings=["of the dog."])
     places = [
-        said.index(one)
-        for one in (
+        text.index(part)
+        for part in (
             "## 4 of 5 conditions failed",
             "Choreographed finishes sooner",
             r"- Warning: a \| cat \<b\>sat\</b\> on \*it\*.",
@@ -126,13 +130,13 @@ def test_markdown_has_the_verdict_then_warnings_then_conditions_and_figures(
 
 
 def test_markdown_without_conditions_is_the_result(run: Comparison) -> None:
-    said = gate.markdown(every=[], run=run, warnings=[])
-    assert said.startswith("## The same checkout, measured\n\nChoreographed finishes sooner")
-    assert "condition" not in said
+    text = gate.markdown(every=[], run=run, warnings=[])
+    assert text.startswith("## The same checkout, measured\n\nChoreographed finishes sooner")
+    assert "condition" not in text
 
 
 def test_run_that_is_held_against_another_kind_of_run_gives_a_warning(run: Comparison) -> None:
     other = replace(run, environment={**run.environment, "machine": "a kettle, 1 core"})
     assert gate.warnings_of_baseline(run=run, against=run) == []
-    (said,) = gate.warnings_of_baseline(run=run, against=other)
-    assert said.endswith("differs in: machine.")
+    (warning,) = gate.warnings_of_baseline(run=run, against=other)
+    assert warning.endswith("differs in: machine.")

@@ -73,7 +73,7 @@ def test_knees_are_drawn_with_their_intervals(run: Comparison, folder: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "said"),
+    ("low", "high", "text"),
     [
         (200.0, 300.0, "200 to 300"),
         (0.0, 300.0, "below 300"),
@@ -82,9 +82,9 @@ def test_knees_are_drawn_with_their_intervals(run: Comparison, folder: Path) -> 
     ],
 )
 def test_bounds_that_were_not_found_are_no_numbers(
-    low: float, high: float | None, said: str
+    low: float, high: float | None, text: str
 ) -> None:
-    assert words.bounds(low, high) == said
+    assert words.bounds(low, high) == text
 
 
 def test_every_load_has_the_send_lag_beside_it(run: Comparison, folder: Path) -> None:
@@ -92,6 +92,6 @@ def test_every_load_has_the_send_lag_beside_it(run: Comparison, folder: Path) ->
         replace(sample, sent_at=sample.sent_at + 0.007)
         for sample in stored.read_samples(folder=folder)
     ]
-    found = load.levels_of(run=run, samples=samples, pattern="orchestrated")
-    assert {round(one.lag_p99_ms) for one in found} >= {0, 7}
+    levels = load.levels_of(run=run, samples=samples, pattern="orchestrated")
+    assert {round(level.lag_p99_ms) for level in levels} >= {0, 7}
     assert "send lag, p99 ms" in load.load(run=run, samples=samples)

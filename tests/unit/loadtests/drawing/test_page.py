@@ -64,10 +64,10 @@ class Nesting(HTMLParser):
 
 
 def _parsed(text: str) -> Nesting:
-    found = Nesting()
-    found.feed(text)
-    found.close()
-    return found
+    parser = Nesting()
+    parser.feed(text)
+    parser.close()
+    return parser
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +81,10 @@ def text(folder: Path) -> str:
 
 
 def test_page_is_well_formed(text: str) -> None:
-    found = _parsed(text)
-    assert not found.wrong
-    assert not found.open
-    assert len(found.ids) == len(set(found.ids))
+    parsed = _parsed(text)
+    assert not parsed.wrong
+    assert not parsed.open
+    assert len(parsed.ids) == len(set(parsed.ids))
 
 
 def test_page_needs_no_other_file_and_no_script(text: str) -> None:
@@ -157,16 +157,16 @@ def test_full_run_of_three_patterns_shows_all_that_was_tried(tmp_path: Path) -> 
     settings = replace(SETTINGS, patterns=THREE, is_full=True, seconds=6)
     stored_run(tmp_path, every=full_run(), settings=settings)
     text = (tmp_path / page.PAGE).read_text()
-    found = _parsed(text)
-    assert not found.wrong
+    parsed = _parsed(text)
+    assert not parsed.wrong
     assert len(text) < MOST_BYTES
     shown = {"waterfall", "load", "outage", "hot", "cost", "failures", "throughput"}
-    assert shown <= set(found.ids)
+    assert shown <= set(parsed.ids)
     assert "knee, per second" in text
     assert "orchestrated over messages" in text
 
 
-def test_what_a_run_did_not_try_is_not_spoken_of(text: str) -> None:
+def test_page_omits_what_a_run_did_not_try(text: str) -> None:
     assert not {"waterfall", "load", "outage", "hot"} & set(_parsed(text).ids)
 
 
@@ -177,7 +177,7 @@ def test_breach_is_the_headline(tmp_path: Path) -> None:
     assert "stock of product 7 is off by 1" in text
 
 
-def test_void_run_is_called_one_before_anything_else(tmp_path: Path) -> None:
+def test_void_run_is_called_void_before_anything_else(tmp_path: Path) -> None:
     late = measured(of=window(), latencies=[0.02])
     late = replace(late, clock_step_ms=7.0)
     stored_run(tmp_path, every=[*whole_run(), late])
@@ -191,7 +191,7 @@ def test_outage_in_the_folder_is_drawn_unless_its_audit_failed(
     for name in ("report.json", "samples.csv"):
         shutil.copy(folder / name, tmp_path)
     away = Down(participant="pagos", went_at=EPOCH + 3, is_back_at=EPOCH + 9, calls=4, probes=6)
-    found = MeasuredOutages(
+    outages = MeasuredOutages(
         settings=OutageSettings(
             patterns=["orchestrated"], participant="pagos", seconds=6, rate=5, seed=1
         ),
@@ -204,17 +204,17 @@ def test_outage_in_the_folder_is_drawn_unless_its_audit_failed(
         ],
         audit=Audit(is_clean=is_clean, output=""),
     )
-    (tmp_path / "outage.json").write_text(json.dumps(as_figures(finished=found)))
+    (tmp_path / "outage.json").write_text(json.dumps(as_figures(finished=outages)))
     text = page.draw(folder=tmp_path).read_text()
     assert ("When pagos is away" in text) is is_clean
     assert not _parsed(text).wrong
 
 
-def test_pair_without_intervals_is_said_to_have_none(folder: Path, tmp_path: Path) -> None:
-    found = json.loads((folder / "report.json").read_text())
-    for verdict in found["verdicts"]:
+def test_pair_without_intervals_is_shown_to_have_none(folder: Path, tmp_path: Path) -> None:
+    report = json.loads((folder / "report.json").read_text())
+    for verdict in report["verdicts"]:
         verdict.update(ratio=None, difference=None, decision="undecided", better="", why="too few")
-    (tmp_path / "report.json").write_text(json.dumps(found))
+    (tmp_path / "report.json").write_text(json.dumps(report))
     shutil.copy(folder / "samples.csv", tmp_path)
     text = page.draw(folder=tmp_path).read_text()
     assert "Orchestrated and choreographed: not decided (too few)." in text
@@ -222,23 +222,25 @@ def test_pair_without_intervals_is_said_to_have_none(folder: Path, tmp_path: Pat
 
 
 def test_floor_wins_nothing(folder: Path, tmp_path: Path) -> None:
-    found = (folder / "report.json").read_text().replace('"choreographed"', '"monolith"')
-    (tmp_path / "report.json").write_text(found)
+    report = (folder / "report.json").read_text().replace('"choreographed"', '"monolith"')
+    (tmp_path / "report.json").write_text(report)
     samples = (folder / "samples.csv").read_text().replace("choreographed", "monolith")
     (tmp_path / "samples.csv").write_text(samples)
     assert "<h1>This run decides none" in page.draw(folder=tmp_path).read_text()
 
 
-def test_pattern_that_only_loses_is_named_where_nobody_wins(folder: Path, tmp_path: Path) -> None:
-    found = json.loads((folder / "report.json").read_text())
+def test_pattern_that_only_loses_is_named_where_no_pattern_wins(
+    folder: Path, tmp_path: Path
+) -> None:
+    report = json.loads((folder / "report.json").read_text())
     undecided = {"figure": "p50 at light load", "first": "orchestrated", "second": "choreographed"}
     lost = {**undecided, "second": "orchestrated_messaging", "decision": "differs"}
-    found["verdicts"] = [
+    report["verdicts"] = [
         undecided,
         {**lost, "better": "orchestrated"},
         {**lost, "first": "choreographed", "better": "choreographed"},
     ]
-    (tmp_path / "report.json").write_text(json.dumps(found))
+    (tmp_path / "report.json").write_text(json.dumps(report))
     shutil.copy(folder / "samples.csv", tmp_path)
     (title,) = re.findall("<h1>(.+)</h1>", page.draw(folder=tmp_path).read_text())
     assert title.startswith("No pattern is ahead of all others")
@@ -246,9 +248,9 @@ def test_pattern_that_only_loses_is_named_where_nobody_wins(folder: Path, tmp_pa
 
 
 def test_words_of_the_environment_are_escaped(folder: Path, tmp_path: Path) -> None:
-    found = json.loads((folder / "report.json").read_text())
-    found["environment"]["machine"] = "<img src=x onerror=alert(1)>"
-    (tmp_path / "report.json").write_text(json.dumps(found))
+    report = json.loads((folder / "report.json").read_text())
+    report["environment"]["machine"] = "<img src=x onerror=alert(1)>"
+    (tmp_path / "report.json").write_text(json.dumps(report))
     shutil.copy(folder / "samples.csv", tmp_path)
     assert "<img" not in page.draw(folder=tmp_path).read_text()
 
@@ -272,7 +274,7 @@ def test_samples_that_are_none_are_refused(folder: Path, tmp_path: Path) -> None
         page.draw(folder=tmp_path)
 
 
-def test_run_of_another_saga_speaks_of_that_one(tmp_path: Path) -> None:
+def test_page_of_another_saga_names_that_saga(tmp_path: Path) -> None:
     folder = stored_run(tmp_path, settings=replace(SETTINGS, saga="shipment"))
     drawn = (folder / "report.html").read_text()
     assert "<title>The same shipment, side by side" in drawn

@@ -15,22 +15,17 @@ SCALES = [
 ]
 
 
-@pytest.mark.parametrize("scale", SCALES, ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("scale", SCALES, ids=lambda scale: type(scale).__name__)
 @given(values=st.lists(st.floats(min_value=-10, max_value=9999), min_size=2, max_size=20))
 def test_scale_keeps_the_order_and_stays_on_the_paper(
     scale: Linear | Log | Tail, values: list[float]
 ) -> None:
-    places = [
-        scale(one) for one in sorted(min(v, 0.9999) if _is_tail(scale) else v for v in values)
-    ]
+    most = 0.9999 if isinstance(scale, Tail) else math.inf
+    places = [scale(min(value, most)) for value in sorted(values)]
     backward = scale.start > scale.end
     assert places == sorted(places, reverse=backward)
     low, high = sorted((scale.start, scale.end))
     assert all(low - 1e-6 <= place <= high + 1e-6 for place in places)
-
-
-def _is_tail(scale: Linear | Log | Tail) -> bool:
-    return isinstance(scale, Tail)
 
 
 @given(high=AMOUNTS, most=st.integers(min_value=2, max_value=10))
@@ -47,13 +42,13 @@ def test_axis_ends_at_a_round_number_with_room_for_its_highest(high: float, most
 def test_steps_between_marks_are_round(span: float, most: int) -> None:
     step = step_for(span=span, most=most)
     digits = step / 10 ** math.floor(math.log10(step) + 1e-9)
-    assert any(digits == pytest.approx(one) for one in (1, 2, 2.5, 5, 10))
+    assert any(digits == pytest.approx(digit) for digit in (1, 2, 2.5, 5, 10))
     assert span / step <= most * (1 + 1e-6)
 
 
 def test_each_further_nine_of_the_tail_is_as_long_as_the_one_before() -> None:
     tail = Tail(high=0.9999, start=0, end=400)
-    assert [tail(one) for one in (0, 0.9, 0.99, 0.999, 0.9999)] == pytest.approx(
+    assert [tail(share) for share in (0, 0.9, 0.99, 0.999, 0.9999)] == pytest.approx(
         [0, 100, 200, 300, 400]
     )
     assert tail.ticks() == [0, 0.5, 0.9, 0.99, 0.999, 0.9999]

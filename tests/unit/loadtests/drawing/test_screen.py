@@ -78,8 +78,8 @@ def test_screen_says_what_the_run_decides(shown: str) -> None:
 def test_verdict_comes_first_then_warnings_then_figures(run: Comparison) -> None:
     shown = screen.screen(run=replace(run, caveats=["a cat sat on the keyboard."]))
     places = [
-        shown.index(one)
-        for one in ("Choreographed finishes sooner", "warning: a cat", "DECISIONS", "FIGURES")
+        shown.index(part)
+        for part in ("Choreographed finishes sooner", "warning: a cat", "DECISIONS", "FIGURES")
     ]
     assert places == sorted(places)
     assert places[0] == 0
@@ -111,19 +111,19 @@ def test_screen_shows_a_single_pattern_too(run: Comparison) -> None:
 
 def test_screen_of_a_full_run_shows_the_knees(tmp_path: Path) -> None:
     settings = replace(SETTINGS, patterns=THREE, is_full=True, seconds=6)
-    every = [one for one in full_run() if one.window.phase != "hot"]
+    every = [each for each in full_run() if each.window.phase != "hot"]
     shown = screen.screen(
         run=stored.read(folder=stored_run(tmp_path, every=every, settings=settings))
     )
     assert len(shown.splitlines()) <= MOST_LINES
-    found = re.findall(r"(\d+)  \((\d+)\+\)", _line(shown, "sustained/s"))
-    knees = [tuple(map(int, one)) for one in found]
+    bounds = re.findall(r"(\d+)  \((\d+)\+\)", _line(shown, "sustained/s"))
+    knees = [tuple(map(int, bound)) for bound in bounds]
     assert len(knees) == len(THREE)
     assert all(low < knee for knee, low in knees)
     assert knees[0] > knees[1] > (100,)
 
 
-def test_screen_says_of_a_knee_what_is_not_known(tmp_path: Path) -> None:
+def test_screen_says_what_is_not_known_of_a_knee(tmp_path: Path) -> None:
     run = stored.read(folder=stored_run(tmp_path / "run"))
     open_ended = Capacity(pattern="orchestrated", knee=300, knee_between=Bounds(low=280, high=None))
     nothing = Capacity(pattern="orchestrated", knee=None, knee_between=Bounds(low=0, high=90))

@@ -26,7 +26,7 @@ MORE_IS_BETTER = replace(
 
 
 @pytest.mark.parametrize(
-    ("verdict", "said"),
+    ("verdict", "sentence"),
     [
         (DIFFERS, "orchestrated takes 20 % less time than choreographed [9 % to 38 %]"),
         (OTHER_WAY, "choreographed takes 10 % less time than orchestrated [3 % to 15 %]"),
@@ -52,8 +52,8 @@ MORE_IS_BETTER = replace(
         ),
     ],
 )
-def test_decision_has_one_interval(verdict: FigureVerdict, said: str) -> None:
-    assert verdicts.sentence(verdict).replace("\u202f", " ") == said
+def test_decision_has_one_interval(verdict: FigureVerdict, sentence: str) -> None:
+    assert verdicts.sentence(verdict).replace("\u202f", " ") == sentence
 
 
 @pytest.mark.parametrize("verdict", [DIFFERS, OTHER_WAY, MORE_IS_BETTER])
@@ -66,4 +66,4 @@ def test_chart_shows_the_interval_that_the_sentence_names(verdict: FigureVerdict
     side = -1 if verdict.better == verdict.first else 1
     end = max(verdict.lead.high * 1.1, headline.LEAST)
     place = plot.Linear(low=-end, high=end, start=10, end=750)(side * verdict.lead.estimate)
-    assert any(f'cx="{place:.2f}"'.replace('00"', "") in one for one in drawn.elements)
+    assert any(f'cx="{place:.2f}"'.replace('00"', "") in element for element in drawn.elements)

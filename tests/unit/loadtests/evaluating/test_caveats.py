@@ -34,30 +34,30 @@ def test_run_without_a_fault_has_no_caveats() -> None:
     assert comparison(every=whole_run()).is_valid
 
 
-def test_window_in_which_nobody_came_changes_nothing() -> None:
+def test_window_without_arrivals_changes_nothing() -> None:
     empty = [
         measured(of=window(pattern=pattern, number=99, phase=phase), latencies=[])
         for pattern in ("orchestrated", "choreographed")
         for phase in (WindowPhase.LIGHT, WindowPhase.FAILURES, WindowPhase.HOT)
     ]
-    found, usual = comparison(every=[*whole_run(), *empty]), comparison(every=whole_run())
-    assert (found.figures, found.verdicts) == (usual.figures, usual.verdicts)
-    assert found.is_valid
+    result, usual = comparison(every=[*whole_run(), *empty]), comparison(every=whole_run())
+    assert (result.figures, result.verdicts) == (usual.figures, usual.verdicts)
+    assert result.is_valid
 
 
 def test_late_generator_makes_a_light_window_invalid() -> None:
     late = [sample(lag=0.006, latency=0.02)] * 50
-    found = _comparison_with(_light(samples=late))
-    assert not found.is_valid
-    assert any("INVALID" in caveat and "6.0 ms" in caveat for caveat in found.caveats)
+    result = _comparison_with(_light(samples=late))
+    assert not result.is_valid
+    assert any("INVALID" in caveat and "6.0 ms" in caveat for caveat in result.caveats)
 
 
 def test_window_with_a_late_generator_decides_nothing() -> None:
     late = [
-        replace(one, samples=[replace(s, sent_at=s.intended_at + 0.006) for s in one.samples])
-        if one.window.phase is WindowPhase.LIGHT and one.window.block < 3
-        else one
-        for one in whole_run()
+        replace(each, samples=[replace(s, sent_at=s.intended_at + 0.006) for s in each.samples])
+        if each.window.phase is WindowPhase.LIGHT and each.window.block < 3
+        else each
+        for each in whole_run()
     ]
     p50 = comparison(every=late).verdicts[0]
     assert comparison(every=whole_run()).verdicts[0].better == "choreographed"
@@ -75,21 +75,21 @@ def test_late_generator_at_full_load_is_no_caveat() -> None:
 
 def test_late_generator_voids_what_it_delayed_and_no_more() -> None:
     late = [sample(lag=0.006, latency=0.02)] * 50
-    found = _comparison_with(
+    result = _comparison_with(
         replace(measured(of=window(phase=WindowPhase.HOT), latencies=[0.02] * 50), samples=late)
     )
-    assert found.is_valid
-    (caveat,) = [caveat for caveat in found.caveats if "do not use these latencies" in caveat]
+    assert result.is_valid
+    (caveat,) = [caveat for caveat in result.caveats if "do not use these latencies" in caveat]
     assert ": hot" in caveat
 
 
-def test_doubt_is_about_a_phase_where_it_is_about_all_of_its_patterns() -> None:
+def test_caveat_names_only_the_phase_where_it_concerns_all_of_its_patterns() -> None:
     def disturbed(phases: set[WindowPhase]) -> str:
         every = [
-            replace(one, cost=replace(one.cost, busy_ms=6000))
-            if one.window.phase in phases
-            else one
-            for one in whole_run()
+            replace(each, cost=replace(each.cost, busy_ms=6000))
+            if each.window.phase in phases
+            else each
+            for each in whole_run()
         ]
         return comparison(every=every).caveats[0].rpartition(": ")[2]
 
@@ -97,47 +97,47 @@ def test_doubt_is_about_a_phase_where_it_is_about_all_of_its_patterns() -> None:
     assert disturbed(set(WindowPhase)) == "in every window."
 
 
-def test_saturated_generator_is_said() -> None:
+def test_saturated_generator_is_reported() -> None:
     busy = _light(cost=cost(generator_ms=0.9 * 2 * 1000))
-    assert any("generator was saturated" in one for one in _caveats_of(busy))
+    assert any("generator was saturated" in caveat for caveat in _caveats_of(busy))
     shared = comparison(every=[*whole_run(), busy], settings=replace(SETTINGS, workers=2))
-    assert not any("generator was saturated" in one for one in shared.caveats)
+    assert not any("generator was saturated" in caveat for caveat in shared.caveats)
 
 
-def test_harness_that_takes_more_than_its_share_is_said() -> None:
+def test_harness_that_takes_more_than_its_share_is_reported() -> None:
     greedy = _light(cost=cost(shop_ms=100, generator_ms=8_000))
     share = (8_000 + 8 * 10) / (8_000 + 8 * 10 + 9 * 100)
-    assert any(f"meters used {share:.0%} of the CPU" in one for one in _caveats_of(greedy))
+    assert any(f"meters used {share:.0%} of the CPU" in caveat for caveat in _caveats_of(greedy))
 
 
-def test_other_programs_are_said() -> None:
+def test_other_programs_are_reported() -> None:
     disturbed = _light(cost=replace(cost(), busy_ms=6000))
-    assert any("other programs" in one for one in _caveats_of(disturbed))
+    assert any("other programs" in caveat for caveat in _caveats_of(disturbed))
 
 
 def test_clock_that_was_set_makes_a_window_invalid() -> None:
     assert not _comparison_with(_light(clock_step_ms=-3.0)).is_valid
 
 
-def test_checkpoint_in_a_window_is_said() -> None:
+def test_checkpoint_in_a_window_is_reported() -> None:
     met = _light(cost=replace(cost(), checkpoints=1))
     number = met.window.number
     assert f"a checkpoint of the database ended in window {number}." in _caveats_of(met)
 
 
-def test_unfinished_and_unaccepted_checkouts_are_said() -> None:
+def test_unfinished_and_unaccepted_checkouts_are_reported() -> None:
     broken = _light(samples=[sample(ended=False), sample(status=503)] * 25)
-    found = _caveats_of(broken)
-    assert any("25 checkouts did not end" in one for one in found)
-    assert any("25 checkouts were not accepted" in one for one in found)
+    texts = _caveats_of(broken)
+    assert any("25 checkouts did not end" in caveat for caveat in texts)
+    assert any("25 checkouts were not accepted" in caveat for caveat in texts)
 
 
-def test_pattern_that_was_never_saturated_is_said() -> None:
+def test_pattern_that_was_never_saturated_is_reported() -> None:
     easy = [
-        replace(one, samples=[sample(intended=n / 200, latency=0.01) for n in range(200)])
-        if one.window.phase is WindowPhase.FULL
-        else one
-        for one in whole_run()
+        replace(result, samples=[sample(intended=n / 200, latency=0.01) for n in range(200)])
+        if result.window.phase is WindowPhase.FULL
+        else result
+        for result in whole_run()
     ]
     assert any("never saturated" in caveat for caveat in comparison(every=easy).caveats)
 
@@ -147,24 +147,25 @@ def _slow(phase: WindowPhase) -> Comparison:
     return comparison(
         every=[
             replace(
-                one, samples=[replace(each, ended_at=each.ended_at + 2) for each in one.samples]
+                result,
+                samples=[replace(each, ended_at=each.ended_at + 2) for each in result.samples],
             )
-            if (one.phase, one.pattern) == (phase, "orchestrated")
-            else one
-            for one in whole_run()
+            if (result.phase, result.pattern) == (phase, "orchestrated")
+            else result
+            for result in whole_run()
         ]
     )
 
 
 @pytest.mark.parametrize("phase", [WindowPhase.LIGHT, WindowPhase.FAILURES])
-def test_what_a_pattern_can_take_is_known_of_full_load_alone(phase: WindowPhase) -> None:
+def test_only_full_load_shows_what_a_pattern_can_take(phase: WindowPhase) -> None:
     """The last checkouts of a short window make it look saturated."""
-    assert not any("light load is nearly" in it for it in _slow(phase).caveats)
+    assert not any("light load is nearly" in caveat for caveat in _slow(phase).caveats)
 
 
-def test_light_load_that_is_none_for_a_pattern_is_said() -> None:
-    (said,) = _slow(WindowPhase.FULL).caveats
-    assert said == (
+def test_light_load_that_saturates_a_pattern_is_reported() -> None:
+    (caveat,) = _slow(WindowPhase.FULL).caveats
+    assert caveat == (
         "light load is nearly all that orchestrated can do (20/s), so latency is time in queues"
         " (run again with --rate 4)."
     )

@@ -44,7 +44,9 @@ def held(text: str, run: Comparison, against: Comparison | None = None) -> list[
 
 
 def outcomes(text: str, run: Comparison, against: Comparison | None = None) -> dict[str, str]:
-    return {one.condition.pattern: one.standing for one in held(text, run, against)}
+    return {
+        judgement.condition.pattern: judgement.standing for judgement in held(text, run, against)
+    }
 
 
 @pytest.mark.parametrize(
@@ -62,14 +64,14 @@ def outcomes(text: str, run: Comparison, against: Comparison | None = None) -> d
 def test_condition_is_read(
     text: str, pattern: str, figure: str, limit: float, is_above: bool
 ) -> None:
-    found = conditions.condition(text)
-    assert (found.pattern, found.figure, found.limit) == (pattern, figure, limit)
-    assert found.fails_above is is_above
-    assert not found.is_relative
+    condition = conditions.condition(text)
+    assert (condition.pattern, condition.figure, condition.limit) == (pattern, figure, limit)
+    assert condition.fails_above is is_above
+    assert not condition.is_relative
 
 
 @pytest.mark.parametrize("text", ["p95", "p95=3", "p95>", "p95>-1", "p95>1e400", ">3", "p95>>3"])
-def test_what_is_no_condition_is_refused_with_what_can_be_named(text: str) -> None:
+def test_text_that_is_no_condition_is_refused_with_the_known_figures(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a condition.*p50, p95, p99.*knee/s"):
         conditions.condition(text)
 
@@ -83,7 +85,7 @@ def test_what_is_no_condition_is_refused_with_what_can_be_named(text: str) -> No
         ("p95>3ms orchestrated", "a limit of p95 is written like"),
     ],
 )
-def test_figure_and_unit_that_there_are_not_are_refused(text: str, why: str) -> None:
+def test_unknown_figure_and_unit_are_refused(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         conditions.condition(text)
 
@@ -98,13 +100,13 @@ def test_figure_and_unit_that_there_are_not_are_refused(text: str, why: str) -> 
         ("p95>2x", r"--against DIR.*p95>2x PATTERN"),
     ],
 )
-def test_what_the_run_will_not_measure_is_refused(text: str, why: str) -> None:
-    asked = [conditions.condition(text)]
+def test_figure_that_the_run_will_not_measure_is_refused(text: str, why: str) -> None:
+    stated = [conditions.condition(text)]
     with pytest.raises(ValueError, match=why):
-        conditions.expanded(conditions=asked, patterns=PATTERNS, is_full=False, against=None)
+        conditions.expanded(conditions=stated, patterns=PATTERNS, is_full=False, against=None)
 
 
-def test_stored_run_that_can_be_no_measure_is_refused(run: Comparison) -> None:
+def test_stored_run_that_is_void_or_lacks_the_figure_is_refused(run: Comparison) -> None:
     void = replace(run, caveats=["INVALID: the clock was set"])
     with pytest.raises(ValueError, match="is not valid"):
         held("p50>2x", run, void)
@@ -112,14 +114,17 @@ def test_stored_run_that_can_be_no_measure_is_refused(run: Comparison) -> None:
         held("completed/s<0.5x", run, comparison(every=[*spread(1)]))
 
 
-def test_condition_without_a_pattern_is_one_for_each_but_the_floor_and_each_once() -> None:
-    found = conditions.expanded(
-        conditions=[conditions.condition(one) for one in ("p95>3", "orchestrated.p95 > 3")],
+def test_condition_without_a_pattern_is_for_each_but_the_floor_and_each_once() -> None:
+    expanded = conditions.expanded(
+        conditions=[conditions.condition(text) for text in ("p95>3", "orchestrated.p95 > 3")],
         patterns=(*PATTERNS, "monolith"),
         is_full=False,
         against=None,
     )
-    assert [str(one) for one in found] == ["orchestrated.p95>3", "choreographed.p95>3"]
+    assert [str(condition) for condition in expanded] == [
+        "orchestrated.p95>3",
+        "choreographed.p95>3",
+    ]
 
 
 def test_condition_of_no_pattern_is_refused() -> None:
@@ -143,9 +148,9 @@ def test_limit_itself_is_allowed(run: Comparison) -> None:
 
 def test_stored_run_is_what_a_ratio_is_of(run: Comparison) -> None:
     slow = comparison(every=spread(0))  # 100 ms
-    (found,) = held("orchestrated.p50>0.2x", run, slow)
-    assert (found.standing, found.base) == (ConditionState.FAILS, pytest.approx(100))
-    assert found.seen == pytest.approx(0.228, abs=0.001)
+    (judgement,) = held("orchestrated.p50>0.2x", run, slow)
+    assert (judgement.standing, judgement.base) == (ConditionState.FAILS, pytest.approx(100))
+    assert judgement.seen == pytest.approx(0.228, abs=0.001)
 
 
 @pytest.mark.parametrize(
@@ -159,14 +164,14 @@ def test_stored_run_is_what_a_ratio_is_of(run: Comparison) -> None:
         ("orchestrated.p50>50ms", ConditionState.FAILS, ""),
     ],
 )
-def test_interval_that_spans_the_limit_is_told_and_decides_nothing(
+def test_interval_that_spans_the_limit_is_reported_and_decides_nothing(
     text: str, standing: ConditionState, reaches: str
 ) -> None:
-    (found,) = held(text, comparison(every=spread(10)))
-    assert found.standing == standing
-    assert found.interval is not None
-    end = {"above": found.interval.high, "below": found.interval.low, "": None}[reaches]
-    assert found.reaches == end
+    (judgement,) = held(text, comparison(every=spread(10)))
+    assert judgement.standing == standing
+    assert judgement.interval is not None
+    end = {"above": judgement.interval.high, "below": judgement.interval.low, "": None}[reaches]
+    assert judgement.reaches == end
 
 
 def test_interval_of_a_ratio_is_as_wide_as_both_make_it() -> None:
@@ -174,19 +179,20 @@ def test_interval_of_a_ratio_is_as_wide_as_both_make_it() -> None:
     (of_both,) = held("orchestrated.p50>9x", wide, wide)
     (of_one,) = held("orchestrated.p50>9x", wide, narrow)
     (alone,) = held("orchestrated.p50>9s", wide)
-    widths = [one.interval.high / one.interval.low for one in (of_both, of_one, alone)]  # type: ignore[union-attr]
+    intervals = [judgement.interval for judgement in (of_both, of_one, alone)]
+    widths = [interval.high / interval.low for interval in intervals]  # type: ignore[union-attr]
     assert widths[0] > widths[1] > widths[2]
 
 
 def test_few_windows_make_no_interval() -> None:
-    (found,) = held("orchestrated.p50>1s", comparison(every=spread(10)[:7]))
-    assert (found.standing, found.interval) == (ConditionState.HOLDS, None)
+    (judgement,) = held("orchestrated.p50>1s", comparison(every=spread(10)[:7]))
+    assert (judgement.standing, judgement.interval) == (ConditionState.HOLDS, None)
 
 
 def test_checkouts_that_never_end_are_later_than_any_limit() -> None:
     stuck = measured(of=window(), latencies=[0.02], more=[sample(ended=False)] * 49)
-    (found,) = held("orchestrated.p95>9999s", comparison(every=[stuck]))
-    assert (found.standing, found.seen) == (ConditionState.FAILS, inf)
+    (judgement,) = held("orchestrated.p95>9999s", comparison(every=[stuck]))
+    assert (judgement.standing, judgement.seen) == (ConditionState.FAILS, inf)
     assert outcomes("orchestrated.unfinished>48", comparison(every=[stuck])) == {
         "orchestrated": "fails"
     }
@@ -204,7 +210,7 @@ def test_pattern_that_was_never_saturated_is_decided_only_by_what_it_did(
     assert outcomes(f"orchestrated.{text}", run) == {"orchestrated": standing}
 
 
-def test_what_was_not_measured_or_in_no_valid_run_is_not_decided(run: Comparison) -> None:
+def test_figure_that_is_missing_or_of_a_void_run_is_not_decided(run: Comparison) -> None:
     alone = comparison(every=spread(1))
     breached = comparison(every=whole_run(), audit="stock is off by 1")
     void = replace(run, caveats=["INVALID latencies: the generator itself was late"])
@@ -219,10 +225,10 @@ def test_knee_has_the_interval_of_its_search(run: Comparison) -> None:
         knee_between=Bounds(low=150, high=None),
         levels=[NOBODYS_LEVEL],
     )
-    (found,) = held("orchestrated.knee/s<180", replace(run, capacities=[knee]))
-    assert (found.standing, found.reaches) == (ConditionState.HOLDS, 150)
-    assert found.interval is not None
-    assert found.interval.high == inf
+    (judgement,) = held("orchestrated.knee/s<180", replace(run, capacities=[knee]))
+    assert (judgement.standing, judgement.reaches) == (ConditionState.HOLDS, 150)
+    assert judgement.interval is not None
+    assert judgement.interval.high == inf
 
 
 @pytest.mark.parametrize("figure", QUANTITIES)

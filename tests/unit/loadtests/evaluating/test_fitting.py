@@ -19,26 +19,26 @@ def _points(law: ScalabilityLaw, *, noise: float = 0.0) -> list[tuple[float, flo
 
 
 def test_law_is_found_again_from_its_own_points() -> None:
-    found = fit(points=_points(LAW))
-    assert found is not None
-    assert found.alone == pytest.approx(LAW.alone)
-    assert found.contention == pytest.approx(LAW.contention)
-    assert found.coherency == pytest.approx(LAW.coherency)
-    assert found.error == pytest.approx(0, abs=1e-9)
+    law = fit(points=_points(LAW))
+    assert law is not None
+    assert law.alone == pytest.approx(LAW.alone)
+    assert law.contention == pytest.approx(LAW.contention)
+    assert law.coherency == pytest.approx(LAW.coherency)
+    assert law.error == pytest.approx(0, abs=1e-9)
 
 
-def test_law_is_found_under_noise_and_tells_its_error() -> None:
-    found = fit(points=_points(LAW, noise=0.05))
-    assert found is not None
-    assert found.contention == pytest.approx(LAW.contention, rel=0.3)
-    assert 0.03 < found.error < 0.07
+def test_law_is_found_under_noise_with_its_error() -> None:
+    law = fit(points=_points(LAW, noise=0.05))
+    assert law is not None
+    assert law.contention == pytest.approx(LAW.contention, rel=0.3)
+    assert 0.03 < law.error < 0.07
 
 
 def test_no_term_is_below_zero_where_batches_make_more_load_cheaper() -> None:
-    found = fit(points=[(1, 10), (2, 25), (4, 60), (8, 130), (16, 290)])
-    assert found is not None
-    assert found.contention >= 0
-    assert found.coherency >= 0
+    law = fit(points=[(1, 10), (2, 25), (4, 60), (8, 130), (16, 290)])
+    assert law is not None
+    assert law.contention >= 0
+    assert law.coherency >= 0
 
 
 def test_throughput_is_highest_where_the_law_says() -> None:
@@ -66,23 +66,23 @@ def _law(values):
 
 
 def test_parameters_are_found_from_far_away() -> None:
-    found = fitted(law=_law, measured=_law([30.0, 2.0]), start=[1.0, 100.0])
-    assert found == pytest.approx([30, 2], rel=1e-3)
+    values = fitted(law=_law, measured=_law([30.0, 2.0]), start=[1.0, 100.0])
+    assert values == pytest.approx([30, 2], rel=1e-3)
 
 
 def test_parameters_are_found_among_noise() -> None:
     chance = random.Random(2)
-    measured = [one * chance.gauss(1, 0.02) for one in _law([30.0, 2.0])]
+    measured = [value * chance.gauss(1, 0.02) for value in _law([30.0, 2.0])]
     assert fitted(law=_law, measured=measured, start=[1.0, 1.0]) == pytest.approx([30, 2], rel=0.1)
 
 
 def test_one_wild_point_hardly_moves_the_others() -> None:
     measured = _law([30.0, 2.0])
     measured[3] *= 5
-    found = _law(fitted(law=_law, measured=measured, start=[1.0, 1.0]))
-    assert found[0] == pytest.approx(_law([30.0, 2.0])[0], rel=0.2)
+    values = _law(fitted(law=_law, measured=measured, start=[1.0, 1.0]))
+    assert values[0] == pytest.approx(_law([30.0, 2.0])[0], rel=0.2)
 
 
 def test_parameter_that_changes_nothing_stays_as_guessed() -> None:
-    found = fitted(law=lambda values: [values[0]], measured=[7.0], start=[1.0, 3.0])
-    assert found == pytest.approx([7, 3])
+    fit_values = fitted(law=lambda values: [values[0]], measured=[7.0], start=[1.0, 3.0])
+    assert fit_values == pytest.approx([7, 3])

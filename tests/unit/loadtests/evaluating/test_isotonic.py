@@ -31,11 +31,11 @@ def answers(*taken: str) -> list[Answer]:
     ]
 
 
-def most_by_level(found: Sequence[Answer]) -> float | None:
+def most_by_level(taken: Sequence[Answer]) -> float | None:
     """The previous rule: the last load before the first that most windows did not sustain."""
     last = None
-    for load in sorted({load for load, _ in found}):
-        votes = [is_taken for other, is_taken in found if other == load]
+    for load in sorted({load for load, _ in taken}):
+        votes = [is_taken for other, is_taken in taken if other == load]
         if sum(votes) * 2 <= len(votes):
             break
         last = load
@@ -45,15 +45,15 @@ def most_by_level(found: Sequence[Answer]) -> float | None:
 def moody(
     true: float, loads: Sequence[float], chance: random.Random, *, lasts: float = 0.0
 ) -> list[Answer]:
-    """What windows answer of a machine that takes `true`, but for its mood.
+    """The answers of windows on a machine that takes `true`, apart from its mood.
 
     `lasts`: how much of a mood is left in the next window.
     """
-    mood, found = chance.gauss(0, 1), []
+    mood, votes = chance.gauss(0, 1), []
     for load in loads:
-        found.append((load, load <= true * math.exp(MOOD * mood)))
+        votes.append((load, load <= true * math.exp(MOOD * mood)))
         mood = lasts * mood + math.sqrt(1 - lasts**2) * chance.gauss(0, 1)
-    return found
+    return votes
 
 
 def errors(
@@ -64,13 +64,13 @@ def errors(
     off = []
     for _ in range(MACHINES):
         true = chance.uniform(0.55, 1.05)
-        found = rule(moody(true, loads, chance, lasts=lasts)) or min(loads)
-        off.append(math.log(found / true))
-    return fmean(off), math.sqrt(fmean(one**2 for one in off))
+        estimate = rule(moody(true, loads, chance, lasts=lasts)) or min(loads)
+        off.append(math.log(estimate / true))
+    return fmean(off), math.sqrt(fmean(error**2 for error in off))
 
 
-def fit(found: Sequence[Answer]) -> float | None:
-    return threshold(answers=found)
+def fit(votes: Sequence[Answer]) -> float | None:
+    return threshold(answers=votes)
 
 
 def test_threshold_without_exceptions_is_the_last_load_that_was_taken() -> None:
@@ -92,26 +92,26 @@ def test_threshold_of_a_stretch_with_half_of_the_windows_is_its_middle() -> None
 
 
 def test_order_of_the_windows_does_not_matter() -> None:
-    found = answers("yyy", "yyn", "ynn", "nnn")
-    assert threshold(answers=found[::-1]) == threshold(answers=found)
-    assert bounds(answers=found[::-1]) == bounds(answers=found)
+    votes = answers("yyy", "yyn", "ynn", "nnn")
+    assert threshold(answers=votes[::-1]) == threshold(answers=votes)
+    assert bounds(answers=votes[::-1]) == bounds(answers=votes)
 
 
 def test_nothing_taken_has_no_threshold_but_a_bound_above() -> None:
-    found = answers("nnn", "nnn", "nnn")
-    assert threshold(answers=found) is None
-    assert bounds(answers=found) == Bounds(low=0.0, high=100)
+    votes = answers("nnn", "nnn", "nnn")
+    assert threshold(answers=votes) is None
+    assert bounds(answers=votes) == Bounds(low=0.0, high=100)
 
 
 def test_all_taken_is_the_highest_or_more() -> None:
-    found = answers("yyy", "yyy", "yyy")
-    assert threshold(answers=found) == 300
-    assert bounds(answers=found) == Bounds(low=300, high=None)
+    votes = answers("yyy", "yyy", "yyy")
+    assert threshold(answers=votes) == 300
+    assert bounds(answers=votes) == Bounds(low=300, high=None)
 
 
-def test_three_windows_of_one_mind_on_either_side_leave_no_doubt() -> None:
-    found = answers("yyy", "yyy", "nnn", "nnn")
-    assert bounds(answers=found) == Bounds(low=200, high=300)
+def test_three_agreeing_windows_on_either_side_leave_no_doubt() -> None:
+    votes = answers("yyy", "yyy", "nnn", "nnn")
+    assert bounds(answers=votes) == Bounds(low=200, high=300)
 
 
 def test_single_windows_leave_the_doubt_of_a_load_on_either_side() -> None:
@@ -125,9 +125,9 @@ def test_nothing_has_no_interval() -> None:
 
 
 @given(ANSWERS)
-def test_interval_holds_the_threshold_whatever_the_answers(found: list[Answer]) -> None:
-    seen = bounds(answers=found)
-    at = threshold(answers=found) or 0.0
+def test_interval_holds_the_threshold_whatever_the_answers(votes: list[Answer]) -> None:
+    seen = bounds(answers=votes)
+    at = threshold(answers=votes) or 0.0
     assert seen.low <= at
     assert seen.high is None or at < seen.high
 
@@ -160,6 +160,6 @@ def test_interval_misses_the_truth_about_as_seldom_as_it_says() -> None:
     missed = 0
     for _ in range(3 * MACHINES):
         true = chance.uniform(0.55, 1.05)
-        found = bounds(answers=moody(true, knee_shares(), chance))
-        missed += not found.low <= true <= (found.high or math.inf)
+        interval = bounds(answers=moody(true, knee_shares(), chance))
+        missed += not interval.low <= true <= (interval.high or math.inf)
     assert 0.03 < missed / (3 * MACHINES) < 0.09

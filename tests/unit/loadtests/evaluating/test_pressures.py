@@ -29,14 +29,14 @@ def pressures(*, plain: float, harder: float, first: float = 0.5) -> list[Pressu
     return comparison(every=every, settings=replace(SETTINGS, patterns=["orchestrated"])).pressures
 
 
-def test_harder_windows_are_held_against_those_beside_them() -> None:
-    (found,) = pressures(plain=1.0, harder=2.0, first=100.0)
-    assert (found.pattern, found.phase) == ("orchestrated", WindowPhase.HOT_FULL)
-    assert found.ratio
-    assert found.ratio.estimate == pytest.approx(0.5, rel=0.05)
+def test_harder_windows_are_compared_with_those_beside_them() -> None:
+    (pressure,) = pressures(plain=1.0, harder=2.0, first=100.0)
+    assert (pressure.pattern, pressure.phase) == ("orchestrated", WindowPhase.HOT_FULL)
+    assert pressure.ratio
+    assert pressure.ratio.estimate == pytest.approx(0.5, rel=0.05)
 
 
-def test_what_is_worked_off_later_is_not_completed_while_offered() -> None:
+def test_backlog_that_completes_later_does_not_count_as_completed() -> None:
     ends = [0.5, 2.5, 3.0, 3.9, 4.1, 9.0]
     samples = [sample(latency=end) for end in ends]
     assert completed_while_offered(samples, seconds=4.0) == 3 / 2

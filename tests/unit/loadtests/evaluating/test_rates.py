@@ -53,15 +53,15 @@ def test_levels_are_shares_of_the_lowest_knee() -> None:
     assert rate_for(window=_asked(WindowPhase.LEVELS, 0.5), seen=seen) == 20
 
 
-def test_knee_without_full_load_before_it_is_not_measured() -> None:
+def test_knee_is_measured_only_after_full_load() -> None:
     with pytest.raises(NotMeasured, match="full load"):
         rate_for(window=_asked(WindowPhase.KNEE, 0.5), seen=[])
 
 
 def test_levels_are_in_order_of_what_was_offered() -> None:
     seen = [_knee("orchestrated", rate, 0.02) for rate in (80, 40, 60)]
-    found = levels_of(measured=seen, pattern="orchestrated")
-    assert [one.offered for one in found] == [40, 60, 80]
+    levels = levels_of(measured=seen, pattern="orchestrated")
+    assert [level.offered for level in levels] == [40, 60, 80]
 
 
 def test_latency_that_hardly_changes_is_steady() -> None:
@@ -80,7 +80,7 @@ def test_latency_that_still_falls_in_one_pattern_is_not() -> None:
     assert not is_steady(seen=seen)
 
 
-def test_one_window_tells_nothing_of_steadiness() -> None:
+def test_single_window_does_not_show_steadiness() -> None:
     assert not is_steady(seen=[_warm_up("orchestrated", 0.02)])
     assert not is_steady(seen=[])
 

@@ -12,32 +12,32 @@ def _figures(phase: WindowPhase) -> Figures:
 
 
 def test_figures_are_of_their_own_phase_and_pattern() -> None:
-    found = _figures(WindowPhase.LIGHT)
-    assert found.windows == 8
-    assert found.counts.offered == found.counts.completed == 400
-    assert found.outcome is not None
-    assert 20 <= found.outcome.p50 <= found.outcome.p95 <= found.outcome.p99 <= 26
-    assert len(found.outcome.windows) == 8
+    result = _figures(WindowPhase.LIGHT)
+    assert result.windows == 8
+    assert result.counts.offered == result.counts.completed == 400
+    assert result.outcome is not None
+    assert 20 <= result.outcome.p50 <= result.outcome.p95 <= result.outcome.p99 <= 26
+    assert len(result.outcome.windows) == 8
 
 
 def test_failures_are_counted_and_timed_by_their_kind() -> None:
-    found = _figures(WindowPhase.FAILURES)
-    counted = found.counts
+    result = _figures(WindowPhase.FAILURES)
+    counted = result.counts
     assert (counted.completed, counted.compensated, counted.refused) == (6, 3, 1)
-    assert found.compensated is not None
-    assert found.refused is not None
-    assert found.compensated.p50 == pytest.approx(30)
-    assert found.refused.p50 == pytest.approx(10)
+    assert result.compensated is not None
+    assert result.refused is not None
+    assert result.compensated.p50 == pytest.approx(30)
+    assert result.refused.p50 == pytest.approx(10)
 
 
 def test_cost_is_divided_by_the_accepted_and_keeps_the_generator_apart() -> None:
     unaccepted = [sample(status=503)] * 50
-    one = measured(of=window(), latencies=[0.01] * 50, more=unaccepted)
-    found = figures(measured=[one], phase=WindowPhase.LIGHT, pattern="orchestrated", cores=2).cost
-    assert found.shop_cpu_ms == pytest.approx(2.0)
-    assert found.generator_cpu_ms == pytest.approx(0.2)
-    assert found.cpu_ms["postgres"] == pytest.approx(1.0)
-    assert (found.writes, found.messages, found.http_calls) == pytest.approx((1.2, 1.4, 1.6))
+    result = measured(of=window(), latencies=[0.01] * 50, more=unaccepted)
+    used = figures(measured=[result], phase=WindowPhase.LIGHT, pattern="orchestrated", cores=2).cost
+    assert used.shop_cpu_ms == pytest.approx(2.0)
+    assert used.generator_cpu_ms == pytest.approx(0.2)
+    assert used.cpu_ms["postgres"] == pytest.approx(1.0)
+    assert (used.writes, used.messages, used.http_calls) == pytest.approx((1.2, 1.4, 1.6))
 
 
 def test_phase_without_windows_is_refused() -> None:
@@ -52,15 +52,15 @@ def test_costs_of_windows_add_up() -> None:
 
 
 def test_unfinished_checkout_is_neither_completed_nor_refused() -> None:
-    one = measured(of=window(), latencies=[0.01], more=[sample(ended=False)])
+    result = measured(of=window(), latencies=[0.01], more=[sample(ended=False)])
     counted = figures(
-        measured=[one], phase=WindowPhase.LIGHT, pattern="orchestrated", cores=2
+        measured=[result], phase=WindowPhase.LIGHT, pattern="orchestrated", cores=2
     ).counts
     assert (counted.accepted, counted.completed, counted.unfinished) == (2, 1, 1)
     assert samples.UNFINISHED == "unfinished"
 
 
-def test_cost_between_two_readings_is_what_was_used_up() -> None:
+def test_cost_between_two_readings_is_their_difference() -> None:
     earlier = Cost(
         seconds=10,
         cpu_ms={"postgres": 1000},
@@ -83,14 +83,16 @@ def test_cost_between_two_readings_is_what_was_used_up() -> None:
     )
     before = Reading(used=earlier, last_checkpoint="0/1A")
     after = Reading(used=later, last_checkpoint="0/2B")
-    found = between(before, after)
-    assert found.cpu_ms == pytest.approx({"postgres": 500, "new": 100})
-    assert (found.seconds, found.wal_bytes, found.writes) == (2, 200, 5)
-    assert (found.messages, found.http_calls) == (2, 5)
-    assert found.foreign_cpu_ms == pytest.approx(400)
-    assert (found.checkpoints, between(before, before).checkpoints) == (1, 0)
+    used = between(before, after)
+    assert used.cpu_ms == pytest.approx({"postgres": 500, "new": 100})
+    assert (used.seconds, used.wal_bytes, used.writes) == (2, 200, 5)
+    assert (used.messages, used.http_calls) == (2, 5)
+    assert used.foreign_cpu_ms == pytest.approx(400)
+    assert (used.checkpoints, between(before, before).checkpoints) == (1, 0)
 
 
 def test_verdicts_name_the_patterns_in_the_order_they_were_asked_for() -> None:
-    found = comparison(every=whole_run()).verdicts
-    assert {(one.first, one.second) for one in found} == {("orchestrated", "choreographed")}
+    compared = comparison(every=whole_run()).verdicts
+    assert {(verdict.first, verdict.second) for verdict in compared} == {
+        ("orchestrated", "choreographed")
+    }

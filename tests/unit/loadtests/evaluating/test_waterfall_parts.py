@@ -43,18 +43,18 @@ def saga(gaps: list[float], *, name: str = "one", pattern: str = "orchestrated")
 @given(every=st.lists(GAPS, min_size=1, max_size=5))
 def test_parts_add_up_to_the_mean_latency(every: list[list[float]]) -> None:
     sagas_of_it = [saga(gaps, name=str(n)) for n, gaps in enumerate(every)]
-    (found,) = waterfall.waterfalls(moments=[one for each in sagas_of_it for one in each])
-    latencies = [(one[-1].decided_at - one[0].asked_at) * 1000 for one in sagas_of_it]
-    assert found.mean_ms == pytest.approx(sum(latencies) / len(latencies), abs=1e-3)
-    assert sum(part.ms for part in found.parts) == pytest.approx(found.mean_ms, abs=1e-3)
-    ends = [part.start + part.ms for part in found.parts]
-    assert [part.start for part in found.parts][1:] == pytest.approx(ends[:-1], abs=1e-6)
+    (chart,) = waterfall.waterfalls(moments=[moment for each in sagas_of_it for moment in each])
+    latencies = [(moments[-1].decided_at - moments[0].asked_at) * 1000 for moments in sagas_of_it]
+    assert chart.mean_ms == pytest.approx(sum(latencies) / len(latencies), abs=1e-3)
+    assert sum(part.ms for part in chart.parts) == pytest.approx(chart.mean_ms, abs=1e-3)
+    ends = [part.start + part.ms for part in chart.parts]
+    assert [part.start for part in chart.parts][1:] == pytest.approx(ends[:-1], abs=1e-6)
 
 
 def test_time_is_given_to_the_kind_and_step_where_it_was_spent() -> None:
     gaps = [n / 1000 for n in range(1, 3 * len(STEPS) + 1)]
-    (found,) = waterfall.waterfalls(moments=saga(gaps))
-    spent = {(part.step, part.kind): part.ms for part in found.parts}
+    (chart,) = waterfall.waterfalls(moments=saga(gaps))
+    spent = {(part.step, part.kind): part.ms for part in chart.parts}
     assert spent["accept_checkout", TimeKind.WAIT] == pytest.approx(1, abs=1e-3)
     assert spent[waterfall.HAND_OVER, TimeKind.COORDINATION] == pytest.approx(3, abs=1e-3)
     assert spent["process_payment", TimeKind.WAIT] == pytest.approx(7, abs=1e-3)
@@ -66,17 +66,17 @@ def test_time_is_given_to_the_kind_and_step_where_it_was_spent() -> None:
 def test_wait_for_another_attempt_is_idle() -> None:
     steps = saga([0.001] * 18)
     steps[2] = replace(steps[2], attempts=3)
-    (found,) = waterfall.waterfalls(moments=steps)
-    spent = {(part.step, part.kind): part.ms for part in found.parts}
+    (chart,) = waterfall.waterfalls(moments=steps)
+    spent = {(part.step, part.kind): part.ms for part in chart.parts}
     assert spent["process_payment", TimeKind.IDLE] == pytest.approx(1, abs=1e-3)
     assert ("process_payment", TimeKind.WAIT) not in spent
 
 
 def test_each_pattern_has_a_waterfall_of_its_own() -> None:
     every = [*saga([0.001] * 18), *saga([0.002] * 18, name="two", pattern="choreographed")]
-    one, other = waterfall.waterfalls(moments=every)
-    assert (one.pattern, one.sagas) == ("orchestrated", 1)
-    assert other.mean_ms == pytest.approx(2 * one.mean_ms, abs=1e-3)
+    orchestrated, choreographed = waterfall.waterfalls(moments=every)
+    assert (orchestrated.pattern, orchestrated.sagas) == ("orchestrated", 1)
+    assert choreographed.mean_ms == pytest.approx(2 * orchestrated.mean_ms, abs=1e-3)
 
 
 def test_moments_are_kept_as_they_were_read(tmp_path: Path) -> None:
@@ -84,20 +84,20 @@ def test_moments_are_kept_as_they_were_read(tmp_path: Path) -> None:
     samples.write(path=tmp_path / "steps.csv", kind=Moments, every=steps)
     samples.append(path=tmp_path / "steps.csv", kind=Moments, every=steps[:1])
     kept = samples.read(path=tmp_path / "steps.csv", kind=Moments)
-    assert [one.step for one in kept] == [*STEPS, STEPS[0]]
+    assert [moment.step for moment in kept] == [*STEPS, STEPS[0]]
     assert kept[3].asked_at == pytest.approx(steps[3].asked_at, abs=1e-6)
 
 
-def test_saga_of_which_a_moment_is_not_known_is_left_out() -> None:
-    one = sample(latency=0.1)
-    done = {(one.saga_id, step): (EPOCH + 0.01, EPOCH + 0.02) for step in STEPS}
-    asked = {(one.saga_id, step): EPOCH + 0.005 for step in STEPS[1:]}
-    whole = timeline.moments_of(sample=one, saga=CHECKOUT, done=done, asked=asked, again={})
-    assert [moment.step for moment in whole] == STEPS
-    assert whole[0].asked_at == one.intended_at
-    assert whole[-1].decided_at == one.ended_at
-    del asked[one.saga_id, "commit_inventory"]
-    assert not timeline.moments_of(sample=one, saga=CHECKOUT, done=done, asked=asked, again={})
+def test_saga_with_an_unknown_moment_is_left_out() -> None:
+    checkout = sample(latency=0.1)
+    done = {(checkout.saga_id, step): (EPOCH + 0.01, EPOCH + 0.02) for step in STEPS}
+    asked = {(checkout.saga_id, step): EPOCH + 0.005 for step in STEPS[1:]}
+    moments = timeline.moments_of(sample=checkout, saga=CHECKOUT, done=done, asked=asked, again={})
+    assert [moment.step for moment in moments] == STEPS
+    assert moments[0].asked_at == checkout.intended_at
+    assert moments[-1].decided_at == checkout.ended_at
+    del asked[checkout.saga_id, "commit_inventory"]
+    assert not timeline.moments_of(sample=checkout, saga=CHECKOUT, done=done, asked=asked, again={})
 
 
 def test_sample_of_a_window_is_spread_over_it_and_bounded() -> None:

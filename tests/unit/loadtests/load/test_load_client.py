@@ -16,18 +16,18 @@ from loadtests.load.client import BadAnswer, Connections, post
     ],
 )
 @pytest.mark.parametrize("piece", [1, 7, 1000])
-def test_answer_is_read_whole_however_it_arrives(
+def test_answer_is_read_completely_however_it_arrives(
     answer: bytes, expected: tuple[int, bytes], piece: int
 ) -> None:
     connections, _ = _connections_to(answer, piece)
     assert connections.exchange(request=b"POST") == expected
 
 
-def test_connection_is_used_again_after_a_whole_answer() -> None:
+def test_connection_is_used_again_after_a_complete_answer() -> None:
     connections = Connections(host="127.0.0.1", port=1)
     opened = _opens(connections)
     assert [connections.exchange(request=b"POST") for _ in range(2)] == [(200, b"{}")] * 2
-    assert [one.sent for one in opened] == [[b"POST"] * 2]
+    assert [connection.sent for connection in opened] == [[b"POST"] * 2]
 
 
 def test_connection_that_was_idle_for_long_is_not_trusted_with_a_request() -> None:

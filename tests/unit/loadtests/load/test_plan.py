@@ -47,14 +47,17 @@ def test_plan_gives_each_pattern_the_same_windows() -> None:
 def test_plan_alternates_the_patterns_in_blocks_with_the_same_arrivals() -> None:
     planned = windows(SETTINGS)
     blocks = [planned[place : place + 2] for place in range(0, len(planned), 2)]
-    assert all({one.pattern for one in block} == set(SETTINGS.patterns) for block in blocks)
-    assert all(len({(one.seed, one.phase) for one in block}) == 1 for block in blocks)
+    assert all({each.pattern for each in block} == set(SETTINGS.patterns) for block in blocks)
+    assert all(len({(each.seed, each.phase) for each in block}) == 1 for block in blocks)
 
 
 def test_plan_turns_the_order_around_from_block_to_block() -> None:
     planned = windows(SETTINGS)
-    orders = [[one.pattern for one in planned[place : place + 2]] for place in range(0, 24, 2)]
-    assert all(two == one[::-1] for one, two in zip(orders[::2], orders[1::2], strict=True))
+    orders = [[each.pattern for each in planned[place : place + 2]] for place in range(0, 24, 2)]
+    assert all(
+        next_order == order[::-1]
+        for order, next_order in zip(orders[::2], orders[1::2], strict=True)
+    )
 
 
 def test_plan_spends_the_seconds_asked_for_on_each_pattern() -> None:
@@ -68,13 +71,13 @@ def test_plan_spends_the_seconds_asked_for_on_each_pattern() -> None:
 
 def test_only_windows_of_failures_have_them() -> None:
     failing = [window for window in windows(SETTINGS) if window.mix.declined or window.mix.scarce]
-    assert {one.phase for one in failing} == {WindowPhase.FAILURES}
-    assert {one.mix.declined for one in failing} == {SETTINGS.declined}
+    assert {each.phase for each in failing} == {WindowPhase.FAILURES}
+    assert {each.mix.declined for each in failing} == {SETTINGS.declined}
 
 
 def test_windows_are_numbered_in_their_order() -> None:
     planned: list[Window] = windows(SETTINGS)
-    assert [one.number for one in planned] == list(range(1, len(planned) + 1))
+    assert [each.number for each in planned] == list(range(1, len(planned) + 1))
 
 
 FULL = replace(SETTINGS, is_full=True)
@@ -112,7 +115,7 @@ def test_search_for_the_knee_sweeps_over_its_whole_range_again_and_again() -> No
 
 def _light_blocks(patterns: Sequence[str]) -> int:
     planned = windows(replace(FULL, patterns=patterns, seconds=USUAL_SECONDS))
-    return sum(one.phase is WindowPhase.LIGHT for one in planned) // len(patterns)
+    return sum(each.phase is WindowPhase.LIGHT for each in planned) // len(patterns)
 
 
 def test_light_load_of_a_full_run_has_the_time_that_other_phases_leave() -> None:
@@ -132,9 +135,9 @@ def test_full_run_fits_into_35_minutes(patterns: Sequence[str]) -> None:
     assert took < 35 * 60
 
 
-def test_run_goes_on_only_by_the_plan_that_it_was_begun_with() -> None:
+def test_run_continues_only_with_the_plan_that_it_was_begun_with() -> None:
     planned = windows(SETTINGS)
-    measured = [replace(one, rate=400.0) for one in planned[:6]]
+    measured = [replace(each, rate=400.0) for each in planned[:6]]
     assert holds(known=measured, settings=SETTINGS)
     assert not holds(known=measured, settings=replace(SETTINGS, seed=SETTINGS.seed + 1))
     assert not holds(known=measured, settings=replace(SETTINGS, is_full=True))

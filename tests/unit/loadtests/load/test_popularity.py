@@ -47,13 +47,14 @@ def test_carts_follow_from_the_seed() -> None:
 def test_full_run_has_popular_products_in_windows_of_their_own_only() -> None:
     planned = windows(replace(SETTINGS, is_full=True))
     popular = (WindowPhase.ZIPF, WindowPhase.ZIPF_FULL)
-    exponents = Counter((one.phase in popular, one.mix.zipf) for one in planned)
+    exponents = Counter((each.phase in popular, each.mix.zipf) for each in planned)
     assert set(exponents) == {(True, ZIPF), (False, 0.0)}
 
 
 def test_popularity_that_is_asked_for_is_that_of_all_but_the_hot_windows() -> None:
     planned = windows(replace(SETTINGS, is_full=True, zipf=0.5))
-    found = {one.phase: one.mix.zipf for one in planned}
-    assert (found.pop(WindowPhase.HOT), found.pop(WindowPhase.ZIPF)) == (0.0, ZIPF)
-    assert (found.pop(WindowPhase.HOT_FULL), found.pop(WindowPhase.ZIPF_FULL)) == (0.0, ZIPF)
-    assert set(found.values()) == {0.5}
+    exponents = {each.phase: each.mix.zipf for each in planned}
+    assert (exponents.pop(WindowPhase.HOT), exponents.pop(WindowPhase.ZIPF)) == (0.0, ZIPF)
+    full = (exponents.pop(WindowPhase.HOT_FULL), exponents.pop(WindowPhase.ZIPF_FULL))
+    assert full == (0.0, ZIPF)
+    assert set(exponents.values()) == {0.5}

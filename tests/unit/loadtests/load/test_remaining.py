@@ -33,14 +33,14 @@ def test_first_windows_change_the_estimate_a_little_and_many_make_it() -> None:
     assert left.seconds(to_come=[TWO]) == pytest.approx(3, abs=0.1)
 
 
-def test_short_windows_so_far_do_not_shorten_the_long_ones_to_come() -> None:
+def test_short_windows_so_far_do_not_shorten_later_long_windows() -> None:
     left = Remaining()
     for _ in range(50):
         left.add(window=TWO, took=2 + AROUND)
     assert left.seconds(to_come=[TWELVE]) == pytest.approx(12 + AROUND)
 
 
-def test_backlogs_that_windows_of_too_much_leave_do_not_lengthen_the_others() -> None:
+def test_backlogs_of_overload_windows_do_not_lengthen_the_others() -> None:
     left = Remaining()
     for _ in range(50):
         left.add(window=TOO_MUCH, took=12)
@@ -48,8 +48,8 @@ def test_backlogs_that_windows_of_too_much_leave_do_not_lengthen_the_others() ->
     assert left.seconds(to_come=[TOO_MUCH]) == pytest.approx(12, abs=1)
 
 
-def test_time_left_is_said_in_minutes() -> None:
-    assert [as_minutes(seconds=one) for one in (0.4, 59.7, 190)] == ["0:00", "1:00", "3:10"]
+def test_time_left_is_shown_in_minutes() -> None:
+    assert [as_minutes(seconds=seconds) for seconds in (0.4, 59.7, 190)] == ["0:00", "1:00", "3:10"]
 
 
 def test_full_run_ends_with_an_outage_for_each_of_its_patterns() -> None:
@@ -113,7 +113,7 @@ def test_window_begins_once_an_earlier_one_has_left_nothing(
     monkeypatch: pytest.MonkeyPatch, looks: int, before: int
 ) -> None:
     """The backlog of a slow pattern's warm-up would be measured with the next window."""
-    shop, said = _Shop(looks), list[str]()
+    shop, lines = _Shop(looks), list[str]()
     sender = SimpleNamespace(
         generator=SimpleNamespace(scheduling=""),
         outcomes=shop,
@@ -128,9 +128,9 @@ def test_window_begins_once_an_earlier_one_has_left_nothing(
         checkpoint=lambda: None,
         pause=lambda _: None,
         timeline=None,
-        say=said.append,
+        say=lines.append,
     )
-    found = measuring.measure(window=replace(window(), phase=WindowPhase.WARM_UP), seen=[])
+    taken = measuring.measure(window=replace(window(), phase=WindowPhase.WARM_UP), seen=[])
     assert shop.done.index("send") == before
-    assert bool(said) == (looks > 0)
-    assert found.has_rested
+    assert bool(lines) == (looks > 0)
+    assert taken.has_rested

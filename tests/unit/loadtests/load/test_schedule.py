@@ -13,25 +13,25 @@ def test_schedule_is_the_same_for_the_same_seed(arrivals: Arrivals) -> None:
 
 
 def test_poisson_schedule_differs_for_another_seed() -> None:
-    one, other = (
+    first, other = (
         offsets(arrivals=Arrivals.POISSON, rate=50, seconds=4, seed=seed) for seed in (1, 2)
     )
-    assert one != other
+    assert first != other
 
 
 @pytest.mark.parametrize("arrivals", list(Arrivals))
 def test_schedule_keeps_its_rate(arrivals: Arrivals) -> None:
-    found = offsets(arrivals=arrivals, rate=200, seconds=100, seed=3)
+    starts = offsets(arrivals=arrivals, rate=200, seconds=100, seed=3)
     # A Poisson count of 20,000 has a standard deviation of 141.
-    assert len(found) == pytest.approx(20_000, abs=5 * 141)
+    assert len(starts) == pytest.approx(20_000, abs=5 * 141)
 
 
 @pytest.mark.parametrize("arrivals", list(Arrivals))
 def test_schedule_ascends_within_its_window(arrivals: Arrivals) -> None:
-    found = offsets(arrivals=arrivals, rate=200, seconds=10, seed=3)
-    assert found == sorted(found)
-    assert found[0] >= 0
-    assert found[-1] < 10
+    starts = offsets(arrivals=arrivals, rate=200, seconds=10, seed=3)
+    assert starts == sorted(starts)
+    assert starts[0] >= 0
+    assert starts[-1] < 10
 
 
 def test_constant_gaps_are_equal_and_poisson_gaps_are_exponential() -> None:
@@ -44,9 +44,9 @@ def test_constant_gaps_are_equal_and_poisson_gaps_are_exponential() -> None:
 
 def test_steps_are_one_rate_after_the_other_each_with_arrivals_of_its_own() -> None:
     kind = Arrivals.POISSON
-    found = stepped(arrivals=kind, rates=(50, 100, 100), seconds=4, seed=7)
-    first, second, third = ([at for at in found if n <= at / 4 < n + 1] for n in range(3))
-    assert found == sorted(found)
+    starts = stepped(arrivals=kind, rates=(50, 100, 100), seconds=4, seed=7)
+    first, second, third = ([at for at in starts if n <= at / 4 < n + 1] for n in range(3))
+    assert starts == sorted(starts)
     assert first == offsets(arrivals=kind, rate=50, seconds=4, seed=7)
     assert len(second) > 1.5 * len(first)
     assert [at - 4 for at in second] != pytest.approx([at - 8 for at in third])

@@ -16,7 +16,7 @@ def test_patterns_are_read_in_the_order_given() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "orchestrated,nonsense"])
-def test_wrong_patterns_are_named_with_those_that_there_are(text: str) -> None:
+def test_wrong_patterns_are_named_with_the_known_ones(text: str) -> None:
     with pytest.raises(ValueError, match="choose from orchestrated, choreographed"):
         shopper.patterns(text=text)
 
@@ -41,7 +41,7 @@ def test_mix_of_nothing_special_is_all_good() -> None:
 
 
 @pytest.mark.parametrize("name", ["fulfilment", "shipment"])
-def test_order_of_the_load_is_one_that_its_owner_takes(name: str) -> None:
+def test_order_of_the_load_is_accepted_by_its_owner(name: str) -> None:
     body = shopper.order(products=["1", "2"], payment_method="credit_card")
     given = {**body, "saga": name, "user_id": "u", "saga_pattern": "choreographed"}
     order = msgspec.convert(given, NewOrder)
@@ -50,7 +50,7 @@ def test_order_of_the_load_is_one_that_its_owner_takes(name: str) -> None:
     assert msgspec.convert(shopper.courier(name="c", capacity=9), NewCourier).capacity == 9
 
 
-def test_purchase_of_the_load_is_one_that_its_owner_takes() -> None:
+def test_purchase_of_the_load_is_accepted_by_its_owner() -> None:
     body = shopper.purchase(user="u", products=["1", "2"], payment_method="credit_card")
     given = {**body, "saga": "purchase", "user_id": "u", "saga_pattern": "choreographed"}
     bought = msgspec.convert(given, NewPurchase)
@@ -63,14 +63,14 @@ def test_purchase_of_the_load_is_one_that_its_owner_takes() -> None:
 
 
 def test_pattern_beside_itself_has_nothing_to_find() -> None:
-    one, again = shopper.twice(pattern="choreographed", delay_ms=0)
-    assert one != again
-    assert {shopper.pattern_of(arm=one), shopper.pattern_of(arm=again)} == {"choreographed"}
-    assert shopper.card_of(arm=one) == shopper.card_of(arm=again)
+    first, again = shopper.twice(pattern="choreographed", delay_ms=0)
+    assert first != again
+    assert {shopper.pattern_of(arm=first), shopper.pattern_of(arm=again)} == {"choreographed"}
+    assert shopper.card_of(arm=first) == shopper.card_of(arm=again)
 
 
 def test_delayed_arm_pays_with_the_card_that_takes_so_long() -> None:
-    one, slow = shopper.twice(pattern="orchestrated", delay_ms=2)
+    usual, slow = shopper.twice(pattern="orchestrated", delay_ms=2)
     assert slow == "orchestrated +2ms"
-    assert (shopper.delay_ms_of(arm=one), shopper.delay_ms_of(arm=slow)) == (0, 2)
-    assert shopper.card_of(arm=one) != shopper.card_of(arm=slow)
+    assert (shopper.delay_ms_of(arm=usual), shopper.delay_ms_of(arm=slow)) == (0, 2)
+    assert shopper.card_of(arm=usual) != shopper.card_of(arm=slow)

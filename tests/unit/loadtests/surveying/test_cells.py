@@ -14,25 +14,25 @@ from tests.unit.loadtests.choosing.surveyed import survey
 
 
 def _cell(latencies: list[float], **options) -> Cell:
-    found = cell_of(
+    cell = cell_of(
         measured=measured(of=window(phase=WindowPhase.CELL), latencies=latencies, **options)
     )
-    assert found is not None
-    return found
+    assert cell is not None
+    return cell
 
 
 def test_compensated_checkouts_are_refusals_and_no_part_of_the_latency() -> None:
     undone = [sample(latency=9.0, outcome=samples.COMPENSATED)] * 10
-    found = _cell([0.02] * 30, more=undone)
-    assert (found.refusals, found.checkouts, found.p95_ms) == (0.25, 40, pytest.approx(20))
+    cell = _cell([0.02] * 30, more=undone)
+    assert (cell.refusals, cell.checkouts, cell.p95_ms) == (0.25, 40, pytest.approx(20))
 
 
 def test_amounts_are_of_the_whole_window_without_the_generator() -> None:
-    found = _cell([0.02] * 30, costs=cost(seconds=4, shop_ms=300, generator_ms=99))
-    assert (found.cpu_ms, found.measured_seconds, found.messages) == (300, 4, 70)
+    cell = _cell([0.02] * 30, costs=cost(seconds=4, shop_ms=300, generator_ms=99))
+    assert (cell.cpu_ms, cell.measured_seconds, cell.messages) == (300, 4, 70)
 
 
-def test_cell_says_what_was_asked_for_however_many_came_by_chance() -> None:
+def test_cell_has_the_load_that_was_asked_for_however_many_came_by_chance() -> None:
     of = replace(window(phase=WindowPhase.CELL, rate=43), share=0.4, mix=Mix(declined=0.15))
     shared = cell_of(measured=measured(of=of, latencies=[0.02] * 80))
     assert shared is not None
@@ -47,15 +47,15 @@ def test_latency_that_grows_makes_a_window_unsteady() -> None:
 
 def test_distance_alone_makes_no_saturation() -> None:
     """48 in 2 s, each a second later than without the hop."""
-    found = _cell([1.0] * 48)
-    assert found.ended_per_second == pytest.approx(found.load, rel=0.05)
-    assert not found.is_saturated
+    cell = _cell([1.0] * 48)
+    assert cell.ended_per_second == pytest.approx(cell.load, rel=0.05)
+    assert not cell.is_saturated
 
 
 def test_pattern_that_ends_half_of_what_is_offered_is_saturated() -> None:
-    found = _cell([n / 25 for n in range(48)])
-    assert found.is_saturated
-    assert found.ended_per_second == pytest.approx(12.5, rel=0.05)
+    cell = _cell([n / 25 for n in range(48)])
+    assert cell.is_saturated
+    assert cell.ended_per_second == pytest.approx(12.5, rel=0.05)
 
 
 def test_window_without_a_completed_checkout_makes_no_cell() -> None:

@@ -29,7 +29,7 @@ def test_patterns_meet_the_same_arrivals_in_each_block() -> None:
             assert (first.seed, first.rate, first.mix) == (second.seed, second.rate, second.mix)
 
 
-def test_same_seed_gives_the_same_windows_and_another_one_does_not() -> None:
+def test_same_seed_gives_the_same_windows_and_another_seed_does_not() -> None:
     other = replace(SETTINGS, seed=4)
     (spot, *_) = FITTED
     assert windows(settings=SETTINGS, spot=spot) == windows(settings=SETTINGS, spot=spot)
@@ -38,7 +38,7 @@ def test_same_seed_gives_the_same_windows_and_another_one_does_not() -> None:
 
 def test_full_load_comes_before_what_is_a_share_of_it() -> None:
     planned = windows(settings=SETTINGS, spot=FITTED[0])
-    phases = [one.phase for one in planned]
+    phases = [each.phase for each in planned]
     first_cell = phases.index(WindowPhase.CELL)
     assert WindowPhase.FULL in phases[:first_cell]
     assert set(phases[first_cell:]) == {WindowPhase.CELL}
@@ -66,19 +66,19 @@ def test_held_out_cells_lie_between_those_that_are_fitted(input_of) -> None:
 
 
 def test_held_out_spots_lie_between_the_corners() -> None:
-    steps, hops = ([getattr(one, name) for one in FITTED] for name in ("steps", "hop_ms"))
-    for one in HELD_OUT:
-        assert min(steps) < one.steps < max(steps)
-        assert min(hops) < one.hop_ms < max(hops)
+    steps, hops = ([getattr(spot, name) for spot in FITTED] for name in ("steps", "hop_ms"))
+    for spot in HELD_OUT:
+        assert min(steps) < spot.steps < max(steps)
+        assert min(hops) < spot.hop_ms < max(hops)
 
 
 def test_held_out_spots_are_visited_first_last_and_in_between() -> None:
-    found = visits(fitted=FITTED, held_out=HELD_OUT)
-    assert [one for one in found if not one.is_held_out] == list(FITTED)
-    assert [one.visit for one in found if one.is_held_out] == [1, 1, 2, 2]
-    assert [found[0].place, found[-1].place] == [one.place for one in HELD_OUT]
-    assert len({one.name for one in found}) == len(found)
-    places = [place for place, one in enumerate(found) if one.is_held_out]
+    spots = visits(fitted=FITTED, held_out=HELD_OUT)
+    assert [spot for spot in spots if not spot.is_held_out] == list(FITTED)
+    assert [spot.visit for spot in spots if spot.is_held_out] == [1, 1, 2, 2]
+    assert [spots[0].place, spots[-1].place] == [spot.place for spot in HELD_OUT]
+    assert len({spot.name for spot in spots}) == len(spots)
+    places = [place for place, spot in enumerate(spots) if spot.is_held_out]
     assert min(later - earlier for earlier, later in itertools.pairwise(places)) > 1
 
 
@@ -88,19 +88,19 @@ def test_each_visit_asks_for_the_same_cells_with_arrivals_of_its_own() -> None:
     )
 
     def asked(planned) -> list[tuple[float, float, float]]:
-        return sorted((one.rate, one.share, one.mix.declined) for one in planned)
+        return sorted((each.rate, each.share, each.mix.declined) for each in planned)
 
     assert asked(first) == asked(again)
-    assert {one.seed for one in first}.isdisjoint(one.seed for one in again)
+    assert {each.seed for each in first}.isdisjoint(each.seed for each in again)
 
 
 def test_further_window_of_full_load_is_like_the_planned_ones_and_found_on_the_way() -> None:
     planned = windows(settings=SETTINGS, spot=FITTED[0])
-    one = further(after=planned, pattern="choreographed")
-    another = further(after=[*planned, one], pattern="choreographed")
-    assert (one.phase, one.pattern, one.rate) == (WindowPhase.FULL, "choreographed", 0)
-    assert [one.number, another.number] == [len(planned) + 1, len(planned) + 2]
-    assert one.block not in {each.block for each in planned}
+    added = further(after=planned, pattern="choreographed")
+    another = further(after=[*planned, added], pattern="choreographed")
+    assert (added.phase, added.pattern, added.rate) == (WindowPhase.FULL, "choreographed", 0)
+    assert [added.number, another.number] == [len(planned) + 1, len(planned) + 2]
+    assert added.block not in {each.block for each in planned}
 
 
 def test_survey_of_two_patterns_takes_less_than_eighteen_minutes() -> None:
@@ -109,5 +109,5 @@ def test_survey_of_two_patterns_takes_less_than_eighteen_minutes() -> None:
     """
     spots = visits(fitted=FITTED, held_out=HELD_OUT)
     planned = [window for spot in spots for window in windows(settings=SETTINGS, spot=spot)]
-    further = sum(one.phase is WindowPhase.FULL for one in planned) / 3 * SETTINGS.seconds * 2
-    assert sum(one.seconds + 1.8 for one in planned) + len(spots) * 18 + further < 18 * 60
+    further = sum(each.phase is WindowPhase.FULL for each in planned) / 3 * SETTINGS.seconds * 2
+    assert sum(each.seconds + 1.8 for each in planned) + len(spots) * 18 + further < 18 * 60

@@ -48,47 +48,47 @@ class ComputedShop:
 
 
 def _surveyed(**most: float) -> tuple[ComputedShop, list[Measured], list[str]]:
-    shop, found, said = ComputedShop(most=most), [], []
-    measure(runner=shop, spot=SPOT, ahead=Ahead(SETTINGS, []), done=found.append, say=said.append)
-    return shop, found, said
+    shop, done, lines = ComputedShop(most=most), [], []
+    measure(runner=shop, spot=SPOT, ahead=Ahead(SETTINGS, []), done=done.append, say=lines.append)
+    return shop, done, lines
 
 
-def _full(found: Sequence[Measured], pattern: str) -> list[Measured]:
+def _full(done: Sequence[Measured], pattern: str) -> list[Measured]:
     return [
-        one
-        for one in found
-        if (one.window.phase, one.window.pattern) == (WindowPhase.FULL, pattern)
+        result
+        for result in done
+        if (result.window.phase, result.window.pattern) == (WindowPhase.FULL, pattern)
     ]
 
 
 @pytest.mark.parametrize("most", [150, 400, 700, 1200])
 def test_pattern_is_offered_more_until_it_is_saturated(most) -> None:
-    _, found, _ = _surveyed(orchestrated=most, choreographed=300)
-    *before, last = _full(found, "orchestrated")
+    _, done, _ = _surveyed(orchestrated=most, choreographed=300)
+    *before, last = _full(done, "orchestrated")
     assert is_saturated(measured=last)
     assert len(before) < grid.FULL_BLOCKS + grid.FURTHER
-    rates = [one.window.rate for one in [*before, last]]
+    rates = [result.window.rate for result in [*before, last]]
     assert rates == sorted(rates)
     assert last.window.rate < 1.5 * most
 
 
 def test_pattern_that_is_saturated_gets_no_further_window() -> None:
-    _, found, _ = _surveyed(orchestrated=1200, choreographed=300)
-    assert len(_full(found, "orchestrated")) > grid.FULL_BLOCKS
-    assert len(_full(found, "choreographed")) == grid.FULL_BLOCKS
+    _, done, _ = _surveyed(orchestrated=1200, choreographed=300)
+    assert len(_full(done, "orchestrated")) > grid.FULL_BLOCKS
+    assert len(_full(done, "choreographed")) == grid.FULL_BLOCKS
 
 
 def test_pattern_that_follows_everything_is_given_up_and_doubted() -> None:
-    _, found, _ = _surveyed(orchestrated=1e6, choreographed=300)
-    assert len(_full(found, "orchestrated")) == grid.FULL_BLOCKS + grid.FURTHER
-    assert "never saturated, so it can do more: full orchestrated." in caveats_of(measured=found)
+    _, done, _ = _surveyed(orchestrated=1e6, choreographed=300)
+    assert len(_full(done, "orchestrated")) == grid.FULL_BLOCKS + grid.FURTHER
+    assert "never saturated, so it can do more: full orchestrated." in caveats_of(measured=done)
 
 
 def test_cells_come_after_all_full_load_and_are_shares_of_what_that_showed() -> None:
-    shop, _, said = _surveyed(orchestrated=1200, choreographed=300)
-    phases = [one.phase for one in shop.taken]
+    shop, _, lines = _surveyed(orchestrated=1200, choreographed=300)
+    phases = [each.phase for each in shop.taken]
     assert phases.index(WindowPhase.CELL) > len(phases) - 1 - phases[::-1].index(WindowPhase.FULL)
-    shared = [one for one in shop.taken if one.share]
-    assert [one.rate for one in shared] == [pytest.approx(0.6 * 300, rel=0.02)] * 2
-    assert len({one.number for one in shop.taken}) == len(shop.taken)
-    assert said[-1].endswith("0:05 left")
+    shared = [each for each in shop.taken if each.share]
+    assert [each.rate for each in shared] == [pytest.approx(0.6 * 300, rel=0.02)] * 2
+    assert len({each.number for each in shop.taken}) == len(shop.taken)
+    assert lines[-1].endswith("0:05 left")

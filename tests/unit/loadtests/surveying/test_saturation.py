@@ -27,13 +27,13 @@ def _full(*, rate: float, most: float, distance: float = 0.0, pattern: str = PAT
     return measured(of=window(phase=WindowPhase.FULL, pattern=pattern, rate=rate), latencies=ends)
 
 
-def test_outcomes_are_counted_without_the_way_of_the_first_one() -> None:
-    near, far = (_full(rate=200, most=100, distance=one) for one in (0, 2))
+def test_outcomes_are_counted_without_the_distance_of_the_first() -> None:
+    near, far = (_full(rate=200, most=100, distance=distance) for distance in (0, 2))
     assert ended_per_second(samples=near.samples) == pytest.approx(100, rel=0.01)
     assert ended_per_second(samples=far.samples) == pytest.approx(100, rel=0.01)
 
 
-def test_nothing_ended_is_nothing_a_second() -> None:
+def test_rate_is_zero_where_nothing_ended() -> None:
     assert ended_per_second(samples=[sample(ended=False)] * 5) == 0
 
 
@@ -46,9 +46,9 @@ def test_pattern_is_saturated_by_more_than_it_can_do_however_far_away(distance) 
 def test_queue_that_grows_to_what_the_load_needs_is_no_saturation() -> None:
     """Latency goes from 1.0 to 1.07 s over a second."""
     grown = [1.0 + 0.07 * n / 100 for n in range(100)]
-    found = measured(of=window(phase=WindowPhase.FULL, rate=100), latencies=grown)
-    assert ended_per_second(samples=found.samples) < 95
-    assert not is_saturated(measured=found)
+    result = measured(of=window(phase=WindowPhase.FULL, rate=100), latencies=grown)
+    assert ended_per_second(samples=result.samples) < 95
+    assert not is_saturated(measured=result)
 
 
 def test_pattern_that_follows_is_offered_a_third_more_than_that_although_it_is_far_away() -> None:
@@ -72,8 +72,8 @@ def test_cells_are_shares_of_what_the_slowest_can_do() -> None:
         _full(rate=260, most=100, distance=1, pattern="choreographed"),
     ]
     both = (PATTERN, "choreographed")
-    found = share_of_slowest(share=0.6, patterns=both, seen=seen)
-    assert found == pytest.approx(60, abs=1)
+    rate = share_of_slowest(share=0.6, patterns=both, seen=seen)
+    assert rate == pytest.approx(60, abs=1)
 
 
 def test_share_of_what_was_never_measured_is_refused() -> None:

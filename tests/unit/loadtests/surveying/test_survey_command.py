@@ -11,7 +11,7 @@ from tests.unit.loadtests.choosing.surveyed import survey as surveyed
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--stacks", "4:0"), "4:0: a stack is STEPS:MS \\(like 5:20\\), with 5 to 8 steps"),
         (("--stacks", "5:51"), "5:51: a stack is STEPS:MS"),
@@ -25,21 +25,21 @@ from tests.unit.loadtests.choosing.surveyed import survey as surveyed
         (("--resume", "nowhere"), "nowhere has no survey to resume"),
     ],
 )
-def test_wrong_option_is_refused_before_anything_is_started(options, said) -> None:
-    with pytest.raises(CommandError, match=said):
+def test_wrong_option_is_refused_before_anything_is_started(options, message) -> None:
+    with pytest.raises(CommandError, match=message):
         call_command("survey", *options)
 
 
-def test_survey_goes_on_without_the_stacks_that_are_whole(tmp_path: Path, monkeypatch) -> None:
+def test_survey_continues_without_the_complete_stacks(tmp_path: Path, monkeypatch) -> None:
     """All stacks are complete, so none is started."""
     monkeypatch.setattr(survey, "SURVEYS", tmp_path)
-    found = surveyed()
-    folder = new_folder(settings=found.settings)
-    for stack in found.stacks:
+    made = surveyed()
+    folder = new_folder(settings=made.settings)
+    for stack in made.stacks:
         (folder / stack.spot.name).mkdir()
         (folder / stack.spot.name / STACK).write_bytes(survey.msgspec.json.encode(stack))
-    assert settings_in(folder=folder).spots == list(found.settings.spots)
+    assert settings_in(folder=folder).spots == list(made.settings.spots)
     finished = run(settings=settings_in(folder=folder), folder=folder, say=pytest.fail)
     assert not finished.was_stopped
-    assert [one.spot for one in finished.survey.stacks] == list(found.settings.spots)
+    assert [stack.spot for stack in finished.survey.stacks] == list(made.settings.spots)
     assert finished.path.exists()
