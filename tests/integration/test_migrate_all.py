@@ -36,18 +36,18 @@ def widen(alias):
 @contextmanager
 def migrating():
     """The command, in another thread; its output so far."""
-    said = io.StringIO()
+    output = io.StringIO()
 
     def run():
         try:
-            call_command("migrate_all", stdout=said)
+            call_command("migrate_all", stdout=output)
         finally:
             connections.close_all()
 
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        yield said.getvalue
+        yield output.getvalue
     finally:
         thread.join(60)
     assert not thread.is_alive()
@@ -104,7 +104,7 @@ def test_models_need_no_migration_that_is_not_there(capsys):
 
 def test_unusable_database_is_named_with_what_to_set():
     url = "postgresql://nobody@127.0.0.1:1/no_such_database"
-    told = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "manage.py", "migrate_all"],
         env={**os.environ, "DATABASE_URL": url, "DEFAULT_DATABASE_URL": url},
         capture_output=True,
@@ -112,10 +112,10 @@ def test_unusable_database_is_named_with_what_to_set():
         timeout=60,
         check=False,
     )
-    assert told.returncode == 1
-    assert "The database of default can't be used" in told.stderr
-    assert "DEFAULT_DATABASE_URL" in told.stderr
-    assert "Traceback" not in told.stderr
+    assert ended.returncode == 1
+    assert "The database of default can't be used" in ended.stderr
+    assert "DEFAULT_DATABASE_URL" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 class TestWhileSomebodyHoldsALock:
@@ -135,11 +135,11 @@ class TestWhileSomebodyHoldsALock:
             yield session
 
     def test_others_read_on_and_it_goes_through_once_the_lock_is_let_go(self, left_open):
-        with migrating() as told, reading() as longest:
-            eventually(lambda: "(left open, idle in transaction)" in told(), what="it is named")
-            eventually(lambda: told().count("waits") > 1, what="it tries again")
+        with migrating() as output, reading() as longest:
+            eventually(lambda: "(left open, idle in transaction)" in output(), what="it is named")
+            eventually(lambda: output().count("waits") > 1, what="it tries again")
             left_open.rollback()
-            eventually(lambda: "1 migrations applied" in told(), what="it goes through")
+            eventually(lambda: "1 migrations applied" in output(), what="it goes through")
             assert longest() < READ_SECONDS
 
     def test_without_the_limit_those_who_read_wait_behind_it(self, left_open, monkeypatch):

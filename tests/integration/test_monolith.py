@@ -114,8 +114,10 @@ def test_only_the_login_that_is_asked_for_writes_in_others_tables(shop):
         own.execute("UPDATE carrito_cart SET status = status WHERE false")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             own.execute(write)
-    told = Path(f"/proc/{shop.stack.processes['carrito.web']}/environ").read_text().split("\0")
-    (url,) = [pair.partition("=")[2] for pair in told if pair.startswith("CARRITO_DATABASE_URL=")]
+    variables = Path(f"/proc/{shop.stack.processes['carrito.web']}/environ").read_text().split("\0")
+    (url,) = [
+        pair.partition("=")[2] for pair in variables if pair.startswith("CARRITO_DATABASE_URL=")
+    ]
     with psycopg.connect(url) as monolith:
         monolith.execute(write)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -83,7 +83,7 @@ def old_shop(shop, doors):
 def close():
     """Lets each owner look once; returns how many sagas were closed."""
     cleaned = [Closing(owner=owner).clean() for owner in (OWNER, ORDERS, BOOKINGS)]
-    return sum(one.counts.get("sagas_closed", 0) for one in cleaned)
+    return sum(cleaning.counts.get("sagas_closed", 0) for cleaning in cleaned)
 
 
 def sagas_of(table):
@@ -114,7 +114,7 @@ def test_closed_sagas_leave_their_business_records_and_the_audit_is_clean(old_sh
 def test_audit_finds_damage_in_the_records_of_a_closed_saga(old_shop, broker):
     close()
     run("pagos", "DELETE FROM pagos_refund WHERE saga_id = 'returned'")
-    assert {one[:2] for one in found(broker)} >= {(2, "returned")}
+    assert {breach[:2] for breach in found(broker)} >= {(2, "returned")}
 
 
 @pytest.mark.usefixtures("shop", "doors")

@@ -39,12 +39,16 @@ def charge_of(saga_id: str, **changes) -> Charge:
 
 def charge(*saga_ids: str, **changes):
     commands = [charge_of(saga_id, **changes) for saga_id in saga_ids]
-    return [one.outcome for one in execute(operation=operations.charge, commands=commands)]
+    return [
+        executed.outcome for executed in execute(operation=operations.charge, commands=commands)
+    ]
 
 
 def refund(*saga_ids: str):
     commands = [Undo(saga_id=saga_id, **STEP) for saga_id in saga_ids]
-    return [one.outcome for one in execute(operation=operations.refund, commands=commands)]
+    return [
+        executed.outcome for executed in execute(operation=operations.refund, commands=commands)
+    ]
 
 
 def hear(event_type: str, *saga_ids: str, redrive: bool = False, **data) -> list[Event]:
@@ -56,8 +60,8 @@ def hear(event_type: str, *saga_ids: str, redrive: bool = False, **data) -> list
         if (reaction.saga, reaction.on) == ("checkout", event_type)
     )
     reaction.handle([_event(event_type, saga_id, redrive, data) for saga_id in saga_ids])
-    said = OutboxEntry.objects.order_by("id")[before:]
-    return [events.decode(entry.body.encode()) for entry in said]
+    published = OutboxEntry.objects.order_by("id")[before:]
+    return [events.decode(entry.body.encode()) for entry in published]
 
 
 def _event(event_type: str, saga_id: str, redrive: bool, changes: dict) -> Event:
@@ -97,9 +101,9 @@ def test_what_was_done_over_http_is_known_to_the_event(client):
 
 
 def test_what_was_done_on_an_event_is_known_over_http(client):
-    (said,) = hear("inventory.reserved", "s")
+    (event,) = hear("inventory.reserved", "s")
     again = post(client, CHARGE_URL, {"saga_id": "s", **STEP, **CHARGE})
-    assert again.json() == said.data.result
+    assert again.json() == event.data.result
     assert Payment.objects.count() == 1
 
 
@@ -153,9 +157,9 @@ def test_action_after_its_undo_answers_with_its_first_outcome():
 
 
 def test_refusal_is_said_with_why_the_saga_goes_back():
-    (said,) = hear("inventory.reserved", "s", payment_method="expired_card")
-    assert said.type == "payment.failed"
-    assert said.data.failure == Failure(
+    (event,) = hear("inventory.reserved", "s", payment_method="expired_card")
+    assert event.type == "payment.failed"
+    assert event.data.failure == Failure(
         "process_payment", refusals.EXPIRED_CARD, "The card is past its date."
     )
 

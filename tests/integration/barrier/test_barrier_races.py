@@ -35,7 +35,9 @@ def reserve(product, saga_ids):
     commands = [
         Reserve(saga_id=saga_id, subject="c", items=items, **RESERVE) for saga_id in saga_ids
     ]
-    return [one.outcome for one in execute(operation=operations.reserve, commands=commands)]
+    return [
+        executed.outcome for executed in execute(operation=operations.reserve, commands=commands)
+    ]
 
 
 def commit_of(product, saga_id):
@@ -44,7 +46,9 @@ def commit_of(product, saga_id):
 
 def unreserve(saga_ids):
     commands = [Undo(saga_id=saga_id, **RESERVE) for saga_id in saga_ids]
-    return [one.outcome for one in execute(operation=operations.unreserve, commands=commands)]
+    return [
+        executed.outcome for executed in execute(operation=operations.unreserve, commands=commands)
+    ]
 
 
 def shuffled(saga_ids, seed):
@@ -73,7 +77,7 @@ def test_actions_and_undos_at_once_leave_nothing_behind(product):
     calls = [lambda n=n: reserve(product, shuffled(saga_ids, n)) for n in range(3)]
     calls += [lambda n=n: unreserve(shuffled(saga_ids, n)) for n in range(3)]
     got = at_once(calls, service=SERVICE)
-    assert not [one for one in got if isinstance(one, Exception)]
+    assert not [result for result in got if isinstance(result, Exception)]
     product.refresh_from_db()
     assert (product.available, product.reserved) == (10_000, 0)
 
@@ -93,10 +97,10 @@ def test_block_and_commit_at_once_decide_once(product):
         return execute(operation=BLOCK, commands=commands)
 
     committed, blocked = at_once([commit, block], service=SERVICE)
-    by_saga = {one.command.saga_id: one.outcome for one in committed}
-    for one in blocked:
-        assert one.outcome == by_saga[one.command.saga_id]
-    sold = sum(isinstance(one, Done) for one in by_saga.values())
+    by_saga = {executed.command.saga_id: executed.outcome for executed in committed}
+    for executed in blocked:
+        assert executed.outcome == by_saga[executed.command.saga_id]
+    sold = sum(isinstance(outcome, Done) for outcome in by_saga.values())
     product.refresh_from_db()
     assert (product.sold, product.reserved) == (sold, 40 - sold)
 

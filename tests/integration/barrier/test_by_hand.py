@@ -119,7 +119,7 @@ def test_what_was_done_by_hand_before_a_saga_of_that_id_came_is_undone_by_hand(p
 def test_in_a_list_only_that_one_is_refused(post, sold):
     money = {"cart_id": "c", "amount": "1.00", "payment_method": "credit_card"}
     _, outcomes = post(
-        "/api/v1/payments/saga", [{"saga_id": one, **money} for one in ("mine", sold)]
+        "/api/v1/payments/saga", [{"saga_id": saga_id, **money} for saga_id in ("mine", sold)]
     )
     assert [outcome["outcome"] for outcome in outcomes] == ["done", "refused"]
     assert outcomes[1]["code"] == "part_of_a_saga"

@@ -97,18 +97,20 @@ def test_steps_see_what_they_need_and_no_address(cart):
 
 def test_choreographed_checkout_says_its_first_event_itself(cart):
     accepted = accept(cart.id, saga_pattern="choreographed")
-    (said,) = OutboxEntry.objects.all()
-    assert (said.event_type, said.saga_id) == (
+    (entry,) = OutboxEntry.objects.all()
+    assert (entry.event_type, entry.saga_id) == (
         "checkout.checkout.initiated",
         accepted.saga_id,
     )
-    assert "Calle" not in said.body
+    assert "Calle" not in entry.body
     row = Checkout.objects.get(pk=accepted.saga_id)
     assert row.status == "running"
     # The worker hands it over only if it has not ended for long.
     net = {"patterns": ["choreographed"], "limit": 10}
     assert not OWNER.sagas.not_handed_over(**net, older_than_seconds=5)
-    assert [one.saga_id for one in OWNER.sagas.not_handed_over(**net)] == [accepted.saga_id]
+    assert [checkout.saga_id for checkout in OWNER.sagas.not_handed_over(**net)] == [
+        accepted.saga_id
+    ]
 
 
 def test_refused_choreographed_checkout_says_nothing(cart):
@@ -260,10 +262,10 @@ def test_one_key_for_two_carts_at_once_is_one_checkout(cart):
     carts = [cart.id, other.id]
     got = at_once_each(
         [
-            lambda one=one: outcome_of(
-                operations.accept, command_for(one, key="k", fingerprint=one)
+            lambda cart_id=cart_id: outcome_of(
+                operations.accept, command_for(cart_id, key="k", fingerprint=cart_id)
             )
-            for one in carts
+            for cart_id in carts
         ],
         service="carrito",
     )

@@ -46,10 +46,10 @@ def performed_at_once(batcher, names):
 
 def test_single_command_is_performed_at_once():
     recorded = Recorded()
-    one = Batcher(
+    executed = Batcher(
         service="carrito", execute_batch=partial(execute, operation=recorded.operation())
     ).execute(command=Command(saga_id="a"))
-    assert (one.outcome, one.fresh) == (Done({"of": "a"}), True)
+    assert (executed.outcome, executed.fresh) == (Done({"of": "a"}), True)
 
 
 def test_everybody_gets_their_own_outcome():
@@ -58,9 +58,9 @@ def test_everybody_gets_their_own_outcome():
     )
     names = ["yes" if number % 3 else "no" for number in range(AT_ONCE)]
     ids, got = performed_at_once(batcher, names)
-    for saga_id, one in zip(ids, got, strict=True):
+    for saga_id, executed in zip(ids, got, strict=True):
         expected = Refused("no") if saga_id.startswith("no") else Done({"of": saga_id})
-        assert one.outcome == expected
+        assert executed.outcome == expected
 
 
 def test_fault_of_one_is_raised_to_that_one_only():

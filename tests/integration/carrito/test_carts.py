@@ -61,9 +61,9 @@ def test_added_twice_is_one_line(shop, cart_id, product):
 
 
 def test_lines_stay_in_the_order_in_which_they_were_added(shop, cart_id, product, plenty):
-    first, second = sorted([*plenty(), product], key=lambda one: str(one.pk), reverse=True)
-    for one in (first, second, first):
-        cart = add(shop, cart_id, one, 1).json()
+    first, second = sorted([*plenty(), product], key=lambda item: str(item.pk), reverse=True)
+    for item in (first, second, first):
+        cart = add(shop, cart_id, item, 1).json()
     assert [line["product_id"] for line in cart["items"]] == [str(first.pk), str(second.pk)]
 
 
@@ -213,8 +213,8 @@ def test_list_of_carts_with_hundreds_of_products_asks_for_all_of_them(shop, plen
 
 
 def test_without_inventario_adding_says_so(shop, cart_id, product, monkeypatch):
-    (nobody,) = free_ports(1)
-    monkeypatch.setattr(carts, "_client", Client(url=f"http://127.0.0.1:{nobody}", timeout=1))
+    (unused_port,) = free_ports(1)
+    monkeypatch.setattr(carts, "_client", Client(url=f"http://127.0.0.1:{unused_port}", timeout=1))
     answered = urllib3.request(
         "POST",
         f"{shop.url}/carts/{cart_id}/items",

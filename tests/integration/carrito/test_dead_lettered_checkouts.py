@@ -37,7 +37,7 @@ class Coordinator:
 
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                ids = [one["saga_id"] for one in body]
+                ids = [context["saga_id"] for context in body]
                 status, given = outer.answer(ids) or (207, [{"outcome": "done"} for _ in ids])
                 if status == 207:
                     outer.taken += ids
@@ -269,8 +269,8 @@ def test_no_fault_at_all_ends_the_hand_over(hands_over, monkeypatch):
 def test_what_is_dead_lettered_can_be_seen_retried_and_discarded(client, hands_over, coordinator):
     mended, lost = accepted(2)
     right = Checkout.objects.get(pk=mended).context
-    for one in (mended, lost):
-        damage(one, "context = '{}'")
+    for saga_id in (mended, lost):
+        damage(saga_id, "context = '{}'")
     hands_over.hand_over_once()
     seen = client.get("/checkouts/dead-letters").json()["checkouts"]
     assert {row["saga_id"] for row in seen} == {mended, lost}

@@ -58,8 +58,8 @@ def test_paused_checkout_is_refused_with_who_why_and_since_when_and_others_go_on
     refused = check_out(client, CHOREOGRAPHED)
     assert (refused.status_code, refused.json()["code"]) == (503, "paused")
     assert refused.headers["Retry-After"] == str(pausing.RETRY_AFTER_SECONDS)
-    told = refused.json()["detail"]
-    assert "checkout, choreographed, is paused by eva: stocktaking (since 20" in told
+    detail = refused.json()["detail"]
+    assert "checkout, choreographed, is paused by eva: stocktaking (since 20" in detail
     assert check_out(client, ORCHESTRATED).status_code == 202
     assert Checkout.objects.filter(saga_pattern=CHOREOGRAPHED).get().saga_id == running
     resume(client, ONE | {"reason": "counted"})

@@ -54,10 +54,10 @@ def accept(cart, now, **options):
 
 
 def refused(cart, now, **options):
-    with pytest.raises(Problem) as told:
+    with pytest.raises(Problem) as raised:
         accept(cart, now, **options)
-    assert (told.value.status, told.value.code) == (409, refusals.PRICE_CHANGED)
-    return told.value.detail
+    assert (raised.value.status, raised.value.code) == (409, refusals.PRICE_CHANGED)
+    return raised.value.detail
 
 
 def shown(cart):
@@ -241,8 +241,8 @@ def test_without_inventario_the_shown_price_holds_and_it_is_left_alone(
     check_out, chosen, cart, monkeypatch
 ):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        nobody = taken.getsockname()[1]
-    away = Asked.of(f"http://127.0.0.1:{nobody}", monkeypatch)
+        unused_port = taken.getsockname()[1]
+    away = Asked.of(f"http://127.0.0.1:{unused_port}", monkeypatch)
     Product.objects.update(price="25.00")
     assert check_out(chosen)[1]["total_amount"] == "39.80"
     assert check_out(cart)[1]["total_amount"] == "21.00"

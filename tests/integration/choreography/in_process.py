@@ -141,7 +141,9 @@ class Choreography:
     def _deliver_one(self, consumer: Consumer, loses: Loses) -> int:
         subscription = self._subscriptions[consumer.service]
         taken = subscription.take(limit=1, timeout=0)
-        kept = [one for one in taken if not self._is_lost(consumer.service, one, loses)]
+        kept = [
+            delivery for delivery in taken if not self._is_lost(consumer.service, delivery, loses)
+        ]
         if kept:
             consumer.handle(kept)
         subscription.ack(taken)
@@ -199,7 +201,7 @@ def outcome(saga_id: str) -> dict[str, object]:
         *Delivery.objects.filter(saga_id=saga_id),
     ]
     (accepted,) = (
-        one for owner in OWNERS.values() for one in owner.model.objects.filter(pk=saga_id)
+        row for owner in OWNERS.values() for row in owner.model.objects.filter(pk=saga_id)
     )
     return {
         "accepted": accepted.status,

@@ -80,40 +80,42 @@ def test_sagas_are_found_by_id_and_by_status(admin_client, saga):
     assert "xyz" not in found
 
 
-def test_parked_saga_is_redriven_and_it_is_written_down_by_whom(admin_client, saga, said, settings):
-    settings.REDRIVE_SECONDS = 10
-    saga("declined", until=3)
-    for minute in range(8):
-        look(now=NOON + timedelta(minutes=minute + 1))
-    assert Saga.objects.get().status == "parked"
-    said()
-    ask(admin_client, "retry", "s")
-    assert Saga.objects.get().status == "compensating"
-    assert [event.redrive for event in said()] == [True]
-    assert Intervention.objects.get().requested_by == "eva"
-
-
-def test_parked_saga_goes_on_without_its_step_and_it_is_written_down_by_whom(
-    admin_client, saga, said, settings
+def test_parked_saga_is_redriven_and_it_is_written_down_by_whom(
+    admin_client, saga, published, settings
 ):
     settings.REDRIVE_SECONDS = 10
     saga("declined", until=3)
     for minute in range(8):
         look(now=NOON + timedelta(minutes=minute + 1))
-    said()
+    assert Saga.objects.get().status == "parked"
+    published()
+    ask(admin_client, "retry", "s")
+    assert Saga.objects.get().status == "compensating"
+    assert [event.redrive for event in published()] == [True]
+    assert Intervention.objects.get().requested_by == "eva"
+
+
+def test_parked_saga_goes_on_without_its_step_and_it_is_written_down_by_whom(
+    admin_client, saga, published, settings
+):
+    settings.REDRIVE_SECONDS = 10
+    saga("declined", until=3)
+    for minute in range(8):
+        look(now=NOON + timedelta(minutes=minute + 1))
+    published()
     page = admin_client.get(f"{SAGAS}s/change/").content.decode()
     assert [name in page for name in ("Retry", "Skip the step ...", "Undo ...")] == [True] * 3
     asked = admin_client.post(SAGAS, {"action": "skip", "_selected_action": ["s"], "reason": " "})
-    told = asked.content.decode()
-    assert "Skip the step of 1 saga?" in told
-    assert "1 parked at reserve_inventory" in told
-    assert "25.00 in all" in told
-    assert "Say why." in told
-    assert said() == []
+    page = asked.content.decode()
+    assert "Skip the step of 1 saga?" in page
+    assert "1 parked at reserve_inventory" in page
+    assert "25.00 in all" in page
+    assert "Say why." in page
+    assert published() == []
     ask(admin_client, "skip", "s")
     assert Saga.objects.get().status == "compensating"
-    (told,) = said()
-    assert (told.type, told.data.result["reaction"]) == (
+    (skipped,) = published()
+    assert (skipped.type, skipped.data.result["reaction"]) == (
         "step.skip.requested",
         "undo reserve_inventory",
     )

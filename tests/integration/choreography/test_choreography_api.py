@@ -370,12 +370,12 @@ def test_wrong_listing_is_told_which_field(client, wrong):
 COMPENSATE = "/saga/choreography/s/compensate"
 
 
-def test_running_saga_is_asked_to_abort(post, saga, said):
+def test_running_saga_is_asked_to_abort(post, saga, published):
     saga("completed", until=3)
     response = post(COMPENSATE, {"requested_by": "eva", "reason": "changed my mind"})
     assert response.status_code == 202
     assert response.json()["status"] == "running"
-    (asked,) = said()
+    (asked,) = published()
     assert asked.type == "checkout.abort.requested"
     assert asked.data.failure.code == refusals.STOPPED
     recorded = Intervention.objects.get()
@@ -387,16 +387,16 @@ def test_running_saga_is_asked_to_abort(post, saga, said):
 
 
 def test_past_its_pivot_a_saga_that_owner_knows_to_be_completed_will_be_returned(
-    post, saga, said, owner
+    post, saga, published, owner
 ):
     """Tracking is late; a client that has seen `completed` at the owner is not refused."""
     saga("completed", until=5)
     done = at_owner(saga_id="s", status="completed", ended_at="2026-01-01T12:00:01Z")
     owner.answers["GET", "/carrito/accepted/s"] = (200, {}, done)
     assert post(COMPENSATE).status_code == 202
-    said()
+    published()
     track(received=[story("completed")[-1]], now=NOON + timedelta(seconds=6))
-    assert [event.type for event in said()] == ["checkout.return.requested"]
+    assert [event.type for event in published()] == ["checkout.return.requested"]
     assert Saga.objects.get().status == "compensating"
 
 
@@ -407,20 +407,20 @@ def test_saga_that_only_its_owner_knows_to_be_completed_is_asked_for_in_a_moment
     assert refused["code"] == refusals.NOT_STARTED
 
 
-def test_second_abort_says_nothing_more(post, saga, said):
+def test_second_abort_says_nothing_more(post, saga, published):
     saga("completed", until=3)
     post(COMPENSATE)
-    said()
+    published()
     assert post(COMPENSATE).status_code == 202
-    assert said() == []
+    assert published() == []
     assert Intervention.objects.count() == 1
 
 
-def test_completed_saga_is_asked_to_be_returned(post, saga, said):
+def test_completed_saga_is_asked_to_be_returned(post, saga, published):
     saga("completed", until=6)
     response = post(COMPENSATE)
     assert (response.status_code, response.json()["status"]) == (202, "compensating")
-    assert [event.type for event in said()] == ["checkout.return.requested"]
+    assert [event.type for event in published()] == ["checkout.return.requested"]
     assert Intervention.objects.get().action == "return"
     assert Saga.objects.get().watch_at is not None
 
@@ -434,10 +434,10 @@ def test_completed_saga_is_asked_to_be_returned(post, saga, said):
         ("returned", 7, refusals.ALREADY_UNDONE),
     ],
 )
-def test_saga_that_cannot_be_undone_refuses(post, saga, said, name, until, code):
+def test_saga_that_cannot_be_undone_refuses(post, saga, published, name, until, code):
     saga(name, until=until)
     assert problem(post(COMPENSATE), 409)["code"] == code
-    assert said() == []
+    assert published() == []
     assert not Intervention.objects.exists()
 
 
@@ -458,10 +458,10 @@ def test_wrong_request_is_told_which_field(post, saga):
 
 
 @pytest.mark.undocumented("messages")
-def test_retry_redrives_a_standing_saga(post, saga, said):
+def test_retry_redrives_a_standing_saga(post, saga, published):
     saga("completed", until=3)
     assert post("/saga/choreography/s/retry").status_code == 202
-    assert [(one.type, one.data.result["event"]) for one in said()] == [
+    assert [(event.type, event.data.result["event"]) for event in published()] == [
         ("step.redrive.requested", "payment.processed")
     ]
 

@@ -131,7 +131,7 @@ def test_abort_that_comes_too_late_becomes_the_return_that_was_asked_for(choreog
     assert outcome(saga_id)["tracked"] == "compensated"
     assert ended_right(saga_id)
     asked = Intervention.objects.filter(saga_id=saga_id).order_by("id")
-    assert [(one.action, one.requested_by) for one in asked] == [
+    assert [(intervention.action, intervention.requested_by) for intervention in asked] == [
         ("abort", "eva"),
         ("return", "eva"),
     ]

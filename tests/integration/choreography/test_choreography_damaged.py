@@ -43,9 +43,9 @@ def _patience(settings):
 
 
 @pytest.fixture(params=DAMAGES.values(), ids=DAMAGES)
-def damaged(request, start, said):
+def damaged(request, start, published):
     spoil(start, request.param)
-    said()
+    published()
 
 
 def spoil(start, statement: str) -> None:
@@ -59,27 +59,27 @@ def after(seconds: float):
     return NOON + timedelta(seconds=seconds)
 
 
-def test_watchdog_parks_it_with_the_reason_and_redrives_the_others(damaged, said):
+def test_watchdog_parks_it_with_the_reason_and_redrives_the_others(damaged, published):
     assert look(now=after(12)) == {Remedy.REDRIVE: 2, Remedy.PARK: 1}
-    assert {event.saga_id for event in said()} == {"a", "c"}
+    assert {event.saga_id for event in published()} == {"a", "c"}
     bad = Saga.objects.get(pk="bad")
     assert (bad.status, bad.watch_at) == ("parked", None)
     assert "bad" in bad.parked_reason
     assert look(now=after(13)) == {}
 
 
-def test_times_that_cannot_be_reckoned_with_are_parked_too(start, said):
+def test_times_that_cannot_be_reckoned_with_are_parked_too(start, published):
     spoil(start, TOO_LATE)
-    said()
+    published()
     assert look(now=after(12)) == {Remedy.REDRIVE: 2, Remedy.PARK: 1}
-    assert {event.saga_id for event in said()} == {"a", "c"}
+    assert {event.saga_id for event in published()} == {"a", "c"}
 
 
-def test_control_looked_at_together_alone_they_hold_up_each_other(damaged, said, monkeypatch):
+def test_control_looked_at_together_alone_they_hold_up_each_other(damaged, published, monkeypatch):
     monkeypatch.setattr(watchdog.sql, "is_outage", lambda error: True)
     with pytest.raises(store.UnreadableSaga):
         look(now=after(12))
-    assert said() == []
+    assert published() == []
 
 
 @pytest.mark.django_db(databases=[DATABASE], transaction=True)
@@ -113,8 +113,8 @@ def test_what_somebody_holds_of_one_saga_keeps_the_watchdog_from_no_other(start,
 
 
 def test_tracking_goes_on_and_keeps_what_it_hears(damaged):
-    told = [event("inventory.reserve.failed", saga_id=one) for one in ("a", "bad", "c")]
-    track(received=told, now=after(1))
+    received = [event("inventory.reserve.failed", saga_id=saga_id) for saga_id in ("a", "bad", "c")]
+    track(received=received, now=after(1))
     assert SagaEvent.objects.filter(event_type="inventory.reserve.failed").count() == 3
     assert {Saga.objects.get(pk=saga_id).status for saga_id in "ac"} == {"compensating"}
 
@@ -137,21 +137,21 @@ def test_what_is_asked_of_it_is_refused_with_the_reason(damaged, client, ask):
     assert Saga.objects.get(pk="a").status == "running"
 
 
-def test_it_is_undone_as_a_whole_when_that_is_asked(damaged, client, said):
+def test_it_is_undone_as_a_whole_when_that_is_asked(damaged, client, published):
     answer = client.post("/saga/choreography/bad/compensate", content_type="application/json")
     assert (answer.status_code, answer.json()["status"]) == (202, "compensating")
-    asked = said()[-1]
+    asked = published()[-1]
     assert (asked.saga_id, asked.type) == ("bad", "checkout.return.requested")
     assert client.get("/saga/choreography/bad").json()["parked"] is None
 
 
-def test_saga_that_the_catalogue_has_no_more_is_parked_listed_and_named(start, client, said):
+def test_saga_that_the_catalogue_has_no_more_is_parked_listed_and_named(start, client, published):
     spoil(start, OF_SAGA.format("saga = 'bygone'"))
-    said()
+    published()
     assert look(now=after(12)) == {Remedy.REDRIVE: 2, Remedy.PARK: 1}
-    assert {event.saga_id for event in said()} == {"a", "c"}
+    assert {event.saga_id for event in published()} == {"a", "c"}
     listed = client.get("/saga/choreography/status").json()["results"]
-    assert [one["saga"] for one in listed] == ["checkout", "bygone", "checkout"]
+    assert [row["saga"] for row in listed] == ["checkout", "bygone", "checkout"]
     assert "bygone" in client.get("/saga/choreography/bad").json()["parked"]["reason"]
     for ask in ("retry", "skip", "compensate"):
         answer = client.post(

@@ -153,13 +153,13 @@ def test_what_is_skipped_is_said_by_its_own_service_as_the_steps_own_event(chore
     assert event.data.result == {"skipped": "refunded by hand"}
 
 
-def test_skip_passes_on_the_results_of_the_steps_before_it(start, said):
+def test_skip_passes_on_the_results_of_the_steps_before_it(start, published):
     start("s")
     results = {"reserve_inventory": {"reservation_id": "7"}}
     track(received=[event("inventory.committed", results=results)], now=NOON)
     take_note(received=[parked_step("inventory.committed", "carrito")], now=NOON)
     assert asked(operations.skip, "s") is None
-    (skipped,) = said()
+    (skipped,) = published()
     assert skipped.data.result["reaction"] == "do confirm_order"
     assert msgspec.json.decode(skipped.data.context, type=Context).results == results
 
@@ -312,25 +312,25 @@ def test_abort_that_comes_too_late_does_not_hold_up_what_is_sold():
     assert not waits(event=given_up, phase=SagaPhase.RUNNING, seen=seen)
 
 
-def test_giving_up_of_an_unknown_saga_changes_nothing(said):
+def test_giving_up_of_an_unknown_saga_changes_nothing(published):
     take_note(received=[parked_step("inventory.reserved", "pagos")], now=NOON)
-    assert said() == []
+    assert published() == []
     assert not Saga.objects.exists()
 
 
-def test_giving_up_that_is_heard_twice_aborts_once(saga, said):
+def test_giving_up_that_is_heard_twice_aborts_once(saga, published):
     saga("completed", until=2)
     for _ in range(2):
         take_note(received=[parked_step("inventory.reserved", "pagos")], now=NOON)
-    assert [event.type for event in said()] == ["checkout.abort.requested"]
+    assert [event.type for event in published()] == ["checkout.abort.requested"]
     assert Saga.objects.get().status == "running"
 
 
-def test_saga_that_is_heard_of_only_beside_its_giving_up_is_turned_back(said):
+def test_saga_that_is_heard_of_only_beside_its_giving_up_is_turned_back(published):
     """After an outage of this service a batch may have both, the notice first."""
     report = parked_step("inventory.reserved", "pagos")
     ProjectionHandler(saga="checkout", on="step.parked").handle([report, *story("completed")[:2]])
-    assert [event.type for event in said()] == ["checkout.abort.requested"]
+    assert [event.type for event in published()] == ["checkout.abort.requested"]
 
 
 def given_up(cause: str, service: str, step: str, why: str):
@@ -358,31 +358,31 @@ def test_two_reports_of_one_saga_are_both_told(saga, reports, at_once):
     assert "no room" in found.parked_reason
 
 
-def test_report_that_aborts_and_the_one_after_it_are_both_told_in_one_batch(saga, said):
+def test_report_that_aborts_and_the_one_after_it_are_both_told_in_one_batch(saga, published):
     """As if they came one after the other: the abort is requested, then given up."""
     saga("completed", until=4)
     take_note(received=TWO_REPORTS, now=NOON)
-    assert [event.type for event in said()] == ["checkout.abort.requested"]
+    assert [event.type for event in published()] == ["checkout.abort.requested"]
     assert Intervention.objects.get().reason == "commit_inventory: no disk"
     assert Saga.objects.get().parked_reason == "no room"
 
 
 def test_control_by_saga_alone_one_of_two_reports_is_dropped(saga, monkeypatch):
-    monkeypatch.setattr(reactions, "_in_turn", lambda heard: [{e.saga_id: e for e in heard}])
+    monkeypatch.setattr(reactions, "_in_turn", lambda received: [{e.saga_id: e for e in received}])
     saga("aborted", until=5)
     take_note(received=TWO_REPORTS, now=NOON)
     assert "no disk" not in Saga.objects.get().parked_reason
 
 
-def test_stopped_saga_that_was_sold_and_is_given_up_is_returned_and_not_parked(saga, said):
+def test_stopped_saga_that_was_sold_and_is_given_up_is_returned_and_not_parked(saga, published):
     saga("aborted", until=5)
     with transaction.atomic(using=TRACKING):
         operations.compensate(saga_id="s", requested_by="eva", reason="", now=NOON)
         assert operations.compensate(saga_id="s", requested_by="eva", reason="", now=NOON) is None
     track(received=[story("completed")[4]], now=NOON)
-    said()
+    published()
     take_note(received=[parked_step("inventory.committed", "carrito")], now=NOON)
-    assert [event.type for event in said()] == ["checkout.return.requested"]
+    assert [event.type for event in published()] == ["checkout.return.requested"]
     assert Saga.objects.get().status == "compensating"
 
 

@@ -18,9 +18,9 @@ SAGAS = [f"saga {n}" for n in range(20)]
 
 
 def test_same_events_tracked_by_four_workers_at_once_make_one_trail():
-    told = [event for saga in SAGAS for event in story("completed", saga_id=saga)]
-    orders = [random.Random(seed).sample(told, len(told)) for seed in range(4)]
-    calls = [lambda heard=heard: track(received=heard, now=NOON) for heard in orders]
+    stories = [event for saga in SAGAS for event in story("completed", saga_id=saga)]
+    orders = [random.Random(seed).sample(stories, len(stories)) for seed in range(4)]
+    calls = [lambda received=received: track(received=received, now=NOON) for received in orders]
     assert at_once(calls, service=DATABASE) == [None] * 4
     assert set(Saga.objects.values_list("status", flat=True)) == {"completed"}
     assert SagaEvent.objects.count() == len(SAGAS) * len(FORWARD)

@@ -140,10 +140,10 @@ def test_recorded_trace_is_linked(shop, admin_client, settings):
 
 @pytest.mark.parametrize("status", ["failed", "compensated", "parked"])
 def test_look_that_is_cut_goes_on_where_it_ended(shop, monkeypatch, status):
-    whole = found(status=status)
+    complete = found(status=status)
     monkeypatch.setattr(store, "LOOKED_THROUGH", 3)
     assert store.sagas(Filter(status="failed")).is_cut
-    assert found(status=status) == whole
+    assert found(status=status) == complete
 
 
 def test_order_and_payment_lead_to_their_saga(shop):
@@ -167,7 +167,7 @@ def test_choreographed_saga_is_found_at_the_step_that_its_events_tell(shop):
         )
     assert found(step="process_payment") == {"sold-too"}
     assert found(step="create_order") == set()
-    (shown,) = [one for one in store.sagas(Filter(status="open")).rows if one.saga_id != "waits"]
+    (shown,) = [row for row in store.sagas(Filter(status="open")).rows if row.saga_id != "waits"]
     assert shown.step == "process_payment"
 
 
@@ -220,13 +220,13 @@ def test_address_and_card_are_on_no_page(shop, admin_client, api):
 
 
 def test_payload_is_shown_without_what_is_private():
-    told = {
+    payload = {
         "user_id": "ana",
         "billing_address": {"street": "Calle Mayor 1"},
         "note": "paid with 4111 1111 1111 1111 today",
         "items": [{"product_id": "1", "cardholder": "Ana", "price": "12.50"}],
     }
-    assert timeline.redacted(told) == {
+    assert timeline.redacted(payload) == {
         "user_id": "ana",
         "billing_address": timeline.HIDDEN,
         "note": f"paid with {timeline.HIDDEN} today",
@@ -257,18 +257,18 @@ def test_refusal_is_told_in_the_words_of_the_api(shop, admin_client, api):
 
 
 def test_verdict_goes_to_the_service_that_waits(shop, admin_client, monkeypatch):
-    told = []
+    posted = []
 
     class Noting(InProcess):
         def post(self, *, path, body, headers):
-            told.append((path, body))
+            posted.append((path, body))
             return ServiceResponse(200, b"{}")
 
     monkeypatch.setattr(actions, "client", lambda service: Noting() if service == "pagos" else None)
     asked = {"action": "yes", "step": "confirm_payment", "reason": "called", "data": '{"a": 1}'}
     admin_client.post("/dashboard/sagas/waits/act", asked)
     body = {"verdict": "yes", "by": "eva", "reason": "called", "data": {"a": 1}}
-    assert told == [("/decisions/waits/confirm_payment", body)]
+    assert posted == [("/decisions/waits/confirm_payment", body)]
     assert BookingDecision.objects.exists(), "other decisions there are"
 
 
@@ -376,8 +376,8 @@ def test_colours_can_be_told_apart_in_the_light_and_in_the_dark():
                 assert contrast(scheme[name], scheme[ground]) >= 4.5, f"{name} on {ground}"
 
 
-def contrast(one: str, other: str) -> float:
-    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+def contrast(colour: str, background: str) -> float:
+    lighter, darker = sorted((luminance(colour), luminance(background)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
 
 

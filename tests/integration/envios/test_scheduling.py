@@ -75,10 +75,10 @@ def test_destination_without_an_area_is_served_by_who_has_none(courier, shop):
 
 
 def test_list_gets_the_couriers_of_each_area(courier, shop):
-    here, there = courier(5, province="La Habana"), courier(5, province="Matanzas")
+    havana, matanzas = courier(5, province="La Habana"), courier(5, province="Matanzas")
     shop.schedule_all(["a", "b"], HAVANA)
     shop.schedule_all(["c"], {"province": "Matanzas"})
-    assert busy(here, there) == [2, 1]
+    assert busy(havana, matanzas) == [2, 1]
 
 
 def test_cancelled_delivery_frees_its_courier_once(courier, shop):

@@ -55,8 +55,8 @@ class Broken:
 
     def beat(self, service, *, seen=0, **counters):
         rows = self.tables(service).WorkerHeartbeat.objects
-        told = {"counters": {"broker_up": 1, **counters}, "seen_at": ago(seen)}
-        return rows.update_or_create(host="here", pid=1, defaults=told)[0]
+        heartbeat = {"counters": {"broker_up": 1, **counters}, "seen_at": ago(seen)}
+        return rows.update_or_create(host="here", pid=1, defaults=heartbeat)[0]
 
     def probed(self, url, *, until):
         """The counters of a worker whose broker is there."""
@@ -249,9 +249,9 @@ def firing(scrapes, *, folder, at):
     file = folder / "test.yml"
     rules = {"rule_files": [str(RULES)], "evaluation_interval": f"{EVERY}s", "tests": [test]}
     file.write_text(json.dumps(rules))
-    status, said = promtool("test", "rules", str(file))
-    found = [rule["alert"] for rule in ALERTS if f'alertname="{rule["alert"]}"' in said]
-    assert found or status == 0, said
+    status, output = promtool("test", "rules", str(file))
+    found = [rule["alert"] for rule in ALERTS if f'alertname="{rule["alert"]}"' in output]
+    assert found or status == 0, output
     return found
 
 

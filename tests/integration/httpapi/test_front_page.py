@@ -28,13 +28,13 @@ STANDS = {
 @pytest.fixture
 def service():
     """A service with this answer of /health; its URL."""
-    said = []
+    attention = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_response(503 if said else 200)
+            self.send_response(503 if attention else 200)
             self.end_headers()
-            self.wfile.write(json.dumps({"attention": said}).encode())
+            self.wfile.write(json.dumps({"attention": attention}).encode())
 
         def log_message(self, *arguments):
             """Says nothing."""
@@ -42,7 +42,7 @@ def service():
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=[0.01])
         thread.start()
-        yield said, f"http://127.0.0.1:{server.server_port}"
+        yield attention, f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
 
@@ -70,10 +70,10 @@ def test_what_stops_sagas_comes_first_with_since_and_what_to_do(page, service):
 
 def test_service_that_does_not_answer_is_named():
     away = {"pagos": f"http://127.0.0.1:{free_ports(1)[0]}"}
-    (one,) = services.attention(services.health(urls=away))
-    assert one["service"] == "pagos"
-    assert one["what"].startswith("it does not answer")
-    assert one["level"] == "unavailable"
+    (entry,) = services.attention(services.health(urls=away))
+    assert entry["service"] == "pagos"
+    assert entry["what"].startswith("it does not answer")
+    assert entry["level"] == "unavailable"
 
 
 def test_front_page_is_for_those_who_are_logged_in(client):

@@ -153,7 +153,9 @@ def test_every_metric_is_as_prometheus_wants_it(scrape):
         else:
             metrics.count(metric, *words)
     text = door.text({"web": metrics.counted()})
-    assert {f"# TYPE {it.name} {it.kind}" for it in metrics.ALL} <= set(text.splitlines())
+    assert {f"# TYPE {metric.name} {metric.kind}" for metric in metrics.ALL} <= set(
+        text.splitlines()
+    )
     assert promtool("check", "metrics", input=text) == (0, "")
     scrape()
     assert promtool("check", "metrics", input=scrape.text) == (0, "")

@@ -82,9 +82,9 @@ def test_prices_that_inventario_tells_strangely_are_a_503(stranger, answer, monk
     stranger.answer = answer
     url = f"http://127.0.0.1:{stranger.server_port}"
     monkeypatch.setattr(carts, "_client", client.Client(url=url, timeout=5.0))
-    with pytest.raises(Exception, match="inventario") as told:
+    with pytest.raises(Exception, match="inventario") as raised:
         carts.offers(product_ids=["1"])
-    assert told.value.status == 503
+    assert raised.value.status == 503
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_products_are_found_by_category_words_ids_and_skus(send):
         LAPTOP | {"sku": "MOU-1", "name": "Mouse", "description": "wireless"},
         LAPTOP | {"sku": "BAG-1", "name": "Bag", "category": "travel", "description": ""},
     ]
-    ids = [one["data"]["id"] for one in send("POST", "/api/products", wanted).json()]
+    ids = [row["data"]["id"] for row in send("POST", "/api/products", wanted).json()]
 
     def found(query: str) -> list[str]:
         return [result["id"] for result in send("GET", f"/api/products?{query}").json()["results"]]
@@ -297,9 +297,9 @@ def test_body_of_another_type_is_refused(client, path):
 
 def test_sample_catalogue_is_seeded_once(capsys):
     call_command("seed_catalogue")
-    there = list(Product.objects.values_list("sku", "initial"))
+    seeded = list(Product.objects.values_list("sku", "initial"))
     call_command("seed_catalogue")
-    assert list(Product.objects.values_list("sku", "initial")) == there
+    assert list(Product.objects.values_list("sku", "initial")) == seeded
     assert capsys.readouterr().out.splitlines()[1].startswith("0 products added")
-    assert len(there) >= 20
-    assert 10 in {initial for _, initial in there}
+    assert len(seeded) >= 20
+    assert 10 in {initial for _, initial in seeded}

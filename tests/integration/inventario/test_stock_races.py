@@ -63,8 +63,8 @@ def test_without_the_lock_only_the_constraint_stops_overselling(product, shop):
 
 
 def test_buyers_of_two_products_in_opposite_order_all_get_theirs(product, shop):
-    one, other = product(20), product(20)
-    lines = [{one: 1, other: 1}, {other: 1, one: 1}]
+    first, second = product(20), product(20)
+    lines = [{first: 1, second: 1}, {second: 1, first: 1}]
     calls = [lambda n=n: shop.reserve(f"s{n}", lines[n % 2]) for n in range(20)]
     got = at_once(calls, service=SERVICE)
     assert all(isinstance(result, Done) for result in got)
@@ -84,8 +84,8 @@ def test_commit_and_expiry_at_once_agree_on_every_reservation(product, shop):
     calls = [lambda n=n: commit(saga_ids[n::4]) for n in range(4)]
     calls += [lambda: operations.expire(limit=15)] * 4
     got = at_once(calls, service=SERVICE)
-    outcomes = {one.command.saga_id: one.outcome for part in got[:4] for one in part}
-    sold = {saga_id for saga_id, one in outcomes.items() if isinstance(one, Done)}
+    outcomes = {executed.command.saga_id: executed.outcome for part in got[:4] for executed in part}
+    sold = {saga_id for saga_id, outcome in outcomes.items() if isinstance(outcome, Done)}
     committed = Reservation.objects.filter(status="committed")
     assert sold == set(committed.values_list("saga_id", flat=True))
     assert len(saga_ids) - len(sold) == sum(got[4:])
@@ -168,10 +168,10 @@ class TestMostReserved:
         assert put_aside() == 12
 
     def test_others_do_not_wait(self, product, shop):
-        one, other = product(10), product(10)
+        first, second = product(10), product(10)
         with transaction.atomic(using=SERVICE):
-            shop.reserve("s1", {one: 6}, user_id="ana")
-            call = partial(shop.reserve, "s2", {other: 6}, user_id="ben")
+            shop.reserve("s1", {first: 6}, user_id="ana")
+            call = partial(shop.reserve, "s2", {second: 6}, user_id="ben")
             assert isinstance(InThread(call, service=SERVICE).result(), Done)
 
     @pytest.mark.parametrize("end", ["unreserve", "commit"])

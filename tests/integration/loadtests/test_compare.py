@@ -86,8 +86,8 @@ def test_stopped_comparison_shows_what_it_has(stopped: Any) -> None:
 
 
 def test_comparison_goes_on_where_it_was_stopped(finished: Any) -> None:
-    said, found = finished
-    assert "\n 1/" not in said
+    output, found = finished
+    assert "\n 1/" not in output
     assert [window["window"]["number"] for window in found["windows"]] == list(
         range(1, len(found["windows"]) + 1)
     )
@@ -122,7 +122,7 @@ def test_outcome_comes_after_acceptance(finished: Any) -> None:
 
 
 def test_cost_is_where_the_pattern_does_its_work(finished: Any) -> None:
-    costs = {name: one["cost"] for name, one in _figures(finished[1], "full").items()}
+    costs = {name: figures["cost"] for name, figures in _figures(finished[1], "full").items()}
     by_http, by_messages = costs["orchestrated"], costs["choreographed"]
     assert by_http["http_calls"] > by_messages["http_calls"]
     assert by_messages["messages"] == pytest.approx(6 + 1, abs=0.5), "an event each step"
@@ -142,9 +142,9 @@ def test_report_names_a_folder_with_every_raw_sample(finished: Any) -> None:
     (path,) = re.findall(r"^report: (.+)$", finished[0], flags=re.MULTILINE)
     kept = samples.read(path=Path(path).with_name("samples.csv"), kind=samples.Sample)
     assert len(kept) == sum(window["counts"]["offered"] for window in finished[1]["windows"])
-    accepted = [one.saga_id for one in kept if one.saga_id]
+    accepted = [sample.saga_id for sample in kept if sample.saga_id]
     assert len(set(accepted)) == len(accepted)
-    assert {one.http_status for one in kept if not one.saga_id} <= {503}, "turned away"
+    assert {sample.http_status for sample in kept if not sample.saga_id} <= {503}, "turned away"
 
 
 def test_extra_step_is_measured_in_both_patterns(finished: Any) -> None:
@@ -157,7 +157,7 @@ def test_extra_step_is_measured_in_both_patterns(finished: Any) -> None:
 def test_stopped_comparison_leaves_no_process_behind(stopped: Any) -> None:
     _, family = stopped
     assert len(family) > 10
-    assert [one for one in family if _lives(one)] == []
+    assert [process for process in family if _lives(process)] == []
 
 
 def test_saga_of_another_owner_is_compared_on_the_services_that_it_needs(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ class Door(Services):
 
     def send_delayed(self) -> list[dict[str, Any]]:
         """Sends the delayed charges; returns pagos' answers."""
-        return [one for commands in self._late for one in self._pass_on(CHARGE, commands)[1]]
+        return [answer for commands in self._late for answer in self._pass_on(CHARGE, commands)[1]]
 
     def close(self) -> None:
         super().close()

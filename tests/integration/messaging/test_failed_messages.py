@@ -35,15 +35,17 @@ def retry_all(consumer, due_now):
     return retry
 
 
-def hear(consumer, *heard):
-    consumer.handle([Delivery(message_of(one), redelivered=False, tag=None) for one in heard])
+def receive(consumer, *received):
+    consumer.handle(
+        [Delivery(message_of(event), redelivered=False, tag=None) for event in received]
+    )
 
 
 def available(product):
     return Product.objects.get(pk=product.pk).available
 
 
-def said():
+def published():
     return [
         events.decode(body.encode())
         for body in OutboxEntry.objects.order_by("id").values_list("body", flat=True)
@@ -53,7 +55,7 @@ def said():
 def test_poison_message_harms_only_itself(consumer, initiated, product, poisoned):
     poison = initiated()
     with poisoned(poison.saga_id):
-        hear(consumer, initiated(), poison, initiated())
+        receive(consumer, initiated(), poison, initiated())
     assert available(product) == 8
     aside = FailedMessage.objects.get()
     assert (aside.saga_id, aside.status) == (poison.saga_id, "retrying")
@@ -67,19 +69,19 @@ def test_words_of_the_database_reach_no_event_and_no_row(
         execute(service=SERVICE, sql="INSERT INTO inventario_product (name) VALUES (NULL)")
 
     monkeypatch.setitem(operations.reserve.__dict__, "run", refuse)
-    hear(consumer, initiated())
+    receive(consumer, initiated())
     retry_all()
-    (parked,) = said()
+    (parked,) = published()
     assert parked.type == "step.parked"
-    told = parked.data.failure.detail, FailedMessage.objects.get().reason
-    assert told == ("the database refuses it (23502)",) * 2
+    texts = parked.data.failure.detail, FailedMessage.objects.get().reason
+    assert texts == ("the database refuses it (23502)",) * 2
     assert "null value in column" in caplog.text
 
 
 def test_failed_message_is_tried_again_and_handled(consumer, initiated, product, poisoned, due_now):
     poison = initiated()
     with poisoned(poison.saga_id):
-        hear(consumer, poison)
+        receive(consumer, poison)
     due_now()
     consumer.retry_failed()
     assert FailedMessage.objects.get().status == "handled"
@@ -92,7 +94,7 @@ def test_message_that_never_succeeds_is_tried_five_times(
 ):
     poison = initiated()
     with poisoned(poison.saga_id) as tries:
-        hear(consumer, poison, *[initiated() for _ in range(together_with)])
+        receive(consumer, poison, *[initiated() for _ in range(together_with)])
         retry_all()
         assert len(tries) == 5
         due_now()
@@ -108,7 +110,7 @@ def test_delays_between_the_tries_grow_beyond_a_second():
 def test_person_can_have_it_tried_again(consumer, initiated, product, poisoned, retry_all):
     poison = initiated()
     with poisoned(poison.saga_id):
-        hear(consumer, poison)
+        receive(consumer, poison)
         retry_all()
     parked = FailedMessage.objects.get()
     assert parked.status == "dead_lettered"
@@ -121,7 +123,7 @@ def test_person_can_have_it_tried_again(consumer, initiated, product, poisoned, 
 def test_discarded_message_is_not_tried_again(consumer, initiated, poisoned, due_now):
     poison = initiated()
     with poisoned(poison.saga_id) as tries:
-        hear(consumer, poison)
+        receive(consumer, poison)
         failed.discard(service=SERVICE, ids=[FailedMessage.objects.get().pk])
         due_now()
         consumer.retry_failed()
@@ -134,10 +136,10 @@ def test_giving_a_message_up_is_said_with_step_and_reason(
 ):
     poison = initiated()
     with poisoned(poison.saga_id):
-        hear(consumer, poison)
-        assert said() == []
+        receive(consumer, poison)
+        assert published() == []
         retry_all()
-    (event,) = said()
+    (event,) = published()
     assert (event.type, event.saga_id, event.cause_id) == (
         "step.parked",
         poison.saga_id,
@@ -151,8 +153,8 @@ def test_giving_a_message_up_is_said_with_step_and_reason(
 def test_message_that_is_heard_again_is_kept_once(consumer, initiated, product, poisoned):
     poison = initiated()
     with poisoned(poison.saga_id):
-        hear(consumer, poison)
-        hear(consumer, poison)
+        receive(consumer, poison)
+        receive(consumer, poison)
     assert FailedMessage.objects.count() == 1
 
 
@@ -161,8 +163,8 @@ def test_redrive_of_a_message_that_is_being_tried_costs_it_no_try(
 ):
     poison = initiated()
     with poisoned(poison.saga_id) as tries:
-        hear(consumer, poison)
-        hear(consumer, initiated(saga_id=poison.saga_id, redrive=True))
+        receive(consumer, poison)
+        receive(consumer, initiated(saga_id=poison.saga_id, redrive=True))
     assert len(tries) == 1
     assert FailedMessage.objects.get().attempts == 1
 
@@ -172,9 +174,9 @@ def test_redrive_of_a_parked_message_handles_it_after_all(
 ):
     poison = initiated()
     with poisoned(poison.saga_id):
-        hear(consumer, poison)
+        receive(consumer, poison)
         retry_all()
-    hear(consumer, initiated(saga_id=poison.saga_id, redrive=True))
+    receive(consumer, initiated(saga_id=poison.saga_id, redrive=True))
     assert available(product) == 9
     assert FailedMessage.objects.get().status == "handled"
 
@@ -184,9 +186,9 @@ def test_redrive_that_faults_as_well_has_the_parked_message_tried_again(
 ):
     poison = initiated()
     with poisoned(poison.saga_id):
-        hear(consumer, poison)
+        receive(consumer, poison)
         retry_all()
-        hear(consumer, initiated(saga_id=poison.saga_id, redrive=True))
+        receive(consumer, initiated(saga_id=poison.saga_id, redrive=True))
     aside = FailedMessage.objects.get()
     assert (aside.status, aside.attempts) == ("retrying", 1)
 
@@ -206,7 +208,10 @@ def test_message_with_an_impossible_name_is_parked_and_stops_no_other(
     strange = initiated(saga_id=name)
     wild = Message(name, name, b"{")
     consumer.handle(
-        [Delivery(one, False, None) for one in (message_of(strange), wild, message_of(initiated()))]
+        [
+            Delivery(message, False, None)
+            for message in (message_of(strange), wild, message_of(initiated()))
+        ]
     )
     assert FailedMessage.objects.count() == 2
     assert available(product) == 9
@@ -214,6 +219,6 @@ def test_message_with_an_impossible_name_is_parked_and_stops_no_other(
 
 def test_message_whose_context_is_of_another_saga_is_dead_lettered(consumer, initiated, product):
     odd = msgspec.structs.replace(initiated(), saga_id="another")
-    hear(consumer, odd, initiated())
+    receive(consumer, odd, initiated())
     assert available(product) == 9
     assert "its context is of the checkout" in FailedMessage.objects.get().reason

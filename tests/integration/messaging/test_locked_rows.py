@@ -73,8 +73,10 @@ def held(row):
         thread.result()
 
 
-def hear(consumer, *heard):
-    consumer.handle([Delivery(message_of(one), redelivered=False, tag=None) for one in heard])
+def receive(consumer, *received):
+    consumer.handle(
+        [Delivery(message_of(event), redelivered=False, tag=None) for event in received]
+    )
 
 
 def sold(number):
@@ -86,7 +88,7 @@ def test_others_go_on_while_one_product_is_locked(consumer, of_product, patient)
     first, second = of_product(1), [of_product(2) for _ in range(5)]
     with held(Product.objects.get(sku="other 1")):
         started = time.monotonic()
-        hear(consumer, second[0], first, *second[1:])
+        receive(consumer, second[0], first, *second[1:])
         assert time.monotonic() - started < 2.5
         assert sold(2) == 5
         aside = FailedMessage.objects.get()
@@ -96,10 +98,10 @@ def test_others_go_on_while_one_product_is_locked(consumer, of_product, patient)
 def test_while_a_row_is_locked_no_batch_waits_long_for_it_again(consumer, of_product, patient):
     batches = [[of_product(1), of_product(2)] for _ in range(5)]
     with held(Product.objects.get(sku="other 1")):
-        hear(consumer, *batches[0])
+        receive(consumer, *batches[0])
         started = time.monotonic()
         for batch in batches[1:]:
-            hear(consumer, *batch)
+            receive(consumer, *batch)
         assert time.monotonic() - started < 3.0
         assert sold(2) == 5
 
@@ -112,7 +114,7 @@ def test_control_without_impatience_each_batch_waits_a_second(
     with held(Product.objects.get(sku="other 1")):
         started = time.monotonic()
         for batch in batches:
-            hear(consumer, *batch)
+            receive(consumer, *batch)
         assert time.monotonic() - started > 3.0
 
 
@@ -121,7 +123,7 @@ def test_locked_out_message_is_tried_for_ever_and_then_handled(
 ):
     event = of_product(1)
     with held(Product.objects.get(sku="other 1")):
-        hear(consumer, event)
+        receive(consumer, event)
         for _ in range(8):
             due_now()
             assert consumer.retry_failed() == 1
@@ -135,7 +137,7 @@ def test_locked_out_message_is_tried_for_ever_and_then_handled(
 def test_distance_grows_with_the_time_it_waits(consumer, of_product, patient, due_now):
     event = of_product(1)
     with held(Product.objects.get(sku="other 1")):
-        hear(consumer, event)
+        receive(consumer, event)
         distances = []
         for waited in (0, 3, 60):
             with connections[SERVICE].cursor() as cursor:
@@ -160,7 +162,7 @@ def test_control_counted_as_its_fault_it_would_wait_for_a_person(
     monkeypatch.setattr(sql, "is_busy", lambda error: False)
     event = of_product(1)
     with held(Product.objects.get(sku="other 1")):
-        hear(consumer, event)
+        receive(consumer, event)
         for _ in range(4):
             due_now()
             consumer.retry_failed()
@@ -178,7 +180,7 @@ def read_only():
 
 def test_database_that_takes_no_writes_sets_nothing_aside(consumer, initiated, product, read_only):
     with pytest.raises(DatabaseUnavailable, match="read-only"):
-        hear(consumer, initiated(), initiated())
+        receive(consumer, initiated(), initiated())
     connections[SERVICE].close()
     assert not FailedMessage.objects.exists()
 
@@ -188,7 +190,7 @@ def test_outage_while_a_message_is_retried_counts_no_attempt(
 ):
     poison = initiated()
     with poisoned(poison.saga_id):
-        hear(consumer, poison)
+        receive(consumer, poison)
     due_now()
 
     def gone(event):

@@ -19,7 +19,7 @@ from messaging.consumer import Consumer
 from messaging.retention import AT_ONCE, Cleaner, Deleting
 from participant.barrier import KEEP_SECONDS
 from tests.integration.httpapi.conftest import database_url
-from tests.integration.messaging.test_hearing import available, hear
+from tests.integration.messaging.test_hearing import available, receive
 from tests.threads import InThread
 from tests.waiting import eventually
 
@@ -159,23 +159,23 @@ class TestLateMessages:
 
     def test_older_than_the_retention_it_is_left_to_a_person(self, consumer, initiated, product):
         late = msgspec.structs.replace(initiated(), occurred_at=now() - OLD)
-        hear(consumer, late, initiated())
+        receive(consumer, late, initiated())
         assert available(product) == 9
         (kept,) = FailedMessage.objects.all()
         assert kept.status == "dead_lettered"
         assert "DUETO_KEEP_SECONDS" in kept.reason
 
     def test_a_person_may_have_it_handled(self, consumer, initiated, product):
-        hear(consumer, msgspec.structs.replace(initiated(), occurred_at=now() - OLD))
+        receive(consumer, msgspec.structs.replace(initiated(), occurred_at=now() - OLD))
         FailedMessage.objects.update(status="retrying", next_attempt_at=now())
         consumer.retry_failed()
         assert available(product) == 9
 
     def test_a_redrive_is_of_a_saga_that_lives(self, consumer, initiated, product):
-        hear(consumer, msgspec.structs.replace(initiated(redrive=True), occurred_at=now() - OLD))
+        receive(consumer, msgspec.structs.replace(initiated(redrive=True), occurred_at=now() - OLD))
         assert available(product) == 9
 
     def test_a_little_younger_it_is_a_message_as_any_other(self, consumer, initiated, product):
         age = timedelta(seconds=KEEP_SECONDS * consumer_module.LATE_SHARE - 60)
-        hear(consumer, msgspec.structs.replace(initiated(), occurred_at=now() - age))
+        receive(consumer, msgspec.structs.replace(initiated(), occurred_at=now() - age))
         assert available(product) == 9

@@ -24,10 +24,10 @@ pytestmark = pytest.mark.django_db(databases=[SERVICE, "default"])
 
 
 @pytest.fixture
-def heard(initiated):
+def received(initiated):
     """Delivers a checkout's event, published by that login, to the service."""
 
-    def hear(*, speaker, login=SERVICE):
+    def receive(*, speaker, login=SERVICE):
         name = uuid.uuid4()
         consumer = Consumer(
             service=SERVICE, broker=connect(f"memory://{login}@{name}"), reactions=REACTIONS
@@ -39,17 +39,17 @@ def heard(initiated):
         subscription.close()
         return list(FailedMessage.objects.values_list("status", "reason"))
 
-    return hear
+    return receive
 
 
-def test_what_is_its_to_say_is_believed(heard):
-    assert heard(speaker="carrito") == []
+def test_what_is_its_to_say_is_believed(received):
+    assert received(speaker="carrito") == []
     assert OutboxEntry.objects.get().event_type == "checkout.inventory.reserved"
 
 
 @pytest.mark.parametrize("speaker", ["pagos", "saga_choreography", ""])
-def test_what_is_not_its_to_say_is_left_to_a_person(heard, speaker):
-    ((status, reason),) = heard(speaker=speaker)
+def test_what_is_not_its_to_say_is_left_to_a_person(received, speaker):
+    ((status, reason),) = received(speaker=speaker)
     assert status == "dead_lettered"
     assert reason.startswith("not_its_to_say: ")
     assert "only carrito may publish" in reason
@@ -57,9 +57,9 @@ def test_what_is_not_its_to_say_is_left_to_a_person(heard, speaker):
     assert not Product.objects.exclude(available=10).exists()
 
 
-def test_what_is_not_its_to_say_is_not_retried(heard, client, admin_client, initiated, settings):
+def test_what_is_not_its_to_say_is_not_retried(received, client, admin_client, initiated, settings):
     settings.AUTH = "demo"
-    heard(speaker="pagos")
+    received(speaker="pagos")
     row = FailedMessage.objects.get()
     event = events.decode(bytes(row.body))
     url = f"/inventario/messages/parked/{row.pk}"
@@ -74,17 +74,17 @@ def test_what_is_not_its_to_say_is_not_retried(heard, client, admin_client, init
     assert client.post(f"{url}/discard", content_type="application/json").status_code == 200
 
 
-def test_with_one_login_for_all_it_would_be_believed(heard):
+def test_with_one_login_for_all_it_would_be_believed(received):
     """The control."""
-    assert heard(speaker="shop", login="shop") == []
+    assert received(speaker="shop", login="shop") == []
     assert OutboxEntry.objects.exists()
 
 
-def test_without_its_table_it_would_be_believed(heard, monkeypatch):
+def test_without_its_table_it_would_be_believed(received, monkeypatch):
     """The control."""
     everybody = dict.fromkeys(publishers(), frozenset(["pagos"]))
     monkeypatch.setattr("contracts.topology.publishers", lambda: everybody)
-    assert heard(speaker="pagos") == []
+    assert received(speaker="pagos") == []
     assert OutboxEntry.objects.exists()
 
 

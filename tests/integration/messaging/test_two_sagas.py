@@ -35,21 +35,23 @@ def consumer(broker):
         )
 
 
-def hear(consumer, *heard):
-    consumer.handle([Delivery(message_of(one), redelivered=False, tag=None) for one in heard])
+def receive(consumer, *received):
+    consumer.handle(
+        [Delivery(message_of(event), redelivered=False, tag=None) for event in received]
+    )
 
 
 @pytest.fixture
-def said():
+def published():
     """The events of inventario since the last call, in order."""
     before = [0]
 
-    def said():
+    def published():
         rows = list(OutboxEntry.objects.order_by("id").filter(id__gt=before[0]))
         before[0] = rows[-1].id if rows else before[0]
         return [(row.event_type, row.saga_id) for row in rows]
 
-    return said
+    return published
 
 
 def reservations():
@@ -68,15 +70,15 @@ def paid(event):
     return msgspec.structs.replace(event, data=Facts(context=msgspec.Raw(context)))
 
 
-def test_choreographed_each_goes_its_own_way(consumer, initiated, product, said):
+def test_choreographed_each_goes_its_own_way(consumer, initiated, product, published):
     first, second = (initiated(saga=name, saga_id=f"of {name}") for name in SAGA_NAMES)
-    hear(consumer, first, second)
-    assert said() == [
+    receive(consumer, first, second)
+    assert published() == [
         ("checkout.inventory.reserved", "of checkout"),
         ("twin.inventory.reserved", "of twin"),
     ]
-    hear(consumer, of_step(second, "payment.failed"), of_step(paid(first), "order.created"))
-    assert sorted(said()) == [
+    receive(consumer, of_step(second, "payment.failed"), of_step(paid(first), "order.created"))
+    assert sorted(published()) == [
         ("checkout.inventory.committed", "of checkout"),
         ("twin.inventory.unreserved", "of twin"),
     ]
@@ -96,19 +98,21 @@ def asked(event, step, direction):
     )
 
 
-def test_by_message_each_is_asked_and_answers_as_itself(consumer, initiated, said):
+def test_by_message_each_is_asked_and_answers_as_itself(consumer, initiated, published):
     first, second = (initiated(saga=name, saga_id=f"of {name}") for name in SAGA_NAMES)
-    hear(consumer, *(asked(one, "reserve_inventory", Direction.DO) for one in (first, second)))
-    assert said() == [
+    receive(
+        consumer, *(asked(event, "reserve_inventory", Direction.DO) for event in (first, second))
+    )
+    assert published() == [
         ("checkout.inventory.reserve.replied", "of checkout"),
         ("twin.inventory.reserve.replied", "of twin"),
     ]
-    hear(
+    receive(
         consumer,
         asked(second, "reserve_inventory", Direction.UNDO),
         asked(paid(first), "commit_inventory", Direction.DO),
     )
-    assert sorted(said()) == [
+    assert sorted(published()) == [
         ("checkout.inventory.commit.replied", "of checkout"),
         ("twin.inventory.unreserve.replied", "of twin"),
     ]
@@ -116,15 +120,17 @@ def test_by_message_each_is_asked_and_answers_as_itself(consumer, initiated, sai
 
 
 def test_barrier_says_whose_each_is(consumer, initiated):
-    hear(consumer, *(initiated(saga=name, saga_id=f"of {name}") for name in SAGA_NAMES))
+    receive(consumer, *(initiated(saga=name, saga_id=f"of {name}") for name in SAGA_NAMES))
     entries = set(BarrierEntry.objects.values_list("saga_id", "saga", "step", "direction"))
     assert entries == {(f"of {name}", name, "reserve_inventory", "do") for name in SAGA_NAMES}
 
 
-def test_request_whose_command_is_of_the_other_saga_is_dead_lettered(consumer, initiated, said):
+def test_request_whose_command_is_of_the_other_saga_is_dead_lettered(
+    consumer, initiated, published
+):
     stray = asked(initiated(saga="twin"), "reserve_inventory", Direction.DO)
-    hear(consumer, msgspec.structs.replace(stray, saga="checkout"))
-    assert said() == []
+    receive(consumer, msgspec.structs.replace(stray, saga="checkout"))
+    assert published() == []
     assert not Reservation.objects.exists()
     assert "of twin" in FailedMessage.objects.get().reason
 

@@ -11,7 +11,7 @@ from inventario.models import OutboxEntry
 from messaging import outbox
 from messaging.brokers import Rejected
 from messaging.relay import BATCH, Relay
-from tests.integration.messaging.test_saying import heard, say
+from tests.integration.messaging.test_saying import commit, received
 from tests.threads import InThread
 from tests.waiting import eventually
 
@@ -44,14 +44,14 @@ def sweep(relay):
 def test_what_is_not_marked_yet_is_not_sent_again(relay, broker, initiated):
     """A wake-up makes it query the table earlier."""
     postponed, other = unheard(initiated), initiated()
-    say(postponed, other)
+    commit(postponed, other)
     relay.relay_once()
     broker.declare(queue="everything", events=["checkout.nobody.hears"])
     make_due()
     new_rows = outbox.NewRows()
     for _ in range(3):
         relay._sweep(new_rows)
-    assert heard(broker) == [other.id, postponed.id]
+    assert received(broker) == [other.id, postponed.id]
     assert OutboxEntry.objects.get(sent_at=None).event_id == postponed.id
     relay._mark()
     assert not OutboxEntry.objects.filter(sent_at=None).exists()
@@ -75,23 +75,23 @@ def make_due():
 
 def test_what_is_behind_more_than_a_batch_of_unheard_events_is_sent(sweep, broker, initiated):
     other = initiated()
-    say(*[unheard(initiated, number) for number in range(UNHEARD)], other)
+    commit(*[unheard(initiated, number) for number in range(UNHEARD)], other)
     sweep()
-    assert heard(broker) == [other.id]
+    assert received(broker) == [other.id]
     assert aside().count() == UNHEARD
 
 
 def test_control_kept_in_front_they_keep_it_from_being_sent(sweep, broker, initiated, monkeypatch):
     monkeypatch.setattr(outbox, "postpone", lambda **_: 0)
-    say(*[unheard(initiated, number) for number in range(UNHEARD)], initiated())
+    commit(*[unheard(initiated, number) for number in range(UNHEARD)], initiated())
     for _ in range(5):
         sweep()
-    assert heard(broker) == []
+    assert received(broker) == []
 
 
 def test_unheard_events_go_out_in_order_once_somebody_binds_a_queue(sweep, broker, initiated):
-    said = [unheard(initiated, number) for number in range(UNHEARD)]
-    say(*said)
+    committed = [unheard(initiated, number) for number in range(UNHEARD)]
+    commit(*committed)
     sweep()
     make_due()
     sweep()
@@ -99,12 +99,12 @@ def test_unheard_events_go_out_in_order_once_somebody_binds_a_queue(sweep, broke
     make_due()
     sweep()
     sweep()
-    assert heard(broker) == [event.id for event in said]
+    assert received(broker) == [event.id for event in committed]
     assert not aside().exists()
 
 
 def test_distance_between_attempts_grows_up_to_sixteen_seconds(sweep, initiated):
-    say(unheard(initiated))
+    commit(unheard(initiated))
     distances = []
     for _ in range(7):
         sweep()
@@ -140,12 +140,12 @@ def large(initiated):
 
 
 def test_entry_too_large_for_the_broker_is_kept_alone(relay, small, broker, initiated):
-    said = [large(initiated) if number in (7, 63) else initiated() for number in range(100)]
-    say(*said)
+    committed = [large(initiated) if number in (7, 63) else initiated() for number in range(100)]
+    commit(*committed)
     relay.relay_once()
-    fit = [event.id for number, event in enumerate(said) if number not in (7, 63)]
-    assert list(dict.fromkeys(heard(broker))) == fit
-    assert [row.event_id for row in aside().order_by("id")] == [said[7].id, said[63].id]
+    fit = [event.id for number, event in enumerate(committed) if number not in (7, 63)]
+    assert list(dict.fromkeys(received(broker))) == fit
+    assert [row.event_id for row in aside().order_by("id")] == [committed[7].id, committed[63].id]
     assert "PRECONDITION_FAILED" in aside()[0].reason
     assert len(small) <= 30
 
@@ -154,11 +154,11 @@ def test_control_taken_for_an_outage_it_keeps_all_others(
     relay, small, broker, initiated, monkeypatch
 ):
     monkeypatch.setattr(Relay, "_publish_in_parts", lambda self, rows, error: raise_(error))
-    say(initiated(), large(initiated), initiated())
+    commit(initiated(), large(initiated), initiated())
     for _ in range(3):
         with pytest.raises(Rejected):
             relay.relay_once()
-    assert heard(broker) == []
+    assert received(broker) == []
 
 
 def raise_(error):
@@ -170,9 +170,9 @@ def test_events_with_a_body_that_no_consumer_reads_are_not_sent(relay, broker, i
         initiated(), data=msgspec.structs.replace(initiated().data, result={"a": "x" * 2**20})
     )
     other = initiated()
-    say(huge, other)
+    commit(huge, other)
     relay.relay_once()
-    assert heard(broker) == [other.id]
+    assert received(broker) == [other.id]
     assert "at most" in aside().get().reason
 
 
@@ -201,11 +201,11 @@ def test_locked_entry_is_sent_once_and_marked_later_and_stops_no_other(
 ):
     hold, release = locked
     held, other = initiated(), initiated()
-    say(held, other)
+    commit(held, other)
     hold(held.id)
     for _ in range(3):
         sweep()
-    assert heard(broker) == [held.id, other.id]
+    assert received(broker) == [held.id, other.id]
     assert OutboxEntry.objects.get(sent_at=None).event_id == held.id
     release()
     sweep()
@@ -214,13 +214,13 @@ def test_locked_entry_is_sent_once_and_marked_later_and_stops_no_other(
 
 
 def test_what_failed_is_told_by_the_lights_and_stops_nobody(sweep, broker, initiated):
-    say(unheard(initiated))
+    commit(unheard(initiated))
     sweep()
     make_due()
     sweep()
     found = standing.outbox(service=SERVICE)
-    (told,) = found.waits
-    assert "have failed" in told.what
+    (complaint,) = found.waits
+    assert "have failed" in complaint.what
     assert found.stands == []
     broker.declare(queue="everything", events=["checkout.nobody.hears"])
     make_due()
@@ -230,7 +230,7 @@ def test_what_failed_is_told_by_the_lights_and_stops_nobody(sweep, broker, initi
 
 def test_retried_goes_out_at_the_next_sweep_and_discarded_never(sweep, broker, initiated):
     kept, dropped = unheard(initiated, 1), unheard(initiated, 2)
-    say(kept, dropped)
+    commit(kept, dropped)
     sweep()
     broker.declare(queue="everything", events=["checkout.nobody.hears"])
     by_id = {row.event_id: row.pk for row in aside()}
@@ -238,5 +238,5 @@ def test_retried_goes_out_at_the_next_sweep_and_discarded_never(sweep, broker, i
     assert outbox.discard(service=SERVICE, ids=ids[1:]) == ids[1:]
     assert outbox.retry(service=SERVICE, ids=ids) == ids[:1]
     sweep()
-    assert heard(broker) == [kept.id]
+    assert received(broker) == [kept.id]
     eventually(lambda: not aside().exists())

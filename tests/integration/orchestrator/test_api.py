@@ -49,9 +49,9 @@ def test_hand_over_starts_every_checkout(api):
 
 
 def test_hand_over_again_changes_nothing(api):
-    one = accepted()
-    first = post(api, "/sagas", [one, one]).json()
-    assert post(api, "/sagas", [one]).json() == first[:1]
+    context = accepted()
+    first = post(api, "/sagas", [context, context]).json()
+    assert post(api, "/sagas", [context]).json() == first[:1]
     assert Saga.objects.count() == 1
 
 
@@ -237,16 +237,16 @@ DEEP = "(repeat('[', 5000) || repeat(']', 5000))::jsonb"
 @pytest.mark.parametrize("table", ["saga_orchestrator_saga", "saga_orchestrator_definition"])
 @pytest.mark.parametrize("typed", ["'null'", "'[]'", "'{}'", "'\"x\"'", "'[1, null]'", DEEP])
 def test_saga_that_somebody_has_typed_over_is_shown_as_far_as_it_can_be(api, table, typed):
-    one = accepted()
-    operations.start(contexts=[one])
+    context = accepted()
+    operations.start(contexts=[context])
     column = "context" if table.endswith("saga") else "steps"
     with connections["saga_orchestrator"].cursor() as cursor:
         cursor.execute(f"UPDATE {table} SET {column} = {typed}")
-    found = api.get(f"/saga/{one.saga_id}")
+    found = api.get(f"/saga/{context.saga_id}")
     assert found.status_code == 200
-    assert found.json()["saga_id"] == one.saga_id
+    assert found.json()["saga_id"] == context.saga_id
     if column == "context":
         assert found.json()["total_amount"] is None
     assert found.json()["steps"][0]["step_name"] == "accept_checkout"
-    assert api.get(f"/saga/{one.saga_id}/status").status_code == 200
+    assert api.get(f"/saga/{context.saga_id}/status").status_code == 200
     assert api.get("/saga/transactions").json()["count"] == 1

@@ -77,8 +77,8 @@ def test_every_step_is_asked_for_once_in_order(orchestration):
 def test_each_message_names_the_one_that_caused_it(orchestration):
     orchestration.check_out()
     orchestration.settle()
-    heard = [event for _, event in orchestration.received]
-    assert [event.cause_id for event in heard] == ["", *(event.id for event in heard[:-1])]
+    received = [event for _, event in orchestration.received]
+    assert [event.cause_id for event in received] == ["", *(event.id for event in received[:-1])]
 
 
 def test_reply_tells_when_the_request_was_picked_up(orchestration):
@@ -387,9 +387,9 @@ class TestCrash:
         orchestration.wait_out()
         (held,) = store.claim(runner_id=orchestration.runner_id, limit=1)
         orchestration.relay()
-        orchestration.hear("inventario")
+        orchestration.deliver("inventario")
         orchestration.relay()
-        orchestration.hear("saga_orchestrator")
+        orchestration.deliver("saga_orchestrator")
         transition = engine.after(progress=held.progress, answer=Fault("late"), draw=0)
         assert store.record(transitions=[(held, transition)]) == {}
         orchestration.settle()
@@ -397,14 +397,14 @@ class TestCrash:
 
 
 def test_reply_says_nothing_to_a_saga_that_goes_by_call(orchestration):
-    one = accepted()
-    operations.start(contexts=[one])
+    context = accepted()
+    operations.start(contexts=[context])
     another, _ = store.renew(runner_id=None, host="here", pid=2)
     (claimed,) = store.claim(runner_id=another, limit=1)
     other = orchestration.check_out()
     orchestration.settle()
     _, reply = orchestration.received[1]
-    forged = msgspec.structs.replace(reply, saga_id=one.saga_id)
+    forged = msgspec.structs.replace(reply, saga_id=context.saga_id)
     orchestration.consumers["saga_orchestrator"].reactions[reply.saga, reply.type].handle([forged])
-    assert Saga.objects.get(pk=one.saga_id).version == claimed.version
+    assert Saga.objects.get(pk=context.saga_id).version == claimed.version
     assert outcome(other) == SOLD

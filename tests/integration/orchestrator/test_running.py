@@ -84,8 +84,8 @@ def test_cart_is_unlocked_with_the_failure(run, start, when, services):
     run()
     (saga_id,) = start()
     when(saga_id, "compensated")
-    told = dict(services.bodies)["accept_checkout", "undo"]
-    assert told["failure"] == {
+    body = dict(services.bodies)["accept_checkout", "undo"]
+    assert body["failure"] == {
         "step": "process_payment",
         "code": "card_declined",
         "detail": "on demand",

@@ -282,12 +282,12 @@ def test_misspelt_need_parks_the_saga_and_stops_no_other(run, start, when, monke
     wrong = msgspec.structs.replace(checkout, steps=(steps[0], misspelt, *steps[2:]))
     monkeypatch.setattr(executor, "REST_SECONDS", 0.05)
     monkeypatch.setattr(operations, "SAGAS", {"checkout": wrong})
-    one = accepted(pattern=pattern)
-    operations.start(contexts=[one])
+    context = accepted(pattern=pattern)
+    operations.start(contexts=[context])
     monkeypatch.setattr(operations, "SAGAS", SAGAS)
     (healthy,) = start()
     run()
-    found = when(one.saga_id, "parked")
+    found = when(context.saga_id, "parked")
     assert "amount" in found.parked_reason
     when(healthy, "completed")
 

@@ -96,7 +96,9 @@ def test_list_of_charges_is_decided_one_by_one():
 def test_share_of_refusals_is_declined_in_the_saga_that_it_is_set_for(settings):
     settings.DECLINE_SHARES = {"": 0.0, "fulfilment": 0.5}
     sagas = [f"s{n}" for n in range(100)]
-    assert all(isinstance(one, Done) for one in charge(*sagas, saga="checkout", step="first"))
+    assert all(
+        isinstance(outcome, Done) for outcome in charge(*sagas, saga="checkout", step="first")
+    )
     outcomes = charge(*sagas, saga="fulfilment")
     declined = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
     assert {refusal.code for refusal in declined} == {refusals.CARD_DECLINED}

@@ -56,8 +56,8 @@ def unconfirmed():
 
 def test_who_runs_the_shop_says_no_for_a_customer_and_never_yes(admin_client, unconfirmed):
     key = str(unconfirmed.pk)
-    told = act(admin_client, Decision, "approve", key, reason="they asked me on the phone")
-    assert "0 approved, 1 refused: 1 forbidden." in told
+    page = act(admin_client, Decision, "approve", key, reason="they asked me on the phone")
+    assert "0 approved, 1 refused: 1 forbidden." in page
     assert (Decision.objects.get().verdict, Payment.objects.get().status) == ("", "pending")
     assert "1 rejected." in act(admin_client, Decision, "reject", key, reason="no such person")
     assert Payment.objects.get().status == "cancelled"

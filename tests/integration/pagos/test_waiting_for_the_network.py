@@ -196,7 +196,7 @@ def test_answer_after_the_time_is_over_changes_nothing(worker, settings):
         given=[desk.GivenVerdict(saga_id="s", step="process_payment", word="yes")],
         decided_by=operations.NETWORK,
     )
-    assert [one.fresh for one in decided] == [False]
+    assert [executed.fresh for executed in decided] == [False]
     assert Payment.objects.get().status == "cancelled"
 
 
@@ -235,12 +235,12 @@ def test_payment_that_the_network_cannot_digest_holds_up_no_other(
 ):
     charge("poison")
     charge("well")
-    whole = card_network.charge
+    real = card_network.charge
 
     def picky(*, payments):
         if any(payment.saga_id == "poison" for payment in payments):
             raise Unreachable("422 what is that?", status=422)
-        return whole(payments=payments)
+        return real(payments=payments)
 
     monkeypatch.setattr(card_network, "charge", picky)
     make_due()
@@ -255,11 +255,11 @@ def test_request_holds_no_connection_while_it_asks_and_makes_no_other_for_it(
     card_network, monkeypatch
 ):
     held = []
-    whole = card_network.charge
+    real = card_network.charge
 
     def watched(*, payments):
         held.append(hasattr(connections._connections, "pagos"))
-        return whole(payments=payments)
+        return real(payments=payments)
 
     monkeypatch.setattr(card_network, "charge", watched)
     with slots.working.taken():

@@ -69,12 +69,12 @@ def placed(shop, **changes) -> str:
 
 def test_order_as_its_users_write_it_is_pending_and_can_be_looked_at(shop, laptop):
     given = place(shop)
-    told = given.json()
+    order = given.json()
     assert given.status == 202
-    assert (told["status"], told["saga_id"]) == ("pending", told["order_id"])
-    assert told["status_url"].endswith(f"/orders/{told['order_id']}")
-    assert given.headers["Location"] == told["status_url"]
-    seen = shop.get(path=f"/orders/{told['order_id']}").json()
+    assert (order["status"], order["saga_id"]) == ("pending", order["order_id"])
+    assert order["status_url"].endswith(f"/orders/{order['order_id']}")
+    assert given.headers["Location"] == order["status_url"]
+    seen = shop.get(path=f"/orders/{order['order_id']}").json()
     assert (seen["status"], seen["failure"], seen["delivery"]) == ("pending", None, None)
     assert seen["total_amount"] == "199.99"
     assert [entry["event"] for entry in seen["history"]] == ["order.placed"]
@@ -101,8 +101,8 @@ def test_steps_see_the_products_and_not_who_buys_them(shop, laptop):
 
 def test_choreographed_order_says_its_first_event_itself(shop):
     order_id = placed(shop)
-    (said,) = OutboxEntry.objects.all()
-    assert (said.event_type, said.saga_id) == ("fulfilment.order.placed", order_id)
+    (entry,) = OutboxEntry.objects.all()
+    assert (entry.event_type, entry.saga_id) == ("fulfilment.order.placed", order_id)
 
 
 def test_orchestrated_order_is_handed_over_instead(shop, monkeypatch):
@@ -263,7 +263,7 @@ def test_orders_are_listed_newest_first_in_pages(shop):
         orders[0]
     ]
     of_ana = shop.get(path="/orders?user_id=ana&status=pending").json()["results"]
-    assert [one["order_id"] for one in of_ana] == [orders[2], orders[0]]
+    assert [order["order_id"] for order in of_ana] == [orders[2], orders[0]]
     assert shop.get(path="/orders?status=nonsense").status == 400
 
 

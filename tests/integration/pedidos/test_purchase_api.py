@@ -61,12 +61,16 @@ def post_to(shop, url: str, body=None):
 
 def test_purchase_is_created_as_its_customer_writes_it(shop):
     given = buy(shop)
-    told = given.json()
+    order = given.json()
     assert given.status == 201
-    assert (told["status"], told["saga"], told["total_amount"]) == ("pending", "purchase", "24.00")
-    assert told["status_url"].endswith(f"/orders/{told['order_id']}")
-    assert given.headers["Location"] == told["status_url"]
-    shown = seen(shop, told["order_id"])
+    assert (order["status"], order["saga"], order["total_amount"]) == (
+        "pending",
+        "purchase",
+        "24.00",
+    )
+    assert order["status_url"].endswith(f"/orders/{order['order_id']}")
+    assert given.headers["Location"] == order["status_url"]
+    shown = seen(shop, order["order_id"])
     assert (shown["status"], shown["user_id"], shown["payment"]) == ("pending", "5", None)
     assert shown["items"] == [
         {"product_id": "7", "quantity": 2, "unit_price": "10.50"},

@@ -41,7 +41,7 @@ def test_same_hour_twice_at_once_is_one_booking(desk):
 def test_same_hour_for_many_at_once_is_one_booking_and_leaves_nothing_of_the_others(desk):
     acceptance = Acceptance(owner=OWNER)
     wanted = [desk.wanted(starts_at=TEN) for _ in range(30)]
-    calls = [lambda one=one: acceptance.accept(command=one) for one in wanted]
+    calls = [lambda command=command: acceptance.accept(command=command) for command in wanted]
     got = at_once(calls, service=SERVICE)
     refused = [result.code for result in got if isinstance(result, Problem)]
     assert refused == [refusals.SLOT_TAKEN] * 29
@@ -51,7 +51,7 @@ def test_same_hour_for_many_at_once_is_one_booking_and_leaves_nothing_of_the_oth
 def test_same_key_twice_at_once_is_one_booking_and_no_refusal(desk):
     acceptance = Acceptance(owner=OWNER)
     wanted = [desk.wanted(starts_at=TEN, idempotency_key="k", fingerprint="f") for _ in range(20)]
-    calls = [lambda one=one: acceptance.accept(command=one) for one in wanted]
+    calls = [lambda command=command: acceptance.accept(command=command) for command in wanted]
     assert len({result.saga_id for result in at_once(calls, service=SERVICE)}) == 1
 
 

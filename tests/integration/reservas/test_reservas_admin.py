@@ -26,7 +26,7 @@ def test_chosen_bookings_are_approved_and_say_by_whom(admin_client, desk):
     assert "2 approved." in act(
         admin_client, Decision, "approve", *keys(first, second), reason="a test"
     )
-    assert {desk.status(one)[0] for one in (first, second)} == {"approved"}
+    assert {desk.status(booking_id)[0] for booking_id in (first, second)} == {"approved"}
     assert desk.status(other)[0] == "pending"
     assert set(Decision.objects.filter(verdict="yes").values_list("by", flat=True)) == {"eva"}
 
@@ -53,8 +53,8 @@ def test_what_a_person_makes_of_a_slot_is_in_the_trail(admin_client, desk):
         slot = Slot.objects.latest("pk")
         gone = admin_client.post(url_of(Slot, "delete", slot.pk), {"post": "yes"})
     assert [given.status_code for given in (changed, added, gone)] == [302] * 3
-    told = Intervention.objects.order_by("pk").values_list("action", "subject", "requested_by")
-    assert list(told) == [
+    trail = Intervention.objects.order_by("pk").values_list("action", "subject", "requested_by")
+    assert list(trail) == [
         ("slot.change", f"slot {desk.slot.pk}", "eva"),
         ("slot.add", f"slot {slot.pk}", "eva"),
         ("slot.delete", f"slot {slot.pk}", "eva"),
@@ -66,10 +66,10 @@ def test_what_was_decided_or_withdrawn_is_left_and_told(admin_client, desk):
     rejected, withdrawn, asked = desk.asked(), desk.asked(), desk.asked()
     act(admin_client, Decision, "reject", *keys(rejected), reason="a test")
     desk.undo(operations.withdraw, "approve_booking", withdrawn)
-    told = act(
+    page = act(
         admin_client, Decision, "approve", *keys(rejected, withdrawn, asked), reason="a test"
     )
-    assert "1 approved, 2 refused: 1 already_decided, 1 decision_closed." in told
+    assert "1 approved, 2 refused: 1 already_decided, 1 decision_closed." in page
 
 
 def test_who_may_only_look_decides_nothing(client, desk, django_user_model):

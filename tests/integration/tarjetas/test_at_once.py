@@ -34,7 +34,7 @@ def test_forgotten_key_on_many_connections_is_charged_once_more(settings):
     settings.KEY_SECONDS = 3600
     charge = partial(operations.charge, asked=asked("k", amount="7.00"))
     found = at_once([charge] * AT_ONCE, service=SERVICE)
-    assert not [one for one in found if isinstance(one, Exception)]
+    assert not [result for result in found if isinstance(result, Exception)]
     assert [str(answer.amount) for (answer,) in found] == ["7.00"] * AT_ONCE
     assert sorted(Charge.objects.values_list("amount", flat=True)) == [
         Decimal("7"),
@@ -52,7 +52,7 @@ def test_lists_of_the_same_keys_in_any_order_do_not_wait_for_each_other_for_ever
         for number, some in enumerate(lists)
     ]
     found = at_once(calls, service=SERVICE)
-    assert not [one for one in found if isinstance(one, Exception)]
+    assert not [result for result in found if isinstance(result, Exception)]
     assert Charge.objects.count() == len(keys)
 
 

@@ -143,8 +143,8 @@ def test_list_is_answered_one_by_one_in_order(charge, post):
     ]
     answered = post("/charges", asked)
     assert answered.status_code == 207
-    told = [(result["key"], result["status"], result["code"]) for result in answered.json()]
-    assert told == [
+    outcomes = [(result["key"], result["status"], result["code"]) for result in answered.json()]
+    assert outcomes == [
         ("b", "captured", None),
         ("a", "refused", "expired_card"),
         ("known", "captured", None),
