@@ -115,7 +115,7 @@ def test_sweep_reads_none_of_those_that_wait(index):
 
 
 @pytest.mark.parametrize("index", SWEEPS)
-def test_control_without_its_index_it_reads_them_all(index):
+def test_control_without_its_index_it_reads_all_rows(index):
     look, service = SWEEPS[index]
     sql.execute(service=service, sql=f"DROP INDEX {index}")
     assert read_by(look, service, TABLES[service]) >= MANY

@@ -276,7 +276,7 @@ def test_time_that_is_read_as_it_is_stops_the_page(client, shop, monkeypatch):
     assert client.get("/carts/c").status_code != 200
 
 
-def test_reservation_that_nobody_can_read_is_named_and_harms_only_itself(client, shop):
+def test_unreadable_reservation_is_named_and_harms_only_itself(client, shop):
     items = [Item(str(shop["product"]), 1)]
     run(inventario.reserve, Reserve(saga_id="other", subject="c", items=items))
     damage("inventario", "UPDATE inventario_reservation SET status = 'foo' WHERE saga_id = 's'")
@@ -309,7 +309,7 @@ def test_no_amount_that_is_no_number_can_be_stored(shop, service, table, column,
 
 
 @pytest.mark.parametrize("change", ["amount = 'NaN'", "status = 'foo'"])
-def test_payment_that_nobody_can_read_is_never_called_refunded(client, change):
+def test_unreadable_payment_is_never_called_refunded(client, change):
     amount = Decimal("10.00")
     run(pagos.charge, charge_of(amount, saga_id="t"))
     damage("pagos", "ALTER TABLE pagos_payment DROP CONSTRAINT payment_amount_is_money")
@@ -345,7 +345,7 @@ def test_reservation_that_cannot_be_released_holds_up_no_other(due):
     assert "saga a can't be released" in complaint.what
 
 
-def test_released_together_one_holds_up_all(due, monkeypatch):
+def test_control_released_together_a_damaged_reservation_holds_up_all(due, monkeypatch):
     """The control: the sweep as one list only."""
     monkeypatch.setattr(expiry.Expiry, "_one_by_one", lambda self: None)
     expiry.Expiry().sweep()

@@ -49,7 +49,7 @@ def test_dry_run_counts_and_deletes_nothing(capsys):
     assert Address.objects.count() == 1
 
 
-def test_it_goes_through_all_of_them_and_tells_how_far_it_is(capsys, monkeypatch):
+def test_it_goes_through_all_orders_and_prints_its_progress(capsys, monkeypatch):
     monkeypatch.setattr(forget, "AT_ONCE", 2)
     for number in range(5):
         ordered(f"order-{number}", days=91)

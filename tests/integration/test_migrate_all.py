@@ -75,7 +75,7 @@ def reading():
         thread.join(60)
 
 
-def test_database_of_every_service_is_told_in_order(capsys):
+def test_database_of_every_service_is_listed_in_order(capsys):
     call_command("migrate_all")
     lines = capsys.readouterr().out.splitlines()
     assert lines == [f"{alias}: up to date" for alias in ALIASES]
@@ -134,7 +134,7 @@ class TestWhileSomebodyHoldsALock:
             session.execute("SELECT count(*) FROM inventario_product")
             yield session
 
-    def test_others_read_on_and_it_goes_through_once_the_lock_is_let_go(self, left_open):
+    def test_readers_go_on_and_it_ends_once_the_lock_is_released(self, left_open):
         with migrating() as output, reading() as longest:
             eventually(lambda: "(left open, idle in transaction)" in output(), what="it is named")
             eventually(lambda: output().count("waits") > 1, what="it tries again")
@@ -142,14 +142,14 @@ class TestWhileSomebodyHoldsALock:
             eventually(lambda: "1 migrations applied" in output(), what="it goes through")
             assert longest() < READ_SECONDS
 
-    def test_without_the_limit_those_who_read_wait_behind_it(self, left_open, monkeypatch):
+    def test_without_the_limit_readers_wait_behind_it(self, left_open, monkeypatch):
         """The control."""
         monkeypatch.setattr(migrate_all, "LOCK_SECONDS", 0)  # which is no limit
         with migrating(), reading() as longest:
             eventually(lambda: longest() > READ_SECONDS, what="a reader waits")
             left_open.rollback()
 
-    def test_it_gives_up_and_names_who_is_in_the_way(self, left_open, monkeypatch):
+    def test_it_gives_up_and_names_the_session_in_the_way(self, left_open, monkeypatch):
         monkeypatch.setattr(migrate_all, "LOCK_SECONDS", 0.1)
         monkeypatch.setattr(migrate_all, "GIVE_UP_SECONDS", 0.1)
         with pytest.raises(CommandError, match=r"not migrated.*left open"):

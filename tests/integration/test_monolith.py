@@ -69,7 +69,7 @@ def test_refused_card_leaves_nothing_but_the_reason(shop):
     assert shop.call("GET", "carrito", f"/carts/{cart}")[1]["status"] == "active"
 
 
-def test_refused_one_takes_none_of_those_with_it_that_come_at_once(shop):
+def test_refused_checkout_takes_no_other_of_its_batch_with_it(shop):
     product = shop.product(quantity=20)
     carts = shop.carts(20, product=product)
     methods = ["card_declined", "credit_card"] * 10

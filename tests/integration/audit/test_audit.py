@@ -162,7 +162,7 @@ def test_saga_of_before_the_barrier_had_its_name_is_audited_as_any(broker):
 
 
 @pytest.mark.usefixtures("shop")
-def test_step_called_by_hand_is_told_and_no_breach(broker):
+def test_step_called_by_hand_is_a_note_and_no_breach(broker):
     run(
         "pagos",
         "INSERT INTO pagos_payment (id, saga_id, amount, payment_method, status)"
@@ -180,14 +180,14 @@ def test_step_called_by_hand_is_told_and_no_breach(broker):
 
 
 @pytest.mark.usefixtures("shop")
-def test_message_that_nobody_consumed_is_a_breach(broker):
+def test_unconsumed_message_is_a_breach(broker):
     broker.declare(queue=queue_of(service="pagos"), events=["inventory.reserved"])
     broker.publish([Message("m", "inventory.reserved", b"{}")])
     assert found(broker) == [(7, "", "1 messages in queue dueto.pagos")]
 
 
 @pytest.mark.usefixtures("shop")
-def test_poison_that_was_parked_is_told_and_no_breach(broker):
+def test_parked_poison_is_a_note_and_no_breach(broker):
     run(
         "pagos",
         "INSERT INTO pagos_failedmessage (event_id, event_type, saga_id, body, status, attempts,"
@@ -221,7 +221,7 @@ def test_checkout_that_is_dead_lettered_is_no_breach(shop, broker):
     "items",
     ["{}", '"x"', "[1]", '[{"quantity": "many"}]', '[{"quantity": 1, "unit_price": "much"}]', "3"],
 )
-def test_damaged_lines_are_told_and_stop_no_audit(shop, broker, items):
+def test_damaged_lines_are_reported_and_stop_no_audit(shop, broker, items):
     run("carrito", f"UPDATE carrito_checkout SET items = '{items}' WHERE saga_id = 'sold'")
     breaches = found(broker)
     assert {saga_id for _, saga_id, _ in breaches} == {"sold"}
@@ -265,7 +265,7 @@ def test_saga_parked_with_step_and_reason_is_no_breach(shop, broker, pattern):
     # In a chain the step's service has written the skip in its barrier.
     [("returned", "saga_orchestrator", {2, 5}), ("undone", "saga_choreography", {2, 6})],
 )
-def test_skipped_step_is_the_answer_of_the_person_who_skipped_it(
+def test_skipped_step_is_answered_for_by_the_person_who_skipped_it(
     shop, broker, saga_id, service, groups
 ):
     run("pagos", f"DELETE FROM pagos_refund WHERE saga_id = '{saga_id}'")
@@ -297,7 +297,7 @@ def test_waiting_ends_at_once_where_nothing_runs(broker):
     assert rest.wait(broker=broker, seconds=30, say=pytest.fail)
 
 
-def test_waiting_tells_what_still_runs_and_gives_up_in_time(shop, broker):
+def test_waiting_reports_what_still_runs_and_gives_up_in_time(shop, broker):
     shop.accept("runs")
     lines: list[str] = []
     assert not rest.wait(broker=broker, seconds=0.1, say=lines.append)
@@ -318,7 +318,7 @@ def audit(settings, capsys):
 
 
 @pytest.mark.usefixtures("shop")
-def test_command_ends_with_zero_where_all_is_right(audit):
+def test_command_exits_with_0_where_all_is_right(audit):
     status, output = audit()
     assert status == 0
     assert [line[0] for line in output.splitlines()[:8]] == list("12345678")
@@ -326,7 +326,7 @@ def test_command_ends_with_zero_where_all_is_right(audit):
 
 
 @pytest.mark.usefixtures("shop")
-def test_command_ends_with_one_on_a_breach(audit):
+def test_command_exits_with_1_on_a_breach(audit):
     run("pagos", "UPDATE pagos_payment SET amount = 26 WHERE saga_id = 'sold'")
     status, output = audit("--json")
     report = json.loads(output)
@@ -336,7 +336,7 @@ def test_command_ends_with_one_on_a_breach(audit):
 
 
 @pytest.mark.usefixtures("shop")
-def test_command_tells_all_of_one_saga(audit):
+def test_command_shows_everything_about_one_saga(audit):
     status, output = audit("--saga", "undone")
     assert status == 0
     undos = [line for line in output.splitlines() if " undo " in line]
@@ -349,13 +349,13 @@ def test_command_tells_all_of_one_saga(audit):
     assert "Checkout: priced 25.00, lines " in output
 
 
-def test_command_cannot_tell_of_an_unknown_saga():
+def test_command_refuses_an_unknown_saga():
     with pytest.raises(CommandError, match="no service has a saga nobody") as error:
         call_command("audit", "--saga", "nobody")
     assert error.value.returncode == 2
 
 
-def test_command_says_when_it_cannot_check(settings):
+def test_command_fails_with_the_reason_when_it_cannot_check(settings):
     settings.BROKER_URL = ""
     with pytest.raises(CommandError, match="Not running: start it") as error:
         call_command("audit")

@@ -150,7 +150,7 @@ def test_young_sagas_are_not_closed_and_no_door_forgets_them():
     ],
 )
 @pytest.mark.usefixtures("old_shop")
-def test_saga_that_is_parked_or_given_back_stays_whole_however_old(model, saga_id, state):
+def test_saga_that_is_parked_or_being_returned_is_kept_however_old(model, saga_id, state):
     model.objects.filter(pk=saga_id).update(**state)
     entries = entries_of(saga_id)
     assert close() == 15
@@ -159,7 +159,7 @@ def test_saga_that_is_parked_or_given_back_stays_whole_however_old(model, saga_i
 
 
 @pytest.mark.usefixtures("old_shop")
-def test_saga_of_which_a_person_skipped_a_step_stays_theirs():
+def test_saga_with_a_skipped_step_is_kept():
     Intervention.objects.create(saga_id="sold", action="skip", step="x", requested_by="eva")
     assert close() == 15
     assert Orchestrated.objects.filter(pk="sold").exists()

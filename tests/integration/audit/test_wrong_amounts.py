@@ -92,7 +92,7 @@ def test_a_charge_of_another_amount_makes_no_order(shop, saga, step, refusing):
 
 
 @pytest.mark.parametrize(("saga", "step", "refusing"), TAKEN_BEFORE)
-def test_what_is_asked_for_again_is_answered_as_it_was(shop, saga, step, refusing):
+def test_repeated_request_is_answered_as_before(shop, saga, step, refusing):
     """The guard does not disturb the barrier: each step runs twice, and nothing is refused."""
     shop.accept("s", saga=saga)
     for name in steps_of(saga)[1:]:
@@ -104,7 +104,7 @@ def test_what_is_asked_for_again_is_answered_as_it_was(shop, saga, step, refusin
 
 
 @pytest.mark.parametrize(("saga", "step", "refusing"), TAKEN_BEFORE)
-def test_whoever_believes_what_was_asked_for_keeps_too_little(
+def test_control_believing_the_request_keeps_too_little(
     shop, broker, monkeypatch, saga, step, refusing
 ):
     """The control: a step that does not get the amount that was taken."""
@@ -139,7 +139,7 @@ def test_what_was_not_ordered_is_not_sold(shop, saga):
 
 
 @pytest.mark.parametrize("saga", RESERVING)
-def test_whoever_sells_what_is_reserved_sells_too_little(shop, broker, monkeypatch, saga):
+def test_control_selling_what_is_reserved_sells_too_little(shop, broker, monkeypatch, saga):
     """The control: a commit that does not get the ordered lines."""
     command = projection.command
 

@@ -107,7 +107,7 @@ def test_what_was_done_on_an_event_is_known_over_http(client):
     assert Payment.objects.count() == 1
 
 
-def test_redrive_says_the_stored_outcome_again_under_the_same_event_id():
+def test_redrive_publishes_the_stored_outcome_again_under_the_same_event_id():
     (first,) = hear("inventory.reserved", "s")
     (again,) = hear("inventory.reserved", "s", redrive=True)
     assert (again.id, again.data.result) == (first.id, first.data.result)
@@ -156,7 +156,7 @@ def test_action_after_its_undo_answers_with_its_first_outcome():
     assert Payment.objects.get().status == "refunded"
 
 
-def test_refusal_is_said_with_why_the_saga_goes_back():
+def test_refusal_is_published_with_why_the_saga_is_undone():
     (event,) = hear("inventory.reserved", "s", payment_method="expired_card")
     assert event.type == "payment.failed"
     assert event.data.failure == Failure(
@@ -164,7 +164,7 @@ def test_refusal_is_said_with_why_the_saga_goes_back():
     )
 
 
-def test_blocked_action_says_nothing_because_the_way_back_has_begun():
+def test_blocked_action_publishes_nothing_because_the_saga_is_being_undone():
     (undone,) = hear("order.cancelled", "s")
     assert undone.type == "payment.refunded"
     assert hear("inventory.reserved", "s") == []
@@ -176,7 +176,7 @@ def test_saga_twice_in_one_list_takes_effect_once():
     assert Payment.objects.count() == 2
 
 
-def test_saga_twice_in_one_batch_of_events_is_said_once():
+def test_saga_twice_in_one_batch_of_events_is_published_once():
     assert len(hear("inventory.reserved", "s", "t", "s")) == 2
 
 
@@ -203,7 +203,7 @@ def test_crash_before_the_commit_leaves_nothing():
     assert isinstance(charge("s")[0], Done)
 
 
-def test_fault_of_one_command_leaves_nothing_of_the_whole_list():
+def test_fault_of_one_command_leaves_nothing_of_the_list():
     too_long_for_the_table = "c" * 65
     commands = [
         charge_of("s"),

@@ -105,7 +105,7 @@ def test_block_and_commit_at_once_decide_once(product):
     assert (product.sold, product.reserved) == (sold, 40 - sold)
 
 
-def test_block_after_the_pivot_says_that_it_happened(product):
+def test_block_after_the_pivot_answers_that_it_happened(product):
     reserve(product, ["s"])
     execute(operation=operations.commit, commands=[commit_of(product, "s")])
     (blocked,) = execute(operation=BLOCK, commands=[Undo(saga_id="s", **COMMIT)])
@@ -130,7 +130,7 @@ def test_action_waits_for_the_undo_that_holds_its_key_and_is_refused(product):
     assert not Reservation.objects.exists()
 
 
-def test_action_goes_on_where_the_one_before_it_was_rolled_back(product):
+def test_action_goes_on_where_the_earlier_call_was_rolled_back(product):
     with transaction.atomic(using=SERVICE):
         reserve(product, ["s"])
         second = InThread(lambda: reserve(product, ["s"]), service=SERVICE)
@@ -141,7 +141,7 @@ def test_action_goes_on_where_the_one_before_it_was_rolled_back(product):
     assert product.reserved == 1
 
 
-def test_call_by_hand_never_gets_at_what_a_saga_has_just_done(product, monkeypatch):
+def test_call_by_hand_never_changes_what_a_saga_has_just_done(product, monkeypatch):
     """The saga commits after the call by hand has checked the saga id, and before its work."""
     enter = barrier.enter
 

@@ -116,7 +116,7 @@ def test_what_was_done_by_hand_before_a_saga_of_that_id_came_is_undone_by_hand(p
     assert Payment.objects.get().status == "refunded"
 
 
-def test_in_a_list_only_that_one_is_refused(post, sold):
+def test_in_a_list_only_the_command_of_the_saga_is_refused(post, sold):
     money = {"cart_id": "c", "amount": "1.00", "payment_method": "credit_card"}
     _, outcomes = post(
         "/api/v1/payments/saga", [{"saga_id": saga_id, **money} for saga_id in ("mine", sold)]
@@ -127,7 +127,7 @@ def test_in_a_list_only_that_one_is_refused(post, sold):
     assert Payment.objects.filter(saga_id=sold).count() == 1
 
 
-def test_saga_itself_can_still_undo_all_of_it(post, shop, sold):
+def test_saga_itself_can_still_undo_its_steps(post, shop, sold):
     pattern = Checkout.objects.get(pk=sold).saga_pattern
     for path in BY_SAGA:
         post(path, {"saga_id": sold})
@@ -137,7 +137,7 @@ def test_saga_itself_can_still_undo_all_of_it(post, shop, sold):
     assert shop.audit() == []
 
 
-def test_under_an_id_of_ones_own_each_step_can_be_called(post, shop):
+def test_each_step_can_be_called_under_an_id_of_its_own(post, shop):
     product, whose = shop.stock(units=5), {"saga_id": "mine"}
     items = [{"product_id": str(product.pk), "quantity": 2}]
     money = {"amount": "1.00", "payment_method": "credit_card"}

@@ -95,7 +95,7 @@ def test_steps_see_what_they_need_and_no_address(cart):
     assert Address.objects.get(pk=accepted.saga_id).address == address
 
 
-def test_choreographed_checkout_says_its_first_event_itself(cart):
+def test_choreographed_checkout_publishes_its_first_event_itself(cart):
     accepted = accept(cart.id, saga_pattern="choreographed")
     (entry,) = OutboxEntry.objects.all()
     assert (entry.event_type, entry.saga_id) == (
@@ -113,7 +113,7 @@ def test_choreographed_checkout_says_its_first_event_itself(cart):
     ]
 
 
-def test_refused_choreographed_checkout_says_nothing(cart):
+def test_refused_choreographed_checkout_publishes_nothing(cart):
     CartItem.objects.all().delete()
     with pytest.raises(Problem):
         accept(cart.id, saga_pattern="choreographed")
@@ -184,7 +184,7 @@ def test_same_key_gives_the_same_saga(cart):
     assert not again.is_new
 
 
-def test_same_key_with_another_body_is_told(cart):
+def test_same_key_with_another_body_is_refused(cart):
     accept(cart.id, key="k", fingerprint="f")
     with pytest.raises(Problem) as refused:
         accept(cart.id, key="k", fingerprint="g")
@@ -246,7 +246,7 @@ def test_fifty_at_once_with_one_key_are_one_saga(cart):
     assert Checkout.objects.count() == 1
 
 
-def test_fifty_at_once_with_one_key_past_the_gathering_are_one_saga(cart):
+def test_fifty_at_once_with_one_key_past_the_batcher_are_one_saga(cart):
     """As from fifty processes: the key's constraint makes them wait for the first."""
     got = at_once(
         50, lambda: outcome_of(operations.accept, command_for(cart.id, key="k", fingerprint="f"))
@@ -310,7 +310,7 @@ def test_without_the_lock_the_constraint_still_holds_one_checkout_a_cart(cart, m
     assert Checkout.objects.filter(ended_at=None).count() == 1
 
 
-def test_unlock_says_failed_where_the_reservation_was_refused(cart):
+def test_unlock_reports_failed_where_the_reservation_was_refused(cart):
     saga_id = accept(cart.id).saga_id
     failure = Failure("reserve_inventory", refusals.OUT_OF_STOCK, "none left")
     outcome_of(operations.fail_checkout, Undo(saga_id=saga_id, **ACCEPTING, failure=failure))
@@ -320,7 +320,7 @@ def test_unlock_says_failed_where_the_reservation_was_refused(cart):
     assert Cart.objects.get(pk=cart.pk).status == "active"
 
 
-def test_unlock_says_compensated_where_a_step_was_undone(cart):
+def test_unlock_reports_compensated_where_a_step_was_undone(cart):
     saga_id = accept(cart.id).saga_id
     failure = Failure("process_payment", refusals.CARD_DECLINED, undone=True)
     outcome_of(operations.fail_checkout, Undo(saga_id=saga_id, **ACCEPTING, failure=failure))

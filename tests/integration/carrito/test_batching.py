@@ -44,7 +44,7 @@ def performed_at_once(batcher, names):
     return ids, at_once(calls, service="carrito")
 
 
-def test_single_command_is_performed_at_once():
+def test_single_command_is_executed_at_once():
     recorded = Recorded()
     executed = Batcher(
         service="carrito", execute_batch=partial(execute, operation=recorded.operation())
@@ -52,7 +52,7 @@ def test_single_command_is_performed_at_once():
     assert (executed.outcome, executed.fresh) == (Done({"of": "a"}), True)
 
 
-def test_everybody_gets_their_own_outcome():
+def test_each_caller_gets_its_own_outcome():
     batcher = Batcher(
         service="carrito", execute_batch=partial(execute, operation=Recorded().operation())
     )
@@ -63,7 +63,7 @@ def test_everybody_gets_their_own_outcome():
         assert executed.outcome == expected
 
 
-def test_fault_of_one_is_raised_to_that_one_only():
+def test_fault_of_a_command_is_raised_to_its_caller_only():
     batcher = Batcher(
         service="carrito", execute_batch=partial(execute, operation=Recorded().operation())
     )
@@ -72,7 +72,7 @@ def test_fault_of_one_is_raised_to_that_one_only():
     assert [result.outcome for result in got[1:]] == [Done({"of": id_}) for id_ in ids[1:]]
 
 
-def test_those_who_wait_are_performed_together():
+def test_waiting_commands_are_executed_together():
     recorded = Recorded()
     operation = recorded.operation()
     waiting = threading.Event()

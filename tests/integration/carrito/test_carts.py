@@ -202,7 +202,7 @@ def test_cart_of_a_list_that_is_too_large_harms_only_itself(shop, plenty):
     assert [result["outcome"] for result in made.json()] == ["refused", "done"]
 
 
-def test_list_of_carts_with_hundreds_of_products_asks_for_all_of_them(shop, plenty):
+def test_list_of_carts_with_hundreds_of_products_gets_all_their_prices(shop, plenty):
     products = plenty(450)
     body = [
         {"user_id": "ana", "items": [line(product, 1) for product in products[start : start + 150]]}
@@ -212,7 +212,7 @@ def test_list_of_carts_with_hundreds_of_products_asks_for_all_of_them(shop, plen
     assert [result["outcome"] for result in made.json()] == ["done"] * 3
 
 
-def test_without_inventario_adding_says_so(shop, cart_id, product, monkeypatch):
+def test_without_inventario_adding_is_refused_with_the_reason(shop, cart_id, product, monkeypatch):
     (unused_port,) = free_ports(1)
     monkeypatch.setattr(carts, "_client", Client(url=f"http://127.0.0.1:{unused_port}", timeout=1))
     answered = urllib3.request(

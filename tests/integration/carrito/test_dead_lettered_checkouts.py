@@ -200,7 +200,7 @@ def test_coordinator_that_takes_none_has_none_dead_lettered(hands_over, coordina
     assert Checkout.objects.filter(handed_over_at=None).count() == 0
 
 
-def test_refused_checkout_says_that_it_was_the_hand_over(hands_over, coordinator):
+def test_refused_checkout_names_the_hand_over_as_the_reason(hands_over, coordinator):
     (refused, taken) = accepted(2)
     coordinator.answer = lambda saga_ids: (
         207,
@@ -299,7 +299,7 @@ def test_only_what_is_dead_lettered_can_be_retried_or_discarded(client):
         assert client.post(f"/checkouts/unheard-of/{action}", **EMPTY).status_code == 404
 
 
-def test_pages_of_what_is_dead_lettered_show_each_once(client, hands_over):
+def test_pages_of_dead_lettered_checkouts_show_each_once(client, hands_over):
     saga_ids = accepted(5)
     for saga_id in saga_ids:
         damage(saga_id, "context = '{}'")

@@ -111,7 +111,7 @@ def test_rise_after_a_rise_is_refused_again(cart):
     assert shown(cart)[0] == ("12.00", "11.00")
 
 
-def test_same_prices_are_told_as_no_change(cart):
+def test_same_prices_are_no_change(cart):
     accepted = accept(cart, {"1": "10.05", "2": "0.9"})
     assert accepted.told == {"total_amount": "21.00"}
     assert Checkout.objects.get().price_changes == []
@@ -204,9 +204,7 @@ def inventario(live_server, monkeypatch):
     return Asked.of(live_server.url, monkeypatch)
 
 
-def test_answer_says_what_became_cheaper_and_so_does_the_status(
-    check_out, chosen, lamp, inventario
-):
+def test_answer_and_status_name_what_became_cheaper(check_out, chosen, lamp, inventario):
     Product.objects.update(price="15.00")
     changes = [{"product_id": str(lamp.pk), "was": "19.90", "now": "15.00"}]
     status, body = check_out(chosen)
@@ -215,12 +213,12 @@ def test_answer_says_what_became_cheaper_and_so_does_the_status(
     assert again.json()["price_changes"] == changes
 
 
-def test_answer_without_a_change_says_nothing_of_prices(check_out, chosen, inventario):
+def test_answer_without_a_change_names_no_prices(check_out, chosen, inventario):
     assert "price_changes" not in check_out(chosen)[1]
     assert inventario.calls == 1
 
 
-def test_cart_tells_the_price_before(check_out, chosen, lamp, inventario):
+def test_cart_shows_the_price_before(check_out, chosen, lamp, inventario):
     Product.objects.update(price="25.00")
     status, body = check_out(chosen)
     assert (status, body["code"]) == (409, "price_changed")

@@ -133,7 +133,7 @@ def test_saga_of_another_pattern_is_not_started_here(post, owner):
     assert owner.asked == []
 
 
-def test_owner_that_is_away_is_said_so(post, away):
+def test_owner_that_is_away_is_named(post, away):
     assert problem(post(URL, {"cart_id": "c"}), 503)["code"] == "unavailable"
 
 
@@ -188,7 +188,7 @@ def overtaken(owner, saga):
 
 
 @pytest.mark.django_db(transaction=True, databases=["saga_choreography"])
-def test_saga_that_ran_while_its_owner_was_asked_is_told_as_it_is_known_here(client, overtaken):
+def test_saga_that_ran_while_its_owner_was_asked_is_shown_as_stored_here(client, overtaken):
     found = client.get("/saga/choreography/s").json()
     assert len(found["events"]) == 6
     assert all(step["finished_at"] for step in found["steps"])
@@ -257,15 +257,13 @@ def come_in(start):
 
 
 @pytest.mark.parametrize("size", [1, 7, 10, 80])
-def test_whoever_follows_next_meets_each_saga_once_while_others_come_in(
-    client, listed, come_in, size
-):
+def test_following_next_shows_each_saga_once_while_others_start(client, listed, come_in, size):
     found = pages_of(client, f"{STATUS}?page_size={size}", meanwhile=come_in)
     assert list(itertools.chain(*found)) == listed
     assert max(map(len, found)) == size
 
 
-def test_control_by_number_alone_sagas_come_twice_while_others_come_in(client, listed, come_in):
+def test_control_by_page_number_alone_sagas_come_twice_while_others_start(client, listed, come_in):
     found = []
     for number in range(1, 9):
         page = client.get(f"{STATUS}?page_size=10&page={number}").json()
@@ -274,7 +272,7 @@ def test_control_by_number_alone_sagas_come_twice_while_others_come_in(client, l
     assert len(found) > len(set(found))
 
 
-def test_whoever_follows_previous_comes_back_the_same_way(client, listed, come_in):
+def test_following_previous_leads_back_the_same_way(client, listed, come_in):
     last = client.get(f"{STATUS}?page_size=10&page=8").json()
     found = pages_of(client, last["previous"], way="previous")
     assert found[::-1] == [listed[n : n + 10] for n in range(0, 70, 10)]
@@ -321,7 +319,7 @@ def test_page_by_a_cursor_is_read_from_the_index(client, listed):
         ("after=a&before=b", "before"),
     ],
 )
-def test_cursor_that_is_none_is_told_so(client, start, query, field):
+def test_wrong_cursor_is_refused(client, start, query, field):
     start("a")
     wrong = problem(client.get(f"{STATUS}?{query}"), 400)
     assert wrong["errors"][0]["field"] == field
@@ -360,7 +358,7 @@ def test_saga_that_costs_nothing_has_no_total(client):
 
 
 @pytest.mark.parametrize("wrong", ["status=odd", "page=0", "page=x", "page_size=100000"])
-def test_wrong_listing_is_told_which_field(client, wrong):
+def test_wrong_listing_names_the_field(client, wrong):
     response = client.get(f"/saga/choreography/status?{wrong}")
     assert problem(response, 400)["errors"][0]["field"] == wrong.partition("=")[0]
 
@@ -407,7 +405,7 @@ def test_saga_that_only_its_owner_knows_to_be_completed_is_asked_for_in_a_moment
     assert refused["code"] == refusals.NOT_STARTED
 
 
-def test_second_abort_says_nothing_more(post, saga, published):
+def test_second_abort_publishes_nothing_more(post, saga, published):
     saga("completed", until=3)
     post(COMPENSATE)
     published()
@@ -451,7 +449,7 @@ def test_saga_that_has_not_started_is_asked_later(post, owner):
     assert refused["code"] == refusals.NOT_STARTED
 
 
-def test_wrong_request_is_told_which_field(post, saga):
+def test_wrong_request_names_the_field(post, saga):
     saga("completed", until=3)
     wrong = problem(post(COMPENSATE, {"requested_by": 5}), 400)
     assert wrong["errors"][0]["field"] == "requested_by"
@@ -472,7 +470,7 @@ def test_retry_of_an_ended_saga_is_refused(post, saga):
     assert refused["code"] == refusals.NOTHING_TO_RETRY
 
 
-def test_unknown_word_for_a_method_is_told_so(client):
+def test_unknown_method_is_refused(client):
     problem(client.delete("/saga/choreography/s"), 405)
 
 

@@ -137,7 +137,7 @@ def test_abort_that_comes_too_late_becomes_the_return_that_was_asked_for(choreog
     ]
 
 
-def test_control_without_the_return_who_was_answered_finds_the_saga_completed(
+def test_control_without_the_return_an_accepted_abort_leaves_the_saga_completed(
     choreography, monkeypatch
 ):
     monkeypatch.setattr(tracking, "_return", lambda completed, now: None)
@@ -177,7 +177,7 @@ def test_deadline_that_comes_too_late_returns_nothing(choreography, settings):
     assert outcome(saga_id)["tracked"] == "completed"
 
 
-def test_person_who_asks_after_the_deadline_is_kept_her_word(choreography, settings):
+def test_abort_accepted_after_the_deadline_is_kept(choreography, settings):
     saga_id = choreography.begin()
     choreography.settle(loses=all_but_its_start)
     settings.SAGA_SECONDS = AT_ONCE
@@ -315,7 +315,7 @@ def test_reordered_doubled_and_lost_messages_end_right(seed):
 
 
 @pytest.mark.parametrize("handled", range(1, 8))
-def test_saga_whose_rows_somebody_typed_over_is_undone_wherever_it_stands(choreography, handled):
+def test_saga_whose_rows_were_edited_by_hand_is_undone_wherever_it_stands(choreography, handled):
     saga_id = choreography.begin()
     choreography.settle(most=handled)
     Saga.objects.filter(pk=saga_id).update(context=[], phase=9)

@@ -124,7 +124,7 @@ def test_every_time_that_is_compared_is_the_databases(wrong, start, watchdog, cl
     assert is_now(Saga.objects.get().parked_at)
 
 
-def test_saga_known_by_its_event_alone_begins_when_it_is_heard_of(wrong):
+def test_saga_known_only_by_its_event_begins_when_that_is_received(wrong):
     far = datetime.now(UTC) + timedelta(seconds=wrong)
     ProjectionHandler(saga="checkout", on="payment.failed").handle(
         [story("declined", begin=far)[2]]

@@ -68,14 +68,14 @@ def test_watchdog_parks_it_with_the_reason_and_redrives_the_others(damaged, publ
     assert look(now=after(13)) == {}
 
 
-def test_times_that_cannot_be_reckoned_with_are_parked_too(start, published):
+def test_saga_with_times_that_overflow_is_parked_too(start, published):
     spoil(start, TOO_LATE)
     published()
     assert look(now=after(12)) == {Remedy.REDRIVE: 2, Remedy.PARK: 1}
     assert {event.saga_id for event in published()} == {"a", "c"}
 
 
-def test_control_looked_at_together_alone_they_hold_up_each_other(damaged, published, monkeypatch):
+def test_control_read_only_together_they_hold_up_each_other(damaged, published, monkeypatch):
     monkeypatch.setattr(watchdog.sql, "is_outage", lambda error: True)
     with pytest.raises(store.UnreadableSaga):
         look(now=after(12))
@@ -83,7 +83,7 @@ def test_control_looked_at_together_alone_they_hold_up_each_other(damaged, publi
 
 
 @pytest.mark.django_db(databases=[DATABASE], transaction=True)
-def test_what_somebody_holds_of_one_saga_keeps_the_watchdog_from_no_other(start, settings):
+def test_locked_row_of_one_saga_keeps_the_watchdog_from_no_other(start, settings):
     settings.SAGA_SECONDS = 0.001
     start("a", "held", "c")
     is_held, is_done = threading.Event(), threading.Event()
@@ -112,7 +112,7 @@ def test_what_somebody_holds_of_one_saga_keeps_the_watchdog_from_no_other(start,
         holder.result()
 
 
-def test_tracking_goes_on_and_keeps_what_it_hears(damaged):
+def test_tracking_goes_on_and_keeps_what_it_receives(damaged):
     received = [event("inventory.reserve.failed", saga_id=saga_id) for saga_id in ("a", "bad", "c")]
     track(received=received, now=after(1))
     assert SagaEvent.objects.filter(event_type="inventory.reserve.failed").count() == 3
@@ -129,7 +129,7 @@ def test_it_is_listed_and_shown_with_the_others(damaged, client):
 
 
 @pytest.mark.parametrize("ask", ["retry", "skip"])
-def test_what_is_asked_of_it_is_refused_with_the_reason(damaged, client, ask):
+def test_requests_for_it_are_refused_with_the_reason(damaged, client, ask):
     body = json.dumps({"reason": "why"})
     answer = client.post(f"/saga/choreography/bad/{ask}", body, content_type="application/json")
     assert answer.status_code == 409

@@ -144,7 +144,7 @@ def test_skipped_undo_goes_on_with_the_others(choreography, stuck):
     assert (done.requested_by, done.reason) == ("eva", "refunded by hand")
 
 
-def test_what_is_skipped_is_said_by_its_own_service_as_the_steps_own_event(choreography, stuck):
+def test_skipped_step_is_published_by_its_own_service_as_the_steps_event(choreography, stuck):
     asked(operations.skip, stuck, "refunded by hand")
     choreography.settle()
     rows = OutboxEntry.objects.filter(event_type="checkout.payment.refunded")
@@ -173,7 +173,7 @@ def _redrive(saga_id, event_type):
         outbox.add(service=store.SERVICE, events=[again])
 
 
-def test_service_says_again_what_its_barrier_knows_and_nothing_else(choreography):
+def test_service_publishes_again_what_its_barrier_knows_and_nothing_else(choreography):
     """Whatever event saga_choreography asks for."""
     saga_id = choreography.begin()
     choreography.settle()
@@ -318,7 +318,7 @@ def test_giving_up_of_an_unknown_saga_changes_nothing(published):
     assert not Saga.objects.exists()
 
 
-def test_giving_up_that_is_heard_twice_aborts_once(saga, published):
+def test_giving_up_received_twice_aborts_once(saga, published):
     saga("completed", until=2)
     for _ in range(2):
         take_note(received=[parked_step("inventory.reserved", "pagos")], now=NOON)
@@ -326,7 +326,7 @@ def test_giving_up_that_is_heard_twice_aborts_once(saga, published):
     assert Saga.objects.get().status == "running"
 
 
-def test_saga_that_is_heard_of_only_beside_its_giving_up_is_turned_back(published):
+def test_saga_first_seen_when_it_is_given_up_is_turned_back(published):
     """After an outage of this service a batch may have both, the notice first."""
     report = parked_step("inventory.reserved", "pagos")
     ProjectionHandler(saga="checkout", on="step.parked").handle([report, *story("completed")[:2]])
@@ -347,7 +347,7 @@ TWO_REPORTS = [
 
 @pytest.mark.parametrize("reports", [TWO_REPORTS, TWO_REPORTS[::-1]], ids=["so", "reversed"])
 @pytest.mark.parametrize("at_once", [True, False], ids=["in one batch", "one by one"])
-def test_two_reports_of_one_saga_are_both_told(saga, reports, at_once):
+def test_two_reports_of_one_saga_are_both_handled(saga, reports, at_once):
     saga("aborted", until=5)
     for batch in [reports] if at_once else [[report] for report in reports]:
         take_note(received=batch, now=NOON)
@@ -358,7 +358,7 @@ def test_two_reports_of_one_saga_are_both_told(saga, reports, at_once):
     assert "no room" in found.parked_reason
 
 
-def test_report_that_aborts_and_the_one_after_it_are_both_told_in_one_batch(saga, published):
+def test_report_that_aborts_and_the_next_are_both_handled_in_one_batch(saga, published):
     """As if they came one after the other: the abort is requested, then given up."""
     saga("completed", until=4)
     take_note(received=TWO_REPORTS, now=NOON)
@@ -367,7 +367,7 @@ def test_report_that_aborts_and_the_one_after_it_are_both_told_in_one_batch(saga
     assert Saga.objects.get().parked_reason == "no room"
 
 
-def test_control_by_saga_alone_one_of_two_reports_is_dropped(saga, monkeypatch):
+def test_control_keyed_by_saga_alone_a_report_is_dropped(saga, monkeypatch):
     monkeypatch.setattr(reactions, "_in_turn", lambda received: [{e.saga_id: e for e in received}])
     saga("aborted", until=5)
     take_note(received=TWO_REPORTS, now=NOON)

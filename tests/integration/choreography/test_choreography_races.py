@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(databases=[DATABASE], transaction=True)
 SAGAS = [f"saga {n}" for n in range(20)]
 
 
-def test_same_events_tracked_by_four_workers_at_once_make_one_trail():
+def test_same_events_tracked_by_four_workers_at_once_are_tracked_once():
     stories = [event for saga in SAGAS for event in story("completed", saga_id=saga)]
     orders = [random.Random(seed).sample(stories, len(stories)) for seed in range(4)]
     calls = [lambda received=received: track(received=received, now=NOON) for received in orders]
@@ -26,7 +26,7 @@ def test_same_events_tracked_by_four_workers_at_once_make_one_trail():
     assert SagaEvent.objects.count() == len(SAGAS) * len(FORWARD)
 
 
-def test_four_who_ask_at_once_are_one_abort():
+def test_four_requests_at_once_are_one_abort():
     track(received=story("completed", saga_id="s")[:1], now=NOON)
 
     def ask():

@@ -91,7 +91,7 @@ def test_shuffled_and_doubled_story_in_batches_ends_the_same(name, seed, start):
     assert len(state.events) == len(STORIES[name])
 
 
-def test_many_sagas_in_one_batch_are_tracked_each_for_itself(start):
+def test_many_sagas_in_one_batch_are_tracked_independently(start):
     start("a", "b")
     receive(*story("completed", saga_id="a"), *story("declined", saga_id="b"))
     statuses = dict(Saga.objects.values_list("saga_id", "status"))

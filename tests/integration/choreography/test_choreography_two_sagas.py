@@ -121,7 +121,7 @@ def test_event_of_one_saga_with_the_id_of_another_touches_nothing(start, receive
     assert "is a checkout" in parked.reason
 
 
-def test_of_two_sagas_that_come_with_one_id_the_first_is_kept(receive):
+def test_of_two_sagas_with_one_id_the_first_is_kept(receive):
     receive(
         event("inventory.reserved", saga_id="s"),
         event("inventory.reserved", saga_id="s", saga="twin"),
@@ -130,7 +130,7 @@ def test_of_two_sagas_that_come_with_one_id_the_first_is_kept(receive):
     assert FailedMessage.objects.get().event_type == "twin.inventory.reserved"
 
 
-def test_what_one_saga_has_given_up_stops_no_other_of_that_id(saga, published):
+def test_giving_up_one_saga_stops_no_other_of_that_id(saga, published):
     saga("completed", until=2)
     report = event(
         "step.parked",
@@ -164,7 +164,7 @@ def test_each_is_turned_back_by_its_own_event_at_its_own_pivot(start, published)
     assert second.id == events.event_id(saga_id="b", step="ship", direction="abort")
 
 
-def test_what_is_past_the_pivot_of_one_is_the_start_of_the_other(start):
+def test_event_past_one_sagas_pivot_may_be_the_start_of_the_other(start):
     start("a")
     track(received=[event("checkout.initiated", saga_id="b", saga="twin")], now=NOON)
     assert undo("a") is Action.ABORT

@@ -50,7 +50,7 @@ def stored() -> Saga:
     return Saga.objects.get(pk="s")
 
 
-def test_service_of_a_standing_sagas_last_event_is_asked_to_say_it_again(saga, published):
+def test_service_of_a_standing_sagas_last_event_is_asked_to_publish_it_again(saga, published):
     saga("completed", until=3)
     assert look(now=after(12)) == {Remedy.REDRIVE: 1}
     (again,) = published()
@@ -86,7 +86,7 @@ def test_saga_whose_first_event_was_lost_to_all_is_known_from_its_owner_and_goes
     assert again.data.result == {"event": "checkout.initiated"}
 
 
-def test_saga_that_is_known_is_left_as_it_is_where_its_owner_tells_of_it(saga, published):
+def test_known_saga_is_left_as_it_is_where_its_owner_reports_it(saga, published):
     saga("completed", until=3)
     before = (stored().started_at, SagaEvent.objects.count())
     operations.get_to_know(contexts=[context("s")])
@@ -153,7 +153,7 @@ def test_deadline_asks_for_an_abort_once_and_then_redrives_it(saga, published):
     assert stored().status == "running"
 
 
-def test_unanswered_abort_is_redriven_beside_the_last_fact(saga, published):
+def test_unanswered_abort_is_redriven_beside_the_last_event(saga, published):
     saga("completed", until=4)
     look_until(120)
     published()
@@ -179,7 +179,7 @@ def test_saga_that_nothing_moves_is_parked_with_its_step_and_reason(saga):
     assert stored().watch_at is None
 
 
-def test_parked_saga_says_so_with_its_step_and_error(saga):
+def test_parked_saga_is_shown_with_its_step_and_error(saga):
     saga("declined", until=3)
     look_until(400)
     state = queries.state(found=stored())
@@ -187,7 +187,7 @@ def test_parked_saga_says_so_with_its_step_and_error(saga):
     assert state.steps[1].error == stored().parked_reason
 
 
-def test_parked_saga_goes_on_by_itself_when_it_is_heard_of_again(saga):
+def test_parked_saga_goes_on_by_itself_at_its_next_event(saga):
     saga("declined", until=3)
     look_until(400)
     track(received=[event("inventory.unreserved")], now=after(500))
@@ -230,7 +230,7 @@ def test_one_look_takes_a_bounded_number(start, monkeypatch):
 
 
 @pytest.mark.django_db(databases=[DATABASE], transaction=True)
-def test_two_watchdogs_never_redrive_one_saga_twice(start, published):
+def test_two_watchdogs_never_redrive_a_saga_twice(start, published):
     start("a", "b", "c")
     published()
     with transaction.atomic(using=DATABASE):
@@ -240,7 +240,7 @@ def test_two_watchdogs_never_redrive_one_saga_twice(start, published):
     assert len(published()) == 1
 
 
-def test_abort_is_on_the_trail_before_anybody_heard_it(saga):
+def test_abort_is_shown_before_any_service_received_it(saga):
     saga("completed", until=3)
     look_until(120)
     assert SagaEvent.objects.filter(event_type="checkout.abort.requested").exists()

@@ -41,7 +41,7 @@ def sagas(*asked: str) -> list[str]:
     return ["sagas", *asked, "--pattern", "choreographed"]
 
 
-def test_filtered_sagas_are_retried_one_by_one_with_progress(parked, capsys, monkeypatch):
+def test_filtered_sagas_are_retried_singly_with_progress(parked, capsys, monkeypatch):
     monkeypatch.setattr(operating, "TELL_SECONDS", 0.0)
     Saga.objects.filter(pk="b").update(parked_step="process_payment")
     assert recover(*sagas("retry", "--step", STEP, "--older", "1m")) == 0
@@ -57,7 +57,7 @@ def test_filtered_sagas_are_retried_one_by_one_with_progress(parked, capsys, mon
     }
 
 
-def test_skip_says_how_many_and_how_much_before_it_does_anything(parked, capsys, monkeypatch):
+def test_skip_shows_how_many_and_how_much_before_it_does_anything(parked, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     with pytest.raises(CommandError, match=r"Skip 3 sagas \(3 at reserve_inventory\), 75.00 in"):
         call_command("recover", *sagas("skip", "--error", "card_declined"), *WHY)
@@ -66,7 +66,7 @@ def test_skip_says_how_many_and_how_much_before_it_does_anything(parked, capsys,
     assert Intervention.objects.filter(action="skip", reason="mended").count() == 3
 
 
-def test_what_is_refused_is_counted_and_what_fits_nothing_is_told(parked, capsys, monkeypatch):
+def test_refusals_are_counted_and_a_filter_without_matches_is_reported(parked, capsys, monkeypatch):
     call_command("recover", *sagas("retry", "--step", "no_such"), *WHY)
     assert "No sagas like this wait." in capsys.readouterr().out
     call_command("recover", *sagas("compensate", "--dry-run"), *WHY)

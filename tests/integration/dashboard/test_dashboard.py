@@ -151,7 +151,7 @@ def test_order_and_payment_lead_to_their_saga(shop):
     assert found(q=Payment.objects.get(saga_id="undone").pk) == {"undone"}
 
 
-def test_choreographed_saga_is_found_at_the_step_that_its_events_tell(shop):
+def test_choreographed_saga_is_found_at_the_step_that_its_events_show(shop):
     """Its row has only that it runs."""
     row = choreography.Saga.objects.filter(pk="sold-too")
     row.update(status="running", finished_at=None, watch_at=row.get().started_at)
@@ -172,14 +172,14 @@ def test_choreographed_saga_is_found_at_the_step_that_its_events_tell(shop):
 
 
 @pytest.mark.parametrize("query", ["before=nonsense", "age=tomorrow", "before=2026-01-01"])
-def test_filter_that_is_none_is_told(admin_client, query):
+def test_wrong_filter_is_named(admin_client, query):
     answered = admin_client.get(f"/dashboard/sagas?{query}")
     assert answered.status_code == 400
     assert "choose again" in answered.content.decode()
 
 
 @pytest.mark.parametrize("saga_id", sorted(ALL))
-def test_page_of_a_saga_shows_each_step_also_while_nobody_answers(shop, admin_client, saga_id):
+def test_page_of_a_saga_shows_each_step_also_while_no_service_answers(shop, admin_client, saga_id):
     text = admin_client.get(f"/dashboard/sagas/{saga_id}").content.decode()
     name = store.saga(saga_id).saga
     for step in SAGAS[name].steps:
@@ -187,14 +187,14 @@ def test_page_of_a_saga_shows_each_step_also_while_nobody_answers(shop, admin_cl
     assert "Its coordinator does not answer" in text
 
 
-def test_page_of_a_saga_tells_what_its_coordinator_knows(shop, admin_client, api):
+def test_page_of_a_saga_shows_what_its_coordinator_knows(shop, admin_client, api):
     text = admin_client.get("/dashboard/sagas/waits").content.decode()
     assert "waits for the customer" in text
     assert "Its coordinator does not answer" not in text
     assert admin_client.get("/dashboard/sagas/none").status_code == 404
 
 
-def test_parked_saga_says_why_and_what_may_be_done(shop, admin_client, api):
+def test_parked_saga_is_shown_with_the_reason_and_what_may_be_done(shop, admin_client, api):
     orchestrator.Saga.objects.filter(pk="sold").update(
         status="parked",
         parked_at=store.sql.now(service="saga_orchestrator"),
@@ -234,7 +234,7 @@ def test_payload_is_shown_without_what_is_private():
     }
 
 
-def test_action_is_on_record_under_who_is_logged_in(shop, admin_client, api):
+def test_action_is_recorded_under_the_user_who_is_logged_in(shop, admin_client, api):
     asked = {"action": "compensate", "reason": "wrong size"}
     answered = admin_client.post("/dashboard/sagas/sold/act", asked, follow=True)
     assert ": requested." in answered.content.decode()
@@ -250,7 +250,7 @@ def test_action_without_a_reason_does_nothing(shop, admin_client, api):
     assert not orchestrator.Intervention.objects.filter(saga="sold").exists()
 
 
-def test_refusal_is_told_in_the_words_of_the_api(shop, admin_client, api):
+def test_refusal_is_shown_in_the_words_of_the_api(shop, admin_client, api):
     asked = {"action": "retry", "reason": "again"}
     answered = admin_client.post("/dashboard/sagas/sold/act", asked, follow=True)
     assert "nothing_to_retry" in answered.content.decode()
@@ -272,7 +272,7 @@ def test_verdict_goes_to_the_service_that_waits(shop, admin_client, monkeypatch)
     assert BookingDecision.objects.exists(), "other decisions there are"
 
 
-def test_pages_are_for_those_who_may_see_sagas(shop, client, django_user_model, api):
+def test_pages_need_the_permission_to_see_sagas(shop, client, django_user_model, api):
     def status_of(person, path="/dashboard/sagas"):
         client.force_login(person)
         return client.get(path).status_code
@@ -341,7 +341,7 @@ def test_stream_sends_what_has_changed_and_ends_with_the_process(monkeypatch):
     assert live.places._taken == 0
 
 
-def test_stream_beyond_the_last_place_tells_the_browser_to_poll(monkeypatch):
+def test_stream_beyond_the_last_place_makes_the_browser_poll(monkeypatch):
     monkeypatch.setattr(live, "places", waiting.Places(most=0))
     assert list(live._frames(str, 0.0)) == [b"event: full\ndata: poll instead\n\n"]
 

@@ -69,7 +69,7 @@ def test_bill_of_which_something_else_was_paid_is_left_to_a_person():
     assert isinstance(pay("s", bill_id), Done)
 
 
-def test_bill_is_open_and_says_its_amount():
+def test_bill_is_open_and_states_its_amount():
     outcome = bill("s", "40.5")
     assert outcome.data["amount"] == "40.50"
     assert Bill.objects.get().status == "open"

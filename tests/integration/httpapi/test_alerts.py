@@ -206,7 +206,7 @@ def method_of(alert):
 
 
 @pytest.mark.parametrize("alert", [rule["alert"] for rule in ALERTS])
-def test_it_fires_when_that_breaks_which_it_is_for(
+def test_alert_fires_when_what_it_watches_breaks(
     alert, client, lights, monkeypatch, tmp_path, exit_stack
 ):
     service = AT.get(alert.removeprefix("Dueto"), "inventario")
@@ -263,7 +263,7 @@ def _values(values):
     return f"{well}x9 {first} {last}+{step:.12g}x60"
 
 
-def test_each_says_why_it_wakes_a_person_and_what_to_do():
+def test_each_alert_states_why_it_wakes_a_person_and_what_to_do():
     for rule in ALERTS:
         assert {"summary", "why", "do"} <= rule["annotations"].keys(), rule["alert"]
         assert rule["labels"]["severity"] in ("page", "ticket"), rule["alert"]

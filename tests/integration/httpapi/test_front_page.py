@@ -54,7 +54,7 @@ def page(admin_client, settings, service):
     return lambda: admin_client.get("/admin/").content.decode()
 
 
-def test_it_says_so_when_nothing_stands(page):
+def test_it_states_that_no_saga_is_stopped(page):
     text = page()
     assert "Nothing: every service answers, and sagas move." in text
     assert "Recent actions" in text, "the rest of the page is there"
@@ -76,5 +76,5 @@ def test_service_that_does_not_answer_is_named():
     assert entry["level"] == "unavailable"
 
 
-def test_front_page_is_for_those_who_are_logged_in(client):
+def test_front_page_needs_a_login(client):
     assert client.get("/admin/").status_code == 302

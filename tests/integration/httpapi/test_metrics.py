@@ -57,7 +57,7 @@ def product():
     return Product.objects.create(name="p", price="1.00", sku="s", initial=1, available=1)
 
 
-def test_steps_are_counted_by_what_came_of_them(scrape, product):
+def test_steps_are_counted_by_outcome(scrape, product):
     reserve("s1")
     reserve("s1")
     reserve("s2")
@@ -109,13 +109,13 @@ class TestWorkers:
 
         return tell
 
-    def test_one_that_ends_takes_nothing_away(self, count):
+    def test_worker_that_ends_takes_nothing_away(self, count):
         assert count(a=100, b=50) == 150
         assert count(b=60) == 160
         assert count(b=60, c=5) == 165
         assert count(c=7) == 167
 
-    def test_gauges_are_of_those_that_live(self, scrape):
+    def test_gauges_are_of_living_workers(self, scrape):
         counters = {"queue.work": 3, "broker_up": 1, "breaker.pagos": 0, "sagas_in_flight": 4}
         WorkerHeartbeat.objects.create(host="a", pid=1, counters=counters)
         worse = counters | {"queue.work": 4, "broker_up": 0, "breaker.pagos": 1}
@@ -144,7 +144,7 @@ def test_labels_are_bounded(monkeypatch, scrape):
     assert len([name for name in found if "typed" in name and "accepted" in name]) == 3
 
 
-def test_every_metric_is_as_prometheus_wants_it(scrape):
+def test_every_metric_is_in_prometheus_format(scrape):
     """Its linter knows the naming conventions, and reads the text as Prometheus does."""
     for metric in metrics.ALL:
         words = ['with "quotes" and \\', *metric.labels[1:]][: len(metric.labels)]

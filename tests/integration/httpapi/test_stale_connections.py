@@ -123,7 +123,7 @@ def test_without_closing_each_thread_would_find_out_by_itself(threads, monkeypat
     assert [ask(thread) for thread in threads] == [503] * 3
 
 
-def test_lock_that_somebody_holds_makes_no_connection_stale(threads):
+def test_lock_of_another_session_makes_no_connection_stale(threads):
     (thread, *_) = threads
     ask(thread)
     before = thread.submit(lambda: connections[SERVICE].connection).result()

@@ -56,7 +56,7 @@ class TestOrchestrated:
 
         return make
 
-    def test_saga_that_is_due_and_nobody_moves_is_named(self, saga):
+    def test_due_saga_that_no_runner_moves_is_named(self, saga):
         lost = saga(due=61, moved=25)
         (complaint,) = complaints(saga_orchestrator.queries)
         assert f"{lost.saga_id} at process_payment" in complaint.what
@@ -67,7 +67,7 @@ class TestOrchestrated:
         saga(due=5, moved=1)
         assert lost.saga_id in complaints(saga_orchestrator.queries)[0].what
 
-    def test_queue_that_is_worked_off_in_order_is_none(self, saga):
+    def test_queue_that_is_worked_off_in_order_is_green(self, saga):
         first = saga(due=80, moved=1)
         SagaStep.objects.create(
             saga=first, position=1, name="s", status="completed", finished_at=ago(1)
@@ -190,11 +190,11 @@ class TestOwner:
             f"1 orchestrated sagas are accepted and not handed over: {waiting.saga_id}"
         )
 
-    def test_one_that_its_own_first_event_sets_going_is_green(self, checkout):
+    def test_checkout_that_its_own_first_event_starts_is_green(self, checkout):
         checkout(accepted=20, pattern="choreographed")
         assert owner_doors.stalls(owner=OWNER, limit=10) == []
 
-    def test_one_that_has_just_been_accepted_is_green(self, checkout):
+    def test_checkout_that_has_just_been_accepted_is_green(self, checkout):
         checkout(accepted=1)
         assert owner_doors.stalls(owner=OWNER, limit=10) == []
 

@@ -102,7 +102,7 @@ def test_taken_sku_is_refused(send, laptop):
     assert Product.objects.count() == 1
 
 
-def test_prices_of_several_products_are_told_in_one_answer(send, laptop):
+def test_prices_of_several_products_come_in_one_answer(send, laptop):
     other = send("POST", "/api/products", LAPTOP | {"sku": "b", "price": 5}).json()["id"]
     send("PATCH", f"/api/products/{laptop['id']}", {"price": "999.5"})
     answered = send("GET", f"/api/products/prices?ids={laptop['id']},{other},999999999")
@@ -110,7 +110,7 @@ def test_prices_of_several_products_are_told_in_one_answer(send, laptop):
 
 
 @pytest.mark.parametrize("query", ["", "?ids=", "?ids=x", "?ids=1,,2"])
-def test_prices_of_no_product_are_told_to_be_a_mistake(send, query):
+def test_prices_of_no_product_are_refused(send, query):
     assert wrong_fields(send("GET", f"/api/products/prices{query}")) == {"ids"}
 
 

@@ -130,7 +130,7 @@ def test_cart_without_a_reservation_yet_has_an_empty_list(client):
     assert (answered.status_code, answered.json()["reservations"]) == (200, [])
 
 
-def test_inventory_is_shown_by_sku_and_by_what_it_is_put_aside_for(client, of_saga, product):
+def test_inventory_is_shown_by_sku_and_by_what_it_is_reserved_for(client, of_saga, product):
     laptop = product(10, sku="product_1")
     reserve_in_a_saga(of_saga, laptop)
     seen = client.get("/inventory").json()

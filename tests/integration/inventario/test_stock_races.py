@@ -155,7 +155,7 @@ class TestMostReserved:
         assert refused.code == refusals.TOO_MANY_RESERVED
         assert put_aside() == 6
 
-    def test_without_its_turn_it_would_get_them(self, second, monkeypatch):
+    def test_control_without_its_turn_it_would_get_them(self, second, monkeypatch):
         """The control."""
 
         def execute(statement, values):

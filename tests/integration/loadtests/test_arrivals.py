@@ -80,7 +80,7 @@ def test_intended_starts_are_those_of_the_schedule_however_slow_the_server(
     assert [sample.intended_at - first for sample in found] == pytest.approx(schedule, abs=1e-5)
 
 
-def test_stall_is_seen_by_all_who_would_have_met_it(tmp_path: Path) -> None:
+def test_stall_shows_in_every_arrival_during_it(tmp_path: Path) -> None:
     """With its control: the same stall, seen by a client that waits for each answer."""
     with SlowShop(stall=1.0) as shop, _generator(shop, tmp_path) as generator:
         open_loop = [_latency(sample) for sample in _send(generator, rate=100, seconds=0.8)]
@@ -91,7 +91,7 @@ def test_stall_is_seen_by_all_who_would_have_met_it(tmp_path: Path) -> None:
     assert sum(latency > noticeable for latency in closed_loop) < 20
 
 
-def test_samples_say_what_was_answered(tmp_path: Path) -> None:
+def test_samples_hold_what_was_answered(tmp_path: Path) -> None:
     with SlowShop(status=503) as shop, _generator(shop, tmp_path) as generator:
         found = _send(generator, rate=100, seconds=0.05)
     assert {sample.status for sample in found} == {503}
@@ -132,7 +132,7 @@ def test_each_worker_sends_its_share_and_none_twice(tmp_path: Path) -> None:
     assert sorted(sent, key=int) == [str(number) for number in range(20)]
 
 
-def test_dead_worker_is_an_error_that_says_so(tmp_path: Path) -> None:
+def test_dead_worker_is_an_error_that_names_it(tmp_path: Path) -> None:
     with SlowShop() as shop, _generator(shop, tmp_path, workers=3) as generator:
         psutil.Process(generator.pid).children()[0].kill()
         with pytest.raises(GeneratorFailed, match="worker"):
@@ -155,7 +155,7 @@ def test_refused_connection_is_a_sample_too(tmp_path: Path) -> None:
     assert all("refused" in sample.error for sample in found)
 
 
-def test_generator_runs_before_all_others_where_it_may_and_says_what_it_is(tmp_path: Path) -> None:
+def test_generator_runs_before_all_others_where_it_may_and_reports_it(tmp_path: Path) -> None:
     with SlowShop() as shop, _generator(shop, tmp_path) as generator:
         is_first = os.sched_getscheduler(generator.pid) == os.SCHED_FIFO
         scheduling = generator.scheduling

@@ -132,7 +132,7 @@ def test_cost_is_where_the_pattern_does_its_work(finished: Any) -> None:
     assert all(cost["writes"] > 0 and cost["wal_bytes"] > 0 for cost in costs.values())
 
 
-def test_screen_names_where_and_on_what_it_was_made(finished: Any) -> None:
+def test_screen_names_the_time_and_the_machine(finished: Any) -> None:
     assert "fsync on" in finished[0]
     assert "audit: clean" in finished[0]
     assert all(pattern in finished[0] for pattern in PATTERNS)
@@ -189,7 +189,7 @@ def test_saga_of_another_owner_is_compared_on_the_services_that_it_needs(tmp_pat
 @pytest.mark.parametrize(
     ("condition", "status"), [("orchestrated.p95>20ms", 3), ("p95>20parsecs", 2)]
 )
-def test_status_says_what_came_of_a_stored_run_that_is_held_to_a_condition(
+def test_exit_status_shows_whether_a_stored_run_meets_a_condition(
     tmp_path: Path, condition: str, status: int
 ) -> None:
     folder = stored_run(tmp_path / "run")

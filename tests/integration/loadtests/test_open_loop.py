@@ -92,7 +92,7 @@ def example(
         return locust(tmp_path_factory.mktemp("theirs"), EXAMPLE, shop)
 
 
-def test_example_of_the_guide_ends_well_and_says_what_the_guide_shows(example) -> None:
+def test_example_of_the_guide_ends_well_and_prints_what_the_guide_shows(example) -> None:
     ended, _ = example
     assert ended.returncode == 0, ended.stderr
     for line in SAID.splitlines():
@@ -106,7 +106,7 @@ def test_intended_starts_are_those_of_the_schedule(example) -> None:
     assert [at - intended[0] for at in intended] == pytest.approx(starts, abs=1e-5)
 
 
-def test_generator_is_punctual_and_says_how_much(example) -> None:
+def test_generator_is_punctual_and_reports_how_late_it_was(example) -> None:
     """No arrival starts early; half start within half of the mean gap between two arrivals."""
     ended, arrivals = example
     late, gap = lags(arrivals), OF_THE_EXAMPLE[-1] / len(OF_THE_EXAMPLE) * 1000
@@ -120,7 +120,7 @@ def test_generator_is_punctual_and_says_how_much(example) -> None:
     ), "to the microsecond of the file"
 
 
-def test_stall_delays_no_start_and_is_seen_by_all_who_would_have_met_it(tmp_path: Path) -> None:
+def test_stall_delays_no_start_and_shows_in_every_arrival_during_it(tmp_path: Path) -> None:
     """With its control: Locust's own constant throughput starts nothing in the stall."""
     text = OPEN.replace("patience = 0.5", "patience = 30")
     with SlowShop(stall=STALL) as shop:

@@ -107,7 +107,7 @@ def test_delays_between_the_tries_grow_beyond_a_second():
     assert failed.DELAYS[-1] > failed.DELAYS[0] >= 1
 
 
-def test_person_can_have_it_tried_again(consumer, initiated, product, poisoned, retry_all):
+def test_person_can_have_a_message_retried(consumer, initiated, product, poisoned, retry_all):
     poison = initiated()
     with poisoned(poison.saga_id):
         receive(consumer, poison)
@@ -131,7 +131,7 @@ def test_discarded_message_is_not_tried_again(consumer, initiated, poisoned, due
     assert FailedMessage.objects.get().status == "discarded"
 
 
-def test_giving_a_message_up_is_said_with_step_and_reason(
+def test_giving_a_message_up_is_published_with_step_and_reason(
     consumer, initiated, product, poisoned, retry_all
 ):
     poison = initiated()
@@ -150,7 +150,7 @@ def test_giving_a_message_up_is_said_with_step_and_reason(
     assert "ValueError" in event.data.failure.detail
 
 
-def test_message_that_is_heard_again_is_kept_once(consumer, initiated, product, poisoned):
+def test_message_received_again_is_kept_once(consumer, initiated, product, poisoned):
     poison = initiated()
     with poisoned(poison.saga_id):
         receive(consumer, poison)
@@ -158,7 +158,7 @@ def test_message_that_is_heard_again_is_kept_once(consumer, initiated, product, 
     assert FailedMessage.objects.count() == 1
 
 
-def test_redrive_of_a_message_that_is_being_tried_costs_it_no_try(
+def test_redrive_of_a_message_that_is_being_retried_costs_no_attempt(
     consumer, initiated, product, poisoned
 ):
     poison = initiated()

@@ -40,7 +40,7 @@ def published():
     return list(OutboxEntry.objects.order_by("id").values_list("event_type", flat=True))
 
 
-def test_batch_takes_effect_and_says_what_follows(consumer, initiated, product):
+def test_batch_takes_effect_and_publishes_what_follows(consumer, initiated, product):
     receive(consumer, *[initiated() for _ in range(4)])
     assert available(product) == 6
     assert published() == ["checkout.inventory.reserved"] * 4
@@ -51,7 +51,7 @@ def test_two_reactions_to_one_event_are_not_taken_for_one(broker):
         Consumer(service=SERVICE, broker=broker, reactions=[*REACTIONS, REACTIONS[0]])
 
 
-def test_refusal_is_said_with_its_reason(consumer, initiated, product):
+def test_refusal_is_published_with_its_reason(consumer, initiated, product):
     receive(consumer, initiated(quantity=11))
     assert published() == ["checkout.inventory.reserve.failed"]
     event = events.decode(OutboxEntry.objects.get().body.encode())
@@ -61,7 +61,7 @@ def test_refusal_is_said_with_its_reason(consumer, initiated, product):
     )
 
 
-def test_event_heard_again_does_and_says_nothing(consumer, initiated, product):
+def test_event_received_again_does_and_publishes_nothing(consumer, initiated, product):
     event = initiated()
     receive(consumer, event)
     receive(consumer, event, event)
@@ -97,7 +97,7 @@ def test_without_the_barrier_it_would_be_done_twice(consumer, initiated, product
             )
 
 
-def test_redrive_says_the_stored_outcome_again_as_the_same_event(consumer, initiated, product):
+def test_redrive_publishes_the_stored_outcome_again_as_the_same_event(consumer, initiated, product):
     event = initiated()
     receive(consumer, event)
     receive(consumer, initiated(saga_id=event.saga_id, redrive=True))
@@ -123,7 +123,7 @@ def test_known_sagas_event_that_means_nothing_here_is_acked_and_counted(
 
 
 @pytest.mark.parametrize("change", [{"saga": "nobody's"}, {"type": "nothing.of.its"}])
-def test_event_that_no_page_knows_is_parked(consumer, initiated, product, change):
+def test_event_that_no_definition_knows_is_parked(consumer, initiated, product, change):
     receive(consumer, msgspec.structs.replace(initiated(), **change), initiated())
     parked = FailedMessage.objects.get()
     assert (parked.status, parked.saga_id) == ("dead_lettered", "")
@@ -132,7 +132,7 @@ def test_event_that_no_page_knows_is_parked(consumer, initiated, product, change
     assert available(product) == 9
 
 
-def test_what_is_said_of_each_step_and_direction_has_an_id_of_its_own(
+def test_event_of_each_step_and_direction_has_an_id_of_its_own(
     consumer, initiated, product, saying
 ):
     event = initiated()

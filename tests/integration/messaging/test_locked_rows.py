@@ -156,7 +156,7 @@ def test_distance_grows_with_the_time_it_waits(consumer, of_product, patient, du
     assert distances == [1, 3, 8]
 
 
-def test_control_counted_as_its_fault_it_would_wait_for_a_person(
+def test_control_counted_as_an_attempt_it_would_wait_for_a_person(
     consumer, of_product, patient, due_now, monkeypatch
 ):
     monkeypatch.setattr(sql, "is_busy", lambda error: False)
@@ -178,7 +178,7 @@ def read_only():
     connections[SERVICE].close()
 
 
-def test_database_that_takes_no_writes_sets_nothing_aside(consumer, initiated, product, read_only):
+def test_database_that_takes_no_writes_fails_no_message(consumer, initiated, product, read_only):
     with pytest.raises(DatabaseUnavailable, match="read-only"):
         receive(consumer, initiated(), initiated())
     connections[SERVICE].close()
@@ -223,7 +223,7 @@ def test_connection_that_met_an_outage_is_replaced_although_it_answers(
     assert len(stop.pauses) == 1
 
 
-def test_complains_in_the_brokers_own_words_until_it_hears_again(broker):
+def test_complains_in_the_brokers_own_words_until_it_receives_again(broker):
     consumer = Consumer(service=SERVICE, broker=broker, reactions=REACTIONS)
     stop = threading.Event()
     thread = InThread(lambda: consumer.run(stop), service=SERVICE)

@@ -112,7 +112,7 @@ def test_messages_that_wait_for_a_person_stay_and_those_that_are_settled_go(clea
     assert left == {"retrying", "dead_lettered"}
 
 
-def test_worker_that_died_is_forgotten_and_one_that_stands_still_is_not(cleaner):
+def test_dead_worker_is_forgotten_and_a_hanging_worker_is_not(cleaner):
     still, _ = heartbeat(42, age=7200), heartbeat(43, age=7200)
     with psycopg.connect(database_url(SERVICE)) as session:
         session.execute(
@@ -137,7 +137,7 @@ def test_locked_row_and_locked_table_keep_nothing_else_from_going(cleaner):
     assert not FailedMessage.objects.exists()
 
 
-def test_it_cleans_until_it_is_told_to_stop(cleaner, monkeypatch):
+def test_it_cleans_until_it_is_stopped(cleaner, monkeypatch):
     monkeypatch.setattr(retention, "PAUSE_SECONDS", 0.05)
     stop = threading.Event()
     at_work = InThread(lambda: cleaner.run(stop), service=SERVICE)

@@ -41,7 +41,7 @@ def received(broker):
     return [delivery.message.id for delivery in taken]
 
 
-def test_event_of_a_transaction_that_rolls_back_is_never_said(relay, broker, initiated):
+def test_event_of_a_transaction_that_rolls_back_is_never_published(relay, broker, initiated):
     def fault():
         with transaction.atomic(using=SERVICE):
             outbox.add(service=SERVICE, events=[initiated()])
@@ -53,7 +53,7 @@ def test_event_of_a_transaction_that_rolls_back_is_never_said(relay, broker, ini
     assert received(broker) == []
 
 
-def test_events_are_said_in_order_and_marked(relay, broker, initiated):
+def test_events_are_published_in_order_and_marked(relay, broker, initiated):
     committed = [initiated() for _ in range(5)]
     commit(*committed)
     relay.relay_once()
@@ -78,7 +78,7 @@ def test_sent_is_when_the_broker_was_given_it_not_when_it_confirmed(
     assert OutboxEntry.objects.get().sent_at <= given[0]
 
 
-def test_unconfirmed_events_are_kept_and_said_later(relay, broker, initiated, monkeypatch):
+def test_unconfirmed_events_are_kept_and_published_later(relay, broker, initiated, monkeypatch):
     event = initiated()
     commit(event)
 
@@ -94,7 +94,7 @@ def test_unconfirmed_events_are_kept_and_said_later(relay, broker, initiated, mo
     assert received(broker) == [event.id]
 
 
-def test_crash_after_the_confirm_says_it_twice_rather_than_never(
+def test_crash_after_the_confirm_publishes_twice_rather_than_never(
     relay, broker, initiated, monkeypatch
 ):
     event = initiated()
@@ -111,7 +111,7 @@ def test_crash_after_the_confirm_says_it_twice_rather_than_never(
     assert received(broker) == [event.id, event.id]
 
 
-def test_event_that_nobody_hears_is_kept_and_holds_up_no_other(relay, broker, initiated):
+def test_unroutable_event_is_kept_and_holds_up_no_other(relay, broker, initiated):
     unheard = msgspec.structs.replace(initiated(), id="unheard", type="nobody.hears")
     other = initiated()
     commit(unheard, other)
@@ -199,7 +199,7 @@ def test_what_this_process_commits_is_sent_without_asking_for_it(
     assert each_once[2:] == [event.id for event in committed]
 
 
-def test_what_another_process_commits_is_sent_on_its_ring(running, broker, initiated):
+def test_what_another_process_commits_is_sent_on_its_notification(running, broker, initiated):
     event = initiated()
     given, outbox._new_rows[SERVICE] = outbox._new_rows[SERVICE], None
     commit(event)

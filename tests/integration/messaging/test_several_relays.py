@@ -203,7 +203,7 @@ def test_what_a_killed_relay_had_is_sent_by_the_others_within_five_seconds(relay
     assert monotonic() - since < WITHIN_SECONDS
 
 
-def test_relay_that_is_told_to_stop_leaves_nothing_that_is_sent_again(relays, commit):
+def test_stopped_relay_leaves_nothing_that_is_sent_again(relays, commit):
     leaving, _ = relays.start(), relays.start()
     relays.share(6, 6)
     for _ in range(20):

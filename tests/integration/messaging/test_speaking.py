@@ -42,13 +42,13 @@ def received(initiated):
     return receive
 
 
-def test_what_is_its_to_say_is_believed(received):
+def test_event_from_its_own_publisher_is_handled(received):
     assert received(speaker="carrito") == []
     assert OutboxEntry.objects.get().event_type == "checkout.inventory.reserved"
 
 
 @pytest.mark.parametrize("speaker", ["pagos", "saga_choreography", ""])
-def test_what_is_not_its_to_say_is_left_to_a_person(received, speaker):
+def test_event_from_another_publisher_is_dead_lettered(received, speaker):
     ((status, reason),) = received(speaker=speaker)
     assert status == "dead_lettered"
     assert reason.startswith("not_its_to_say: ")
@@ -57,7 +57,9 @@ def test_what_is_not_its_to_say_is_left_to_a_person(received, speaker):
     assert not Product.objects.exclude(available=10).exists()
 
 
-def test_what_is_not_its_to_say_is_not_retried(received, client, admin_client, initiated, settings):
+def test_event_from_another_publisher_is_not_retried(
+    received, client, admin_client, initiated, settings
+):
     settings.AUTH = "demo"
     received(speaker="pagos")
     row = FailedMessage.objects.get()
@@ -74,13 +76,13 @@ def test_what_is_not_its_to_say_is_not_retried(received, client, admin_client, i
     assert client.post(f"{url}/discard", content_type="application/json").status_code == 200
 
 
-def test_with_one_login_for_all_it_would_be_believed(received):
+def test_control_with_one_login_for_all_it_would_be_handled(received):
     """The control."""
     assert received(speaker="shop", login="shop") == []
     assert OutboxEntry.objects.exists()
 
 
-def test_without_its_table_it_would_be_believed(received, monkeypatch):
+def test_control_without_its_table_it_would_be_handled(received, monkeypatch):
     """The control."""
     everybody = dict.fromkeys(publishers(), frozenset(["pagos"]))
     monkeypatch.setattr("contracts.topology.publishers", lambda: everybody)

@@ -70,7 +70,7 @@ def paid(event):
     return msgspec.structs.replace(event, data=Facts(context=msgspec.Raw(context)))
 
 
-def test_choreographed_each_goes_its_own_way(consumer, initiated, product, published):
+def test_choreographed_each_saga_takes_its_own_steps(consumer, initiated, product, published):
     first, second = (initiated(saga=name, saga_id=f"of {name}") for name in SAGA_NAMES)
     receive(consumer, first, second)
     assert published() == [
@@ -119,7 +119,7 @@ def test_by_message_each_is_asked_and_answers_as_itself(consumer, initiated, pub
     assert reservations() == {"of checkout": "committed", "of twin": "released"}
 
 
-def test_barrier_says_whose_each_is(consumer, initiated):
+def test_barrier_names_the_saga_of_each_entry(consumer, initiated):
     receive(consumer, *(initiated(saga=name, saga_id=f"of {name}") for name in SAGA_NAMES))
     entries = set(BarrierEntry.objects.values_list("saga_id", "saga", "step", "direction"))
     assert entries == {(f"of {name}", name, "reserve_inventory", "do") for name in SAGA_NAMES}
@@ -135,7 +135,7 @@ def test_request_whose_command_is_of_the_other_saga_is_dead_lettered(
     assert "of twin" in FailedMessage.objects.get().reason
 
 
-def test_broker_brings_an_event_only_to_those_of_its_own_saga(broker, initiated):
+def test_broker_delivers_an_event_only_to_reactions_of_its_own_saga(broker, initiated):
     of_both = [events.route(name, "checkout.initiated") for name in SAGA_NAMES]
     broker.declare(queue="of one", events=of_both[:1])
     with pytest.raises(Unroutable):

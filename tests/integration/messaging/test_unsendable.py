@@ -73,7 +73,7 @@ def make_due():
         )
 
 
-def test_what_is_behind_more_than_a_batch_of_unheard_events_is_sent(sweep, broker, initiated):
+def test_event_behind_more_than_a_batch_of_unroutable_events_is_sent(sweep, broker, initiated):
     other = initiated()
     commit(*[unheard(initiated, number) for number in range(UNHEARD)], other)
     sweep()
@@ -81,7 +81,9 @@ def test_what_is_behind_more_than_a_batch_of_unheard_events_is_sent(sweep, broke
     assert aside().count() == UNHEARD
 
 
-def test_control_kept_in_front_they_keep_it_from_being_sent(sweep, broker, initiated, monkeypatch):
+def test_control_unroutable_events_kept_in_front_block_the_others(
+    sweep, broker, initiated, monkeypatch
+):
     monkeypatch.setattr(outbox, "postpone", lambda **_: 0)
     commit(*[unheard(initiated, number) for number in range(UNHEARD)], initiated())
     for _ in range(5):
@@ -89,7 +91,7 @@ def test_control_kept_in_front_they_keep_it_from_being_sent(sweep, broker, initi
     assert received(broker) == []
 
 
-def test_unheard_events_go_out_in_order_once_somebody_binds_a_queue(sweep, broker, initiated):
+def test_unroutable_events_are_sent_in_order_once_a_queue_is_bound(sweep, broker, initiated):
     committed = [unheard(initiated, number) for number in range(UNHEARD)]
     commit(*committed)
     sweep()
@@ -213,7 +215,7 @@ def test_locked_entry_is_sent_once_and_marked_later_and_stops_no_other(
     assert relay._unmarked == {}
 
 
-def test_what_failed_is_told_by_the_lights_and_stops_nobody(sweep, broker, initiated):
+def test_failed_entries_are_named_by_the_lights_and_are_no_outage(sweep, broker, initiated):
     commit(unheard(initiated))
     sweep()
     make_due()

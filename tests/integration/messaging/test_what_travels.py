@@ -117,7 +117,7 @@ def test_result_that_a_later_step_needs_travels_and_no_more_of_it(paid):
     assert set(paid.data.result) == {"payment_id", "amount", "status"}
 
 
-def test_later_step_gets_what_the_earlier_one_answered(consumers, paid):
+def test_later_step_gets_what_the_earlier_step_answered(consumers, paid):
     Payment.objects.update(amount="3.00")  # the command has the result's amount, not the row's
     again = receive(consumers["pagos"], paid)
     assert (again.type, again.data.result["amount"]) == ("payment.repeated", "10.00")
@@ -198,7 +198,7 @@ def test_control_what_a_step_needs_is_found_wherever_it_went(shop):
     } <= with_text("credit_card")
 
 
-def test_page_names_what_travels_in_the_data(shop):
+def test_definition_names_what_travels_in_the_data(shop):
     saga_id = shop.check_out("choreographed")
     context = Checkout.objects.get(pk=saga_id).context
     assert set(context["data"]) == {"items", "total_amount", "payment_method"}

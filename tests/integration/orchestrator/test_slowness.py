@@ -48,7 +48,7 @@ def all_charged_but_for_the_answer(run, start, services):
     return gate, runner, waiting
 
 
-def test_slow_service_does_not_fill_the_hands_of_a_runner(
+def test_slow_service_does_not_fill_a_runners_in_flight_set(
     run, start, when, services, small_hands, monkeypatch
 ):
     monkeypatch.setattr(in_flight, "MOST_AT_A_CALL", 3)
@@ -61,7 +61,7 @@ def test_slow_service_does_not_fill_the_hands_of_a_runner(
         when(saga_id, "completed")
 
 
-def test_saga_that_there_was_no_room_for_is_claimed_as_soon_as_there_is(
+def test_saga_that_found_no_room_is_claimed_as_soon_as_there_is_some(
     run, start, when, services, monkeypatch
 ):
     monkeypatch.setattr("saga_orchestrator.worker.SWEEP_SECONDS", 60.0)
@@ -77,7 +77,9 @@ def test_saga_that_there_was_no_room_for_is_claimed_as_soon_as_there_is(
         when(saga_id, "completed")
 
 
-def test_runner_whose_hands_are_full_waits_until_one_is_free(run, start, services, small_hands):
+def test_runner_with_a_full_in_flight_set_waits_until_a_place_is_free(
+    run, start, services, small_hands
+):
     _, runner, _ = all_charged_but_for_the_answer(run, start, services)
     eventually(
         lambda: runner.runner.counters()["sagas_in_flight"] == MOST, what="no more are taken"

@@ -54,7 +54,7 @@ def unconfirmed():
     return Decision.objects.get()
 
 
-def test_who_runs_the_shop_says_no_for_a_customer_and_never_yes(admin_client, unconfirmed):
+def test_staff_may_reject_for_a_customer_and_never_approve(admin_client, unconfirmed):
     key = str(unconfirmed.pk)
     page = act(admin_client, Decision, "approve", key, reason="they asked me on the phone")
     assert "0 approved, 1 refused: 1 forbidden." in page

@@ -92,7 +92,7 @@ def test_same_key_is_the_same_payment(post):
     assert Payment.objects.count() == 1
 
 
-def test_same_key_with_another_body_is_told(post):
+def test_same_key_with_another_body_is_refused(post):
     post("", PLAIN, **{"Idempotency-Key": "k"})
     answered = post("", PLAIN | {"amount": 99}, **{"Idempotency-Key": "k"})
     assert code_of(answered) == (422, "idempotency_key_reused")
@@ -171,7 +171,7 @@ def test_saga_payment_is_refunded_by_its_id_through_the_barrier(post, path):
     assert Refund.objects.get().saga_id == "s"
 
 
-def test_refund_by_id_for_another_saga_is_told(post):
+def test_refund_by_id_for_another_saga_is_refused(post):
     payment_id = post("/saga", OF_SAGA).json()["payment_id"]
     answered = post(f"/saga/{payment_id}/refund", {"saga_id": "another"})
     assert answered.json()["errors"][0]["field"] == "saga_id"
@@ -248,7 +248,7 @@ def test_refund_of_a_sagas_payment_by_hand_is_refused(client, post):
     assert not Refund.objects.exists()
 
 
-def test_refund_to_a_closed_account_faults_until_it_is_said_where_else(client, post, get):
+def test_refund_to_a_closed_account_fails_until_another_is_named(client, post, get):
     paid = post("/saga", OF_SAGA | {"payment_method": "closed_account"}).json()["payment_id"]
     refused = post(f"/saga/{paid}/refund", {})
     assert code_of(refused) == (409, "unreadable")

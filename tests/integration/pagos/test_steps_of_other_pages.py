@@ -42,7 +42,7 @@ def test_step_of_the_definition_comes_before_others_of_its_operation():
         assert asks(command=Command(saga_id="1", saga=saga, step=step), operation=operation) == own
 
 
-def test_operation_of_no_definition_waits_for_nobody():
+def test_operation_of_no_definition_does_not_wait():
     @does(service="pagos")
     def unknown(commands):
         """No definition has it."""

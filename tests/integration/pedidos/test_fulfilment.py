@@ -64,7 +64,7 @@ def test_without_a_courier_the_money_comes_back_and_then_the_stock(order_sagas):
 _BACKWARD = ["delivery.failed", "payment.refunded", "inventory.released", "order.failed"]
 
 
-def test_order_that_somebody_stops_is_cancelled(order_sagas):
+def test_stopped_order_is_cancelled(order_sagas):
     order_id = order_sagas.order()
     order_sagas.settle(until="payment.completed")
     ask(order_id)

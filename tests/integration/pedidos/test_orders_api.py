@@ -83,7 +83,7 @@ def test_order_as_its_users_write_it_is_pending_and_can_be_looked_at(shop, lapto
     ]
 
 
-def test_steps_see_the_products_and_not_who_buys_them(shop, laptop):
+def test_steps_see_the_products_and_not_their_buyer(shop, laptop):
     order_id = placed(shop, destination={"city": "Plaza"})
     context = msgspec.convert(Order.objects.get().context, Context)
     assert (context.subject, context.saga, context.pattern) == (
@@ -99,7 +99,7 @@ def test_steps_see_the_products_and_not_who_buys_them(shop, laptop):
     }
 
 
-def test_choreographed_order_says_its_first_event_itself(shop):
+def test_choreographed_order_publishes_its_first_event_itself(shop):
     order_id = placed(shop)
     (entry,) = OutboxEntry.objects.all()
     assert (entry.event_type, entry.saga_id) == ("fulfilment.order.placed", order_id)
@@ -117,7 +117,7 @@ def test_orchestrated_order_is_handed_over_instead(shop, monkeypatch):
     assert waiting[0].saga_id == order_id
 
 
-def test_products_are_named_by_sku_or_id_one_or_several(shop, laptop):
+def test_products_are_named_by_sku_or_id(shop, laptop):
     other = Product.objects.create(
         name="Odd, & named", sku="a+b:c@é", price="1.00", initial=1, available=1
     )
@@ -174,13 +174,13 @@ def test_wrong_field_is_named_and_nothing_kept(shop, change, field):
 
 
 @pytest.mark.usefixtures("nobody")
-def test_without_inventario_it_is_asked_to_come_again(client):
+def test_without_inventario_it_is_refused_for_now(client):
     answered = client.post("/orders", AS_WRITTEN, content_type="application/json")
     assert (answered.status_code, answered.json()["code"]) == (503, "unavailable")
 
 
 @pytest.mark.usefixtures("nobody")
-def test_order_is_shown_by_what_pedidos_knows_where_nobody_can_be_asked(client, order_sagas):
+def test_order_is_shown_by_what_pedidos_knows_where_no_coordinator_answers(client, order_sagas):
     order_id = order_sagas.order(quantity=100)
     order_sagas.settle()
     seen = client.get(f"/orders/{order_id}").json()
@@ -205,7 +205,7 @@ def test_history_has_every_event_in_its_order_and_the_delivery_is_shown(shop, la
     assert times == sorted(times)
 
 
-def test_whoever_waits_is_told_the_end(shop):
+def test_waiting_request_is_answered_with_the_end(shop):
     key = {"Idempotency-Key": "k"}
     order_id = place(shop, headers=key).json()["order_id"]
     completing = CompleteOrder(

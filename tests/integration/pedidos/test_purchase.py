@@ -99,7 +99,7 @@ def test_order_that_its_customer_cancels_is_cancelled(order_sagas):
     assert busy() == 0
 
 
-def test_order_that_nobody_confirms_in_time_is_cancelled(order_sagas, settings):
+def test_order_not_confirmed_in_time_is_cancelled(order_sagas, settings):
     settings.DECIDE_SECONDS = {f"purchase.{STEP}": 0.001}
     order_id = bought(order_sagas)
     Overdue(service="pagos").sweep_once()
@@ -107,7 +107,7 @@ def test_order_that_nobody_confirms_in_time_is_cancelled(order_sagas, settings):
     assert status_of(order_id) == ("cancelled", "compensated", refusals.CONFIRMATION_OVERDUE)
 
 
-def test_without_a_courier_it_is_confirmed_no_longer_refunded_and_cancelled(order_sagas, rosa):
+def test_without_a_courier_it_is_unconfirmed_refunded_and_cancelled(order_sagas, rosa):
     rosa.capacity = 0
     rosa.save()
     order_id = bought(order_sagas, auto_confirm=True)
@@ -126,7 +126,7 @@ _BACKWARD = [
 ]
 
 
-def test_city_that_nobody_serves_is_told_from_one_whose_couriers_are_busy(order_sagas):
+def test_city_without_couriers_is_told_apart_from_one_whose_couriers_are_busy(order_sagas):
     order_id = bought(order_sagas, auto_confirm=True, city="Regla")
     assert status_of(order_id) == ("cancelled", "compensated", refusals.AREA_NOT_SERVED)
 

@@ -78,7 +78,7 @@ def test_purchase_is_created_as_its_customer_writes_it(shop):
     ]
 
 
-def test_steps_see_who_pays_what_and_where_it_goes(shop):
+def test_steps_see_the_payment_and_the_destination(shop):
     order_id = bought(shop, auto_confirm=True, payment_method="visa")
     context = msgspec.convert(Order.objects.get().context, Context)
     assert (context.subject, context.saga, context.pattern) == (
@@ -168,6 +168,6 @@ def test_customer_sees_what_to_pay_and_until_when_and_then_that_it_was_delivered
     ]
 
 
-def test_whoever_waits_is_told_that_it_is_not_decided_yet(shop, order_sagas):
+def test_waiting_request_is_answered_that_it_is_not_decided_yet(shop, order_sagas):
     given = buy(shop, headers={"Prefer": "wait=1"})
     assert (given.status, given.json()["status"]) == (201, "pending")

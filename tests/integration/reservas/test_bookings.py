@@ -99,7 +99,7 @@ def test_managers_no_is_a_refusal_with_its_reason(desk):
     assert desk.status(saga_id) == ("pending", "running")
 
 
-def test_nobody_decides_after_the_time_is_over(desk):
+def test_decision_after_the_time_is_over_is_refused(desk):
     saga_id = desk.asked()
     Decision.objects.update(until=TEN - 365 * 24 * HOUR)
     with pytest.raises(Problem) as problem:

@@ -144,7 +144,7 @@ def test_verdict_names_who_gives_it(post, asked):
     assert [error["field"] for error in given.json()["errors"]] == ["by"]
 
 
-def test_verdict_on_what_has_not_asked_yet_is_to_be_said_again(post, booked, monkeypatch):
+def test_verdict_before_the_saga_asks_is_to_be_repeated(post, booked, monkeypatch):
     monkeypatch.setattr(views, "ASKED_SECONDS", 0.05)
     given = post(f"/bookings/{booked()}/approve", {"by": "eva"})
     assert (given.status_code, given.json()["code"]) == (409, refusals.NOT_STARTED)
@@ -169,12 +169,12 @@ def test_unknown_booking_is_not_found(post, client, path):
     assert post(f"/bookings/nobody{path}", {"by": "eva"}).status_code == 404
 
 
-def test_without_its_coordinator_a_cancellation_is_to_be_said_again(post, booked):
+def test_without_its_coordinator_a_cancellation_is_to_be_repeated(post, booked):
     given = post(f"/bookings/{booked()}/cancel", {"by": "ana"})
     assert (given.status_code, given.json()["code"]) == (503, "unavailable")
 
 
-def test_whoever_waits_is_told_the_end(book, booked, desk):
+def test_waiting_request_is_answered_with_the_end(book, booked, desk):
     key = {"Idempotency-Key": "k"}
     booking_id = book(headers=key, auto_approve=True).json()["booking_id"]
     desk.step(operations.approve, "approve_booking", booking_id)

@@ -21,7 +21,7 @@ def keys(*sagas: str) -> list[str]:
     return [str(key) for key in found.values_list("pk", flat=True)]
 
 
-def test_chosen_bookings_are_approved_and_say_by_whom(admin_client, desk):
+def test_chosen_bookings_are_approved_and_name_by_whom(admin_client, desk):
     first, second, other = desk.asked(), desk.asked(), desk.asked()
     assert "2 approved." in act(
         admin_client, Decision, "approve", *keys(first, second), reason="a test"
@@ -31,7 +31,7 @@ def test_chosen_bookings_are_approved_and_say_by_whom(admin_client, desk):
     assert set(Decision.objects.filter(verdict="yes").values_list("by", flat=True)) == {"eva"}
 
 
-def test_rejected_booking_is_told_so(admin_client, desk):
+def test_booking_is_rejected_with_the_given_reason(admin_client, desk):
     saga_id = desk.asked()
     assert "1 rejected." in act(admin_client, Decision, "reject", *keys(saga_id), reason="a test")
     asked = Decision.objects.get()
@@ -62,7 +62,7 @@ def test_what_a_person_makes_of_a_slot_is_in_the_trail(admin_client, desk):
     assert "-> 7.00" in Intervention.objects.order_by("pk")[0].detail
 
 
-def test_what_was_decided_or_withdrawn_is_left_and_told(admin_client, desk):
+def test_decided_and_withdrawn_bookings_are_left_and_counted(admin_client, desk):
     rejected, withdrawn, asked = desk.asked(), desk.asked(), desk.asked()
     act(admin_client, Decision, "reject", *keys(rejected), reason="a test")
     desk.undo(operations.withdraw, "approve_booking", withdrawn)
@@ -72,7 +72,7 @@ def test_what_was_decided_or_withdrawn_is_left_and_told(admin_client, desk):
     assert "1 approved, 2 refused: 1 already_decided, 1 decision_closed." in page
 
 
-def test_who_may_only_look_decides_nothing(client, desk, django_user_model):
+def test_viewer_decides_nothing(client, desk, django_user_model):
     eva = django_user_model.objects.create(username="eva", is_staff=True)
     eva.user_permissions.set(Permission.objects.filter(codename="view_decision"))
     client.force_login(eva)

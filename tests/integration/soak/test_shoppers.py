@@ -77,7 +77,7 @@ def test_another_saga_on_the_second_asking_is_noticed(shop):
     assert ask(url, attempts=2, is_repeated=True).answers == ["one", "two"]
 
 
-def test_nobody_comes_once_the_doors_are_closed(shop):
+def test_no_shopper_starts_after_the_end(shop):
     url, keys = shop()
     shoppers = Shoppers(url=url, wanted=[PlannedRequest(at=60.0, key="k", body=b"{}")])
     shoppers.start()

@@ -122,7 +122,7 @@ def test_sagas_end_in_more_than_one_way(figures):
     assert {"completed", "compensated"} <= figures["ended"].keys()
 
 
-def test_people_say_yes_and_no_and_let_it_pass(completed, stopped):
+def test_people_approve_reject_and_let_the_time_pass(completed, stopped):
     assert {"yes", "no", "let pass"} <= stopped[0].figures()["decided"].keys()
     assert completed.figures()["decided"] == {}
 
@@ -131,14 +131,14 @@ def test_messages_come_twice_where_there_are_any(stopped):
     assert stopped[0].figures()["messages"]["repeated"] > 0
 
 
-def test_stopped_soak_says_so_and_leaves_nothing_behind(stopped):
+def test_stopped_soak_is_marked_and_leaves_nothing_behind(stopped):
     soak, family = stopped
     assert len(family) > 10
     assert "(stopped early)" in soak.output
     assert [process for process in family if lives(process)] == []
 
 
-def test_line_that_repeats_it_is_told(completed):
+def test_command_that_repeats_it_is_printed(completed):
     assert (
         "repeat it: manage.py soak --saga checkout --minutes 0.16 --rate 20 --patterns orchestrated"
         in completed.output

@@ -132,7 +132,7 @@ def test_wrong_field_is_named(post, change, field):
     assert not Charge.objects.exists()
 
 
-def test_list_is_answered_one_by_one_in_order(charge, post):
+def test_list_is_answered_item_by_item_in_order(charge, post):
     charge(key="known")
     asked = [
         BODY | {"key": "b"},
@@ -198,7 +198,7 @@ def test_slow_card_that_is_declined_is_declined_at_once(charge, settings, slow):
     assert charge(payment_method="slow_card")["code"] == "card_declined"
 
 
-def test_refund_gives_the_whole_of_it_back_once(charge, refund):
+def test_refund_gives_the_full_amount_back_once(charge, refund):
     charge()
     assert [refund(), refund()] == [{"key": "s:pay", "status": "refunded", "amount": "12.50"}] * 2
     assert Charge.objects.get().refunded_at
