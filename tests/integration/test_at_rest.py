@@ -23,7 +23,7 @@ AGAIN = 8
 
 def rows_read(service, table):
     """The number of the table's rows that this transaction has read so far."""
-    ((found,),) = sql.execute(
+    ((count,),) = sql.execute(
         service=service,
         sql="""
             SELECT coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0)::int
@@ -31,7 +31,7 @@ def rows_read(service, table):
             """,
         values=[table],
     )
-    return found
+    return count
 
 
 def let_many_wait():

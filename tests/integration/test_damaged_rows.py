@@ -1,4 +1,4 @@
-"""A row that somebody has damaged by hand is shown as far as it can be, or named: never a 500, and
+"""A row that was damaged by hand is shown as far as it can be, or named: never a 500, and
 nothing that does not need it stops.
 """
 
@@ -269,7 +269,7 @@ def test_every_page_of_the_admin_shows_it(admin_client, shop, service):
 
 
 def test_time_that_is_read_as_it_is_stops_the_page(client, shop, monkeypatch):
-    """The control: without the loader of times."""
+    """The control: the loader of times is off."""
     monkeypatch.setattr("participant.databases.ClampingTzLoader.load", BaseTzLoader.load)
     damage("carrito", "UPDATE carrito_cart SET created_at = 'infinity'")
     client.raise_request_exception = False
@@ -283,8 +283,8 @@ def test_unreadable_reservation_is_named_and_harms_only_itself(client, shop):
     with pytest.raises(Damaged, match="saga s has no such status: 'foo'"):
         run(inventario.commit, Commit(**of("commit_inventory")))
     body = of("commit_inventory")
-    answered = client.post("/steps/inventario.commit", body, content_type="application/json")
-    assert (answered.status_code, answered.json()["code"]) == (409, "unreadable")
+    response = client.post("/steps/inventario.commit", body, content_type="application/json")
+    assert (response.status_code, response.json()["code"]) == (409, "unreadable")
     assert run(inventario.commit, Commit(saga_id="other")).data
 
 
@@ -315,8 +315,8 @@ def test_unreadable_payment_is_never_called_refunded(client, change):
     damage("pagos", "ALTER TABLE pagos_payment DROP CONSTRAINT payment_amount_is_money")
     damage("pagos", f"UPDATE pagos_payment SET {change}")
     body = {"saga_id": "t"}
-    answered = client.post("/api/v1/payments/saga/refund", body, content_type="application/json")
-    assert (answered.status_code, answered.json()["code"]) == (409, "unreadable")
+    response = client.post("/api/v1/payments/saga/refund", body, content_type="application/json")
+    assert (response.status_code, response.json()["code"]) == (409, "unreadable")
 
 
 @pytest.fixture
@@ -346,7 +346,7 @@ def test_reservation_that_cannot_be_released_holds_up_no_other(due):
 
 
 def test_control_released_together_a_damaged_reservation_holds_up_all(due, monkeypatch):
-    """The control: the sweep as one list only."""
+    """The sweep takes one list only."""
     monkeypatch.setattr(expiry.Expiry, "_one_by_one", lambda self: None)
     expiry.Expiry().sweep()
     assert set(statuses().values()) == {"reserved"}

@@ -59,8 +59,8 @@ def test_same_checkout_in_other_words_or_at_another_door_is_the_same_saga(shop, 
 def test_another_checkout_under_the_same_key_is_refused(shop, change):
     body = wanted(shop)
     post(UNIVERSAL, body)
-    answered = post(UNIVERSAL, body | change)
-    assert (answered.status_code, answered.json()["code"]) == (422, "idempotency_key_reused")
+    response = post(UNIVERSAL, body | change)
+    assert (response.status_code, response.json()["code"]) == (422, "idempotency_key_reused")
 
 
 def test_saga_of_a_key_can_not_be_guessed(shop):

@@ -118,7 +118,7 @@ def test_unusable_database_is_named_with_what_to_set():
     assert "Traceback" not in ended.stderr
 
 
-class TestWhileSomebodyHoldsALock:
+class TestWhileALockIsHeld:
     """A forgotten session with a lock on a table that a migration has to change."""
 
     pytestmark = pytest.mark.django_db(databases=ALIASES, transaction=True)

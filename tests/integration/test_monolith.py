@@ -62,8 +62,8 @@ def test_refused_card_leaves_nothing_but_the_reason(shop):
     product = shop.product(quantity=5)
     cart = shop.cart(product=product)
     _, body = shop.check_out(cart, "monolith", method="card_declined")
-    found = shop.status(body["saga_id"])
-    assert (found["status"], found["failure"]["code"]) == ("compensated", "card_declined")
+    status = shop.status(body["saga_id"])
+    assert (status["status"], status["failure"]["code"]) == ("compensated", "card_declined")
     assert shop.stock(product) == (5, 0, 0)
     assert shop.money(body["saga_id"])[0] == "refused"
     assert shop.call("GET", "carrito", f"/carts/{cart}")[1]["status"] == "active"

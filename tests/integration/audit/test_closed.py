@@ -52,8 +52,8 @@ class Door:
     def post(self, *, path, body):
         if self.service in self.away:
             raise Unreachable(f"{self.service} is away")
-        given = Client().post(path, data=body, content_type="application/json")
-        return ServiceResponse(given.status_code, given.content)
+        response = Client().post(path, data=body, content_type="application/json")
+        return ServiceResponse(response.status_code, response.content)
 
 
 @pytest.fixture
@@ -191,18 +191,18 @@ def test_dead_letter_of_a_closed_saga_can_be_retried_no_more():
 @pytest.mark.usefixtures("old_shop")
 def test_closed_saga_can_not_be_given_back(monkeypatch):
     close()
-    answered = Client().get("/carrito/accepted/sold").content
+    accepted = Client().get("/carrito/accepted/sold").content
 
     class Owner:
         def get(self, *, path):
-            return ServiceResponse(200, answered)
+            return ServiceResponse(200, accepted)
 
     monkeypatch.setattr("coordination.owners.client", lambda service: Owner())
-    given = Client().post(
+    response = Client().post(
         "/saga/sold/compensate", data={"requested_by": "eva"}, content_type="application/json"
     )
-    assert given.status_code == 409, given.content
-    assert given.json()["code"] == "closed"
+    assert response.status_code == 409, response.content
+    assert response.json()["code"] == "closed"
 
 
 @pytest.mark.parametrize("direction", ["", "/undo"])

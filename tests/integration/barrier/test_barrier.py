@@ -95,9 +95,9 @@ def test_step_done_once_answers_with_the_first_outcome():
 
 
 def test_what_was_done_over_http_is_known_to_the_event(client):
-    answered = post(client, CHARGE_URL, {"saga_id": "s", **STEP, **CHARGE}).json()
+    body = post(client, CHARGE_URL, {"saga_id": "s", **STEP, **CHARGE}).json()
     assert hear("inventory.reserved", "s") == []
-    assert Payment.objects.get().id == answered["payment_id"]
+    assert Payment.objects.get().id == body["payment_id"]
 
 
 def test_what_was_done_on_an_event_is_known_over_http(client):

@@ -60,11 +60,11 @@ def shuffled(saga_ids, seed):
 def test_overlapping_batches_at_once_take_effect_once_each(product):
     saga_ids = [f"s{i}" for i in range(60)]
     batches = [shuffled(saga_ids, seed)[:40] for seed in range(8)]
-    got = at_once([lambda b=b: reserve(product, b) for b in batches], service=SERVICE)
+    results = at_once([lambda b=b: reserve(product, b) for b in batches], service=SERVICE)
     wanted = {saga_id for batch in batches for saga_id in batch}
     answers = {
         (saga_id, outcome.data["reservation_id"])
-        for batch, outcomes in zip(batches, got, strict=True)
+        for batch, outcomes in zip(batches, results, strict=True)
         for saga_id, outcome in zip(batch, outcomes, strict=True)
     }
     assert len(answers) == len(wanted) == Reservation.objects.count()
@@ -76,8 +76,8 @@ def test_actions_and_undos_at_once_leave_nothing_behind(product):
     saga_ids = [f"s{i}" for i in range(40)]
     calls = [lambda n=n: reserve(product, shuffled(saga_ids, n)) for n in range(3)]
     calls += [lambda n=n: unreserve(shuffled(saga_ids, n)) for n in range(3)]
-    got = at_once(calls, service=SERVICE)
-    assert not [result for result in got if isinstance(result, Exception)]
+    results = at_once(calls, service=SERVICE)
+    assert not [result for result in results if isinstance(result, Exception)]
     product.refresh_from_db()
     assert (product.available, product.reserved) == (10_000, 0)
 

@@ -1,5 +1,5 @@
-"""What belongs to a saga is not done, or undone, by hand: only the saga does that. Under an id of
-one's own everything can be called.
+"""What belongs to a saga is done and undone by the saga only, not by hand. Under another id every
+step can be called.
 """
 
 import json
@@ -53,8 +53,8 @@ def sold(shop, request):
 @pytest.fixture
 def post(client):
     def call(path, body=None):
-        answered = client.post(path, json.dumps(body or {}), content_type="application/json")
-        return answered.status_code, answered.json()
+        response = client.post(path, json.dumps(body or {}), content_type="application/json")
+        return response.status_code, response.json()
 
     return call
 
@@ -71,8 +71,8 @@ def rows():
     }
 
 
-def is_refused(answered, saga_id):
-    status, problem = answered
+def is_refused(answer, saga_id):
+    status, problem = answer
     assert (status, problem["code"]) == (409, "part_of_a_saga")
     assert f"{saga_id}/compensate" in problem["detail"], "what to do instead"
 

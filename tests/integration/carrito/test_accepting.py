@@ -220,14 +220,14 @@ def test_refused_key_may_be_tried_again(cart):
 def at_once(count, call):
     """The results of `count` threads that run `call` at the same moment; exceptions as values."""
     barrier = threading.Barrier(count)
-    got = []
+    results = []
 
     def run():
         barrier.wait()
         try:
-            got.append(call())
+            results.append(call())
         except Exception as error:  # noqa: BLE001 -- a result like any other here
-            got.append(error)
+            results.append(error)
         finally:
             connections["carrito"].close()
 
@@ -236,22 +236,22 @@ def at_once(count, call):
         thread.start()
     for thread in threads:
         thread.join()
-    return got
+    return results
 
 
 def test_fifty_at_once_with_one_key_are_one_saga(cart):
-    got = at_once(50, lambda: accept(cart.id, key="k", fingerprint="f"))
-    assert len({result.saga_id for result in got}) == 1
-    assert sum(result.is_new for result in got) == 1
+    results = at_once(50, lambda: accept(cart.id, key="k", fingerprint="f"))
+    assert len({result.saga_id for result in results}) == 1
+    assert sum(result.is_new for result in results) == 1
     assert Checkout.objects.count() == 1
 
 
 def test_fifty_at_once_with_one_key_past_the_batcher_are_one_saga(cart):
-    """As from fifty processes: the key's constraint makes them wait for the first."""
-    got = at_once(
+    """They come as from fifty processes: the key's constraint makes them wait for the first."""
+    results = at_once(
         50, lambda: outcome_of(operations.accept, command_for(cart.id, key="k", fingerprint="f"))
     )
-    sagas_of = {result.data.get("repeats") for result in got if isinstance(result, Done)}
+    sagas_of = {result.data.get("repeats") for result in results if isinstance(result, Done)}
     assert sagas_of == {None, Checkout.objects.get().saga_id}
     assert IdempotencyKey.objects.count() == 1
 
@@ -260,7 +260,7 @@ def test_one_key_for_two_carts_at_once_is_one_checkout(cart):
     other = Cart.objects.create(id=str(uuid.uuid4()), user_id="ana")
     CartItem.objects.create(cart=other, product_id="1", quantity=1, unit_price="10.05")
     carts = [cart.id, other.id]
-    got = at_once_each(
+    results = at_once_each(
         [
             lambda cart_id=cart_id: outcome_of(
                 operations.accept, command_for(cart_id, key="k", fingerprint=cart_id)
@@ -269,7 +269,7 @@ def test_one_key_for_two_carts_at_once_is_one_checkout(cart):
         ],
         service="carrito",
     )
-    assert sorted(getattr(result, "code", "accepted") for result in got) == [
+    assert sorted(getattr(result, "code", "accepted") for result in results) == [
         "accepted",
         "idempotency_key_reused",
     ]
@@ -277,7 +277,7 @@ def test_one_key_for_two_carts_at_once_is_one_checkout(cart):
 
 
 def test_without_the_keys_constraint_one_key_is_many_checkouts(cart, monkeypatch):
-    """The control: what happens without the table of keys."""
+    """The control: the table of keys is off."""
     monkeypatch.setattr(AcceptedSagas, "take_keys", lambda self, *, keys: {})
     accept(cart.id, key="k", fingerprint="f")
     with pytest.raises(Problem):  # and not the first checkout again
@@ -285,8 +285,8 @@ def test_without_the_keys_constraint_one_key_is_many_checkouts(cart, monkeypatch
 
 
 def test_twenty_at_once_without_key_are_one_saga_and_refusals(cart):
-    got = at_once(20, lambda: accept(cart.id))
-    refused = [result for result in got if isinstance(result, Problem)]
+    results = at_once(20, lambda: accept(cart.id))
+    refused = [result for result in results if isinstance(result, Problem)]
     assert len(refused) == 19
     assert {refusal.code for refusal in refused} == {refusals.CART_IN_CHECKOUT}
 
@@ -296,17 +296,17 @@ def test_without_the_lock_the_constraint_still_holds_one_checkout_a_cart(cart, m
     all_have_read = threading.Barrier(20)
 
     def unlocked(statement, values):
-        got = sql.execute(
+        rows = sql.execute(
             service="carrito", sql=statement.replace("FOR NO KEY UPDATE", ""), values=values
         )
         if "FOR NO KEY UPDATE" in statement:
             all_have_read.wait(30)
-        return got
+        return rows
 
     monkeypatch.setattr(store, "_execute", unlocked)
     # Without batching, as from twenty processes.
-    got = at_once(20, lambda: outcome_of(operations.accept, command_for(cart.id)))
-    assert any(isinstance(result, IntegrityError) for result in got)
+    results = at_once(20, lambda: outcome_of(operations.accept, command_for(cart.id)))
+    assert any(isinstance(result, IntegrityError) for result in results)
     assert Checkout.objects.filter(ended_at=None).count() == 1
 
 

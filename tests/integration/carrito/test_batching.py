@@ -57,8 +57,8 @@ def test_each_caller_gets_its_own_outcome():
         service="carrito", execute_batch=partial(execute, operation=Recorded().operation())
     )
     names = ["yes" if number % 3 else "no" for number in range(AT_ONCE)]
-    ids, got = performed_at_once(batcher, names)
-    for saga_id, executed in zip(ids, got, strict=True):
+    ids, results = performed_at_once(batcher, names)
+    for saga_id, executed in zip(ids, results, strict=True):
         expected = Refused("no") if saga_id.startswith("no") else Done({"of": saga_id})
         assert executed.outcome == expected
 
@@ -67,9 +67,9 @@ def test_fault_of_a_command_is_raised_to_its_caller_only():
     batcher = Batcher(
         service="carrito", execute_batch=partial(execute, operation=Recorded().operation())
     )
-    ids, got = performed_at_once(batcher, ["poison", *["yes"] * AT_ONCE])
-    assert isinstance(got[0], ValueError)
-    assert [result.outcome for result in got[1:]] == [Done({"of": id_}) for id_ in ids[1:]]
+    ids, results = performed_at_once(batcher, ["poison", *["yes"] * AT_ONCE])
+    assert isinstance(results[0], ValueError)
+    assert [result.outcome for result in results[1:]] == [Done({"of": id_}) for id_ in ids[1:]]
 
 
 def test_waiting_commands_are_executed_together():

@@ -165,10 +165,10 @@ def test_set_quantity_is_held_to_the_same_limits(shop, cart_id, plenty):
     body = {"quantity": 101}
 
     def call():
-        answered = urllib3.request(
+        response = urllib3.request(
             "PATCH", f"{shop.url}/carts/{cart_id}/items/{dear.pk}", json=body, retries=False
         )
-        return ServiceResponse(answered.status, answered.data)
+        return ServiceResponse(response.status, response.data)
 
     assert refused_and_unchanged(shop, cart_id, call) == (409, "cart_too_large")
 
@@ -215,10 +215,10 @@ def test_list_of_carts_with_hundreds_of_products_gets_all_their_prices(shop, ple
 def test_without_inventario_adding_is_refused_with_the_reason(shop, cart_id, product, monkeypatch):
     (unused_port,) = free_ports(1)
     monkeypatch.setattr(carts, "_client", Client(url=f"http://127.0.0.1:{unused_port}", timeout=1))
-    answered = urllib3.request(
+    response = urllib3.request(
         "POST",
         f"{shop.url}/carts/{cart_id}/items",
         json={"product_id": str(product.pk), "quantity": 1},
         retries=False,
     )
-    assert (answered.status, answered.json()["code"]) == (503, "unavailable")
+    assert (response.status, response.json()["code"]) == (503, "unavailable")

@@ -38,10 +38,10 @@ class Coordinator:
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 ids = [context["saga_id"] for context in body]
-                status, given = outer.answer(ids) or (207, [{"outcome": "done"} for _ in ids])
+                status, answer = outer.answer(ids) or (207, [{"outcome": "done"} for _ in ids])
                 if status == 207:
                     outer.taken += ids
-                text = given if isinstance(given, bytes) else json.dumps(given).encode()
+                text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
@@ -77,9 +77,9 @@ def hands_over(coordinator, monkeypatch, settings):
     """The hand-over, whose retries follow at once."""
     monkeypatch.setattr(sweeping, "RETRY_SECONDS", (0.0, 0.0))
     settings.SERVICE_URLS = settings.SERVICE_URLS | {"saga_orchestrator": coordinator.url}
-    found = Sweep(owner=OWNER, route=ROUTES[0])
-    yield found
-    found.client.close()
+    sweep = Sweep(owner=OWNER, route=ROUTES[0])
+    yield sweep
+    sweep.client.close()
 
 
 def accepted(count=1):
@@ -147,10 +147,10 @@ def test_without_reading_each_on_its_own_no_checkout_moves(hands_over, coordinat
     one_by_one = store._read
 
     def raises(*row):
-        found = one_by_one(*row)
-        if isinstance(found, store.UnreadableRow):
-            raise ValueError(found.reason)
-        return found
+        read = one_by_one(*row)
+        if isinstance(read, store.UnreadableRow):
+            raise ValueError(read.reason)
+        return read
 
     monkeypatch.setattr(store, "_read", raises)
     with pytest.raises(ValueError, match="can't be read"):
@@ -282,8 +282,8 @@ def test_what_is_dead_lettered_can_be_seen_retried_and_discarded(client, hands_o
     assert coordinator.taken == [mended]
 
     body = {"reason": "nobody can read it"}
-    answered = client.post(f"/checkouts/{lost}/discard", body, content_type="application/json")
-    assert answered.status_code == 200
+    response = client.post(f"/checkouts/{lost}/discard", body, content_type="application/json")
+    assert response.status_code == 200
     ended = Checkout.objects.get(pk=lost)
     assert (ended.failure_step, ended.failure_code) == ("accept_checkout", refusals.DISCARDED)
     assert ended.ended_at is not None
@@ -294,8 +294,8 @@ def test_what_is_dead_lettered_can_be_seen_retried_and_discarded(client, hands_o
 def test_only_what_is_dead_lettered_can_be_retried_or_discarded(client):
     (saga_id,) = accepted()
     for action in ("retry", "discard"):
-        answered = client.post(f"/checkouts/{saga_id}/{action}", **EMPTY)
-        assert (answered.status_code, answered.json()["code"]) == (409, "not_dead_lettered")
+        response = client.post(f"/checkouts/{saga_id}/{action}", **EMPTY)
+        assert (response.status_code, response.json()["code"]) == (409, "not_dead_lettered")
         assert client.post(f"/checkouts/unheard-of/{action}", **EMPTY).status_code == 404
 
 

@@ -130,7 +130,7 @@ def test_rise_that_comes_with_another_refusal_leaves_the_cart_alone(cart):
 
 
 def test_cart_that_is_bought_beside_a_refusal_of_the_same_list_is_left_as_it_was_bought(cart):
-    """Another request for the cart came while inventario was away."""
+    """Another request bought the cart while inventario was away."""
     commands = [command_for(cart, {"1": "11.00"}, saga_id="a"), command_for(cart, {}, saga_id="b")]
     first, second = [
         executed.outcome for executed in execute(operation=operations.accept, commands=commands)
@@ -191,10 +191,10 @@ def check_out(live_server):
             "payment_method": "credit_card",
             "saga_pattern": CHOREOGRAPHED,
         }
-        answered = Client(url=live_server.url, timeout=5).post(
+        response = Client(url=live_server.url, timeout=5).post(
             path="/checkout/saga", body=body, headers=headers
         )
-        return answered.status, answered.json()
+        return response.status, response.json()
 
     return call
 
@@ -230,8 +230,8 @@ def test_cart_shows_the_price_before(check_out, chosen, lamp, inventario):
 
 
 def test_many_at_once_are_asked_for_in_a_few_calls(chosen, lamp, inventario):
-    got = at_once([lambda: prices.of_cart(cart_id=chosen.pk)] * 20, service="carrito")
-    assert got == [{str(lamp.pk): Decimal("19.90")}] * 20
+    results = at_once([lambda: prices.of_cart(cart_id=chosen.pk)] * 20, service="carrito")
+    assert results == [{str(lamp.pk): Decimal("19.90")}] * 20
     assert inventario.calls < 20
 
 
@@ -252,8 +252,8 @@ def test_inventario_that_hangs_is_waited_for_once(chosen, monkeypatch):
     with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         hanging = Asked.of(url, monkeypatch, timeout=0.2)
-        got = at_once([lambda: prices.of_cart(cart_id=chosen.pk)] * 20, service="carrito")
-    assert got == [{}] * 20
+        results = at_once([lambda: prices.of_cart(cart_id=chosen.pk)] * 20, service="carrito")
+    assert results == [{}] * 20
     assert hanging.calls == 1
 
 

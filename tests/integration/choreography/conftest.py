@@ -34,7 +34,7 @@ def published():
 
 @pytest.fixture
 def saga(start, published):
-    """Tracks a saga up to one of its events; `said` then returns only later events."""
+    """Tracks a saga up to one of its events; `published` then returns only later events."""
 
     def saga(name: str = "completed", *, until: int = 1, saga_id: str = "s") -> Saga:
         start(saga_id)

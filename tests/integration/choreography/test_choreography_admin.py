@@ -55,10 +55,10 @@ def go_on(client, page):
 
 
 def fields_of(page) -> Iterator[tuple[str, list[str]]]:
-    found = re.findall(r'name="(\w+)" value="([^"]*)"', page.content.decode())
-    names = {name for name, _ in found} - {"csrfmiddlewaretoken"}
+    inputs = re.findall(r'name="(\w+)" value="([^"]*)"', page.content.decode())
+    names = {name for name, _ in inputs} - {"csrfmiddlewaretoken"}
     for name in names:
-        yield name, [html.unescape(value) for key, value in found if key == name]
+        yield name, [html.unescape(value) for key, value in inputs if key == name]
 
 
 def test_saga_is_shown_on_one_page_with_steps_and_events(admin_client, saga):
@@ -75,9 +75,9 @@ def test_saga_is_shown_on_one_page_with_steps_and_events(admin_client, saga):
 def test_sagas_are_found_by_id_and_by_status(admin_client, saga):
     saga("completed", until=6, saga_id="abc")
     saga("completed", until=2, saga_id="xyz")
-    found = admin_client.get(SAGAS, {"q": "ab", "status__exact": "completed"}).content.decode()
-    assert "abc" in found
-    assert "xyz" not in found
+    page = admin_client.get(SAGAS, {"q": "ab", "status__exact": "completed"}).content.decode()
+    assert "abc" in page
+    assert "xyz" not in page
 
 
 def test_redrive_of_a_parked_saga_is_recorded_with_who_asked(
@@ -105,8 +105,10 @@ def test_skip_of_a_parked_sagas_step_is_recorded_with_who_asked(
     published()
     page = admin_client.get(f"{SAGAS}s/change/").content.decode()
     assert [name in page for name in ("Retry", "Skip the step ...", "Undo ...")] == [True] * 3
-    asked = admin_client.post(SAGAS, {"action": "skip", "_selected_action": ["s"], "reason": " "})
-    page = asked.content.decode()
+    response = admin_client.post(
+        SAGAS, {"action": "skip", "_selected_action": ["s"], "reason": " "}
+    )
+    page = response.content.decode()
     assert "Skip the step of 1 saga?" in page
     assert "1 parked at reserve_inventory" in page
     assert "25.00 in all" in page

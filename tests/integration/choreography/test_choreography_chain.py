@@ -102,10 +102,10 @@ def test_return_undoes_a_completed_saga(choreography, name):
 def test_abort_at_any_moment_ends_right(choreography, name, point):
     saga_id = choreography.begin()
     choreography.settle(most=point)
-    answered = choreography.ask(saga_id)
+    answer = choreography.ask(saga_id)
     choreography.settle()
     assert ended_right(saga_id)
-    if not isinstance(answered, Refused):
+    if not isinstance(answer, Refused):
         assert outcome(saga_id)["tracked"] == "compensated"
 
 
@@ -115,7 +115,7 @@ def all_but_its_start(service: str, event: Event) -> bool:
 
 
 def asked_too_late(choreography: Choreography) -> str:
-    """The saga is completed, but only its start was tracked, when a person requests its undo."""
+    """A person requests the undo of a completed saga of which only the start was tracked."""
     saga_id = choreography.begin()
     choreography.settle(loses=all_but_its_start)
     assert choreography.ask(saga_id) is Action.ABORT
@@ -130,8 +130,8 @@ def test_abort_that_comes_too_late_becomes_the_return_that_was_asked_for(choreog
         choreography.settle()
     assert outcome(saga_id)["tracked"] == "compensated"
     assert ended_right(saga_id)
-    asked = Intervention.objects.filter(saga_id=saga_id).order_by("id")
-    assert [(intervention.action, intervention.requested_by) for intervention in asked] == [
+    interventions = Intervention.objects.filter(saga_id=saga_id).order_by("id")
+    assert [(intervention.action, intervention.requested_by) for intervention in interventions] == [
         ("abort", "eva"),
         ("return", "eva"),
     ]
@@ -301,8 +301,8 @@ def test_reordered_doubled_and_lost_messages_end_right(seed):
         for _ in range(300):
             choreography.settle(most=chance.randint(1, 20), loses=loses)
             if chance.random() < 0.1:
-                asked = chance.choice(sagas)
-                promised |= set() if isinstance(choreography.ask(asked), Refused) else {asked}
+                saga_id = chance.choice(sagas)
+                promised |= set() if isinstance(choreography.ask(saga_id), Refused) else {saga_id}
             if chance.random() < 0.3:
                 choreography.look()
                 choreography.retry_parked()
@@ -320,12 +320,12 @@ def test_saga_whose_rows_were_edited_by_hand_is_undone_wherever_it_stands(choreo
     choreography.settle(most=handled)
     Saga.objects.filter(pk=saga_id).update(context=[], phase=9)
     with transaction.atomic(using=TRACKING):
-        asked = operations.compensate(
+        action = operations.compensate(
             saga_id=saga_id, requested_by="eva", reason="", now=store.now()
         )
-    assert asked is Action.RETURN
+    assert action is Action.RETURN
     choreography.settle()
-    found = outcome(saga_id)
-    assert found["tracked"] == found["accepted"]
-    assert found["accepted"] in ("failed", "compensated")
+    states = outcome(saga_id)
+    assert states["tracked"] == states["accepted"]
+    assert states["accepted"] in ("failed", "compensated")
     assert ended_right(saga_id)

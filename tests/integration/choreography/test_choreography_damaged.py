@@ -140,8 +140,8 @@ def test_requests_for_it_are_refused_with_the_reason(damaged, client, ask):
 def test_it_is_undone_as_a_whole_when_that_is_asked(damaged, client, published):
     answer = client.post("/saga/choreography/bad/compensate", content_type="application/json")
     assert (answer.status_code, answer.json()["status"]) == (202, "compensating")
-    asked = published()[-1]
-    assert (asked.saga_id, asked.type) == ("bad", "checkout.return.requested")
+    last = published()[-1]
+    assert (last.saga_id, last.type) == ("bad", "checkout.return.requested")
     assert client.get("/saga/choreography/bad").json()["parked"] is None
 
 

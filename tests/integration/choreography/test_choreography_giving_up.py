@@ -134,9 +134,9 @@ def test_saga_that_still_can_not_go_on_is_parked_again(choreography, stuck):
 def test_skipped_undo_goes_on_with_the_others(choreography, stuck):
     assert asked(operations.skip, stuck, "refunded by hand") is None
     choreography.settle()
-    found = outcome(stuck)
-    assert (found["tracked"], found["accepted"]) == ("compensated", "compensated")
-    assert (found["stock"], found["payment"]) == ((5, 0, 0), "captured")
+    states = outcome(stuck)
+    assert (states["tracked"], states["accepted"]) == ("compensated", "compensated")
+    assert (states["stock"], states["payment"]) == ((5, 0, 0), "captured")
     steps = {step.step_name: step for step in queries.state(found=Saga.objects.get(pk=stuck)).steps}
     assert steps["process_payment"].error == "undo skipped: refunded by hand"
     assert steps["process_payment"].status == "completed"
@@ -174,7 +174,7 @@ def _redrive(saga_id, event_type):
 
 
 def test_service_publishes_again_what_its_barrier_knows_and_nothing_else(choreography):
-    """Whatever event saga_choreography asks for."""
+    """It does so for any event that saga_choreography asks for."""
     saga_id = choreography.begin()
     choreography.settle()
     before = OutboxEntry.objects.count()
@@ -327,7 +327,7 @@ def test_giving_up_received_twice_aborts_once(saga, published):
 
 
 def test_saga_first_seen_when_it_is_given_up_is_turned_back(published):
-    """After an outage of this service a batch may have both, the notice first."""
+    """After an outage of this service a batch may hold both, the notice first."""
     report = parked_step("inventory.reserved", "pagos")
     ProjectionHandler(saga="checkout", on="step.parked").handle([report, *story("completed")[:2]])
     assert [event.type for event in published()] == ["checkout.abort.requested"]
@@ -351,15 +351,15 @@ def test_two_reports_of_one_saga_are_both_handled(saga, reports, at_once):
     saga("aborted", until=5)
     for batch in [reports] if at_once else [[report] for report in reports]:
         take_note(received=batch, now=NOON)
-    found = Saga.objects.get()
-    assert found.status == "parked"
-    assert found.parked_step == reports[0].data.failure.step
-    assert "no disk" in found.parked_reason
-    assert "no room" in found.parked_reason
+    row = Saga.objects.get()
+    assert row.status == "parked"
+    assert row.parked_step == reports[0].data.failure.step
+    assert "no disk" in row.parked_reason
+    assert "no room" in row.parked_reason
 
 
 def test_report_that_aborts_and_the_next_are_both_handled_in_one_batch(saga, published):
-    """As if they came one after the other: the abort is requested, then given up."""
+    """They count as if they came one after the other: the abort is requested, then given up."""
     saga("completed", until=4)
     take_note(received=TWO_REPORTS, now=NOON)
     assert [event.type for event in published()] == ["checkout.abort.requested"]
@@ -398,9 +398,9 @@ def test_parked_saga_goes_on_with_the_next_event(saga):
 def test_health_names_the_parked_saga_and_the_message(client, settings, choreography, stuck):
     settings.SERVICE = "saga_choreography"
     health = client.get("/health").json()
-    (found,) = health["parked_sagas"]["oldest"]
-    assert (found["saga_id"], found["parked"]["step"]) == (stuck, "process_payment")
-    assert "ValueError" in found["parked"]["reason"]
+    (oldest,) = health["parked_sagas"]["oldest"]
+    assert (oldest["saga_id"], oldest["parked"]["step"]) == (stuck, "process_payment")
+    assert "ValueError" in oldest["parked"]["reason"]
     settings.SERVICE = "pagos"
     messages = client.get("/health").json()["parked_messages"]
     assert messages["count"] == 1

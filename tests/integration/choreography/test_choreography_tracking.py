@@ -107,9 +107,9 @@ def test_event_of_a_running_saga_leaves_its_row_alone(start):
 
 def test_saga_whose_other_events_were_lost_is_tracked_from_its_end():
     receive(*story("declined", saga_id="x")[2:])
-    found = Saga.objects.get(pk="x")
-    assert found.status == "compensated"
-    assert (found.saga, found.subject, found.started_at) == ("checkout", "subject of x", NOON)
+    row = Saga.objects.get(pk="x")
+    assert row.status == "compensated"
+    assert (row.saga, row.subject, row.started_at) == ("checkout", "subject of x", NOON)
 
 
 def test_return_takes_a_completed_saga_back(start):

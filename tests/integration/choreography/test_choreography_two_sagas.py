@@ -180,9 +180,11 @@ def test_each_is_redriven_with_the_last_event_of_its_own_chain(settings, start, 
     ]
     track(received=received, now=NOON)
     look(now=NOON + timedelta(seconds=12))
-    asked = published()
-    assert {event.type for event in asked} == {"step.redrive.requested"}
-    assert {(redrive.saga_id, redrive.saga, redrive.data.result["event"]) for redrive in asked} == {
+    redrives = published()
+    assert {event.type for event in redrives} == {"step.redrive.requested"}
+    assert {
+        (redrive.saga_id, redrive.saga, redrive.data.result["event"]) for redrive in redrives
+    } == {
         ("a", "checkout", "checkout.initiated"),
         ("b", "twin", "checkout.initiated"),
     }

@@ -145,10 +145,10 @@ def test_deadline_asks_for_an_abort_once_and_then_redrives_it(saga, published):
     saga("completed", until=3)
     remedies = look_until(140)
     assert remedies[Remedy.ABORT] == 1
-    asked = [event for event in published() if event.type == "checkout.abort.requested"]
-    assert [request.redrive for request in asked] == [False, True]
-    assert asked[0].data.failure.code == refusals.DEADLINE
-    assert "create_order" in asked[0].data.failure.detail
+    requests = [event for event in published() if event.type == "checkout.abort.requested"]
+    assert [request.redrive for request in requests] == [False, True]
+    assert requests[0].data.failure.code == refusals.DEADLINE
+    assert "create_order" in requests[0].data.failure.detail
     assert Intervention.objects.get().requested_by == "watchdog"
     assert stored().status == "running"
 

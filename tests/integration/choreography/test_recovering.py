@@ -30,15 +30,15 @@ def parked(saga, settings, operator):
     assert Saga.objects.filter(status="parked").count() == 3
 
 
-def recover(*asked: str) -> int:
+def recover(*arguments: str) -> int:
     """The exit status."""
     with pytest.raises(SystemExit) as ended:
-        call_command("recover", *asked, *WHY)
+        call_command("recover", *arguments, *WHY)
     return int(ended.value.code or 0)
 
 
-def sagas(*asked: str) -> list[str]:
-    return ["sagas", *asked, "--pattern", "choreographed"]
+def sagas(*arguments: str) -> list[str]:
+    return ["sagas", *arguments, "--pattern", "choreographed"]
 
 
 def test_filtered_sagas_are_retried_singly_with_progress(parked, capsys, monkeypatch):
@@ -48,13 +48,17 @@ def test_filtered_sagas_are_retried_singly_with_progress(parked, capsys, monkeyp
     shown = capsys.readouterr()
     assert "1 of 2: 1 on their way." in shown.err
     assert "2 on their way." in shown.out
-    assert {(asked.saga_id, asked.action, asked.step) for asked in Intervention.objects.all()} == {
+    assert {
+        (intervention.saga_id, intervention.action, intervention.step)
+        for intervention in Intervention.objects.all()
+    } == {
         ("a", "retry", STEP),
         ("c", "retry", STEP),
     }
-    assert {(asked.requested_by, asked.reason) for asked in Intervention.objects.all()} == {
-        ("eva", "mended")
-    }
+    assert {
+        (intervention.requested_by, intervention.reason)
+        for intervention in Intervention.objects.all()
+    } == {("eva", "mended")}
 
 
 def test_skip_shows_how_many_and_how_much_before_it_does_anything(parked, capsys, monkeypatch):

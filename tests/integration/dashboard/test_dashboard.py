@@ -73,9 +73,9 @@ def api(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def _nobody_answers(monkeypatch):
+def _no_service_answers(monkeypatch):
     def away(service):
-        def get(**asked):
+        def get(**arguments):
             raise Unreachable(f"{service} is away")
 
         return SimpleNamespace(get=get, post=get)
@@ -130,9 +130,9 @@ def test_filters_find_what_they_name_on_pages_of_any_size(
 def test_recorded_trace_is_linked(shop, admin_client, settings):
     settings.TRACE_URL = "http://jaeger/trace/{trace_id}"
     for flags, links in (("01", 1), ("00", 0)):
-        given = f"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"
+        traceparent = f"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"
         checkout = Checkout.objects.get(pk="sold")
-        checkout.context["traceparent"] = given
+        checkout.context["traceparent"] = traceparent
         checkout.save()
         page = admin_client.get("/dashboard/sagas/sold").content.decode()
         assert page.count('href="http://jaeger/trace/0af7651916cd43dd8448eb211c80319c"') == links
@@ -173,9 +173,9 @@ def test_choreographed_saga_is_found_at_the_step_that_its_events_show(shop):
 
 @pytest.mark.parametrize("query", ["before=nonsense", "age=tomorrow", "before=2026-01-01"])
 def test_wrong_filter_is_named(admin_client, query):
-    answered = admin_client.get(f"/dashboard/sagas?{query}")
-    assert answered.status_code == 400
-    assert "choose again" in answered.content.decode()
+    response = admin_client.get(f"/dashboard/sagas?{query}")
+    assert response.status_code == 400
+    assert "choose again" in response.content.decode()
 
 
 @pytest.mark.parametrize("saga_id", sorted(ALL))
@@ -235,25 +235,25 @@ def test_payload_is_shown_without_what_is_private():
 
 
 def test_action_is_recorded_under_the_user_who_is_logged_in(shop, admin_client, api):
-    asked = {"action": "compensate", "reason": "wrong size"}
-    answered = admin_client.post("/dashboard/sagas/sold/act", asked, follow=True)
-    assert ": requested." in answered.content.decode()
+    form = {"action": "compensate", "reason": "wrong size"}
+    response = admin_client.post("/dashboard/sagas/sold/act", form, follow=True)
+    assert ": requested." in response.content.decode()
     done = orchestrator.Intervention.objects.get(saga="sold")
     assert (done.action, done.requested_by, done.reason) == ("return", "eva", "wrong size")
     assert "return asked by eva" in admin_client.get("/dashboard/sagas/sold").content.decode()
 
 
 def test_action_without_a_reason_does_nothing(shop, admin_client, api):
-    asked = {"action": "compensate", "reason": " "}
-    answered = admin_client.post("/dashboard/sagas/sold/act", asked, follow=True)
-    assert "give a reason" in answered.content.decode()
+    form = {"action": "compensate", "reason": " "}
+    response = admin_client.post("/dashboard/sagas/sold/act", form, follow=True)
+    assert "give a reason" in response.content.decode()
     assert not orchestrator.Intervention.objects.filter(saga="sold").exists()
 
 
 def test_refusal_is_shown_in_the_words_of_the_api(shop, admin_client, api):
-    asked = {"action": "retry", "reason": "again"}
-    answered = admin_client.post("/dashboard/sagas/sold/act", asked, follow=True)
-    assert "nothing_to_retry" in answered.content.decode()
+    form = {"action": "retry", "reason": "again"}
+    response = admin_client.post("/dashboard/sagas/sold/act", form, follow=True)
+    assert "nothing_to_retry" in response.content.decode()
 
 
 def test_verdict_goes_to_the_service_that_waits(shop, admin_client, monkeypatch):
@@ -265,8 +265,8 @@ def test_verdict_goes_to_the_service_that_waits(shop, admin_client, monkeypatch)
             return ServiceResponse(200, b"{}")
 
     monkeypatch.setattr(actions, "client", lambda service: Noting() if service == "pagos" else None)
-    asked = {"action": "yes", "step": "confirm_payment", "reason": "called", "data": '{"a": 1}'}
-    admin_client.post("/dashboard/sagas/waits/act", asked)
+    form = {"action": "yes", "step": "confirm_payment", "reason": "called", "data": '{"a": 1}'}
+    admin_client.post("/dashboard/sagas/waits/act", form)
     body = {"verdict": "yes", "by": "eva", "reason": "called", "data": {"a": 1}}
     assert posted == [("/decisions/waits/confirm_payment", body)]
     assert BookingDecision.objects.exists(), "other decisions there are"
@@ -288,8 +288,8 @@ def test_pages_need_the_permission_to_see_sagas(shop, client, django_user_model,
     assert status_of(person) == 200
     page = client.get("/dashboard/sagas/sold").content.decode()
     assert "What you may do" not in page
-    asked = {"action": "compensate", "reason": "x"}
-    assert client.post("/dashboard/sagas/sold/act", asked).status_code == 403
+    form = {"action": "compensate", "reason": "x"}
+    assert client.post("/dashboard/sagas/sold/act", form).status_code == 403
     assert client.post("/dashboard/race/start", {"pattern": "orchestrated"}).status_code == 403
     django_user_model.objects.filter(pk=person.pk).update(is_staff=False)
     assert client.get("/dashboard/sagas").status_code == 403
@@ -297,11 +297,11 @@ def test_pages_need_the_permission_to_see_sagas(shop, client, django_user_model,
 
 @pytest.mark.parametrize("path", ["/", "sagas", "sagas/waits", "race?saga=sold", "reports"])
 def test_page_has_no_script_or_style_of_its_own(shop, admin_client, api, path):
-    answered = admin_client.get(path if path == "/" else f"/dashboard/{path}")
-    text = answered.content.decode()
-    assert answered.status_code == 200
+    response = admin_client.get(path if path == "/" else f"/dashboard/{path}")
+    text = response.content.decode()
+    assert response.status_code == 200
     assert not re.search(r"<style|<script(?![^>]* src=)|\sstyle=|\son\w+=", text)
-    assert "unsafe" not in answered.headers["Content-Security-Policy"]
+    assert "unsafe" not in response.headers["Content-Security-Policy"]
 
 
 def test_figures_are_those_of_the_database(shop):
@@ -317,7 +317,7 @@ def test_figures_are_those_of_the_database(shop):
     assert checkouts.p50 is not None
     assert found.idle["fulfilment"] == ["orchestrated_messaging"]
     away = {entry["service"] for entry in found.attention}
-    assert "pagos" in away, "nobody answers here"
+    assert "pagos" in away, "no service answers here"
 
 
 def test_race_shows_the_same_steps_side_by_side(shop, admin_client):

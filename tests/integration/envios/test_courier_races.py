@@ -31,8 +31,8 @@ def no_locks(monkeypatch):
 
 def test_hundred_orders_for_ten_places_get_exactly_ten(courier, shop):
     couriers = [courier(2) for _ in range(5)]
-    got = at_once(orders(shop, 100), service=SERVICE)
-    assert sum(isinstance(result, Done) for result in got) == 10
+    results = at_once(orders(shop, 100), service=SERVICE)
+    assert sum(isinstance(result, Done) for result in results) == 10
     for row in couriers:
         row.refresh_from_db()
         assert (row.busy, row.deliveries.count()) == (2, 2)

@@ -37,7 +37,7 @@ def service():
             self.wfile.write(json.dumps({"attention": attention}).encode())
 
         def log_message(self, *arguments):
-            """Says nothing."""
+            """Writes no log."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=[0.01])

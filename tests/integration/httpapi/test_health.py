@@ -79,7 +79,7 @@ class TestWorkers:
         assert stands(body) == ["no worker of inventario lives"]
 
     def test_lasting_complaint_is_red_and_a_momentary_one_is_not(self, lights, living):
-        """Also at the first check: the duration is not counted by checks."""
+        """The first check shows it too: the duration is not counted by checks."""
         what = "no queue: it is classic"
         for since, seen in [(now(), (200, [], [what])), (ago(10), (503, [what], []))]:
             complaint = Complaint(what=what, since=since, do="mend")
@@ -192,7 +192,6 @@ class TestDatabase:
         assert (status, body["database"]["status"]) == (200, "up")
 
     def test_control_asked_once_a_spent_connection_looks_like_an_outage(self, spent):
-        """The control."""
         assert health._ask(lambda: standing.Findings(fields=health._state())).fields == {
             "status": "read-only",
             "error": "it takes no writes",

@@ -49,7 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = _answer  # noqa: N815 -- the names that http.server calls
 
     def log_message(self, *_: object) -> None:
-        """Says nothing."""
+        """Writes no log."""
 
 
 @pytest.fixture
@@ -66,8 +66,8 @@ def stranger(settings) -> Iterator[Stranger]:
 @pytest.mark.parametrize("answer", STRANGE)
 def test_strange_answer_of_carrito_to_a_checkout_is_a_503(stranger, door, answer):
     stranger.answer = answer
-    given = Client().post(door, json.dumps(CHECKOUT), content_type="application/json")
-    assert (given.status_code, given.json()["code"]) == (503, "unavailable")
+    response = Client().post(door, json.dumps(CHECKOUT), content_type="application/json")
+    assert (response.status_code, response.json()["code"]) == (503, "unavailable")
 
 
 @pytest.mark.parametrize("path", STATES)

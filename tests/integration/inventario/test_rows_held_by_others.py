@@ -75,7 +75,7 @@ def test_busy_command_is_decided_when_it_is_asked_for_again(product):
 
 
 def test_hundred_commands_that_wait_for_one_row_are_answered_in_time(product):
-    """Before their caller gives up: so the service stays responsive."""
+    """Their caller has not given up yet: the service stays responsive."""
     locked = product()
     with forgotten(locked):
         started = time.monotonic()

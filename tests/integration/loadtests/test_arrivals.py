@@ -54,8 +54,8 @@ def _window(bodies: list[bytes], rate: float, seconds: float, patience: float) -
 def _may_be_first() -> bool:
     """Whether this user may use real-time scheduling, tried in a process of its own."""
     tries = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"
-    asked = subprocess.run([sys.executable, "-c", tries], capture_output=True, check=False)
-    return asked.returncode == 0
+    ended = subprocess.run([sys.executable, "-c", tries], capture_output=True, check=False)
+    return ended.returncode == 0
 
 
 def _latency(answer: Answer) -> float:
@@ -65,8 +65,8 @@ def _latency(answer: Answer) -> float:
 def test_arrivals_do_not_wait_for_answers(tmp_path: Path) -> None:
     """No request is answered before all 20 have come: a closed loop would send only the first."""
     with SlowShop(hold=20) as shop, _generator(shop, tmp_path) as generator:
-        found = _send(generator, rate=200, seconds=0.1)
-    assert [sample.status for sample in found] == [202] * 20
+        samples = _send(generator, rate=200, seconds=0.1)
+    assert [sample.status for sample in samples] == [202] * 20
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -74,10 +74,10 @@ def test_intended_starts_are_those_of_the_schedule_however_slow_the_server(
     tmp_path: Path, workers: int
 ) -> None:
     with SlowShop(stall=0.5) as shop, _generator(shop, tmp_path, workers=workers) as generator:
-        found = _send(generator, rate=100, seconds=0.5)
-    first = found[0].intended_at
+        samples = _send(generator, rate=100, seconds=0.5)
+    first = samples[0].intended_at
     schedule = offsets(arrivals=Arrivals.CONSTANT, rate=100, seconds=0.5, seed=0)
-    assert [sample.intended_at - first for sample in found] == pytest.approx(schedule, abs=1e-5)
+    assert [sample.intended_at - first for sample in samples] == pytest.approx(schedule, abs=1e-5)
 
 
 def test_stall_shows_in_every_arrival_during_it(tmp_path: Path) -> None:
@@ -93,9 +93,9 @@ def test_stall_shows_in_every_arrival_during_it(tmp_path: Path) -> None:
 
 def test_samples_hold_what_was_answered(tmp_path: Path) -> None:
     with SlowShop(status=503) as shop, _generator(shop, tmp_path) as generator:
-        found = _send(generator, rate=100, seconds=0.05)
-    assert {sample.status for sample in found} == {503}
-    assert all(sample.saga_id == "" and "saga-" in sample.error for sample in found)
+        samples = _send(generator, rate=100, seconds=0.05)
+    assert {sample.status for sample in samples} == {503}
+    assert all(sample.saga_id == "" and "saga-" in sample.error for sample in samples)
 
 
 def test_sagas_are_kept_with_their_samples_window_after_window(tmp_path: Path) -> None:
@@ -125,9 +125,9 @@ def test_each_worker_sends_its_share_and_none_twice(tmp_path: Path) -> None:
             for worker in psutil.Process(generator.pid).children()
         ]
         _timed_post(shop.url)  # the one that it waited for
-        found = sending.result()
+        samples = sending.result()
     assert sorted(held) == [6, 7, 7]
-    assert [sample.status for sample in found] == [202] * 20
+    assert [sample.status for sample in samples] == [202] * 20
     sent = [json.loads(body).get("cart_id") for body in shop.bodies[:20]]
     assert sorted(sent, key=int) == [str(number) for number in range(20)]
 
@@ -141,8 +141,8 @@ def test_dead_worker_is_an_error_that_names_it(tmp_path: Path) -> None:
 
 def test_checkout_that_is_never_answered_is_a_sample_too(tmp_path: Path) -> None:
     with SlowShop(hold=1000) as shop, _generator(shop, tmp_path) as generator:
-        found = _send(generator, rate=100, seconds=0.05, patience=0.2)
-    assert [(sample.status, sample.error) for sample in found] == [(0, "no answer")] * 5
+        samples = _send(generator, rate=100, seconds=0.05, patience=0.2)
+    assert [(sample.status, sample.error) for sample in samples] == [(0, "no answer")] * 5
 
 
 def test_refused_connection_is_a_sample_too(tmp_path: Path) -> None:
@@ -150,9 +150,9 @@ def test_refused_connection_is_a_sample_too(tmp_path: Path) -> None:
         url = shop.url
     with closing(Generator(url=f"{url}/checkout/saga", folder=tmp_path)) as generator:
         generator.wait_until_ready()
-        found = _send(generator, rate=100, seconds=0.05)
-    assert {sample.status for sample in found} == {0}
-    assert all("refused" in sample.error for sample in found)
+        samples = _send(generator, rate=100, seconds=0.05)
+    assert {sample.status for sample in samples} == {0}
+    assert all("refused" in sample.error for sample in samples)
 
 
 def test_generator_runs_before_all_others_where_it_may_and_reports_it(tmp_path: Path) -> None:

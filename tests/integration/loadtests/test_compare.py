@@ -86,16 +86,16 @@ def test_stopped_comparison_shows_what_it_has(stopped: Any) -> None:
 
 
 def test_comparison_goes_on_where_it_was_stopped(finished: Any) -> None:
-    output, found = finished
+    output, report = finished
     assert "\n 1/" not in output
-    assert [window["window"]["number"] for window in found["windows"]] == list(
-        range(1, len(found["windows"]) + 1)
+    assert [window["window"]["number"] for window in report["windows"]] == list(
+        range(1, len(report["windows"]) + 1)
     )
-    assert not found["was_stopped"]
+    assert not report["was_stopped"]
 
 
-def _figures(found: dict[str, Any], phase: str) -> dict[str, Any]:
-    return {figure["pattern"]: figure for figure in found["figures"] if figure["phase"] == phase}
+def _figures(report: dict[str, Any], phase: str) -> dict[str, Any]:
+    return {figure["pattern"]: figure for figure in report["figures"] if figure["phase"] == phase}
 
 
 def test_every_checkout_of_light_load_completes_in_both_patterns(finished: Any) -> None:
@@ -174,15 +174,15 @@ def test_saga_of_another_owner_is_compared_on_the_services_that_it_needs(tmp_pat
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "THE SAME FULFILMENT" in ended.stdout
     assert "audit: clean" in ended.stdout
-    found = json.loads(path.read_bytes())
+    report = json.loads(path.read_bytes())
     for pattern in PATTERNS:
-        light, failing = (_figures(found, phase)[pattern] for phase in ("light", "failures"))
+        light, failing = (_figures(report, phase)[pattern] for phase in ("light", "failures"))
         assert light["counts"]["offered"] == light["counts"]["completed"] > 0
         assert failing["counts"]["compensated"] > 0
     services = {name.partition(".")[0] for name in light["cost"]["cpu_ms"]}
     assert {"pedidos", "inventario", "pagos", "envios"} < services
     assert not {"carrito", "dashboard"} & services
-    steps = {part["step"] for waterfall in found["waterfalls"] for part in waterfall["parts"]}
+    steps = {part["step"] for waterfall in report["waterfalls"] for part in waterfall["parts"]}
     assert "schedule_delivery" in steps
 
 

@@ -1,4 +1,4 @@
-"""Open arrivals in somebody's locustfile: the guide's example as written, and others, each run by
+"""Open arrivals in a user's locustfile: the guide's example as written, and others, each run by
 Locust as a process of its own, in a folder without anything else."""
 
 import csv

@@ -50,11 +50,11 @@ class Door(Services):
         self._pagos.close()
 
     def _pass_on(self, key: Key, commands: list[dict[str, Any]]) -> tuple[int, Any]:
-        answered = self._pagos.request(
+        response = self._pagos.request(
             "POST",
             PATHS[key],
             body=json.dumps(commands),
             headers={"Content-Type": "application/json"},
             retries=False,
         )
-        return answered.status, answered.json()
+        return response.status, response.json()

@@ -103,8 +103,8 @@ class Choreography:
     def published(self) -> set[tuple[str, str]]:
         subscription = self.broker._broker.subscribe(queue="published", prefetch=10_000)
         taken = subscription.take(limit=10_000, timeout=0)
-        found = [events.decode(delivery.message.body) for delivery in taken]
-        return {(event.saga_id, event.type) for event in found}
+        decoded = [events.decode(delivery.message.body) for delivery in taken]
+        return {(event.saga_id, event.type) for event in decoded}
 
     def close(self) -> None:
         self._stop.set()

@@ -169,8 +169,8 @@ def test_admin_deals_with_unsent_events(admin_client, unsent, action):
     assert "too large" in admin_client.get(url).content.decode()
     assert admin_client.get(f"{url}{row.pk}/change/").status_code == 200
     chosen = {"action": action, "_selected_action": [row.pk]}
-    asked = admin_client.post(url, chosen, follow=True).content.decode()
-    assert ("Discard 1 outbox entry?" in asked) == (action == "discard")
+    page = admin_client.post(url, chosen, follow=True).content.decode()
+    assert ("Discard 1 outbox entry?" in page) == (action == "discard")
     admin_client.post(url, chosen | {"reason": "a test"})
     assert due() == ([row.pk] if action == "retry" else [])
     assert OutboxEntry.objects.exists() == (action == "retry")

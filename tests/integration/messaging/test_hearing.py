@@ -122,7 +122,7 @@ def test_known_sagas_event_that_means_nothing_here_is_acked_and_counted(
     assert not FailedMessage.objects.exists()
 
 
-@pytest.mark.parametrize("change", [{"saga": "nobody's"}, {"type": "nothing.of.its"}])
+@pytest.mark.parametrize("change", [{"saga": "unknown"}, {"type": "unknown.event"}])
 def test_event_that_no_definition_knows_is_parked(consumer, initiated, product, change):
     receive(consumer, msgspec.structs.replace(initiated(), **change), initiated())
     parked = FailedMessage.objects.get()

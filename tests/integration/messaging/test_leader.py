@@ -74,7 +74,6 @@ def test_hanging_leader_loses_the_lead_and_has_to_ask_again(other, follower):
 
 
 def test_control_without_the_time_limit_it_would_lead_for_ever(other, follower, monkeypatch):
-    """The control."""
     monkeypatch.setattr(worker, "_depose_one_that_stands_still", lambda *_: None)
     other.send_signal(signal.SIGSTOP)
     follower._thread.join(4)

@@ -1,4 +1,4 @@
-"""What a service keeps only for a while goes in time, and at the pace at which it comes; what is
+"""Rows that a service keeps only for a while are deleted in time, and as fast as they come; what is
 still needed stays, however old.
 """
 

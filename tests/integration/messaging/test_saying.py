@@ -66,16 +66,16 @@ def test_sent_is_when_the_broker_was_given_it_not_when_it_confirmed(
     relay, broker, initiated, monkeypatch
 ):
     commit(initiated())
-    publish, given = broker.publish, []
+    publish, given_at = broker.publish, []
 
     def confirm_late(messages):
-        given.append(datetime.now(UTC))
+        given_at.append(datetime.now(UTC))
         publish(messages)
-        eventually(lambda: datetime.now(UTC) > given[0] + timedelta(milliseconds=50))
+        eventually(lambda: datetime.now(UTC) > given_at[0] + timedelta(milliseconds=50))
 
     monkeypatch.setattr(broker, "publish", confirm_late)
     relay.relay_once()
-    assert OutboxEntry.objects.get().sent_at <= given[0]
+    assert OutboxEntry.objects.get().sent_at <= given_at[0]
 
 
 def test_unconfirmed_events_are_kept_and_published_later(relay, broker, initiated, monkeypatch):
@@ -112,13 +112,13 @@ def test_crash_after_the_confirm_publishes_twice_rather_than_never(
 
 
 def test_unroutable_event_is_kept_and_holds_up_no_other(relay, broker, initiated):
-    unheard = msgspec.structs.replace(initiated(), id="unheard", type="nobody.hears")
+    unroutable = msgspec.structs.replace(initiated(), id="unroutable", type="unbound.event")
     other = initiated()
-    commit(unheard, other)
+    commit(unroutable, other)
     relay.relay_once()
     assert received(broker) == [other.id]
     assert list(OutboxEntry.objects.filter(sent_at=None).values_list("event_id", flat=True)) == [
-        "unheard"
+        "unroutable"
     ]
 
 
@@ -179,20 +179,20 @@ def test_what_this_process_commits_is_sent_without_asking_for_it(
 ):
     commit(initiated())
     all_sent(1)
-    asked = []
+    looks = []
     look = outbox.unsent
-    monkeypatch.setattr(outbox, "unsent", lambda **asking: asked.append(1) or look(**asking))
+    monkeypatch.setattr(outbox, "unsent", lambda **asking: looks.append(1) or look(**asking))
     monkeypatch.setattr(relay_module, "SWEEP_SECONDS", 60.0)
     wakeups.notify(service=SERVICE, channel=outbox.CHANNEL)
-    eventually(lambda: asked, what="it sweeps, and then not for a minute")
+    eventually(lambda: looks, what="it sweeps, and then not for a minute")
     commit(initiated())
     all_sent(2)
-    asked.clear()
+    looks.clear()
     committed = [initiated() for _ in range(20)]
     for event in committed:
         commit(event)
     all_sent(22)
-    assert len(asked) <= 1
+    assert len(looks) <= 1
     each_once = list(
         dict.fromkeys(received(broker))
     )  # a look and a commit may meet: it is sent twice
@@ -201,9 +201,9 @@ def test_what_this_process_commits_is_sent_without_asking_for_it(
 
 def test_what_another_process_commits_is_sent_on_its_notification(running, broker, initiated):
     event = initiated()
-    given, outbox._new_rows[SERVICE] = outbox._new_rows[SERVICE], None
+    new_rows, outbox._new_rows[SERVICE] = outbox._new_rows[SERVICE], None
     commit(event)
-    outbox._new_rows[SERVICE] = given
+    outbox._new_rows[SERVICE] = new_rows
     wakeups.notify(service=SERVICE, channel=outbox.CHANNEL)
     all_sent(1)
     assert received(broker) == [event.id]

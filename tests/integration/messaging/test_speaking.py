@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(databases=[SERVICE, "default"])
 
 
 @pytest.fixture
-def received(initiated):
+def failures(initiated):
     """Delivers a checkout's event, published by that login, to the service."""
 
     def receive(*, speaker, login=SERVICE):
@@ -42,14 +42,14 @@ def received(initiated):
     return receive
 
 
-def test_event_from_its_own_publisher_is_handled(received):
-    assert received(speaker="carrito") == []
+def test_event_from_its_own_publisher_is_handled(failures):
+    assert failures(speaker="carrito") == []
     assert OutboxEntry.objects.get().event_type == "checkout.inventory.reserved"
 
 
 @pytest.mark.parametrize("speaker", ["pagos", "saga_choreography", ""])
-def test_event_from_another_publisher_is_dead_lettered(received, speaker):
-    ((status, reason),) = received(speaker=speaker)
+def test_event_from_another_publisher_is_dead_lettered(failures, speaker):
+    ((status, reason),) = failures(speaker=speaker)
     assert status == "dead_lettered"
     assert reason.startswith("not_its_to_say: ")
     assert "only carrito may publish" in reason
@@ -58,15 +58,15 @@ def test_event_from_another_publisher_is_dead_lettered(received, speaker):
 
 
 def test_event_from_another_publisher_is_not_retried(
-    received, client, admin_client, initiated, settings
+    failures, client, admin_client, initiated, settings
 ):
     settings.AUTH = "demo"
-    received(speaker="pagos")
+    failures(speaker="pagos")
     row = FailedMessage.objects.get()
     event = events.decode(bytes(row.body))
     url = f"/inventario/messages/parked/{row.pk}"
-    given = client.post(f"{url}/retry", content_type="application/json")
-    assert (given.status_code, given.json()["code"]) == (409, "not_its_to_say")
+    response = client.post(f"{url}/retry", content_type="application/json")
+    assert (response.status_code, response.json()["code"]) == (409, "not_its_to_say")
     assert "1 not_its_to_say" in act(admin_client, FailedMessage, "retry", row.pk, reason="why")
     again = msgspec.structs.replace(event, redrive=True)
     failed.keep(service=SERVICE, event=again, attempts=1, error=ValueError())
@@ -76,17 +76,15 @@ def test_event_from_another_publisher_is_not_retried(
     assert client.post(f"{url}/discard", content_type="application/json").status_code == 200
 
 
-def test_control_with_one_login_for_all_it_would_be_handled(received):
-    """The control."""
-    assert received(speaker="shop", login="shop") == []
+def test_control_with_one_login_for_all_it_would_be_handled(failures):
+    assert failures(speaker="shop", login="shop") == []
     assert OutboxEntry.objects.exists()
 
 
-def test_control_without_its_table_it_would_be_handled(received, monkeypatch):
-    """The control."""
-    everybody = dict.fromkeys(publishers(), frozenset(["pagos"]))
-    monkeypatch.setattr("contracts.topology.publishers", lambda: everybody)
-    assert received(speaker="pagos") == []
+def test_control_without_its_table_it_would_be_handled(failures, monkeypatch):
+    by_pagos = dict.fromkeys(publishers(), frozenset(["pagos"]))
+    monkeypatch.setattr("contracts.topology.publishers", lambda: by_pagos)
+    assert failures(speaker="pagos") == []
     assert OutboxEntry.objects.exists()
 
 

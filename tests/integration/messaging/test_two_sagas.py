@@ -64,9 +64,9 @@ def of_step(event, event_type):
 
 def paid(event):
     """The same for a saga whose payment is known."""
-    found = msgspec.json.decode(event.data.context, type=Context)
-    results = {"process_payment": {"amount": found.data["total_amount"]}}
-    context = msgspec.json.encode(msgspec.structs.replace(found, results=results))
+    decoded = msgspec.json.decode(event.data.context, type=Context)
+    results = {"process_payment": {"amount": decoded.data["total_amount"]}}
+    context = msgspec.json.encode(msgspec.structs.replace(decoded, results=results))
     return msgspec.structs.replace(event, data=Facts(context=msgspec.Raw(context)))
 
 
@@ -89,9 +89,9 @@ def test_choreographed_each_saga_takes_its_own_steps(consumer, initiated, produc
 
 def asked(event, step, direction):
     """The request for a step of the event's saga, as its orchestrator sends it."""
-    found = msgspec.json.decode(event.data.context, type=Context)
+    context = msgspec.json.decode(event.data.context, type=Context)
     step = SAGAS[event.saga].step(step)
-    command = projection.command(step=step, direction=direction, context=found)
+    command = projection.command(step=step, direction=direction, context=context)
     request = projection.request_of(step, direction)
     return msgspec.structs.replace(
         of_step(event, request), data=Facts(context=msgspec.Raw(msgspec.json.encode(command)))

@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.undocumented("messages"),
 ]
 SERVICE = "inventario"
-UNHEARD = BATCH + 20
+UNROUTABLE = BATCH + 20
 
 
 @pytest.fixture
@@ -43,10 +43,10 @@ def sweep(relay):
 
 def test_what_is_not_marked_yet_is_not_sent_again(relay, broker, initiated):
     """A wake-up makes it query the table earlier."""
-    postponed, other = unheard(initiated), initiated()
+    postponed, other = unroutable(initiated), initiated()
     commit(postponed, other)
     relay.relay_once()
-    broker.declare(queue="everything", events=["checkout.nobody.hears"])
+    broker.declare(queue="everything", events=["checkout.unbound.event"])
     make_due()
     new_rows = outbox.NewRows()
     for _ in range(3):
@@ -57,8 +57,8 @@ def test_what_is_not_marked_yet_is_not_sent_again(relay, broker, initiated):
     assert not OutboxEntry.objects.filter(sent_at=None).exists()
 
 
-def unheard(initiated, number=0):
-    return msgspec.structs.replace(initiated(), id=f"unheard {number}", type="nobody.hears")
+def unroutable(initiated, number=0):
+    return msgspec.structs.replace(initiated(), id=f"unroutable {number}", type="unbound.event")
 
 
 def aside():
@@ -75,29 +75,29 @@ def make_due():
 
 def test_event_behind_more_than_a_batch_of_unroutable_events_is_sent(sweep, broker, initiated):
     other = initiated()
-    commit(*[unheard(initiated, number) for number in range(UNHEARD)], other)
+    commit(*[unroutable(initiated, number) for number in range(UNROUTABLE)], other)
     sweep()
     assert received(broker) == [other.id]
-    assert aside().count() == UNHEARD
+    assert aside().count() == UNROUTABLE
 
 
 def test_control_unroutable_events_kept_in_front_block_the_others(
     sweep, broker, initiated, monkeypatch
 ):
     monkeypatch.setattr(outbox, "postpone", lambda **_: 0)
-    commit(*[unheard(initiated, number) for number in range(UNHEARD)], initiated())
+    commit(*[unroutable(initiated, number) for number in range(UNROUTABLE)], initiated())
     for _ in range(5):
         sweep()
     assert received(broker) == []
 
 
 def test_unroutable_events_are_sent_in_order_once_a_queue_is_bound(sweep, broker, initiated):
-    committed = [unheard(initiated, number) for number in range(UNHEARD)]
+    committed = [unroutable(initiated, number) for number in range(UNROUTABLE)]
     commit(*committed)
     sweep()
     make_due()
     sweep()
-    broker.declare(queue="everything", events=["checkout.nobody.hears"])
+    broker.declare(queue="everything", events=["checkout.unbound.event"])
     make_due()
     sweep()
     sweep()
@@ -106,7 +106,7 @@ def test_unroutable_events_are_sent_in_order_once_a_queue_is_bound(sweep, broker
 
 
 def test_distance_between_attempts_grows_up_to_sixteen_seconds(sweep, initiated):
-    commit(unheard(initiated))
+    commit(unroutable(initiated))
     distances = []
     for _ in range(7):
         sweep()
@@ -216,25 +216,25 @@ def test_locked_entry_is_sent_once_and_marked_later_and_stops_no_other(
 
 
 def test_failed_entries_are_named_by_the_lights_and_are_no_outage(sweep, broker, initiated):
-    commit(unheard(initiated))
+    commit(unroutable(initiated))
     sweep()
     make_due()
     sweep()
-    found = standing.outbox(service=SERVICE)
-    (complaint,) = found.waits
+    findings = standing.outbox(service=SERVICE)
+    (complaint,) = findings.waits
     assert "have failed" in complaint.what
-    assert found.stands == []
-    broker.declare(queue="everything", events=["checkout.nobody.hears"])
+    assert findings.stands == []
+    broker.declare(queue="everything", events=["checkout.unbound.event"])
     make_due()
     sweep()
     assert standing.outbox(service=SERVICE).waits == []
 
 
 def test_retried_goes_out_at_the_next_sweep_and_discarded_never(sweep, broker, initiated):
-    kept, dropped = unheard(initiated, 1), unheard(initiated, 2)
+    kept, dropped = unroutable(initiated, 1), unroutable(initiated, 2)
     commit(kept, dropped)
     sweep()
-    broker.declare(queue="everything", events=["checkout.nobody.hears"])
+    broker.declare(queue="everything", events=["checkout.unbound.event"])
     by_id = {row.event_id: row.pk for row in aside()}
     ids = [by_id[kept.id], by_id[dropped.id]]
     assert outbox.discard(service=SERVICE, ids=ids[1:]) == ids[1:]

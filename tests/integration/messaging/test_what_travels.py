@@ -163,7 +163,7 @@ def shop(monkeypatch, settings):
 
 def with_text(text):
     """The tables of all services that contain it, as text or as bytes."""
-    found = set()
+    tables = set()
     for service in WITH_DATABASE:
         for model in apps.get_app_config(service).get_models():
             table = model._meta.db_table
@@ -172,8 +172,8 @@ def with_text(text):
                 sql=f"SELECT 1 FROM {table} AS t WHERE t::text LIKE %s OR t::text LIKE %s LIMIT 1",
                 values=[f"%{text}%", f"%{text.encode().hex()}%"],
             )
-            found |= {table} if rows else set()
-    return found
+            tables |= {table} if rows else set()
+    return tables
 
 
 def test_address_that_no_step_needs_is_where_it_was_given_and_nowhere_else(shop):

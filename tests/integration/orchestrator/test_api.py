@@ -23,7 +23,7 @@ def api():
 
 @pytest.fixture
 def carrito(settings):
-    """Answers as carrito would, over real HTTP."""
+    """A stand-in that answers as carrito does, over real HTTP."""
     running = Carrito()
     every = {saga.owner for saga in SAGAS.values()}
     settings.SERVICE_URLS = settings.SERVICE_URLS | dict.fromkeys(every, running.url)
@@ -132,7 +132,7 @@ def test_accepted_saga_that_is_not_handed_over_yet_is_pending(api, carrito):
 
 
 def test_saga_that_ran_while_carrito_was_asked_is_shown_as_stored_here(api, carrito, run, when):
-    """Unknown at the first look, ended when carrito answers."""
+    """The saga is unknown at the first look, and has ended when carrito answers."""
 
     def ran() -> dict[str, str]:
         operations.start(contexts=[accepted(saga_id="s")])
@@ -165,13 +165,13 @@ def test_sagas_are_listed_newest_first_in_pages(api, start):
 
 def test_following_next_shows_each_saga_once_while_others_start(api, start):
     saga_ids = start(20)
-    url, found = "/saga/transactions?page_size=3", []
+    url, shown = "/saga/transactions?page_size=3", []
     while url:
         page = api.get(url).json()
-        found += [result["saga_id"] for result in page["results"]]
+        shown += [result["saga_id"] for result in page["results"]]
         url = page["next"]
         start(2)
-    assert sorted(found) == sorted(saga_ids)
+    assert sorted(shown) == sorted(saga_ids)
 
 
 @pytest.mark.parametrize("cursor", ["after", "before"])
@@ -242,11 +242,11 @@ def test_saga_edited_by_hand_is_shown_as_far_as_it_can_be(api, table, typed):
     column = "context" if table.endswith("saga") else "steps"
     with connections["saga_orchestrator"].cursor() as cursor:
         cursor.execute(f"UPDATE {table} SET {column} = {typed}")
-    found = api.get(f"/saga/{context.saga_id}")
-    assert found.status_code == 200
-    assert found.json()["saga_id"] == context.saga_id
+    response = api.get(f"/saga/{context.saga_id}")
+    assert response.status_code == 200
+    assert response.json()["saga_id"] == context.saga_id
     if column == "context":
-        assert found.json()["total_amount"] is None
-    assert found.json()["steps"][0]["step_name"] == "accept_checkout"
+        assert response.json()["total_amount"] is None
+    assert response.json()["steps"][0]["step_name"] == "accept_checkout"
     assert api.get(f"/saga/{context.saga_id}/status").status_code == 200
     assert api.get("/saga/transactions").json()["count"] == 1

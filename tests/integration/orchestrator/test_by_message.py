@@ -368,7 +368,7 @@ class TestCrash:
         orchestration.settle(rounds=1)
         orchestration.relay()
         before = Saga.objects.get(pk=saga_id)
-        asked = OutboxEntry.objects.count()
+        requests_before = OutboxEntry.objects.count()
         taken = orchestration.queues["saga_orchestrator"].take(limit=1, timeout=0)
         reply = events.decode(taken[0].message.body)
         reaction = orchestration.consumers["saga_orchestrator"].reactions[reply.saga, reply.type]
@@ -378,7 +378,7 @@ class TestCrash:
                 reaction.handle([reply])
         after = Saga.objects.get(pk=saga_id)
         assert (after.position, after.version) == (before.position, before.version)
-        assert OutboxEntry.objects.count() == asked
+        assert OutboxEntry.objects.count() == requests_before
         orchestration.queues["saga_orchestrator"].give_back(taken)
         orchestration.settle()
         assert outcome(saga_id) == SOLD

@@ -1,4 +1,4 @@
-"""Interventions of people in sagas."""
+"""An operator stops, returns, retries and skips."""
 
 import pytest
 
@@ -139,11 +139,11 @@ def test_saga_whose_pivot_is_open_can_only_be_retried(run, start, when, services
     run()
     (saga_id,) = start()
     when(saga_id, "parked")
-    asked = {"saga_id": saga_id, "requested_by": "eva", "reason": "let it be"}
-    assert operations.skip(**asked).code == refusals.NOTHING_TO_RETRY
-    assert operations.compensate(**asked).code == refusals.PAST_PIVOT
+    arguments = {"saga_id": saga_id, "requested_by": "eva", "reason": "let it be"}
+    assert operations.skip(**arguments).code == refusals.NOTHING_TO_RETRY
+    assert operations.compensate(**arguments).code == refusals.PAST_PIVOT
     services.is_well_again()
-    assert operations.retry(**asked) is None
+    assert operations.retry(**arguments) is None
     when(saga_id, "completed")
 
 

@@ -80,7 +80,7 @@ def test_sagas_of_a_killed_worker_are_taken_over_within_five_seconds(
     gate = services.waits("process_payment")
     workers = {process.pid: process for process in (worker(), worker())}
     saga_ids = start(COUNT)
-    eventually(lambda: owners().total() == COUNT, what="all are in somebody's hands")
+    eventually(lambda: owners().total() == COUNT, what="every saga has a runner")
     ((victim, count),) = owners().most_common(1)
     held = set(Saga.objects.filter(runner_id=victim).values_list("saga_id", flat=True))
     workers[Runner.objects.get(pk=victim).pid].send_signal(signal.SIGKILL)

@@ -100,7 +100,7 @@ def test_saga_is_claimed_by_one_of_many_runners_at_once(start):
         claims = [
             partial(store.claim, runner_id=runner, limit=40, in_flight=known) for runner in runners
         ]
-        claimed = [saga.saga_id for got in at_once(claims, service=SERVICE) for saga in got]
+        claimed = [saga.saga_id for sagas in at_once(claims, service=SERVICE) for saga in sagas]
         assert sorted(claimed) == sorted(saga_ids)
         known += claimed
 
@@ -197,7 +197,7 @@ def test_saga_that_cannot_be_read_is_parked_and_stops_no_other(
 
 @pytest.mark.parametrize("assignments", TYPED_OVER)
 def test_saga_that_cannot_be_read_is_undone_as_a_whole(run, start, when, services, assignments):
-    """Without a repair: the barriers know which steps have happened."""
+    """No repair is needed: the barriers know which steps have happened."""
     (broken,) = start()
     type_over(broken, assignments)
     run()
@@ -232,8 +232,8 @@ def claim_whose_answer_is_lost(monkeypatch):
     """The first claim is written, but its answer is lost."""
     real, lost = store.claim, []
 
-    def claim(**asked):
-        claimed = real(**asked)
+    def claim(**arguments):
+        claimed = real(**arguments)
         if claimed and not lost:
             lost.append(claimed)
             raise OperationalError("the connection broke")
@@ -287,8 +287,8 @@ def test_misspelt_need_parks_the_saga_and_stops_no_other(run, start, when, monke
     monkeypatch.setattr(operations, "SAGAS", SAGAS)
     (healthy,) = start()
     run()
-    found = when(context.saga_id, "parked")
-    assert "amount" in found.parked_reason
+    row = when(context.saga_id, "parked")
+    assert "amount" in row.parked_reason
     when(healthy, "completed")
 
 

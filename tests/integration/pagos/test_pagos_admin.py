@@ -49,8 +49,8 @@ def unconfirmed():
         **alike, step="create_payment", subject="s", amount=Decimal(5), payment_method="credit_card"
     )
     execute(operation=operations.create_payment, commands=[created])
-    asked = ConfirmPayment(**alike, step="confirm_payment", payment_id=Payment.objects.get().id)
-    execute(operation=operations.confirm_payment, commands=[asked])
+    command = ConfirmPayment(**alike, step="confirm_payment", payment_id=Payment.objects.get().id)
+    execute(operation=operations.confirm_payment, commands=[command])
     return Decision.objects.get()
 
 

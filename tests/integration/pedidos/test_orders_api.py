@@ -40,7 +40,7 @@ def shop(live_server, monkeypatch):
 
 
 @pytest.fixture
-def nobody(monkeypatch):
+def no_service(monkeypatch):
     """No other service answers."""
     with socket.socket() as taken:  # bound, but not listening
         taken.bind(("127.0.0.1", 0))
@@ -62,18 +62,18 @@ def place(shop, headers=None, **changes):
 
 
 def placed(shop, **changes) -> str:
-    given = place(shop, **changes)
-    assert given.status == 202, given.body
-    return given.json()["order_id"]
+    response = place(shop, **changes)
+    assert response.status == 202, response.body
+    return response.json()["order_id"]
 
 
 def test_order_as_its_users_write_it_is_pending_and_can_be_looked_at(shop, laptop):
-    given = place(shop)
-    order = given.json()
-    assert given.status == 202
+    response = place(shop)
+    order = response.json()
+    assert response.status == 202
     assert (order["status"], order["saga_id"]) == ("pending", order["order_id"])
     assert order["status_url"].endswith(f"/orders/{order['order_id']}")
-    assert given.headers["Location"] == order["status_url"]
+    assert response.headers["Location"] == order["status_url"]
     seen = shop.get(path=f"/orders/{order['order_id']}").json()
     assert (seen["status"], seen["failure"], seen["delivery"]) == ("pending", None, None)
     assert seen["total_amount"] == "199.99"
@@ -145,8 +145,8 @@ def test_two_hundred_long_skus_are_found(shop):
 
 
 def test_unknown_product_is_not_found_and_nothing_kept(shop):
-    given = place(shop, product_id="product_99")
-    assert (given.status, given.json()["code"]) == (404, refusals.UNKNOWN_PRODUCT)
+    response = place(shop, product_id="product_99")
+    assert (response.status, response.json()["code"]) == (404, refusals.UNKNOWN_PRODUCT)
     assert not Order.objects.exists()
 
 
@@ -167,19 +167,19 @@ def test_unknown_product_is_not_found_and_nothing_kept(shop):
     ],
 )
 def test_wrong_field_is_named_and_nothing_kept(shop, change, field):
-    given = place(shop, **change)
-    assert given.status == 400
-    assert [error["field"] for error in given.json()["errors"]] == [field]
+    response = place(shop, **change)
+    assert response.status == 400
+    assert [error["field"] for error in response.json()["errors"]] == [field]
     assert not Order.objects.exists()
 
 
-@pytest.mark.usefixtures("nobody")
+@pytest.mark.usefixtures("no_service")
 def test_without_inventario_it_is_refused_for_now(client):
-    answered = client.post("/orders", AS_WRITTEN, content_type="application/json")
-    assert (answered.status_code, answered.json()["code"]) == (503, "unavailable")
+    response = client.post("/orders", AS_WRITTEN, content_type="application/json")
+    assert (response.status_code, response.json()["code"]) == (503, "unavailable")
 
 
-@pytest.mark.usefixtures("nobody")
+@pytest.mark.usefixtures("no_service")
 def test_order_is_shown_by_what_pedidos_knows_where_no_coordinator_answers(client, order_sagas):
     order_id = order_sagas.order(quantity=100)
     order_sagas.settle()

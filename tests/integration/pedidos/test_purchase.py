@@ -71,8 +71,8 @@ def ask(order_sagas: OrderSagas, order_id: str) -> None:
 
 def status_of(order_id: str) -> tuple[str, str, str]:
     """Its status, its saga's status, and the failure."""
-    found = Order.objects.get(pk=order_id)
-    return found.order_status, found.status, found.failure_code
+    row = Order.objects.get(pk=order_id)
+    return row.order_status, row.status, row.failure_code
 
 
 def busy() -> int:

@@ -17,8 +17,8 @@ def test_every_list_and_every_row_can_be_looked_at(admin_client, desk):
 
 
 def keys(*sagas: str) -> list[str]:
-    found = Decision.objects.filter(saga_id__in=sagas).order_by("pk")
-    return [str(key) for key in found.values_list("pk", flat=True)]
+    decisions = Decision.objects.filter(saga_id__in=sagas).order_by("pk")
+    return [str(key) for key in decisions.values_list("pk", flat=True)]
 
 
 def test_chosen_bookings_are_approved_and_name_by_whom(admin_client, desk):
@@ -34,8 +34,8 @@ def test_chosen_bookings_are_approved_and_name_by_whom(admin_client, desk):
 def test_booking_is_rejected_with_the_given_reason(admin_client, desk):
     saga_id = desk.asked()
     assert "1 rejected." in act(admin_client, Decision, "reject", *keys(saga_id), reason="a test")
-    asked = Decision.objects.get()
-    assert (asked.verdict, asked.reason) == ("no", "a test")
+    decision = Decision.objects.get()
+    assert (decision.verdict, decision.reason) == ("no", "a test")
 
 
 def test_why_is_asked_before_anything_is_decided(admin_client, desk):
@@ -52,7 +52,7 @@ def test_what_a_person_makes_of_a_slot_is_in_the_trail(admin_client, desk):
         added = admin_client.post(url_of(Slot, "add"), price)
         slot = Slot.objects.latest("pk")
         gone = admin_client.post(url_of(Slot, "delete", slot.pk), {"post": "yes"})
-    assert [given.status_code for given in (changed, added, gone)] == [302] * 3
+    assert [response.status_code for response in (changed, added, gone)] == [302] * 3
     trail = Intervention.objects.order_by("pk").values_list("action", "subject", "requested_by")
     assert list(trail) == [
         ("slot.change", f"slot {desk.slot.pk}", "eva"),

@@ -16,7 +16,7 @@ from tests.waiting import eventually
 ROOT = Path(__file__).resolve().parents[3]
 DRAIN_SECONDS = 60.0
 BY_FORCE = {"kill", "pause", "cut", "restart", "purge"}
-BY_ANYBODY = {"lock", "read-only", "migrate", "foreign", "usurp"}
+BY_ANY_USER = {"lock", "read-only", "migrate", "foreign", "usurp"}
 """Faults that need no process of the shop; with so many faults each of these is made."""
 pytestmark = pytest.mark.timeout(900)
 
@@ -82,10 +82,10 @@ def stopped(tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("soak")
     soak = Soak(
-        folder, pattern="choreographed", minutes="1", seed="8", kinds=BY_ANYBODY, saga="purchase"
+        folder, pattern="choreographed", minutes="1", seed="8", kinds=BY_ANY_USER, saga="purchase"
     )
     eventually(
-        lambda: soak.faults_made >= len(BY_ANYBODY) or soak.process.poll() is not None,
+        lambda: soak.faults_made >= len(BY_ANY_USER) or soak.process.poll() is not None,
         seconds=400,
         what="each kind of fault is made",
     )
@@ -115,7 +115,7 @@ def test_every_kind_of_fault_was_made(completed, stopped):
     by_force = made_in(completed.figures())
     assert {kind for kind, _ in by_force} == BY_FORCE
     assert {("restart", "postgres"), ("restart", "rabbitmq")} <= by_force
-    assert {kind for kind, _ in made_in(stopped[0].figures())} == BY_ANYBODY
+    assert {kind for kind, _ in made_in(stopped[0].figures())} == BY_ANY_USER
 
 
 def test_sagas_end_in_more_than_one_way(figures):

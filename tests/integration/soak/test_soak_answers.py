@@ -34,5 +34,5 @@ def test_sagas_of_the_same_owner_are_kept_apart():
     shop = Shop()
     shop.completed("sold", saga="checkout")
     shop.completed("delivered", saga="fulfilment")
-    (found,) = read_accepted(read=read, saga=SAGAS["fulfilment"])
-    assert found.saga_id == "delivered"
+    (saga,) = read_accepted(read=read, saga=SAGAS["fulfilment"])
+    assert saga.saga_id == "delivered"
