@@ -151,7 +151,7 @@ def look():
     return sql.execute(service=SERVICE, sql="SELECT 1")
 
 
-def hear():
+def listen():
     return wakeups.notified(service=SERVICE, seconds=0.1)
 
 
@@ -161,7 +161,7 @@ def write_where_nothing_is_written():
         sql.execute(service=SERVICE, sql="UPDATE inventario_product SET name = name")
 
 
-@pytest.mark.parametrize("idle", [look, hear])
+@pytest.mark.parametrize("idle", [look, listen])
 def test_loop_that_only_reads_or_listens_leaves_a_server_that_takes_no_writes(threads, idle):
     reader, writer, _ = threads
     reader.submit(look).result()

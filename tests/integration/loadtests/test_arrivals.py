@@ -58,10 +58,6 @@ def _may_be_first() -> bool:
     return ended.returncode == 0
 
 
-def _latency(answer: Answer) -> float:
-    return answer.answered_at - answer.intended_at
-
-
 def test_arrivals_do_not_wait_for_answers(tmp_path: Path) -> None:
     """No request is answered before all 20 have come: a closed loop would send only the first."""
     with SlowShop(hold=20) as shop, _generator(shop, tmp_path) as generator:
@@ -83,7 +79,8 @@ def test_intended_starts_are_those_of_the_schedule_however_slow_the_server(
 def test_stall_shows_in_every_arrival_during_it(tmp_path: Path) -> None:
     """With its control: the same stall, seen by a client that waits for each answer."""
     with SlowShop(stall=1.0) as shop, _generator(shop, tmp_path) as generator:
-        open_loop = [_latency(sample) for sample in _send(generator, rate=100, seconds=0.8)]
+        samples = _send(generator, rate=100, seconds=0.8)
+        open_loop = [sample.answered_at - sample.intended_at for sample in samples]
     with SlowShop(stall=1.0) as shop:
         closed_loop = [_timed_post(shop.url) for _ in range(80)]
     noticeable = 0.15  # the last of the open loop comes 0.2 s before the stall is over

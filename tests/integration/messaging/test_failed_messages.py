@@ -11,7 +11,7 @@ from messaging import failed
 from messaging.brokers import Delivery, Message
 from messaging.consumer import Consumer
 from participant.sql import execute
-from tests.integration.messaging.conftest import message_of
+from tests.integration.messaging.conftest import message_of, receive
 
 REACTIONS = apps.get_app_config("inventario").reactions()
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
@@ -33,12 +33,6 @@ def retry_all(consumer, due_now):
             consumer.retry_failed()
 
     return retry
-
-
-def receive(consumer, *received):
-    consumer.handle(
-        [Delivery(message_of(event), redelivered=False, tag=None) for event in received]
-    )
 
 
 def available(product):

@@ -12,7 +12,7 @@ from messaging.consumer import Consumer, DatabaseUnavailable
 from messaging.reactions import EventHandler
 from participant import barrier, executing
 from participant.barrier import Entered
-from tests.integration.messaging.conftest import message_of
+from tests.integration.messaging.conftest import message_of, receive
 
 REACTIONS = apps.get_app_config("inventario").reactions()
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
@@ -22,14 +22,6 @@ SERVICE = "inventario"
 @pytest.fixture
 def consumer(broker):
     return Consumer(service=SERVICE, broker=broker, reactions=REACTIONS)
-
-
-def delivery(event):
-    return Delivery(message=message_of(event), redelivered=False, tag=None)
-
-
-def receive(consumer, *received):
-    consumer.handle([delivery(event) for event in received])
 
 
 def available(product):

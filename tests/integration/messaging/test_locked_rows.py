@@ -11,11 +11,11 @@ from django.db import OperationalError, connections, transaction
 
 from inventario.models import FailedMessage, Product
 from messaging import consumer as consumer_module
-from messaging.brokers import BrokerUnavailable, Delivery
+from messaging.brokers import BrokerUnavailable
 from messaging.components import make_topology
 from messaging.consumer import Consumer, DatabaseUnavailable
 from participant import sql, stale_connections
-from tests.integration.messaging.conftest import message_of
+from tests.integration.messaging.conftest import message_of, receive
 from tests.threads import Hurried, InThread
 from tests.waiting import eventually
 
@@ -71,12 +71,6 @@ def held(row):
     finally:
         done.set()
         thread.result()
-
-
-def receive(consumer, *received):
-    consumer.handle(
-        [Delivery(message_of(event), redelivered=False, tag=None) for event in received]
-    )
 
 
 def sold(number):

@@ -11,7 +11,7 @@ from inventario.models import FailedMessage, Product
 from messaging.brokers import Delivery
 from messaging.consumer import BATCH, Consumer
 from messaging.reactions import EventHandler
-from tests.integration.messaging.conftest import message_of
+from tests.integration.messaging.conftest import message_of, receive
 
 REACTIONS = apps.get_app_config("inventario").reactions()
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
@@ -94,18 +94,12 @@ def transactions(monkeypatch):
     return tried
 
 
-def receive(consumer, received):
-    consumer.handle(
-        [Delivery(message_of(event), redelivered=False, tag=None) for event in received]
-    )
-
-
 def test_malformed_message_costs_its_batch_one_more_transaction(
     consumer, initiated, malformed, monkeypatch
 ):
     tried = transactions(monkeypatch)
     receive(
-        consumer, [*(initiated() for _ in range(50)), malformed(), *(initiated() for _ in range(2))]
+        consumer, *(initiated() for _ in range(50)), malformed(), *(initiated() for _ in range(2))
     )
     assert tried == [53, 52]
 
@@ -117,7 +111,7 @@ def test_message_that_faults_costs_a_batch_of_a_hundred_twenty_transactions(
     poison = initiated()
     with poisoned(poison.saga_id) as tries:
         receive(
-            consumer, [*(initiated() for _ in range(45)), poison, *(initiated() for _ in range(54))]
+            consumer, *(initiated() for _ in range(45)), poison, *(initiated() for _ in range(54))
         )
     assert tried == [100, *[10] * 5, *[1] * 10, *[10] * 5]
     assert len(tries) == 3

@@ -19,7 +19,8 @@ from messaging.consumer import Consumer
 from messaging.retention import AT_ONCE, Cleaner, Deleting
 from participant.barrier import KEEP_SECONDS
 from tests.integration.httpapi.conftest import database_url
-from tests.integration.messaging.test_hearing import available, receive
+from tests.integration.messaging.conftest import receive
+from tests.integration.messaging.test_hearing import available
 from tests.threads import InThread
 from tests.waiting import eventually
 

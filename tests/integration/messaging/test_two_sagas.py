@@ -14,10 +14,10 @@ from contracts.saga import Context, Direction
 from inventario import operations
 from inventario.models import BarrierEntry, FailedMessage, OutboxEntry, Reservation
 from messaging import reactions
-from messaging.brokers import Delivery, Unroutable
+from messaging.brokers import Unroutable
 from messaging.consumer import Consumer
 from tests.definitions import with_sagas
-from tests.integration.messaging.conftest import message_of
+from tests.integration.messaging.conftest import message_of, receive
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 SERVICE = "inventario"
@@ -33,12 +33,6 @@ def consumer(broker):
             broker=broker,
             reactions=reactions.of(service=SERVICE, module=operations),
         )
-
-
-def receive(consumer, *received):
-    consumer.handle(
-        [Delivery(message_of(event), redelivered=False, tag=None) for event in received]
-    )
 
 
 @pytest.fixture
