@@ -38,7 +38,7 @@ class Recorded:
         return run
 
 
-def performed_at_once(batcher, names):
+def executed_at_once(batcher, names):
     ids = [f"{name}-{uuid.uuid4()}" for name in names]
     calls = [lambda id_=id_: batcher.execute(command=Command(saga_id=id_)) for id_ in ids]
     return ids, at_once(calls, service="carrito")
@@ -57,7 +57,7 @@ def test_each_caller_gets_its_own_outcome():
         service="carrito", execute_batch=partial(execute, operation=Recorded().operation())
     )
     names = ["yes" if number % 3 else "no" for number in range(AT_ONCE)]
-    ids, results = performed_at_once(batcher, names)
+    ids, results = executed_at_once(batcher, names)
     for saga_id, executed in zip(ids, results, strict=True):
         expected = Refused("no") if saga_id.startswith("no") else Done({"of": saga_id})
         assert executed.outcome == expected
@@ -67,7 +67,7 @@ def test_fault_of_a_command_is_raised_to_its_caller_only():
     batcher = Batcher(
         service="carrito", execute_batch=partial(execute, operation=Recorded().operation())
     )
-    ids, results = performed_at_once(batcher, ["poison", *["yes"] * AT_ONCE])
+    ids, results = executed_at_once(batcher, ["poison", *["yes"] * AT_ONCE])
     assert isinstance(results[0], ValueError)
     assert [result.outcome for result in results[1:]] == [Done({"of": id_}) for id_ in ids[1:]]
 
@@ -98,7 +98,7 @@ def test_waiting_commands_are_executed_together():
     releaser.start()
     first = InThread(lambda: batcher.execute(command=Command(saga_id="first")), service="carrito")
     held.wait(10)
-    performed_at_once(batcher, ["yes"] * AT_ONCE)
+    executed_at_once(batcher, ["yes"] * AT_ONCE)
     first.result()
     releaser.join()
     assert recorded.batches == [1, AT_ONCE]

@@ -100,7 +100,7 @@ def accepted(count=1):
     return saga_ids
 
 
-def aside():
+def dead_letters():
     return dict(
         Checkout.objects.filter(dead_lettered_at__isnull=False).values_list(
             "saga_id", "dead_letter_reason"
@@ -135,8 +135,8 @@ def test_row_that_cannot_be_read_is_dead_lettered_and_stops_no_other(
     damage(broken, change)
     hands_over.hand_over_once()
     assert coordinator.taken == [before, after]
-    assert list(aside()) == [broken]
-    assert "its row" in aside()[broken]
+    assert list(dead_letters()) == [broken]
+    assert "its row" in dead_letters()[broken]
     assert hands_over.hand_over_once() == 0
 
 
@@ -181,10 +181,10 @@ def test_checkout_that_the_coordinator_cannot_take_harms_only_itself(
     coordinator.answer = poisoned(broken, status, body)
     for _ in range(len(sweeping.RETRY_SECONDS)):
         hands_over.hand_over_once()
-        assert not aside()
+        assert not dead_letters()
     assert Checkout.objects.filter(handed_over_at__isnull=False).count() == 6
     hands_over.hand_over_once()
-    assert list(aside()) == [broken]
+    assert list(dead_letters()) == [broken]
     assert Checkout.objects.filter(pk__in=healthy, status="running").count() == 6
 
 
@@ -194,7 +194,7 @@ def test_coordinator_that_takes_none_has_none_dead_lettered(hands_over, coordina
     for _ in range(len(sweeping.RETRY_SECONDS) + 2):
         with pytest.raises(Unreachable):
             hands_over.hand_over_once()
-    assert not aside()
+    assert not dead_letters()
     coordinator.answer = lambda saga_ids: None
     assert hands_over.hand_over_once() == 4
     assert Checkout.objects.filter(handed_over_at=None).count() == 0
@@ -243,7 +243,7 @@ def test_locked_checkout_holds_up_no_other_and_is_never_dead_lettered(
         released.set()
         forgetful.result()
         connections["carrito"].close()
-    assert not aside()
+    assert not dead_letters()
     hands_over.hand_over_once()
     assert Checkout.objects.get(pk=locked).status == "running"
 

@@ -1,4 +1,4 @@
-"""The admin: a saga with its steps and trail on one page, and its actions."""
+"""The admin: a saga with its steps and events on one page, and its actions."""
 
 import html
 import re

@@ -140,7 +140,7 @@ def test_owner_that_is_away_is_named(post, away):
 # Looking
 
 
-def test_saga_is_shown_with_its_steps_and_its_trail(client, saga):
+def test_saga_is_shown_with_its_steps_and_events(client, saga):
     saga("declined", until=5)
     body = client.get("/saga/choreography/s").json()
     assert body["status"] == "compensated"

@@ -1,4 +1,4 @@
-"""Several workers and web processes at once: one saga, one trail, one end."""
+"""Several workers and web processes at once: one saga, one record of its events, one end."""
 
 import random
 

@@ -1,5 +1,5 @@
-"""Tracking: a saga is known from the first of its events that arrives; the trail is complete, and
-the phase only grows, in whatever order events come.
+"""Tracking: a saga is known from the first of its events that arrives; all its events are recorded,
+and the phase only grows, in whatever order events come.
 """
 
 import random
@@ -38,7 +38,7 @@ def stored() -> Saga:
     return Saga.objects.get(pk="s")
 
 
-def trail_of(saga_id: str) -> set[str]:
+def events_of(saga_id: str) -> set[str]:
     return set(SagaEvent.objects.filter(saga_id=saga_id).values_list("event_type", flat=True))
 
 
@@ -49,7 +49,7 @@ def test_first_event_makes_a_saga_known(start):
         ("b", "checkout", "running", NOON),
     ]
     assert Saga.objects.get(pk="a").context == msgspec.to_builtins(context("a"))
-    assert trail_of("a") == {"checkout.initiated"}
+    assert events_of("a") == {"checkout.initiated"}
 
 
 def test_first_event_that_comes_late_or_again_changes_nothing(start):
@@ -57,7 +57,7 @@ def test_first_event_that_comes_late_or_again_changes_nothing(start):
     start("s", now=NOON + timedelta(hours=1))
     start("s", now=NOON + timedelta(hours=2))
     assert (stored().status, stored().started_at) == ("completed", NOON)
-    assert trail_of("s") == set(STORIES["completed"])
+    assert events_of("s") == set(STORIES["completed"])
 
 
 @pytest.mark.parametrize("name", STORIES)
@@ -66,7 +66,7 @@ def test_whole_story_in_order_is_tracked(name, start):
     for following in story(name):
         receive(following)
     assert stored().status == ENDS[name]
-    assert trail_of("s") == set(STORIES[name])
+    assert events_of("s") == set(STORIES[name])
     assert stored().finished_at == story(name)[-1].occurred_at
     assert stored().watch_at is None
 
@@ -172,7 +172,7 @@ def test_events_from_the_broker_are_tracked_in_one_batch(broker):
     taken = broker.subscribe(queue=consumer.queue, prefetch=100).take(limit=100, timeout=1)
     consumer.handle(taken)
     assert stored().status == "completed"
-    assert trail_of("s") == set(STORIES["completed"])
+    assert events_of("s") == set(STORIES["completed"])
 
 
 def test_events_that_come_while_it_lingers_make_one_batch(broker, monkeypatch):

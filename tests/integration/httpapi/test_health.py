@@ -41,7 +41,7 @@ class OtherClock:
 
 
 @pytest.fixture
-def heart():
+def heartbeat():
     made = HeartbeatWriter(service=SERVICE)
     yield made
     made.lose_session()
@@ -88,17 +88,17 @@ class TestWorkers:
             assert (status, stands(body), waits(body)) == seen
 
     def test_complaint_of_a_worker_whose_clock_is_wrong_lasts_as_long_as_it_does(
-        self, lights, living, heart, monkeypatch
+        self, lights, living, heartbeat, monkeypatch
     ):
         for ahead in (timedelta(seconds=130), timedelta(seconds=-130)):
             clock = OtherClock(ahead)
             monkeypatch.setattr(worker_module, "datetime", clock)
-            heart.beat(counters={}, complaints=[])
-            heart.beat(counters={}, complaints=[])
+            heartbeat.beat(counters={}, complaints=[])
+            heartbeat.beat(counters={}, complaints=[])
             for seconds, status in [(0, 200), (10, 503)]:
                 since = clock.now(UTC) - timedelta(seconds=seconds)
                 complaint = Complaint(what="no queue", since=since, do="mend")
-                heart.beat(counters={}, complaints=[complaint])
+                heartbeat.beat(counters={}, complaints=[complaint])
                 assert lights()[0] == status, (ahead, seconds)
 
     @pytest.mark.parametrize("typed", [None, "x", [], {}, [1, None], [{"what": 7}]])
@@ -134,22 +134,22 @@ class TestWorkers:
 
 
 class TestHeartbeat:
-    def test_row_that_was_taken_away_is_written_again(self, heart, living):
-        heart.beat(counters={}, complaints=[])
+    def test_row_that_was_taken_away_is_written_again(self, heartbeat, living):
+        heartbeat.beat(counters={}, complaints=[])
         WorkerHeartbeat.objects.all().delete()
-        heart.beat(counters={"a": 1}, complaints=[])
+        heartbeat.beat(counters={"a": 1}, complaints=[])
         assert WorkerHeartbeat.objects.get().counters == {"a": 1}
 
-    def test_it_goes_on_with_a_new_session_when_its_own_was_cut(self, heart, living):
-        heart.beat(counters={}, complaints=[])
+    def test_it_goes_on_with_a_new_session_when_its_own_was_cut(self, heartbeat, living):
+        heartbeat.beat(counters={}, complaints=[])
         cut_all_others()
         with pytest.raises((DatabaseError, InterfaceError)):
-            heart.beat(counters={}, complaints=[])
-        heart.lose_session()
-        heart.beat(counters={"a": 1}, complaints=[])
+            heartbeat.beat(counters={}, complaints=[])
+        heartbeat.lose_session()
+        heartbeat.beat(counters={"a": 1}, complaints=[])
         (pid,) = WorkerHeartbeat.objects.filter(counters={"a": 1}).values_list("pid", flat=True)
         assert pid == os.getpid()
-        assert standing._with_session(SERVICE, [heart._id]) == {heart._id}
+        assert standing._with_session(SERVICE, [heartbeat._id]) == {heartbeat._id}
 
 
 class TestDatabase:

@@ -105,7 +105,7 @@ def due(product, shop):
     return hot
 
 
-def put_aside() -> int:
+def units_reserved() -> int:
     lines = ReservationLine.objects.filter(reservation__status="reserved")
     return lines.aggregate(sum=Sum("quantity"))["sum"]
 
@@ -116,7 +116,7 @@ def test_expiry_leaves_alone_what_is_being_committed(due, shop):
         assert InThread(operations.expire, service=SERVICE).ended_with() == 0
     due.refresh_from_db()
     assert (due.available, due.reserved, due.sold) == (2, 4, 4)
-    assert put_aside() == due.reserved
+    assert units_reserved() == due.reserved
 
 
 @pytest.mark.usefixtures("no_locks")
@@ -127,7 +127,7 @@ def test_without_the_lock_the_expiry_gives_back_what_was_sold(due, shop):
         wait_until_blocked(service=SERVICE, count=1)
     assert expiry.ended_with() == 1
     due.refresh_from_db()
-    assert put_aside() != due.reserved
+    assert units_reserved() != due.reserved
 
 
 class TestMostReserved:
@@ -155,7 +155,7 @@ class TestMostReserved:
     def test_the_second_waits_for_its_turn_and_is_refused(self, second):
         refused = second(lambda thread: wait_until_blocked(service=SERVICE, count=1))
         assert refused.code == refusals.TOO_MANY_RESERVED
-        assert put_aside() == 6
+        assert units_reserved() == 6
 
     def test_control_without_its_turn_it_would_get_them(self, second, monkeypatch):
 
@@ -166,7 +166,7 @@ class TestMostReserved:
 
         monkeypatch.setattr(store, "_execute", execute)
         assert isinstance(second(lambda thread: thread.result()), Done)
-        assert put_aside() == 12
+        assert units_reserved() == 12
 
     def test_others_do_not_wait(self, product, shop):
         first, second = product(10), product(10)

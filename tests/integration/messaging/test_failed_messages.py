@@ -51,9 +51,9 @@ def test_poison_message_harms_only_itself(consumer, initiated, product, poisoned
     with poisoned(poison.saga_id):
         receive(consumer, initiated(), poison, initiated())
     assert available(product) == 8
-    aside = FailedMessage.objects.get()
-    assert (aside.saga_id, aside.status) == (poison.saga_id, "retrying")
-    assert aside.reason == "ValueError: the log of this service says more"
+    row = FailedMessage.objects.get()
+    assert (row.saga_id, row.status) == (poison.saga_id, "retrying")
+    assert row.reason == "ValueError: the log of this service says more"
 
 
 def test_words_of_the_database_reach_no_event_and_no_row(
@@ -183,8 +183,8 @@ def test_redrive_that_faults_as_well_has_the_parked_message_tried_again(
         receive(consumer, poison)
         retry_all()
         receive(consumer, initiated(saga_id=poison.saga_id, redrive=True))
-    aside = FailedMessage.objects.get()
-    assert (aside.status, aside.attempts) == ("retrying", 1)
+    row = FailedMessage.objects.get()
+    assert (row.status, row.attempts) == ("retrying", 1)
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe", b"{}", b'{"id": 1}'])

@@ -125,7 +125,9 @@ def test_consumer_goes_on_whatever_a_foreign_program_publishes(
     # One more came, with unreadable headers. The rest of it is of a known saga, without a reaction
     # here.
     broken = len(bodies) - len(READABLE) + (foreign.name == "rabbitmq")
-    eventually(lambda: FailedMessage.objects.count() == broken, what="all others are aside")
+    eventually(
+        lambda: FailedMessage.objects.count() == broken, what="all others are stored as failed"
+    )
     assert running.counters()["messages_of_no_use"] == len(READABLE)
     assert running.complaints() == []
     are_shown(admin_client)

@@ -85,8 +85,8 @@ def test_others_go_on_while_one_product_is_locked(consumer, of_product, patient)
         receive(consumer, second[0], first, *second[1:])
         assert time.monotonic() - started < 2.5
         assert sold(2) == 5
-        aside = FailedMessage.objects.get()
-        assert (aside.saga_id, aside.status, aside.attempts) == (first.saga_id, "retrying", 0)
+        row = FailedMessage.objects.get()
+        assert (row.saga_id, row.status, row.attempts) == (first.saga_id, "retrying", 0)
 
 
 def test_while_a_row_is_locked_no_batch_waits_long_for_it_again(consumer, of_product, patient):

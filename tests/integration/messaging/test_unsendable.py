@@ -61,7 +61,7 @@ def unroutable(initiated, number=0):
     return msgspec.structs.replace(initiated(), id=f"unroutable {number}", type="unbound.event")
 
 
-def aside():
+def failed_entries():
     return OutboxEntry.objects.filter(sent_at=None).exclude(next_attempt_at=None)
 
 
@@ -78,7 +78,7 @@ def test_event_behind_more_than_a_batch_of_unroutable_events_is_sent(sweep, brok
     commit(*[unroutable(initiated, number) for number in range(UNROUTABLE)], other)
     sweep()
     assert received(broker) == [other.id]
-    assert aside().count() == UNROUTABLE
+    assert failed_entries().count() == UNROUTABLE
 
 
 def test_control_unroutable_events_kept_in_front_block_the_others(
@@ -102,7 +102,7 @@ def test_unroutable_events_are_sent_in_order_once_a_queue_is_bound(sweep, broker
     sweep()
     sweep()
     assert received(broker) == [event.id for event in committed]
-    assert not aside().exists()
+    assert not failed_entries().exists()
 
 
 def test_distance_between_attempts_grows_up_to_sixteen_seconds(sweep, initiated):
@@ -147,8 +147,11 @@ def test_entry_too_large_for_the_broker_is_kept_alone(relay, small, broker, init
     relay.relay_once()
     fit = [event.id for number, event in enumerate(committed) if number not in (7, 63)]
     assert list(dict.fromkeys(received(broker))) == fit
-    assert [row.event_id for row in aside().order_by("id")] == [committed[7].id, committed[63].id]
-    assert "PRECONDITION_FAILED" in aside()[0].reason
+    assert [row.event_id for row in failed_entries().order_by("id")] == [
+        committed[7].id,
+        committed[63].id,
+    ]
+    assert "PRECONDITION_FAILED" in failed_entries()[0].reason
     assert len(small) <= 30
 
 
@@ -175,7 +178,7 @@ def test_events_with_a_body_that_no_consumer_reads_are_not_sent(relay, broker, i
     commit(huge, other)
     relay.relay_once()
     assert received(broker) == [other.id]
-    assert "at most" in aside().get().reason
+    assert "at most" in failed_entries().get().reason
 
 
 @pytest.fixture
@@ -235,10 +238,10 @@ def test_retried_goes_out_at_the_next_sweep_and_discarded_never(sweep, broker, i
     commit(kept, dropped)
     sweep()
     broker.declare(queue="everything", events=["checkout.unbound.event"])
-    by_id = {row.event_id: row.pk for row in aside()}
+    by_id = {row.event_id: row.pk for row in failed_entries()}
     ids = [by_id[kept.id], by_id[dropped.id]]
     assert outbox.discard(service=SERVICE, ids=ids[1:]) == ids[1:]
     assert outbox.retry(service=SERVICE, ids=ids) == ids[:1]
     sweep()
     assert received(broker) == [kept.id]
-    eventually(lambda: not aside().exists())
+    eventually(lambda: not failed_entries().exists())

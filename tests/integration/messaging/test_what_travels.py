@@ -182,7 +182,7 @@ def test_address_that_no_step_needs_is_where_it_was_given_and_nowhere_else(shop)
         shop.check_out(pattern, payment_method="card_declined")
         shop.poisoned.add(shop.check_out(pattern))
     shop.settle_to_the_last_try()
-    assert FailedMessage.objects.exists(), "a message that is set aside is looked at as well"
+    assert FailedMessage.objects.exists(), "the failed messages are searched too"
     assert with_text(ADDRESS["street"]) == {Address._meta.db_table}
     assert not Checkout.objects.filter(context__icontains=ADDRESS["street"]).exists()
 

@@ -45,7 +45,7 @@ def test_why_is_asked_before_anything_is_decided(admin_client, desk):
     assert Decision.objects.get().verdict == ""
 
 
-def test_what_a_person_makes_of_a_slot_is_in_the_trail(admin_client, desk):
+def test_edits_of_a_slot_are_recorded(admin_client, desk):
     price = {"name": desk.slot.name, "price_per_hour": "7.00"}
     with as_dashboard("reservas"):
         changed = admin_client.post(url_of(Slot, "change", desk.slot.pk), price)
@@ -53,8 +53,10 @@ def test_what_a_person_makes_of_a_slot_is_in_the_trail(admin_client, desk):
         slot = Slot.objects.latest("pk")
         gone = admin_client.post(url_of(Slot, "delete", slot.pk), {"post": "yes"})
     assert [response.status_code for response in (changed, added, gone)] == [302] * 3
-    trail = Intervention.objects.order_by("pk").values_list("action", "subject", "requested_by")
-    assert list(trail) == [
+    interventions = Intervention.objects.order_by("pk").values_list(
+        "action", "subject", "requested_by"
+    )
+    assert list(interventions) == [
         ("slot.change", f"slot {desk.slot.pk}", "eva"),
         ("slot.add", f"slot {slot.pk}", "eva"),
         ("slot.delete", f"slot {slot.pk}", "eva"),
