@@ -23,7 +23,7 @@ AGAIN = 8
 
 def rows_read(service, table):
     """The number of the table's rows that this transaction has read so far."""
-    ((found,),) = sql.execute(
+    ((count,),) = sql.execute(
         service=service,
         sql="""
             SELECT coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0)::int
@@ -31,7 +31,7 @@ def rows_read(service, table):
             """,
         values=[table],
     )
-    return found
+    return count
 
 
 def let_many_wait():
@@ -115,7 +115,7 @@ def test_sweep_reads_none_of_those_that_wait(index):
 
 
 @pytest.mark.parametrize("index", SWEEPS)
-def test_control_without_its_index_it_reads_them_all(index):
+def test_control_without_its_index_it_reads_all_rows(index):
     look, service = SWEEPS[index]
     sql.execute(service=service, sql=f"DROP INDEX {index}")
     assert read_by(look, service, TABLES[service]) >= MANY

@@ -49,9 +49,9 @@ def modest(db, settings):
 
 def check(settings) -> str:
     settings.AUTH, settings.WEAK_SECRETS = "required", []
-    said = StringIO()
-    call_command("check_security", stdout=said)
-    return said.getvalue()
+    output = StringIO()
+    call_command("check_security", stdout=output)
+    return output.getvalue()
 
 
 @pytest.mark.django_db

@@ -1,4 +1,4 @@
-"""A row that somebody has damaged by hand is shown as far as it can be, or named: never a 500, and
+"""A row that was damaged by hand is shown as far as it can be, or named: never a 500, and
 nothing that does not need it stops.
 """
 
@@ -269,22 +269,22 @@ def test_every_page_of_the_admin_shows_it(admin_client, shop, service):
 
 
 def test_time_that_is_read_as_it_is_stops_the_page(client, shop, monkeypatch):
-    """The control: without the loader of times."""
+    """The control: the loader of times is off."""
     monkeypatch.setattr("participant.databases.ClampingTzLoader.load", BaseTzLoader.load)
     damage("carrito", "UPDATE carrito_cart SET created_at = 'infinity'")
     client.raise_request_exception = False
     assert client.get("/carts/c").status_code != 200
 
 
-def test_reservation_that_nobody_can_read_is_named_and_harms_only_itself(client, shop):
+def test_unreadable_reservation_is_named_and_harms_only_itself(client, shop):
     items = [Item(str(shop["product"]), 1)]
     run(inventario.reserve, Reserve(saga_id="other", subject="c", items=items))
     damage("inventario", "UPDATE inventario_reservation SET status = 'foo' WHERE saga_id = 's'")
     with pytest.raises(Damaged, match="saga s has no such status: 'foo'"):
         run(inventario.commit, Commit(**of("commit_inventory")))
     body = of("commit_inventory")
-    answered = client.post("/steps/inventario.commit", body, content_type="application/json")
-    assert (answered.status_code, answered.json()["code"]) == (409, "unreadable")
+    response = client.post("/steps/inventario.commit", body, content_type="application/json")
+    assert (response.status_code, response.json()["code"]) == (409, "unreadable")
     assert run(inventario.commit, Commit(saga_id="other")).data
 
 
@@ -309,14 +309,14 @@ def test_no_amount_that_is_no_number_can_be_stored(shop, service, table, column,
 
 
 @pytest.mark.parametrize("change", ["amount = 'NaN'", "status = 'foo'"])
-def test_payment_that_nobody_can_read_is_never_called_refunded(client, change):
+def test_unreadable_payment_is_never_called_refunded(client, change):
     amount = Decimal("10.00")
     run(pagos.charge, charge_of(amount, saga_id="t"))
     damage("pagos", "ALTER TABLE pagos_payment DROP CONSTRAINT payment_amount_is_money")
     damage("pagos", f"UPDATE pagos_payment SET {change}")
     body = {"saga_id": "t"}
-    answered = client.post("/api/v1/payments/saga/refund", body, content_type="application/json")
-    assert (answered.status_code, answered.json()["code"]) == (409, "unreadable")
+    response = client.post("/api/v1/payments/saga/refund", body, content_type="application/json")
+    assert (response.status_code, response.json()["code"]) == (409, "unreadable")
 
 
 @pytest.fixture
@@ -345,8 +345,8 @@ def test_reservation_that_cannot_be_released_holds_up_no_other(due):
     assert "saga a can't be released" in complaint.what
 
 
-def test_released_together_one_holds_up_all(due, monkeypatch):
-    """The control: the sweep as one list only."""
+def test_control_released_together_a_damaged_reservation_holds_up_all(due, monkeypatch):
+    """The sweep takes one list only."""
     monkeypatch.setattr(expiry.Expiry, "_one_by_one", lambda self: None)
     expiry.Expiry().sweep()
     assert set(statuses().values()) == {"reserved"}

@@ -37,8 +37,8 @@ def test_what_ended_long_ago_is_deleted_and_nothing_else(capsys):
     ordered("young", days=89)
     ordered("running", days=None)
     BillingAddress.objects.create(saga_id="of no checkout", address=STREET)
-    told = forgotten(capsys)
-    assert told == "carrito: 0 of 1 addresses deleted\npedidos: 1 of 3 addresses deleted\n"
+    output = forgotten(capsys)
+    assert output == "carrito: 0 of 1 addresses deleted\npedidos: 1 of 3 addresses deleted\n"
     assert set(Address.objects.values_list("pk", flat=True)) == {"young", "running"}
     assert Order.objects.count() == 3
 
@@ -49,12 +49,12 @@ def test_dry_run_counts_and_deletes_nothing(capsys):
     assert Address.objects.count() == 1
 
 
-def test_it_goes_through_all_of_them_and_tells_how_far_it_is(capsys, monkeypatch):
+def test_it_goes_through_all_orders_and_prints_its_progress(capsys, monkeypatch):
     monkeypatch.setattr(forget, "AT_ONCE", 2)
     for number in range(5):
         ordered(f"order-{number}", days=91)
-    told = forgotten(capsys).splitlines()
-    assert told[1:] == [
+    output = forgotten(capsys).splitlines()
+    assert output[1:] == [
         "pedidos: 2 examined, 2 deleted",
         "pedidos: 4 examined, 4 deleted",
         "pedidos: 5 of 5 addresses deleted",

@@ -56,11 +56,11 @@ def test_same_checkout_in_other_words_or_at_another_door_is_the_same_saga(shop, 
         {"billing_address": ADDRESS | {"street": "another"}},
     ],
 )
-def test_another_checkout_under_the_same_key_is_told(shop, change):
+def test_another_checkout_under_the_same_key_is_refused(shop, change):
     body = wanted(shop)
     post(UNIVERSAL, body)
-    answered = post(UNIVERSAL, body | change)
-    assert (answered.status_code, answered.json()["code"]) == (422, "idempotency_key_reused")
+    response = post(UNIVERSAL, body | change)
+    assert (response.status_code, response.json()["code"]) == (422, "idempotency_key_reused")
 
 
 def test_saga_of_a_key_can_not_be_guessed(shop):
@@ -70,7 +70,7 @@ def test_saga_of_a_key_can_not_be_guessed(shop):
     assert len(sagas | again) == 6
 
 
-def test_number_and_text_of_a_user_are_one(shop):
+def test_user_id_as_number_and_as_text_is_the_same_user(shop):
     body = wanted(shop)
     Cart.objects.filter(pk=body["cart_id"]).update(user_id="7")
     first = post(UNIVERSAL, body | {"user_id": 7})

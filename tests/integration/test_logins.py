@@ -58,9 +58,9 @@ def test_a_database_of_another_server_is_left_alone(monkeypatch):
         entry |= {"HOST": "here", "PORT": "5432", "USER": "app", "PASSWORD": "x"}
     databases["pagos"] |= {"HOST": "elsewhere", "NAME": "their_pagos"}
     monkeypatch.setenv(roles.SUPERUSER, "postgresql://root:x@here:5432/postgres")
-    asked = roles.wanted(databases=databases)
-    assert asked is not None
-    assert "their_pagos" not in [home.database for home in asked.homes]
+    changes = roles.wanted(databases=databases)
+    assert changes is not None
+    assert "their_pagos" not in [home.database for home in changes.homes]
 
 
 def test_the_script_has_no_password_in_it(monkeypatch):
@@ -69,9 +69,9 @@ def test_the_script_has_no_password_in_it(monkeypatch):
         login = {"USER": alias, "PASSWORD": f"secret-{alias}", "NAME": f"shop_{alias}"}
         entry |= {"HOST": "here", "PORT": "5432", **login}
     monkeypatch.setenv(roles.SUPERUSER, "postgresql://root:x@here:5432/postgres")
-    asked = roles.wanted(databases=databases)
-    assert asked is not None
-    script = "\n".join([*roles.written(asked.before()), *roles.written(asked.after())])
+    changes = roles.wanted(databases=databases)
+    assert changes is not None
+    script = "\n".join([*roles.written(changes.before()), *roles.written(changes.after())])
     assert "secret-" not in script
     assert ":'pagos_password'" in script
     assert 'GRANT SELECT, INSERT ON "pagos_refund" TO "pagos"' in script

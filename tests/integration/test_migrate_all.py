@@ -36,18 +36,18 @@ def widen(alias):
 @contextmanager
 def migrating():
     """The command, in another thread; its output so far."""
-    said = io.StringIO()
+    output = io.StringIO()
 
     def run():
         try:
-            call_command("migrate_all", stdout=said)
+            call_command("migrate_all", stdout=output)
         finally:
             connections.close_all()
 
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        yield said.getvalue
+        yield output.getvalue
     finally:
         thread.join(60)
     assert not thread.is_alive()
@@ -75,7 +75,7 @@ def reading():
         thread.join(60)
 
 
-def test_database_of_every_service_is_told_in_order(capsys):
+def test_database_of_every_service_is_listed_in_order(capsys):
     call_command("migrate_all")
     lines = capsys.readouterr().out.splitlines()
     assert lines == [f"{alias}: up to date" for alias in ALIASES]
@@ -104,7 +104,7 @@ def test_models_need_no_migration_that_is_not_there(capsys):
 
 def test_unusable_database_is_named_with_what_to_set():
     url = "postgresql://nobody@127.0.0.1:1/no_such_database"
-    told = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "manage.py", "migrate_all"],
         env={**os.environ, "DATABASE_URL": url, "DEFAULT_DATABASE_URL": url},
         capture_output=True,
@@ -112,13 +112,13 @@ def test_unusable_database_is_named_with_what_to_set():
         timeout=60,
         check=False,
     )
-    assert told.returncode == 1
-    assert "The database of default can't be used" in told.stderr
-    assert "DEFAULT_DATABASE_URL" in told.stderr
-    assert "Traceback" not in told.stderr
+    assert ended.returncode == 1
+    assert "The database of default can't be used" in ended.stderr
+    assert "DEFAULT_DATABASE_URL" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
-class TestWhileSomebodyHoldsALock:
+class TestWhileALockIsHeld:
     """A forgotten session with a lock on a table that a migration has to change."""
 
     pytestmark = pytest.mark.django_db(databases=ALIASES, transaction=True)
@@ -134,22 +134,22 @@ class TestWhileSomebodyHoldsALock:
             session.execute("SELECT count(*) FROM inventario_product")
             yield session
 
-    def test_others_read_on_and_it_goes_through_once_the_lock_is_let_go(self, left_open):
-        with migrating() as told, reading() as longest:
-            eventually(lambda: "(left open, idle in transaction)" in told(), what="it is named")
-            eventually(lambda: told().count("waits") > 1, what="it tries again")
+    def test_readers_go_on_and_it_ends_once_the_lock_is_released(self, left_open):
+        with migrating() as output, reading() as longest:
+            eventually(lambda: "(left open, idle in transaction)" in output(), what="it is named")
+            eventually(lambda: output().count("waits") > 1, what="it tries again")
             left_open.rollback()
-            eventually(lambda: "1 migrations applied" in told(), what="it goes through")
+            eventually(lambda: "1 migrations applied" in output(), what="it goes through")
             assert longest() < READ_SECONDS
 
-    def test_without_the_limit_those_who_read_wait_behind_it(self, left_open, monkeypatch):
+    def test_without_the_limit_readers_wait_behind_it(self, left_open, monkeypatch):
         """The control."""
         monkeypatch.setattr(migrate_all, "LOCK_SECONDS", 0)  # which is no limit
         with migrating(), reading() as longest:
             eventually(lambda: longest() > READ_SECONDS, what="a reader waits")
             left_open.rollback()
 
-    def test_it_gives_up_and_names_who_is_in_the_way(self, left_open, monkeypatch):
+    def test_it_gives_up_and_names_the_session_in_the_way(self, left_open, monkeypatch):
         monkeypatch.setattr(migrate_all, "LOCK_SECONDS", 0.1)
         monkeypatch.setattr(migrate_all, "GIVE_UP_SECONDS", 0.1)
         with pytest.raises(CommandError, match=r"not migrated.*left open"):

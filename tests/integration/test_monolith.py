@@ -62,14 +62,14 @@ def test_refused_card_leaves_nothing_but_the_reason(shop):
     product = shop.product(quantity=5)
     cart = shop.cart(product=product)
     _, body = shop.check_out(cart, "monolith", method="card_declined")
-    found = shop.status(body["saga_id"])
-    assert (found["status"], found["failure"]["code"]) == ("compensated", "card_declined")
+    status = shop.status(body["saga_id"])
+    assert (status["status"], status["failure"]["code"]) == ("compensated", "card_declined")
     assert shop.stock(product) == (5, 0, 0)
     assert shop.money(body["saga_id"])[0] == "refused"
     assert shop.call("GET", "carrito", f"/carts/{cart}")[1]["status"] == "active"
 
 
-def test_refused_one_takes_none_of_those_with_it_that_come_at_once(shop):
+def test_refused_checkout_takes_no_other_of_its_batch_with_it(shop):
     product = shop.product(quantity=20)
     carts = shop.carts(20, product=product)
     methods = ["card_declined", "credit_card"] * 10
@@ -114,8 +114,10 @@ def test_only_the_login_that_is_asked_for_writes_in_others_tables(shop):
         own.execute("UPDATE carrito_cart SET status = status WHERE false")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             own.execute(write)
-    told = Path(f"/proc/{shop.stack.processes['carrito.web']}/environ").read_text().split("\0")
-    (url,) = [pair.partition("=")[2] for pair in told if pair.startswith("CARRITO_DATABASE_URL=")]
+    variables = Path(f"/proc/{shop.stack.processes['carrito.web']}/environ").read_text().split("\0")
+    (url,) = [
+        pair.partition("=")[2] for pair in variables if pair.startswith("CARRITO_DATABASE_URL=")
+    ]
     with psycopg.connect(url) as monolith:
         monolith.execute(write)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -67,7 +67,7 @@ def test_saga_without_rules_of_its_own_is_audited_by_those_of_all_and_of_its_ser
         run("pagos", "UPDATE pagos_payment SET amount = 26 WHERE saga_id = 'given'")
         run("pedidos", "DELETE FROM pedidos_barrierentry WHERE step = 'complete_gift'")
         run("pagos", "DELETE FROM pagos_barrierentry WHERE saga_id = 'kept' AND direction = 'undo'")
-        assert {one[:2] for one in found(broker)} == {
+        assert {breach[:2] for breach in found(broker)} == {
             (2, "given"),
             (4, "given"),
             (6, "given"),
@@ -162,7 +162,7 @@ def test_saga_of_before_the_barrier_had_its_name_is_audited_as_any(broker):
 
 
 @pytest.mark.usefixtures("shop")
-def test_step_called_by_hand_is_told_and_no_breach(broker):
+def test_step_called_by_hand_is_a_note_and_no_breach(broker):
     run(
         "pagos",
         "INSERT INTO pagos_payment (id, saga_id, amount, payment_method, status)"
@@ -180,14 +180,14 @@ def test_step_called_by_hand_is_told_and_no_breach(broker):
 
 
 @pytest.mark.usefixtures("shop")
-def test_message_that_nobody_consumed_is_a_breach(broker):
+def test_unconsumed_message_is_a_breach(broker):
     broker.declare(queue=queue_of(service="pagos"), events=["inventory.reserved"])
     broker.publish([Message("m", "inventory.reserved", b"{}")])
     assert found(broker) == [(7, "", "1 messages in queue dueto.pagos")]
 
 
 @pytest.mark.usefixtures("shop")
-def test_poison_that_was_parked_is_told_and_no_breach(broker):
+def test_parked_poison_is_a_note_and_no_breach(broker):
     run(
         "pagos",
         "INSERT INTO pagos_failedmessage (event_id, event_type, saga_id, body, status, attempts,"
@@ -221,7 +221,7 @@ def test_checkout_that_is_dead_lettered_is_no_breach(shop, broker):
     "items",
     ["{}", '"x"', "[1]", '[{"quantity": "many"}]', '[{"quantity": 1, "unit_price": "much"}]', "3"],
 )
-def test_damaged_lines_are_told_and_stop_no_audit(shop, broker, items):
+def test_damaged_lines_are_reported_and_stop_no_audit(shop, broker, items):
     run("carrito", f"UPDATE carrito_checkout SET items = '{items}' WHERE saga_id = 'sold'")
     breaches = found(broker)
     assert {saga_id for _, saga_id, _ in breaches} == {"sold"}
@@ -265,7 +265,7 @@ def test_saga_parked_with_step_and_reason_is_no_breach(shop, broker, pattern):
     # In a chain the step's service has written the skip in its barrier.
     [("returned", "saga_orchestrator", {2, 5}), ("undone", "saga_choreography", {2, 6})],
 )
-def test_skipped_step_is_the_answer_of_the_person_who_skipped_it(
+def test_skipped_step_is_answered_for_by_the_person_who_skipped_it(
     shop, broker, saga_id, service, groups
 ):
     run("pagos", f"DELETE FROM pagos_refund WHERE saga_id = '{saga_id}'")
@@ -278,7 +278,7 @@ def test_skipped_step_is_the_answer_of_the_person_who_skipped_it(
     if service == "saga_orchestrator":
         entries = f"saga_id = '{saga_id}' AND direction = 'undo'"
         run("pagos", f"DELETE FROM pagos_barrierentry WHERE {entries}")
-    assert {one[0] for one in found(broker)} == groups
+    assert {breach[0] for breach in found(broker)} == groups
     run(
         service,
         f"INSERT INTO {service}_intervention (saga_id, action, step, requested_by, reason)"
@@ -288,8 +288,8 @@ def test_skipped_step_is_the_answer_of_the_person_who_skipped_it(
     assert report.is_clean, report.as_text()
     skipped = "eva skipped process_payment (25.00): paid back in cash"
     assert report.notes == [f"saga {saga_id}: {skipped}"]
-    told = "\n".join(checking.check_one(saga_id=saga_id)[1])
-    assert "eva asked to skip process_payment: paid back in cash" in told
+    text = "\n".join(checking.check_one(saga_id=saga_id)[1])
+    assert "eva asked to skip process_payment: paid back in cash" in text
 
 
 @pytest.mark.usefixtures("shop")
@@ -297,11 +297,11 @@ def test_waiting_ends_at_once_where_nothing_runs(broker):
     assert rest.wait(broker=broker, seconds=30, say=pytest.fail)
 
 
-def test_waiting_tells_what_still_runs_and_gives_up_in_time(shop, broker):
+def test_waiting_reports_what_still_runs_and_gives_up_in_time(shop, broker):
     shop.accept("runs")
-    said: list[str] = []
-    assert not rest.wait(broker=broker, seconds=0.1, say=said.append)
-    assert said[0].startswith("waiting: 1 accepted sagas run")
+    lines: list[str] = []
+    assert not rest.wait(broker=broker, seconds=0.1, say=lines.append)
+    assert lines[0].startswith("waiting: 1 accepted sagas run")
 
 
 @pytest.fixture
@@ -318,46 +318,46 @@ def audit(settings, capsys):
 
 
 @pytest.mark.usefixtures("shop")
-def test_command_ends_with_zero_where_all_is_right(audit):
-    status, said = audit()
+def test_command_exits_with_0_where_all_is_right(audit):
+    status, output = audit()
     assert status == 0
-    lines = said.splitlines()
+    lines = output.splitlines()
     assert [line[0] for line in lines if line[0].isdecimal()] == list("12345678")
     assert max(map(len, lines)) <= 79
-    assert said.splitlines()[-1] == "The audit is clean."
+    assert lines[-1] == "The audit is clean."
 
 
 @pytest.mark.usefixtures("shop")
-def test_command_ends_with_one_on_a_breach(audit):
+def test_command_exits_with_1_on_a_breach(audit):
     run("pagos", "UPDATE pagos_payment SET amount = 26 WHERE saga_id = 'sold'")
-    status, said = audit("--json")
-    told = json.loads(said)
-    assert (status, told["clean"]) == (1, False)
-    money = told["groups"][1]
+    status, output = audit("--json")
+    report = json.loads(output)
+    assert (status, report["clean"]) == (1, False)
+    money = report["groups"][1]
     assert (money["breach_count"], money["breaches"][0]["saga_id"]) == (3, "sold")
 
 
 @pytest.mark.usefixtures("shop")
-def test_command_tells_all_of_one_saga(audit):
-    status, said = audit("--saga", "undone")
+def test_command_shows_everything_about_one_saga(audit):
+    status, output = audit("--saga", "undone")
     assert status == 0
-    undos = [line for line in said.splitlines() if " undo " in line]
+    undos = [line for line in output.splitlines() if " undo " in line]
     steps = ["create_order", "process_payment", "reserve_inventory", "accept_checkout"]
     assert [line.split()[5].rstrip(":") for line in undos] == steps
     times = [datetime.fromisoformat(line.split()[0]) for line in undos]
     assert times == sorted(times)
-    assert "Payment: step process_payment," in said
-    assert "status refunded, amount 25.00, refunded 25.00" in said
-    assert "Checkout: priced 25.00, lines " in said
+    assert "Payment: step process_payment," in output
+    assert "status refunded, amount 25.00, refunded 25.00" in output
+    assert "Checkout: priced 25.00, lines " in output
 
 
-def test_command_cannot_tell_of_an_unknown_saga():
+def test_command_refuses_an_unknown_saga():
     with pytest.raises(CommandError, match="no service has a saga nobody") as error:
         call_command("audit", "--saga", "nobody")
     assert error.value.returncode == 2
 
 
-def test_command_says_when_it_cannot_check(settings):
+def test_command_fails_with_the_reason_when_it_cannot_check(settings):
     settings.BROKER_URL = ""
     with pytest.raises(CommandError, match="Not running: start it") as error:
         call_command("audit")

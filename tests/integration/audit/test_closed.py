@@ -52,8 +52,8 @@ class Door:
     def post(self, *, path, body):
         if self.service in self.away:
             raise Unreachable(f"{self.service} is away")
-        given = Client().post(path, data=body, content_type="application/json")
-        return ServiceResponse(given.status_code, given.content)
+        response = Client().post(path, data=body, content_type="application/json")
+        return ServiceResponse(response.status_code, response.content)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def old_shop(shop, doors):
 def close():
     """Lets each owner look once; returns how many sagas were closed."""
     cleaned = [Closing(owner=owner).clean() for owner in (OWNER, ORDERS, BOOKINGS)]
-    return sum(one.counts.get("sagas_closed", 0) for one in cleaned)
+    return sum(cleaning.counts.get("sagas_closed", 0) for cleaning in cleaned)
 
 
 def sagas_of(table):
@@ -114,7 +114,7 @@ def test_closed_sagas_leave_their_business_records_and_the_audit_is_clean(old_sh
 def test_audit_finds_damage_in_the_records_of_a_closed_saga(old_shop, broker):
     close()
     run("pagos", "DELETE FROM pagos_refund WHERE saga_id = 'returned'")
-    assert {one[:2] for one in found(broker)} >= {(2, "returned")}
+    assert {breach[:2] for breach in found(broker)} >= {(2, "returned")}
 
 
 @pytest.mark.usefixtures("shop", "doors")
@@ -150,7 +150,7 @@ def test_young_sagas_are_not_closed_and_no_door_forgets_them():
     ],
 )
 @pytest.mark.usefixtures("old_shop")
-def test_saga_that_is_parked_or_given_back_stays_whole_however_old(model, saga_id, state):
+def test_saga_that_is_parked_or_being_returned_is_kept_however_old(model, saga_id, state):
     model.objects.filter(pk=saga_id).update(**state)
     entries = entries_of(saga_id)
     assert close() == 15
@@ -159,7 +159,7 @@ def test_saga_that_is_parked_or_given_back_stays_whole_however_old(model, saga_i
 
 
 @pytest.mark.usefixtures("old_shop")
-def test_saga_of_which_a_person_skipped_a_step_stays_theirs():
+def test_saga_with_a_skipped_step_is_kept():
     Intervention.objects.create(saga_id="sold", action="skip", step="x", requested_by="eva")
     assert close() == 15
     assert Orchestrated.objects.filter(pk="sold").exists()
@@ -191,18 +191,18 @@ def test_dead_letter_of_a_closed_saga_can_be_retried_no_more():
 @pytest.mark.usefixtures("old_shop")
 def test_closed_saga_can_not_be_given_back(monkeypatch):
     close()
-    answered = Client().get("/carrito/accepted/sold").content
+    accepted = Client().get("/carrito/accepted/sold").content
 
     class Owner:
         def get(self, *, path):
-            return ServiceResponse(200, answered)
+            return ServiceResponse(200, accepted)
 
     monkeypatch.setattr("coordination.owners.client", lambda service: Owner())
-    given = Client().post(
+    response = Client().post(
         "/saga/sold/compensate", data={"requested_by": "eva"}, content_type="application/json"
     )
-    assert given.status_code == 409, given.content
-    assert given.json()["code"] == "closed"
+    assert response.status_code == 409, response.content
+    assert response.json()["code"] == "closed"
 
 
 @pytest.mark.parametrize("direction", ["", "/undo"])

@@ -1,7 +1,7 @@
 """What was taken is compared with what it costs, and what is reserved with what was ordered: in
-every saga, whoever coordinates it.
+every saga, in every pattern.
 
-Whoever may call a service's own steps can take a step of a saga before the saga comes to it; the
+A caller of a service's own steps can take a step of a saga before the saga comes to it; the
 saga is answered with what was done then.
 """
 
@@ -44,7 +44,7 @@ def shop():
 
 
 def take(shop: Shop, saga_id: str, step_name: str, **changed: object) -> None:
-    """A step of a saga, before the saga comes there: with another amount, say."""
+    """Takes a step of a saga before the saga comes to it, for instance with another amount."""
     context = shop.context(saga_id)
     step = SAGAS[context.saga].step(step_name)
     results = {} if step_name != "pay_bill" else {"create_bill": {"amount": "1.00"}}
@@ -92,7 +92,7 @@ def test_a_charge_of_another_amount_makes_no_order(shop, saga, step, refusing):
 
 
 @pytest.mark.parametrize(("saga", "step", "refusing"), TAKEN_BEFORE)
-def test_what_is_asked_for_again_is_answered_as_it_was(shop, saga, step, refusing):
+def test_repeated_request_is_answered_as_before(shop, saga, step, refusing):
     """The guard does not disturb the barrier: each step runs twice, and nothing is refused."""
     shop.accept("s", saga=saga)
     for name in steps_of(saga)[1:]:
@@ -104,14 +104,14 @@ def test_what_is_asked_for_again_is_answered_as_it_was(shop, saga, step, refusin
 
 
 @pytest.mark.parametrize(("saga", "step", "refusing"), TAKEN_BEFORE)
-def test_whoever_believes_what_was_asked_for_keeps_too_little(
+def test_control_believing_the_request_keeps_too_little(
     shop, broker, monkeypatch, saga, step, refusing
 ):
-    """The control: a step that does not get the amount that was taken."""
+    """The step does not get the amount that was taken."""
     command = projection.command
 
-    def trusting(*, context: Context, **asked):
-        made = command(context=context, **asked)
+    def trusting(*, context: Context, **needed):
+        made = command(context=context, **needed)
         total = Decimal(context.data["total_amount"])
         believed = {
             field: getattr(made, "amount", total)
@@ -139,12 +139,12 @@ def test_what_was_not_ordered_is_not_sold(shop, saga):
 
 
 @pytest.mark.parametrize("saga", RESERVING)
-def test_whoever_sells_what_is_reserved_sells_too_little(shop, broker, monkeypatch, saga):
-    """The control: a commit that does not get the ordered lines."""
+def test_control_selling_what_is_reserved_sells_too_little(shop, broker, monkeypatch, saga):
+    """The commit does not get the ordered lines."""
     command = projection.command
 
-    def trusting(**asked):
-        made = command(**asked)
+    def trusting(**needed):
+        made = command(**needed)
         reserved = {"items": [Item(str(shop.product.pk), 1)]} if hasattr(made, "due") else {}
         return msgspec.structs.replace(made, **reserved)
 

@@ -39,12 +39,16 @@ def charge_of(saga_id: str, **changes) -> Charge:
 
 def charge(*saga_ids: str, **changes):
     commands = [charge_of(saga_id, **changes) for saga_id in saga_ids]
-    return [one.outcome for one in execute(operation=operations.charge, commands=commands)]
+    return [
+        executed.outcome for executed in execute(operation=operations.charge, commands=commands)
+    ]
 
 
 def refund(*saga_ids: str):
     commands = [Undo(saga_id=saga_id, **STEP) for saga_id in saga_ids]
-    return [one.outcome for one in execute(operation=operations.refund, commands=commands)]
+    return [
+        executed.outcome for executed in execute(operation=operations.refund, commands=commands)
+    ]
 
 
 def hear(event_type: str, *saga_ids: str, redrive: bool = False, **data) -> list[Event]:
@@ -56,8 +60,8 @@ def hear(event_type: str, *saga_ids: str, redrive: bool = False, **data) -> list
         if (reaction.saga, reaction.on) == ("checkout", event_type)
     )
     reaction.handle([_event(event_type, saga_id, redrive, data) for saga_id in saga_ids])
-    said = OutboxEntry.objects.order_by("id")[before:]
-    return [events.decode(entry.body.encode()) for entry in said]
+    published = OutboxEntry.objects.order_by("id")[before:]
+    return [events.decode(entry.body.encode()) for entry in published]
 
 
 def _event(event_type: str, saga_id: str, redrive: bool, changes: dict) -> Event:
@@ -91,19 +95,19 @@ def test_step_done_once_answers_with_the_first_outcome():
 
 
 def test_what_was_done_over_http_is_known_to_the_event(client):
-    answered = post(client, CHARGE_URL, {"saga_id": "s", **STEP, **CHARGE}).json()
+    body = post(client, CHARGE_URL, {"saga_id": "s", **STEP, **CHARGE}).json()
     assert hear("inventory.reserved", "s") == []
-    assert Payment.objects.get().id == answered["payment_id"]
+    assert Payment.objects.get().id == body["payment_id"]
 
 
 def test_what_was_done_on_an_event_is_known_over_http(client):
-    (said,) = hear("inventory.reserved", "s")
+    (event,) = hear("inventory.reserved", "s")
     again = post(client, CHARGE_URL, {"saga_id": "s", **STEP, **CHARGE})
-    assert again.json() == said.data.result
+    assert again.json() == event.data.result
     assert Payment.objects.count() == 1
 
 
-def test_redrive_says_the_stored_outcome_again_under_the_same_event_id():
+def test_redrive_publishes_the_stored_outcome_again_under_the_same_event_id():
     (first,) = hear("inventory.reserved", "s")
     (again,) = hear("inventory.reserved", "s", redrive=True)
     assert (again.id, again.data.result) == (first.id, first.data.result)
@@ -152,15 +156,15 @@ def test_action_after_its_undo_answers_with_its_first_outcome():
     assert Payment.objects.get().status == "refunded"
 
 
-def test_refusal_is_said_with_why_the_saga_goes_back():
-    (said,) = hear("inventory.reserved", "s", payment_method="expired_card")
-    assert said.type == "payment.failed"
-    assert said.data.failure == Failure(
+def test_refusal_is_published_with_why_the_saga_is_undone():
+    (event,) = hear("inventory.reserved", "s", payment_method="expired_card")
+    assert event.type == "payment.failed"
+    assert event.data.failure == Failure(
         "process_payment", refusals.EXPIRED_CARD, "The card is past its date."
     )
 
 
-def test_blocked_action_says_nothing_because_the_way_back_has_begun():
+def test_blocked_action_publishes_nothing_because_the_saga_is_being_undone():
     (undone,) = hear("order.cancelled", "s")
     assert undone.type == "payment.refunded"
     assert hear("inventory.reserved", "s") == []
@@ -172,7 +176,7 @@ def test_saga_twice_in_one_list_takes_effect_once():
     assert Payment.objects.count() == 2
 
 
-def test_saga_twice_in_one_batch_of_events_is_said_once():
+def test_saga_twice_in_one_batch_of_events_is_published_once():
     assert len(hear("inventory.reserved", "s", "t", "s")) == 2
 
 
@@ -199,7 +203,7 @@ def test_crash_before_the_commit_leaves_nothing():
     assert isinstance(charge("s")[0], Done)
 
 
-def test_fault_of_one_command_leaves_nothing_of_the_whole_list():
+def test_fault_of_one_command_leaves_nothing_of_the_list():
     too_long_for_the_table = "c" * 65
     commands = [
         charge_of("s"),

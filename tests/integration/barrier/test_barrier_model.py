@@ -54,9 +54,9 @@ def really(sequence: tuple[str, ...]) -> list[tuple[bool, bool, bool]]:
     for asked in sequence:
         ran.clear()
         command = Command(saga_id=" > ".join(sequence), step=STEP, saga="checkout")
-        (one,) = execute(operation=known[asked], commands=[command])
+        (executed,) = execute(operation=known[asked], commands=[command])
         took_effect = ran in (["do"], ["undo"])
-        answers.append((isinstance(one.outcome, Done), one.fresh, took_effect))
+        answers.append((isinstance(executed.outcome, Done), executed.fresh, took_effect))
     return answers
 
 
@@ -98,11 +98,13 @@ def really_waiting(sequence: tuple[str, ...]) -> list[tuple[bool, bool, bool]]:
         ran.clear()
         if asked in known:
             command = Command(saga_id=saga_id, step=STEP, saga="checkout")
-            (one,) = execute(operation=known[asked], commands=[command])
+            (decided,) = execute(operation=known[asked], commands=[command])
         else:
             given = GivenVerdict(saga_id=saga_id, step=STEP, word=asked)
-            (one,) = decisions.decide(operation=known["ask"], given=[given])
-        answers.append((isinstance(one.outcome, Done), one.fresh, ran in (["do"], ["undo"])))
+            (decided,) = decisions.decide(operation=known["ask"], given=[given])
+        answers.append(
+            (isinstance(decided.outcome, Done), decided.fresh, ran in (["do"], ["undo"]))
+        )
     return answers
 
 
@@ -121,12 +123,14 @@ def modelled_waiting(sequence: tuple[str, ...]) -> list[tuple[bool, bool, bool]]
 
 
 def test_model_decides_every_sequence_as_the_barrier_does():
-    differing = [one for one in WAITING if really_waiting(one) != modelled_waiting(one)]
+    differing = [
+        sequence for sequence in WAITING if really_waiting(sequence) != modelled_waiting(sequence)
+    ]
     assert not differing
     assert len(WAITING) == 155
 
 
 def test_model_answers_every_sequence_as_the_barrier_does():
-    differing = [one for one in SEQUENCES if really(one) != modelled(one)]
+    differing = [sequence for sequence in SEQUENCES if really(sequence) != modelled(sequence)]
     assert not differing
     assert len(SEQUENCES) == 340

@@ -35,7 +35,9 @@ def reserve(product, saga_ids):
     commands = [
         Reserve(saga_id=saga_id, subject="c", items=items, **RESERVE) for saga_id in saga_ids
     ]
-    return [one.outcome for one in execute(operation=operations.reserve, commands=commands)]
+    return [
+        executed.outcome for executed in execute(operation=operations.reserve, commands=commands)
+    ]
 
 
 def commit_of(product, saga_id):
@@ -44,7 +46,9 @@ def commit_of(product, saga_id):
 
 def unreserve(saga_ids):
     commands = [Undo(saga_id=saga_id, **RESERVE) for saga_id in saga_ids]
-    return [one.outcome for one in execute(operation=operations.unreserve, commands=commands)]
+    return [
+        executed.outcome for executed in execute(operation=operations.unreserve, commands=commands)
+    ]
 
 
 def shuffled(saga_ids, seed):
@@ -56,11 +60,11 @@ def shuffled(saga_ids, seed):
 def test_overlapping_batches_at_once_take_effect_once_each(product):
     saga_ids = [f"s{i}" for i in range(60)]
     batches = [shuffled(saga_ids, seed)[:40] for seed in range(8)]
-    got = at_once([lambda b=b: reserve(product, b) for b in batches], service=SERVICE)
+    results = at_once([lambda b=b: reserve(product, b) for b in batches], service=SERVICE)
     wanted = {saga_id for batch in batches for saga_id in batch}
     answers = {
         (saga_id, outcome.data["reservation_id"])
-        for batch, outcomes in zip(batches, got, strict=True)
+        for batch, outcomes in zip(batches, results, strict=True)
         for saga_id, outcome in zip(batch, outcomes, strict=True)
     }
     assert len(answers) == len(wanted) == Reservation.objects.count()
@@ -72,8 +76,8 @@ def test_actions_and_undos_at_once_leave_nothing_behind(product):
     saga_ids = [f"s{i}" for i in range(40)]
     calls = [lambda n=n: reserve(product, shuffled(saga_ids, n)) for n in range(3)]
     calls += [lambda n=n: unreserve(shuffled(saga_ids, n)) for n in range(3)]
-    got = at_once(calls, service=SERVICE)
-    assert not [one for one in got if isinstance(one, Exception)]
+    results = at_once(calls, service=SERVICE)
+    assert not [result for result in results if isinstance(result, Exception)]
     product.refresh_from_db()
     assert (product.available, product.reserved) == (10_000, 0)
 
@@ -93,15 +97,15 @@ def test_block_and_commit_at_once_decide_once(product):
         return execute(operation=BLOCK, commands=commands)
 
     committed, blocked = at_once([commit, block], service=SERVICE)
-    by_saga = {one.command.saga_id: one.outcome for one in committed}
-    for one in blocked:
-        assert one.outcome == by_saga[one.command.saga_id]
-    sold = sum(isinstance(one, Done) for one in by_saga.values())
+    by_saga = {executed.command.saga_id: executed.outcome for executed in committed}
+    for executed in blocked:
+        assert executed.outcome == by_saga[executed.command.saga_id]
+    sold = sum(isinstance(outcome, Done) for outcome in by_saga.values())
     product.refresh_from_db()
     assert (product.sold, product.reserved) == (sold, 40 - sold)
 
 
-def test_block_after_the_pivot_says_that_it_happened(product):
+def test_block_after_the_pivot_answers_that_it_happened(product):
     reserve(product, ["s"])
     execute(operation=operations.commit, commands=[commit_of(product, "s")])
     (blocked,) = execute(operation=BLOCK, commands=[Undo(saga_id="s", **COMMIT)])
@@ -126,7 +130,7 @@ def test_action_waits_for_the_undo_that_holds_its_key_and_is_refused(product):
     assert not Reservation.objects.exists()
 
 
-def test_action_goes_on_where_the_one_before_it_was_rolled_back(product):
+def test_action_goes_on_where_the_earlier_call_was_rolled_back(product):
     with transaction.atomic(using=SERVICE):
         reserve(product, ["s"])
         second = InThread(lambda: reserve(product, ["s"]), service=SERVICE)
@@ -137,7 +141,7 @@ def test_action_goes_on_where_the_one_before_it_was_rolled_back(product):
     assert product.reserved == 1
 
 
-def test_call_by_hand_never_gets_at_what_a_saga_has_just_done(product, monkeypatch):
+def test_call_by_hand_never_changes_what_a_saga_has_just_done(product, monkeypatch):
     """The saga commits after the call by hand has checked the saga id, and before its work."""
     enter = barrier.enter
 

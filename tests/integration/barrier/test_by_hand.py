@@ -1,5 +1,5 @@
-"""What belongs to a saga is not done, or undone, by hand: only the saga does that. Under an id of
-one's own everything can be called.
+"""What belongs to a saga is done and undone by the saga only, not by hand. Under another id every
+step can be called.
 """
 
 import json
@@ -53,8 +53,8 @@ def sold(shop, request):
 @pytest.fixture
 def post(client):
     def call(path, body=None):
-        answered = client.post(path, json.dumps(body or {}), content_type="application/json")
-        return answered.status_code, answered.json()
+        response = client.post(path, json.dumps(body or {}), content_type="application/json")
+        return response.status_code, response.json()
 
     return call
 
@@ -71,8 +71,8 @@ def rows():
     }
 
 
-def is_refused(answered, saga_id):
-    status, problem = answered
+def is_refused(answer, saga_id):
+    status, problem = answer
     assert (status, problem["code"]) == (409, "part_of_a_saga")
     assert f"{saga_id}/compensate" in problem["detail"], "what to do instead"
 
@@ -116,10 +116,10 @@ def test_what_was_done_by_hand_before_a_saga_of_that_id_came_is_undone_by_hand(p
     assert Payment.objects.get().status == "refunded"
 
 
-def test_in_a_list_only_that_one_is_refused(post, sold):
+def test_in_a_list_only_the_command_of_the_saga_is_refused(post, sold):
     money = {"cart_id": "c", "amount": "1.00", "payment_method": "credit_card"}
     _, outcomes = post(
-        "/api/v1/payments/saga", [{"saga_id": one, **money} for one in ("mine", sold)]
+        "/api/v1/payments/saga", [{"saga_id": saga_id, **money} for saga_id in ("mine", sold)]
     )
     assert [outcome["outcome"] for outcome in outcomes] == ["done", "refused"]
     assert outcomes[1]["code"] == "part_of_a_saga"
@@ -127,7 +127,7 @@ def test_in_a_list_only_that_one_is_refused(post, sold):
     assert Payment.objects.filter(saga_id=sold).count() == 1
 
 
-def test_saga_itself_can_still_undo_all_of_it(post, shop, sold):
+def test_saga_itself_can_still_undo_its_steps(post, shop, sold):
     pattern = Checkout.objects.get(pk=sold).saga_pattern
     for path in BY_SAGA:
         post(path, {"saga_id": sold})
@@ -137,7 +137,7 @@ def test_saga_itself_can_still_undo_all_of_it(post, shop, sold):
     assert shop.audit() == []
 
 
-def test_under_an_id_of_ones_own_each_step_can_be_called(post, shop):
+def test_each_step_can_be_called_under_an_id_of_its_own(post, shop):
     product, whose = shop.stock(units=5), {"saga_id": "mine"}
     items = [{"product_id": str(product.pk), "quantity": 2}]
     money = {"amount": "1.00", "payment_method": "credit_card"}

@@ -95,23 +95,25 @@ def test_steps_see_what_they_need_and_no_address(cart):
     assert Address.objects.get(pk=accepted.saga_id).address == address
 
 
-def test_choreographed_checkout_says_its_first_event_itself(cart):
+def test_choreographed_checkout_publishes_its_first_event_itself(cart):
     accepted = accept(cart.id, saga_pattern="choreographed")
-    (said,) = OutboxEntry.objects.all()
-    assert (said.event_type, said.saga_id) == (
+    (entry,) = OutboxEntry.objects.all()
+    assert (entry.event_type, entry.saga_id) == (
         "checkout.checkout.initiated",
         accepted.saga_id,
     )
-    assert "Calle" not in said.body
+    assert "Calle" not in entry.body
     row = Checkout.objects.get(pk=accepted.saga_id)
     assert row.status == "running"
     # The worker hands it over only if it has not ended for long.
     net = {"patterns": ["choreographed"], "limit": 10}
     assert not OWNER.sagas.not_handed_over(**net, older_than_seconds=5)
-    assert [one.saga_id for one in OWNER.sagas.not_handed_over(**net)] == [accepted.saga_id]
+    assert [checkout.saga_id for checkout in OWNER.sagas.not_handed_over(**net)] == [
+        accepted.saga_id
+    ]
 
 
-def test_refused_choreographed_checkout_says_nothing(cart):
+def test_refused_choreographed_checkout_publishes_nothing(cart):
     CartItem.objects.all().delete()
     with pytest.raises(Problem):
         accept(cart.id, saga_pattern="choreographed")
@@ -182,7 +184,7 @@ def test_same_key_gives_the_same_saga(cart):
     assert not again.is_new
 
 
-def test_same_key_with_another_body_is_told(cart):
+def test_same_key_with_another_body_is_refused(cart):
     accept(cart.id, key="k", fingerprint="f")
     with pytest.raises(Problem) as refused:
         accept(cart.id, key="k", fingerprint="g")
@@ -218,14 +220,14 @@ def test_refused_key_may_be_tried_again(cart):
 def at_once(count, call):
     """The results of `count` threads that run `call` at the same moment; exceptions as values."""
     barrier = threading.Barrier(count)
-    got = []
+    results = []
 
     def run():
         barrier.wait()
         try:
-            got.append(call())
+            results.append(call())
         except Exception as error:  # noqa: BLE001 -- a result like any other here
-            got.append(error)
+            results.append(error)
         finally:
             connections["carrito"].close()
 
@@ -234,22 +236,22 @@ def at_once(count, call):
         thread.start()
     for thread in threads:
         thread.join()
-    return got
+    return results
 
 
 def test_fifty_at_once_with_one_key_are_one_saga(cart):
-    got = at_once(50, lambda: accept(cart.id, key="k", fingerprint="f"))
-    assert len({result.saga_id for result in got}) == 1
-    assert sum(result.is_new for result in got) == 1
+    results = at_once(50, lambda: accept(cart.id, key="k", fingerprint="f"))
+    assert len({result.saga_id for result in results}) == 1
+    assert sum(result.is_new for result in results) == 1
     assert Checkout.objects.count() == 1
 
 
-def test_fifty_at_once_with_one_key_past_the_gathering_are_one_saga(cart):
-    """As from fifty processes: the key's constraint makes them wait for the first."""
-    got = at_once(
+def test_fifty_at_once_with_one_key_past_the_batcher_are_one_saga(cart):
+    """They come as from fifty processes: the key's constraint makes them wait for the first."""
+    results = at_once(
         50, lambda: outcome_of(operations.accept, command_for(cart.id, key="k", fingerprint="f"))
     )
-    sagas_of = {result.data.get("repeats") for result in got if isinstance(result, Done)}
+    sagas_of = {result.data.get("repeats") for result in results if isinstance(result, Done)}
     assert sagas_of == {None, Checkout.objects.get().saga_id}
     assert IdempotencyKey.objects.count() == 1
 
@@ -258,16 +260,16 @@ def test_one_key_for_two_carts_at_once_is_one_checkout(cart):
     other = Cart.objects.create(id=str(uuid.uuid4()), user_id="ana")
     CartItem.objects.create(cart=other, product_id="1", quantity=1, unit_price="10.05")
     carts = [cart.id, other.id]
-    got = at_once_each(
+    results = at_once_each(
         [
-            lambda one=one: outcome_of(
-                operations.accept, command_for(one, key="k", fingerprint=one)
+            lambda cart_id=cart_id: outcome_of(
+                operations.accept, command_for(cart_id, key="k", fingerprint=cart_id)
             )
-            for one in carts
+            for cart_id in carts
         ],
         service="carrito",
     )
-    assert sorted(getattr(result, "code", "accepted") for result in got) == [
+    assert sorted(getattr(result, "code", "accepted") for result in results) == [
         "accepted",
         "idempotency_key_reused",
     ]
@@ -275,7 +277,7 @@ def test_one_key_for_two_carts_at_once_is_one_checkout(cart):
 
 
 def test_without_the_keys_constraint_one_key_is_many_checkouts(cart, monkeypatch):
-    """The control: what happens without the table of keys."""
+    """The control: the table of keys is off."""
     monkeypatch.setattr(AcceptedSagas, "take_keys", lambda self, *, keys: {})
     accept(cart.id, key="k", fingerprint="f")
     with pytest.raises(Problem):  # and not the first checkout again
@@ -283,8 +285,8 @@ def test_without_the_keys_constraint_one_key_is_many_checkouts(cart, monkeypatch
 
 
 def test_twenty_at_once_without_key_are_one_saga_and_refusals(cart):
-    got = at_once(20, lambda: accept(cart.id))
-    refused = [result for result in got if isinstance(result, Problem)]
+    results = at_once(20, lambda: accept(cart.id))
+    refused = [result for result in results if isinstance(result, Problem)]
     assert len(refused) == 19
     assert {refusal.code for refusal in refused} == {refusals.CART_IN_CHECKOUT}
 
@@ -294,21 +296,21 @@ def test_without_the_lock_the_constraint_still_holds_one_checkout_a_cart(cart, m
     all_have_read = threading.Barrier(20)
 
     def unlocked(statement, values):
-        got = sql.execute(
+        rows = sql.execute(
             service="carrito", sql=statement.replace("FOR NO KEY UPDATE", ""), values=values
         )
         if "FOR NO KEY UPDATE" in statement:
             all_have_read.wait(30)
-        return got
+        return rows
 
     monkeypatch.setattr(store, "_execute", unlocked)
     # Without batching, as from twenty processes.
-    got = at_once(20, lambda: outcome_of(operations.accept, command_for(cart.id)))
-    assert any(isinstance(result, IntegrityError) for result in got)
+    results = at_once(20, lambda: outcome_of(operations.accept, command_for(cart.id)))
+    assert any(isinstance(result, IntegrityError) for result in results)
     assert Checkout.objects.filter(ended_at=None).count() == 1
 
 
-def test_unlock_says_failed_where_the_reservation_was_refused(cart):
+def test_unlock_reports_failed_where_the_reservation_was_refused(cart):
     saga_id = accept(cart.id).saga_id
     failure = Failure("reserve_inventory", refusals.OUT_OF_STOCK, "none left")
     outcome_of(operations.fail_checkout, Undo(saga_id=saga_id, **ACCEPTING, failure=failure))
@@ -318,7 +320,7 @@ def test_unlock_says_failed_where_the_reservation_was_refused(cart):
     assert Cart.objects.get(pk=cart.pk).status == "active"
 
 
-def test_unlock_says_compensated_where_a_step_was_undone(cart):
+def test_unlock_reports_compensated_where_a_step_was_undone(cart):
     saga_id = accept(cart.id).saga_id
     failure = Failure("process_payment", refusals.CARD_DECLINED, undone=True)
     outcome_of(operations.fail_checkout, Undo(saga_id=saga_id, **ACCEPTING, failure=failure))

@@ -176,15 +176,15 @@ def test_those_that_are_refused_for_sure_are_not_worked_on(monkeypatch):
 
 
 def test_process_answers_them_without_a_slot():
-    told = []
+    responses = []
 
     def never(environ, start_response):
         raise AssertionError("worked on")
 
     process = Gateway(never, is_shut=lambda path, body: path == DOOR)
     environ = {"PATH_INFO": DOOR, "REQUEST_METHOD": "POST"}
-    (body,) = process(environ, lambda status, headers: told.append((status, dict(headers))))
-    ((status, headers),) = told
+    (body,) = process(environ, lambda status, headers: responses.append((status, dict(headers))))
+    ((status, headers),) = responses
     assert status.startswith("503")
     assert headers["Retry-After"]
     assert json.loads(body)["code"] == "overloaded"

@@ -38,41 +38,41 @@ class Recorded:
         return run
 
 
-def performed_at_once(batcher, names):
+def executed_at_once(batcher, names):
     ids = [f"{name}-{uuid.uuid4()}" for name in names]
     calls = [lambda id_=id_: batcher.execute(command=Command(saga_id=id_)) for id_ in ids]
     return ids, at_once(calls, service="carrito")
 
 
-def test_single_command_is_performed_at_once():
+def test_single_command_is_executed_at_once():
     recorded = Recorded()
-    one = Batcher(
+    executed = Batcher(
         service="carrito", execute_batch=partial(execute, operation=recorded.operation())
     ).execute(command=Command(saga_id="a"))
-    assert (one.outcome, one.fresh) == (Done({"of": "a"}), True)
+    assert (executed.outcome, executed.fresh) == (Done({"of": "a"}), True)
 
 
-def test_everybody_gets_their_own_outcome():
+def test_each_caller_gets_its_own_outcome():
     batcher = Batcher(
         service="carrito", execute_batch=partial(execute, operation=Recorded().operation())
     )
     names = ["yes" if number % 3 else "no" for number in range(AT_ONCE)]
-    ids, got = performed_at_once(batcher, names)
-    for saga_id, one in zip(ids, got, strict=True):
+    ids, results = executed_at_once(batcher, names)
+    for saga_id, executed in zip(ids, results, strict=True):
         expected = Refused("no") if saga_id.startswith("no") else Done({"of": saga_id})
-        assert one.outcome == expected
+        assert executed.outcome == expected
 
 
-def test_fault_of_one_is_raised_to_that_one_only():
+def test_fault_of_a_command_is_raised_to_its_caller_only():
     batcher = Batcher(
         service="carrito", execute_batch=partial(execute, operation=Recorded().operation())
     )
-    ids, got = performed_at_once(batcher, ["poison", *["yes"] * AT_ONCE])
-    assert isinstance(got[0], ValueError)
-    assert [result.outcome for result in got[1:]] == [Done({"of": id_}) for id_ in ids[1:]]
+    ids, results = executed_at_once(batcher, ["poison", *["yes"] * AT_ONCE])
+    assert isinstance(results[0], ValueError)
+    assert [result.outcome for result in results[1:]] == [Done({"of": id_}) for id_ in ids[1:]]
 
 
-def test_those_who_wait_are_performed_together():
+def test_waiting_commands_are_executed_together():
     recorded = Recorded()
     operation = recorded.operation()
     waiting = threading.Event()
@@ -98,7 +98,7 @@ def test_those_who_wait_are_performed_together():
     releaser.start()
     first = InThread(lambda: batcher.execute(command=Command(saga_id="first")), service="carrito")
     held.wait(10)
-    performed_at_once(batcher, ["yes"] * AT_ONCE)
+    executed_at_once(batcher, ["yes"] * AT_ONCE)
     first.result()
     releaser.join()
     assert recorded.batches == [1, AT_ONCE]

@@ -37,9 +37,9 @@ def test_checkout_that_was_dead_lettered_is_acted_on(admin_client, checkout, act
     assert "not dead-lettered" in act(admin_client, Checkout, action, checkout.pk, **why)
     Checkout.objects.update(dead_lettered_at=timezone.now(), dead_letter_reason="odd")
     if why:
-        asked = act(admin_client, Checkout, action, checkout.pk)
-        assert "Discard 1 checkout?" in asked
-        assert "20.10 in all" in asked
+        page = act(admin_client, Checkout, action, checkout.pk)
+        assert "Discard 1 checkout?" in page
+        assert "20.10 in all" in page
         assert Checkout.objects.get().dead_lettered_at
     assert "1 " in act(admin_client, Checkout, action, checkout.pk, **why)
     assert Checkout.objects.get().dead_lettered_at is None

@@ -61,9 +61,9 @@ def test_added_twice_is_one_line(shop, cart_id, product):
 
 
 def test_lines_stay_in_the_order_in_which_they_were_added(shop, cart_id, product, plenty):
-    first, second = sorted([*plenty(), product], key=lambda one: str(one.pk), reverse=True)
-    for one in (first, second, first):
-        cart = add(shop, cart_id, one, 1).json()
+    first, second = sorted([*plenty(), product], key=lambda item: str(item.pk), reverse=True)
+    for item in (first, second, first):
+        cart = add(shop, cart_id, item, 1).json()
     assert [line["product_id"] for line in cart["items"]] == [str(first.pk), str(second.pk)]
 
 
@@ -165,10 +165,10 @@ def test_set_quantity_is_held_to_the_same_limits(shop, cart_id, plenty):
     body = {"quantity": 101}
 
     def call():
-        answered = urllib3.request(
+        response = urllib3.request(
             "PATCH", f"{shop.url}/carts/{cart_id}/items/{dear.pk}", json=body, retries=False
         )
-        return ServiceResponse(answered.status, answered.data)
+        return ServiceResponse(response.status, response.data)
 
     assert refused_and_unchanged(shop, cart_id, call) == (409, "cart_too_large")
 
@@ -202,7 +202,7 @@ def test_cart_of_a_list_that_is_too_large_harms_only_itself(shop, plenty):
     assert [result["outcome"] for result in made.json()] == ["refused", "done"]
 
 
-def test_list_of_carts_with_hundreds_of_products_asks_for_all_of_them(shop, plenty):
+def test_list_of_carts_with_hundreds_of_products_gets_all_their_prices(shop, plenty):
     products = plenty(450)
     body = [
         {"user_id": "ana", "items": [line(product, 1) for product in products[start : start + 150]]}
@@ -212,13 +212,13 @@ def test_list_of_carts_with_hundreds_of_products_asks_for_all_of_them(shop, plen
     assert [result["outcome"] for result in made.json()] == ["done"] * 3
 
 
-def test_without_inventario_adding_says_so(shop, cart_id, product, monkeypatch):
-    (nobody,) = free_ports(1)
-    monkeypatch.setattr(carts, "_client", Client(url=f"http://127.0.0.1:{nobody}", timeout=1))
-    answered = urllib3.request(
+def test_without_inventario_adding_is_refused_with_the_reason(shop, cart_id, product, monkeypatch):
+    (unused_port,) = free_ports(1)
+    monkeypatch.setattr(carts, "_client", Client(url=f"http://127.0.0.1:{unused_port}", timeout=1))
+    response = urllib3.request(
         "POST",
         f"{shop.url}/carts/{cart_id}/items",
         json={"product_id": str(product.pk), "quantity": 1},
         retries=False,
     )
-    assert (answered.status, answered.json()["code"]) == (503, "unavailable")
+    assert (response.status, response.json()["code"]) == (503, "unavailable")

@@ -37,11 +37,11 @@ class Coordinator:
 
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                ids = [one["saga_id"] for one in body]
-                status, given = outer.answer(ids) or (207, [{"outcome": "done"} for _ in ids])
+                ids = [context["saga_id"] for context in body]
+                status, answer = outer.answer(ids) or (207, [{"outcome": "done"} for _ in ids])
                 if status == 207:
                     outer.taken += ids
-                text = given if isinstance(given, bytes) else json.dumps(given).encode()
+                text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
@@ -77,9 +77,9 @@ def hands_over(coordinator, monkeypatch, settings):
     """The hand-over, whose retries follow at once."""
     monkeypatch.setattr(sweeping, "RETRY_SECONDS", (0.0, 0.0))
     settings.SERVICE_URLS = settings.SERVICE_URLS | {"saga_orchestrator": coordinator.url}
-    found = Sweep(owner=OWNER, route=ROUTES[0])
-    yield found
-    found.client.close()
+    sweep = Sweep(owner=OWNER, route=ROUTES[0])
+    yield sweep
+    sweep.client.close()
 
 
 def accepted(count=1):
@@ -100,7 +100,7 @@ def accepted(count=1):
     return saga_ids
 
 
-def aside():
+def dead_letters():
     return dict(
         Checkout.objects.filter(dead_lettered_at__isnull=False).values_list(
             "saga_id", "dead_letter_reason"
@@ -135,8 +135,8 @@ def test_row_that_cannot_be_read_is_dead_lettered_and_stops_no_other(
     damage(broken, change)
     hands_over.hand_over_once()
     assert coordinator.taken == [before, after]
-    assert list(aside()) == [broken]
-    assert "its row" in aside()[broken]
+    assert list(dead_letters()) == [broken]
+    assert "its row" in dead_letters()[broken]
     assert hands_over.hand_over_once() == 0
 
 
@@ -147,10 +147,10 @@ def test_without_reading_each_on_its_own_no_checkout_moves(hands_over, coordinat
     one_by_one = store._read
 
     def raises(*row):
-        found = one_by_one(*row)
-        if isinstance(found, store.UnreadableRow):
-            raise ValueError(found.reason)
-        return found
+        read = one_by_one(*row)
+        if isinstance(read, store.UnreadableRow):
+            raise ValueError(read.reason)
+        return read
 
     monkeypatch.setattr(store, "_read", raises)
     with pytest.raises(ValueError, match="can't be read"):
@@ -181,10 +181,10 @@ def test_checkout_that_the_coordinator_cannot_take_harms_only_itself(
     coordinator.answer = poisoned(broken, status, body)
     for _ in range(len(sweeping.RETRY_SECONDS)):
         hands_over.hand_over_once()
-        assert not aside()
+        assert not dead_letters()
     assert Checkout.objects.filter(handed_over_at__isnull=False).count() == 6
     hands_over.hand_over_once()
-    assert list(aside()) == [broken]
+    assert list(dead_letters()) == [broken]
     assert Checkout.objects.filter(pk__in=healthy, status="running").count() == 6
 
 
@@ -194,13 +194,13 @@ def test_coordinator_that_takes_none_has_none_dead_lettered(hands_over, coordina
     for _ in range(len(sweeping.RETRY_SECONDS) + 2):
         with pytest.raises(Unreachable):
             hands_over.hand_over_once()
-    assert not aside()
+    assert not dead_letters()
     coordinator.answer = lambda saga_ids: None
     assert hands_over.hand_over_once() == 4
     assert Checkout.objects.filter(handed_over_at=None).count() == 0
 
 
-def test_refused_checkout_says_that_it_was_the_hand_over(hands_over, coordinator):
+def test_refused_checkout_names_the_hand_over_as_the_reason(hands_over, coordinator):
     (refused, taken) = accepted(2)
     coordinator.answer = lambda saga_ids: (
         207,
@@ -243,7 +243,7 @@ def test_locked_checkout_holds_up_no_other_and_is_never_dead_lettered(
         released.set()
         forgetful.result()
         connections["carrito"].close()
-    assert not aside()
+    assert not dead_letters()
     hands_over.hand_over_once()
     assert Checkout.objects.get(pk=locked).status == "running"
 
@@ -269,8 +269,8 @@ def test_no_fault_at_all_ends_the_hand_over(hands_over, monkeypatch):
 def test_what_is_dead_lettered_can_be_seen_retried_and_discarded(client, hands_over, coordinator):
     mended, lost = accepted(2)
     right = Checkout.objects.get(pk=mended).context
-    for one in (mended, lost):
-        damage(one, "context = '{}'")
+    for saga_id in (mended, lost):
+        damage(saga_id, "context = '{}'")
     hands_over.hand_over_once()
     seen = client.get("/checkouts/dead-letters").json()["checkouts"]
     assert {row["saga_id"] for row in seen} == {mended, lost}
@@ -282,8 +282,8 @@ def test_what_is_dead_lettered_can_be_seen_retried_and_discarded(client, hands_o
     assert coordinator.taken == [mended]
 
     body = {"reason": "nobody can read it"}
-    answered = client.post(f"/checkouts/{lost}/discard", body, content_type="application/json")
-    assert answered.status_code == 200
+    response = client.post(f"/checkouts/{lost}/discard", body, content_type="application/json")
+    assert response.status_code == 200
     ended = Checkout.objects.get(pk=lost)
     assert (ended.failure_step, ended.failure_code) == ("accept_checkout", refusals.DISCARDED)
     assert ended.ended_at is not None
@@ -294,12 +294,12 @@ def test_what_is_dead_lettered_can_be_seen_retried_and_discarded(client, hands_o
 def test_only_what_is_dead_lettered_can_be_retried_or_discarded(client):
     (saga_id,) = accepted()
     for action in ("retry", "discard"):
-        answered = client.post(f"/checkouts/{saga_id}/{action}", **EMPTY)
-        assert (answered.status_code, answered.json()["code"]) == (409, "not_dead_lettered")
+        response = client.post(f"/checkouts/{saga_id}/{action}", **EMPTY)
+        assert (response.status_code, response.json()["code"]) == (409, "not_dead_lettered")
         assert client.post(f"/checkouts/unheard-of/{action}", **EMPTY).status_code == 404
 
 
-def test_pages_of_what_is_dead_lettered_show_each_once(client, hands_over):
+def test_pages_of_dead_lettered_checkouts_show_each_once(client, hands_over):
     saga_ids = accepted(5)
     for saga_id in saga_ids:
         damage(saga_id, "context = '{}'")

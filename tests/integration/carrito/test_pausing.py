@@ -25,16 +25,16 @@ def _looks_anew(monkeypatch):
     monkeypatch.setattr(pausing, "_seen", {})
 
 
-def pause(client: Client, asked: dict[str, str], status: int = 201) -> dict:
-    given = client.post(PAUSES, json.dumps(asked), content_type="application/json")
-    assert given.status_code == status, given.content
-    return given.json()
+def pause(client: Client, body: dict[str, str], status: int = 201) -> dict:
+    response = client.post(PAUSES, json.dumps(body), content_type="application/json")
+    assert response.status_code == status, response.content
+    return response.json()
 
 
-def resume(client: Client, asked: dict[str, str], status: int = 200) -> dict:
-    given = client.delete(PAUSES, query_params=asked)
-    assert given.status_code == status, given.content
-    return given.json()
+def resume(client: Client, query: dict[str, str], status: int = 200) -> dict:
+    response = client.delete(PAUSES, query_params=query)
+    assert response.status_code == status, response.content
+    return response.json()
 
 
 def is_paused(pattern: str) -> bool:
@@ -48,8 +48,8 @@ def is_paused(pattern: str) -> bool:
 def check_out(client: Client, pattern: str = ORCHESTRATED):
     cart = Cart.objects.create(id=f"c{Cart.objects.count()}", user_id="ana")
     CartItem.objects.create(cart=cart, product_id="1", quantity=1, unit_price="10.00")
-    asked = {"cart_id": cart.id, "payment_method": "credit_card", "saga_pattern": pattern}
-    return client.post("/checkout/saga", json.dumps(asked), content_type="application/json")
+    body = {"cart_id": cart.id, "payment_method": "credit_card", "saga_pattern": pattern}
+    return client.post("/checkout/saga", json.dumps(body), content_type="application/json")
 
 
 def test_paused_checkout_is_refused_with_who_why_and_since_when_and_others_go_on(client):
@@ -58,8 +58,8 @@ def test_paused_checkout_is_refused_with_who_why_and_since_when_and_others_go_on
     refused = check_out(client, CHOREOGRAPHED)
     assert (refused.status_code, refused.json()["code"]) == (503, "paused")
     assert refused.headers["Retry-After"] == str(pausing.RETRY_AFTER_SECONDS)
-    told = refused.json()["detail"]
-    assert "checkout, choreographed, is paused by eva: stocktaking (since 20" in told
+    detail = refused.json()["detail"]
+    assert "checkout, choreographed, is paused by eva: stocktaking (since 20" in detail
     assert check_out(client, ORCHESTRATED).status_code == 202
     assert Checkout.objects.filter(saga_pattern=CHOREOGRAPHED).get().saga_id == running
     resume(client, ONE | {"reason": "counted"})
@@ -112,11 +112,11 @@ def test_health_and_the_admin_show_it_and_the_admin_resumes_it(admin_client):
 
 
 def test_commands_pause_and_resume(operator, capsys):
-    asked = ["checkout", "--pattern", CHOREOGRAPHED, "--by", "eva", "--reason", "stocktaking"]
-    call_command("pause", *asked)
+    arguments = ["checkout", "--pattern", CHOREOGRAPHED, "--by", "eva", "--reason", "stocktaking"]
+    call_command("pause", *arguments)
     assert is_paused(CHOREOGRAPHED)
     with pytest.raises(CommandError, match="is paused already"):
-        call_command("pause", *asked)
-    call_command("resume", *asked)
+        call_command("pause", *arguments)
+    call_command("resume", *arguments)
     assert not is_paused(CHOREOGRAPHED)
     assert "accepted again in choreographed; eva had paused it" in capsys.readouterr().out

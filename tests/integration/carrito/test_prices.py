@@ -54,10 +54,10 @@ def accept(cart, now, **options):
 
 
 def refused(cart, now, **options):
-    with pytest.raises(Problem) as told:
+    with pytest.raises(Problem) as raised:
         accept(cart, now, **options)
-    assert (told.value.status, told.value.code) == (409, refusals.PRICE_CHANGED)
-    return told.value.detail
+    assert (raised.value.status, raised.value.code) == (409, refusals.PRICE_CHANGED)
+    return raised.value.detail
 
 
 def shown(cart):
@@ -111,7 +111,7 @@ def test_rise_after_a_rise_is_refused_again(cart):
     assert shown(cart)[0] == ("12.00", "11.00")
 
 
-def test_same_prices_are_told_as_no_change(cart):
+def test_same_prices_are_no_change(cart):
     accepted = accept(cart, {"1": "10.05", "2": "0.9"})
     assert accepted.told == {"total_amount": "21.00"}
     assert Checkout.objects.get().price_changes == []
@@ -130,7 +130,7 @@ def test_rise_that_comes_with_another_refusal_leaves_the_cart_alone(cart):
 
 
 def test_cart_that_is_bought_beside_a_refusal_of_the_same_list_is_left_as_it_was_bought(cart):
-    """Another request for the cart came while inventario was away."""
+    """Another request bought the cart while inventario was away."""
     commands = [command_for(cart, {"1": "11.00"}, saga_id="a"), command_for(cart, {}, saga_id="b")]
     first, second = [
         executed.outcome for executed in execute(operation=operations.accept, commands=commands)
@@ -191,10 +191,10 @@ def check_out(live_server):
             "payment_method": "credit_card",
             "saga_pattern": CHOREOGRAPHED,
         }
-        answered = Client(url=live_server.url, timeout=5).post(
+        response = Client(url=live_server.url, timeout=5).post(
             path="/checkout/saga", body=body, headers=headers
         )
-        return answered.status, answered.json()
+        return response.status, response.json()
 
     return call
 
@@ -204,9 +204,7 @@ def inventario(live_server, monkeypatch):
     return Asked.of(live_server.url, monkeypatch)
 
 
-def test_answer_says_what_became_cheaper_and_so_does_the_status(
-    check_out, chosen, lamp, inventario
-):
+def test_answer_and_status_name_what_became_cheaper(check_out, chosen, lamp, inventario):
     Product.objects.update(price="15.00")
     changes = [{"product_id": str(lamp.pk), "was": "19.90", "now": "15.00"}]
     status, body = check_out(chosen)
@@ -215,12 +213,12 @@ def test_answer_says_what_became_cheaper_and_so_does_the_status(
     assert again.json()["price_changes"] == changes
 
 
-def test_answer_without_a_change_says_nothing_of_prices(check_out, chosen, inventario):
+def test_answer_without_a_change_names_no_prices(check_out, chosen, inventario):
     assert "price_changes" not in check_out(chosen)[1]
     assert inventario.calls == 1
 
 
-def test_cart_tells_the_price_before(check_out, chosen, lamp, inventario):
+def test_cart_shows_the_price_before(check_out, chosen, lamp, inventario):
     Product.objects.update(price="25.00")
     status, body = check_out(chosen)
     assert (status, body["code"]) == (409, "price_changed")
@@ -232,8 +230,8 @@ def test_cart_tells_the_price_before(check_out, chosen, lamp, inventario):
 
 
 def test_many_at_once_are_asked_for_in_a_few_calls(chosen, lamp, inventario):
-    got = at_once([lambda: prices.of_cart(cart_id=chosen.pk)] * 20, service="carrito")
-    assert got == [{str(lamp.pk): Decimal("19.90")}] * 20
+    results = at_once([lambda: prices.of_cart(cart_id=chosen.pk)] * 20, service="carrito")
+    assert results == [{str(lamp.pk): Decimal("19.90")}] * 20
     assert inventario.calls < 20
 
 
@@ -241,8 +239,8 @@ def test_without_inventario_the_shown_price_holds_and_it_is_left_alone(
     check_out, chosen, cart, monkeypatch
 ):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        nobody = taken.getsockname()[1]
-    away = Asked.of(f"http://127.0.0.1:{nobody}", monkeypatch)
+        unused_port = taken.getsockname()[1]
+    away = Asked.of(f"http://127.0.0.1:{unused_port}", monkeypatch)
     Product.objects.update(price="25.00")
     assert check_out(chosen)[1]["total_amount"] == "39.80"
     assert check_out(cart)[1]["total_amount"] == "21.00"
@@ -254,8 +252,8 @@ def test_inventario_that_hangs_is_waited_for_once(chosen, monkeypatch):
     with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         hanging = Asked.of(url, monkeypatch, timeout=0.2)
-        got = at_once([lambda: prices.of_cart(cart_id=chosen.pk)] * 20, service="carrito")
-    assert got == [{}] * 20
+        results = at_once([lambda: prices.of_cart(cart_id=chosen.pk)] * 20, service="carrito")
+    assert results == [{}] * 20
     assert hanging.calls == 1
 
 

@@ -20,27 +20,27 @@ def start():
 
 
 @pytest.fixture
-def said():
+def published():
     """The events that saga_choreography has published since the last call, in order."""
     before = [0]
 
-    def said() -> list[Event]:
+    def published() -> list[Event]:
         new = list(OutboxEntry.objects.order_by("id").filter(id__gt=before[0]))
         before[0] = new[-1].id if new else before[0]
-        return [events.decode(one.body.encode()) for one in new]
+        return [events.decode(entry.body.encode()) for entry in new]
 
-    return said
+    return published
 
 
 @pytest.fixture
-def saga(start, said):
-    """Tracks a saga up to one of its events; `said` then returns only later events."""
+def saga(start, published):
+    """Tracks a saga up to one of its events; `published` then returns only later events."""
 
     def saga(name: str = "completed", *, until: int = 1, saga_id: str = "s") -> Saga:
         start(saga_id)
         for event in story(name, saga_id=saga_id)[1:until]:
             track(received=[event], now=event.occurred_at)
-        said()
+        published()
         return Saga.objects.get(pk=saga_id)
 
     return saga

@@ -141,7 +141,9 @@ class Choreography:
     def _deliver_one(self, consumer: Consumer, loses: Loses) -> int:
         subscription = self._subscriptions[consumer.service]
         taken = subscription.take(limit=1, timeout=0)
-        kept = [one for one in taken if not self._is_lost(consumer.service, one, loses)]
+        kept = [
+            delivery for delivery in taken if not self._is_lost(consumer.service, delivery, loses)
+        ]
         if kept:
             consumer.handle(kept)
         subscription.ack(taken)
@@ -188,7 +190,7 @@ _COMMANDS = {"carrito": _of_a_cart, "pedidos": _of_an_order}
 
 
 def outcome(saga_id: str) -> dict[str, object]:
-    """The states of a saga in all services, in words that all must agree on; `made`: the order of a
+    """The states of a saga in all services, in words that all must share; `made`: the order of a
     cart, or the delivery of an order.
     """
     product = Product.objects.get(sku=saga_id)
@@ -199,7 +201,7 @@ def outcome(saga_id: str) -> dict[str, object]:
         *Delivery.objects.filter(saga_id=saga_id),
     ]
     (accepted,) = (
-        one for owner in OWNERS.values() for one in owner.model.objects.filter(pk=saga_id)
+        row for owner in OWNERS.values() for row in owner.model.objects.filter(pk=saga_id)
     )
     return {
         "accepted": accepted.status,
@@ -212,12 +214,12 @@ def outcome(saga_id: str) -> dict[str, object]:
 
 def ended_right(saga_id: str) -> bool:
     """Whether all services agree on the outcome, and no message is left."""
-    found = outcome(saga_id)
-    sold = found["accepted"] == "completed"
+    states = outcome(saga_id)
+    sold = states["accepted"] == "completed"
     return (
-        found["accepted"] == found["tracked"]
-        and found["accepted"] in ("completed", "failed", "compensated")
-        and found["stock"] == ((UNITS - 1, 0, 1) if sold else (UNITS, 0, 0))
-        and found["made"] in (("confirmed", "scheduled") if sold else (None, "cancelled"))
-        and found["payment"] in (("captured",) if sold else (None, "refused", "refunded"))
+        states["accepted"] == states["tracked"]
+        and states["accepted"] in ("completed", "failed", "compensated")
+        and states["stock"] == ((UNITS - 1, 0, 1) if sold else (UNITS, 0, 0))
+        and states["made"] in (("confirmed", "scheduled") if sold else (None, "cancelled"))
+        and states["payment"] in (("captured",) if sold else (None, "refused", "refunded"))
     )

@@ -1,4 +1,4 @@
-"""The admin: a saga with its steps and trail on one page, and its actions."""
+"""The admin: a saga with its steps and events on one page, and its actions."""
 
 import html
 import re
@@ -55,13 +55,13 @@ def go_on(client, page):
 
 
 def fields_of(page) -> Iterator[tuple[str, list[str]]]:
-    found = re.findall(r'name="(\w+)" value="([^"]*)"', page.content.decode())
-    names = {name for name, _ in found} - {"csrfmiddlewaretoken"}
+    inputs = re.findall(r'name="(\w+)" value="([^"]*)"', page.content.decode())
+    names = {name for name, _ in inputs} - {"csrfmiddlewaretoken"}
     for name in names:
-        yield name, [html.unescape(value) for key, value in found if key == name]
+        yield name, [html.unescape(value) for key, value in inputs if key == name]
 
 
-def test_saga_is_on_one_page_with_steps_and_trail(admin_client, saga):
+def test_saga_is_shown_on_one_page_with_steps_and_events(admin_client, saga):
     saga("declined", until=4)
     page = admin_client.get(f"{SAGAS}s/change/").content.decode()
     assert "process_payment" in page
@@ -75,45 +75,49 @@ def test_saga_is_on_one_page_with_steps_and_trail(admin_client, saga):
 def test_sagas_are_found_by_id_and_by_status(admin_client, saga):
     saga("completed", until=6, saga_id="abc")
     saga("completed", until=2, saga_id="xyz")
-    found = admin_client.get(SAGAS, {"q": "ab", "status__exact": "completed"}).content.decode()
-    assert "abc" in found
-    assert "xyz" not in found
+    page = admin_client.get(SAGAS, {"q": "ab", "status__exact": "completed"}).content.decode()
+    assert "abc" in page
+    assert "xyz" not in page
 
 
-def test_parked_saga_is_redriven_and_it_is_written_down_by_whom(admin_client, saga, said, settings):
-    settings.REDRIVE_SECONDS = 10
-    saga("declined", until=3)
-    for minute in range(8):
-        look(now=NOON + timedelta(minutes=minute + 1))
-    assert Saga.objects.get().status == "parked"
-    said()
-    ask(admin_client, "retry", "s")
-    assert Saga.objects.get().status == "compensating"
-    assert [event.redrive for event in said()] == [True]
-    assert Intervention.objects.get().requested_by == "eva"
-
-
-def test_parked_saga_goes_on_without_its_step_and_it_is_written_down_by_whom(
-    admin_client, saga, said, settings
+def test_redrive_of_a_parked_saga_is_recorded_with_who_asked(
+    admin_client, saga, published, settings
 ):
     settings.REDRIVE_SECONDS = 10
     saga("declined", until=3)
     for minute in range(8):
         look(now=NOON + timedelta(minutes=minute + 1))
-    said()
+    assert Saga.objects.get().status == "parked"
+    published()
+    ask(admin_client, "retry", "s")
+    assert Saga.objects.get().status == "compensating"
+    assert [event.redrive for event in published()] == [True]
+    assert Intervention.objects.get().requested_by == "eva"
+
+
+def test_skip_of_a_parked_sagas_step_is_recorded_with_who_asked(
+    admin_client, saga, published, settings
+):
+    settings.REDRIVE_SECONDS = 10
+    saga("declined", until=3)
+    for minute in range(8):
+        look(now=NOON + timedelta(minutes=minute + 1))
+    published()
     page = admin_client.get(f"{SAGAS}s/change/").content.decode()
     assert [name in page for name in ("Retry", "Skip the step ...", "Undo ...")] == [True] * 3
-    asked = admin_client.post(SAGAS, {"action": "skip", "_selected_action": ["s"], "reason": " "})
-    told = asked.content.decode()
-    assert "Skip the step of 1 saga?" in told
-    assert "1 parked at reserve_inventory" in told
-    assert "25.00 in all" in told
-    assert "Say why." in told
-    assert said() == []
+    response = admin_client.post(
+        SAGAS, {"action": "skip", "_selected_action": ["s"], "reason": " "}
+    )
+    page = response.content.decode()
+    assert "Skip the step of 1 saga?" in page
+    assert "1 parked at reserve_inventory" in page
+    assert "25.00 in all" in page
+    assert "Say why." in page
+    assert published() == []
     ask(admin_client, "skip", "s")
     assert Saga.objects.get().status == "compensating"
-    (told,) = said()
-    assert (told.type, told.data.result["reaction"]) == (
+    (skipped,) = published()
+    assert (skipped.type, skipped.data.result["reaction"]) == (
         "step.skip.requested",
         "undo reserve_inventory",
     )
@@ -123,7 +127,7 @@ def test_parked_saga_goes_on_without_its_step_and_it_is_written_down_by_whom(
     assert LogEntry.objects.get().change_message == f"on their way: {REASON}"
 
 
-def test_sagas_are_undone_each_for_itself(admin_client, saga):
+def test_sagas_are_undone_independently(admin_client, saga):
     saga("declined", until=5, saga_id="over")
     saga("completed", until=2, saga_id="runs")
     page = ask(admin_client, "undo", "over", "runs").content.decode()
@@ -147,13 +151,15 @@ def notices(page) -> list[str]:
     return [str(message) for message in page.context["messages"]]
 
 
-def test_many_are_undone_with_one_notice_and_each_is_written_down(admin_client, many):
+def test_many_are_undone_with_one_notice_and_each_is_recorded(admin_client, many):
     (notice,) = notices(ask(admin_client, "undo", *many))
     assert notice.startswith(f"{MANY - 1} on their way, 1 refused: 1 already_undone.")
     assert Intervention.objects.count() == LogEntry.objects.count() == MANY - 1
 
 
-def test_what_takes_longer_than_a_request_goes_on_by_itself(admin_client, many, monkeypatch, start):
+def test_action_that_takes_longer_than_a_request_goes_on_by_itself(
+    admin_client, many, monkeypatch, start
+):
     monkeypatch.setattr(participant.admin, "BULK_SECONDS", 0)
     data = {"action": "undo", "select_across": "1", "_selected_action": many[0], "reason": REASON}
     page = admin_client.post(SAGAS, data)
@@ -170,13 +176,13 @@ def test_what_takes_longer_than_a_request_goes_on_by_itself(admin_client, many, 
     assert not Intervention.objects.filter(saga_id="sagb").exists()
 
 
-def test_progress_that_nobody_sent_is_refused(admin_client, many):
+def test_forged_progress_is_refused(admin_client, many):
     data = {"action": "undo", "_selected_action": many, "bulk": "[1", "reason": REASON}
     assert admin_client.post(SAGAS, data).status_code == 400
 
 
 @pytest.mark.django_db(databases=["default", "saga_choreography"], transaction=True)
-def test_saga_that_somebody_holds_is_said_and_holds_up_no_other(admin_client, many):
+def test_locked_saga_is_named_and_holds_up_no_other(admin_client, many):
     is_held, is_done = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -201,7 +207,7 @@ def test_viewer_may_look_but_not_ask(viewer, saga):
     assert not Intervention.objects.exists()
 
 
-def test_nobody_types_over_a_saga(admin_client, saga):
+def test_saga_cannot_be_edited_in_the_admin(admin_client, saga):
     saga("completed", until=2)
     assert admin_client.get(f"{SAGAS}add/").status_code == 403
     assert admin_client.post(f"{SAGAS}s/change/", {"status": "completed"}).status_code == 403

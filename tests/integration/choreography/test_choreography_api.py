@@ -43,8 +43,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.asked.append((self.command, self.path, dict(self.headers), body))
         self.server.meanwhile()
         missing = (404, {}, {"code": "not_found"})
-        status, headers, given = self.server.answers.get((self.command, self.path), missing)
-        encoded = json.dumps(given).encode()
+        status, headers, content = self.server.answers.get((self.command, self.path), missing)
+        encoded = json.dumps(content).encode()
         self.send_response(status)
         for name, value in ({"Content-Type": "application/json"} | headers).items():
             self.send_header(name, value)
@@ -133,44 +133,44 @@ def test_saga_of_another_pattern_is_not_started_here(post, owner):
     assert owner.asked == []
 
 
-def test_owner_that_is_away_is_said_so(post, away):
+def test_owner_that_is_away_is_named(post, away):
     assert problem(post(URL, {"cart_id": "c"}), 503)["code"] == "unavailable"
 
 
 # Looking
 
 
-def test_saga_is_shown_with_its_steps_and_its_trail(client, saga):
+def test_saga_is_shown_with_its_steps_and_events(client, saga):
     saga("declined", until=5)
-    found = client.get("/saga/choreography/s").json()
-    assert found["status"] == "compensated"
-    assert found["saga_pattern"] == "choreographed"
-    assert found["current_step"] is None
-    assert (found["saga"], found["state"]) == ("checkout", "error")
-    assert found["cart_id"] == found["subject"] == "subject of s"
-    assert found["total_amount"] == "25.00"
-    assert found["failure"]["code"] == "card_declined"
-    assert [step["step_name"] for step in found["steps"]][:2] == [
+    body = client.get("/saga/choreography/s").json()
+    assert body["status"] == "compensated"
+    assert body["saga_pattern"] == "choreographed"
+    assert body["current_step"] is None
+    assert (body["saga"], body["state"]) == ("checkout", "error")
+    assert body["cart_id"] == body["subject"] == "subject of s"
+    assert body["total_amount"] == "25.00"
+    assert body["failure"]["code"] == "card_declined"
+    assert [step["step_name"] for step in body["steps"]][:2] == [
         "accept_checkout",
         "reserve_inventory",
     ]
-    assert [event["type"] for event in found["events"]] == [
+    assert [event["type"] for event in body["events"]] == [
         event.type for event in story("declined")
     ]
 
 
 def test_status_is_the_short_form(client, saga):
     saga("completed", until=2)
-    found = client.get("/saga/choreography/s/status").json()
-    assert (found["status"], found["current_step"]) == ("running", "process_payment")
-    assert "steps" not in found
+    body = client.get("/saga/choreography/s/status").json()
+    assert (body["status"], body["current_step"]) == ("running", "process_payment")
+    assert "steps" not in body
 
 
 def test_saga_that_owner_has_not_handed_over_yet_is_pending(client, owner):
     owner.answers["GET", "/carrito/accepted/soon"] = (200, {}, at_owner())
-    found = client.get("/saga/choreography/soon").json()
-    assert found["status"] == "pending"
-    assert found["steps"][0]["status"] == "completed"
+    body = client.get("/saga/choreography/soon").json()
+    assert body["status"] == "pending"
+    assert body["steps"][0]["status"] == "completed"
     assert client.get("/saga/choreography/soon/status").json()["status"] == "pending"
 
 
@@ -188,10 +188,10 @@ def overtaken(owner, saga):
 
 
 @pytest.mark.django_db(transaction=True, databases=["saga_choreography"])
-def test_saga_that_ran_while_its_owner_was_asked_is_told_as_it_is_known_here(client, overtaken):
-    found = client.get("/saga/choreography/s").json()
-    assert len(found["events"]) == 6
-    assert all(step["finished_at"] for step in found["steps"])
+def test_saga_that_ran_while_its_owner_was_asked_is_shown_as_stored_here(client, overtaken):
+    body = client.get("/saga/choreography/s").json()
+    assert len(body["events"]) == 6
+    assert all(step["finished_at"] for step in body["steps"])
 
 
 @pytest.mark.django_db(transaction=True, databases=["saga_choreography"])
@@ -227,18 +227,18 @@ def test_sagas_are_listed_newest_first_in_pages(client, start):
 
 def pages_of(client, url: str, *, way: str = "next", meanwhile=lambda: None) -> list[list[str]]:
     """The ids on each page, following `next` (or `previous`) to the end."""
-    found = []
+    pages = []
     while url:
         page = client.get(url).json()
-        found.append([result["saga_id"] for result in page["results"]])
+        pages.append([result["saga_id"] for result in page["results"]])
         url = page[way]
         meanwhile()
-    return found
+    return pages
 
 
 @pytest.fixture
 def listed(start):
-    """Eighty sagas, of which ten each began at the same time; newest first."""
+    """Eighty sagas, newest first; ten each began at the same time."""
     for n in range(80):
         start(f"{n:03}", now=NOON + timedelta(seconds=n // 10))
     return [f"{n:03}" for n in reversed(range(80))]
@@ -257,27 +257,25 @@ def come_in(start):
 
 
 @pytest.mark.parametrize("size", [1, 7, 10, 80])
-def test_whoever_follows_next_meets_each_saga_once_while_others_come_in(
-    client, listed, come_in, size
-):
-    found = pages_of(client, f"{STATUS}?page_size={size}", meanwhile=come_in)
-    assert list(itertools.chain(*found)) == listed
-    assert max(map(len, found)) == size
+def test_following_next_shows_each_saga_once_while_others_start(client, listed, come_in, size):
+    pages = pages_of(client, f"{STATUS}?page_size={size}", meanwhile=come_in)
+    assert list(itertools.chain(*pages)) == listed
+    assert max(map(len, pages)) == size
 
 
-def test_control_by_number_alone_sagas_come_twice_while_others_come_in(client, listed, come_in):
-    found = []
+def test_control_by_page_number_alone_sagas_come_twice_while_others_start(client, listed, come_in):
+    shown = []
     for number in range(1, 9):
         page = client.get(f"{STATUS}?page_size=10&page={number}").json()
-        found += [result["saga_id"] for result in page["results"]]
+        shown += [result["saga_id"] for result in page["results"]]
         come_in()
-    assert len(found) > len(set(found))
+    assert len(shown) > len(set(shown))
 
 
-def test_whoever_follows_previous_comes_back_the_same_way(client, listed, come_in):
+def test_following_previous_leads_back_the_same_way(client, listed, come_in):
     last = client.get(f"{STATUS}?page_size=10&page=8").json()
-    found = pages_of(client, last["previous"], way="previous")
-    assert found[::-1] == [listed[n : n + 10] for n in range(0, 70, 10)]
+    pages = pages_of(client, last["previous"], way="previous")
+    assert pages[::-1] == [listed[n : n + 10] for n in range(0, 70, 10)]
 
 
 def test_next_of_a_page_by_its_number_goes_on_from_there(client, listed, come_in):
@@ -290,8 +288,8 @@ def test_next_of_a_page_by_its_number_goes_on_from_there(client, listed, come_in
 
 def test_filter_is_kept_from_page_to_page(client, listed):
     Saga.objects.filter(saga_id__lt="040").update(status="compensating")
-    found = pages_of(client, f"{STATUS}?status=compensating&page_size=9")
-    assert list(itertools.chain(*found)) == listed[40:]
+    pages = pages_of(client, f"{STATUS}?status=compensating&page_size=9")
+    assert list(itertools.chain(*pages)) == listed[40:]
 
 
 def test_page_by_a_cursor_is_read_from_the_index(client, listed):
@@ -321,7 +319,7 @@ def test_page_by_a_cursor_is_read_from_the_index(client, listed):
         ("after=a&before=b", "before"),
     ],
 )
-def test_cursor_that_is_none_is_told_so(client, start, query, field):
+def test_wrong_cursor_is_refused(client, start, query, field):
     start("a")
     wrong = problem(client.get(f"{STATUS}?{query}"), 400)
     assert wrong["errors"][0]["field"] == field
@@ -330,8 +328,8 @@ def test_cursor_that_is_none_is_told_so(client, start, query, field):
 def test_sagas_are_listed_by_status(client, start):
     start("a", "b")
     track(received=story("completed", saga_id="b"), now=story("completed")[-1].occurred_at)
-    found = client.get("/saga/choreography/status?status=completed").json()
-    assert [(result["saga_id"], result["current_step"]) for result in found["results"]] == [
+    body = client.get("/saga/choreography/status?status=completed").json()
+    assert [(result["saga_id"], result["current_step"]) for result in body["results"]] == [
         ("b", None)
     ]
 
@@ -354,13 +352,13 @@ def test_saga_that_costs_nothing_has_no_total(client):
     placed = event("order.placed", saga_id="b", saga="fulfilment")
     facts = replace(placed.data, context=msgspec.Raw(msgspec.json.encode(free)))
     track(received=[replace(placed, data=facts)], now=NOON)
-    found = client.get("/saga/choreography/b").json()
-    assert (found["total_amount"], found["order_id"]) == (None, "subject of b")
-    assert found["current_step"] == "reserve_inventory"
+    body = client.get("/saga/choreography/b").json()
+    assert (body["total_amount"], body["order_id"]) == (None, "subject of b")
+    assert body["current_step"] == "reserve_inventory"
 
 
 @pytest.mark.parametrize("wrong", ["status=odd", "page=0", "page=x", "page_size=100000"])
-def test_wrong_listing_is_told_which_field(client, wrong):
+def test_wrong_listing_names_the_field(client, wrong):
     response = client.get(f"/saga/choreography/status?{wrong}")
     assert problem(response, 400)["errors"][0]["field"] == wrong.partition("=")[0]
 
@@ -370,14 +368,14 @@ def test_wrong_listing_is_told_which_field(client, wrong):
 COMPENSATE = "/saga/choreography/s/compensate"
 
 
-def test_running_saga_is_asked_to_abort(post, saga, said):
+def test_running_saga_is_asked_to_abort(post, saga, published):
     saga("completed", until=3)
     response = post(COMPENSATE, {"requested_by": "eva", "reason": "changed my mind"})
     assert response.status_code == 202
     assert response.json()["status"] == "running"
-    (asked,) = said()
-    assert asked.type == "checkout.abort.requested"
-    assert asked.data.failure.code == refusals.STOPPED
+    (abort,) = published()
+    assert abort.type == "checkout.abort.requested"
+    assert abort.data.failure.code == refusals.STOPPED
     recorded = Intervention.objects.get()
     assert (recorded.action, recorded.requested_by, recorded.reason) == (
         "abort",
@@ -387,16 +385,16 @@ def test_running_saga_is_asked_to_abort(post, saga, said):
 
 
 def test_past_its_pivot_a_saga_that_owner_knows_to_be_completed_will_be_returned(
-    post, saga, said, owner
+    post, saga, published, owner
 ):
     """Tracking is late; a client that has seen `completed` at the owner is not refused."""
     saga("completed", until=5)
     done = at_owner(saga_id="s", status="completed", ended_at="2026-01-01T12:00:01Z")
     owner.answers["GET", "/carrito/accepted/s"] = (200, {}, done)
     assert post(COMPENSATE).status_code == 202
-    said()
+    published()
     track(received=[story("completed")[-1]], now=NOON + timedelta(seconds=6))
-    assert [event.type for event in said()] == ["checkout.return.requested"]
+    assert [event.type for event in published()] == ["checkout.return.requested"]
     assert Saga.objects.get().status == "compensating"
 
 
@@ -407,20 +405,20 @@ def test_saga_that_only_its_owner_knows_to_be_completed_is_asked_for_in_a_moment
     assert refused["code"] == refusals.NOT_STARTED
 
 
-def test_second_abort_says_nothing_more(post, saga, said):
+def test_second_abort_publishes_nothing_more(post, saga, published):
     saga("completed", until=3)
     post(COMPENSATE)
-    said()
+    published()
     assert post(COMPENSATE).status_code == 202
-    assert said() == []
+    assert published() == []
     assert Intervention.objects.count() == 1
 
 
-def test_completed_saga_is_asked_to_be_returned(post, saga, said):
+def test_completed_saga_is_asked_to_be_returned(post, saga, published):
     saga("completed", until=6)
     response = post(COMPENSATE)
     assert (response.status_code, response.json()["status"]) == (202, "compensating")
-    assert [event.type for event in said()] == ["checkout.return.requested"]
+    assert [event.type for event in published()] == ["checkout.return.requested"]
     assert Intervention.objects.get().action == "return"
     assert Saga.objects.get().watch_at is not None
 
@@ -434,10 +432,10 @@ def test_completed_saga_is_asked_to_be_returned(post, saga, said):
         ("returned", 7, refusals.ALREADY_UNDONE),
     ],
 )
-def test_saga_that_cannot_be_undone_refuses(post, saga, said, name, until, code):
+def test_saga_that_cannot_be_undone_refuses(post, saga, published, name, until, code):
     saga(name, until=until)
     assert problem(post(COMPENSATE), 409)["code"] == code
-    assert said() == []
+    assert published() == []
     assert not Intervention.objects.exists()
 
 
@@ -451,17 +449,17 @@ def test_saga_that_has_not_started_is_asked_later(post, owner):
     assert refused["code"] == refusals.NOT_STARTED
 
 
-def test_wrong_request_is_told_which_field(post, saga):
+def test_wrong_request_names_the_field(post, saga):
     saga("completed", until=3)
     wrong = problem(post(COMPENSATE, {"requested_by": 5}), 400)
     assert wrong["errors"][0]["field"] == "requested_by"
 
 
 @pytest.mark.undocumented("messages")
-def test_retry_redrives_a_standing_saga(post, saga, said):
+def test_retry_redrives_a_standing_saga(post, saga, published):
     saga("completed", until=3)
     assert post("/saga/choreography/s/retry").status_code == 202
-    assert [(one.type, one.data.result["event"]) for one in said()] == [
+    assert [(event.type, event.data.result["event"]) for event in published()] == [
         ("step.redrive.requested", "payment.processed")
     ]
 
@@ -472,7 +470,7 @@ def test_retry_of_an_ended_saga_is_refused(post, saga):
     assert refused["code"] == refusals.NOTHING_TO_RETRY
 
 
-def test_unknown_word_for_a_method_is_told_so(client):
+def test_unknown_method_is_refused(client):
     problem(client.delete("/saga/choreography/s"), 405)
 
 

@@ -102,10 +102,10 @@ def test_return_undoes_a_completed_saga(choreography, name):
 def test_abort_at_any_moment_ends_right(choreography, name, point):
     saga_id = choreography.begin()
     choreography.settle(most=point)
-    answered = choreography.ask(saga_id)
+    answer = choreography.ask(saga_id)
     choreography.settle()
     assert ended_right(saga_id)
-    if not isinstance(answered, Refused):
+    if not isinstance(answer, Refused):
         assert outcome(saga_id)["tracked"] == "compensated"
 
 
@@ -115,7 +115,7 @@ def all_but_its_start(service: str, event: Event) -> bool:
 
 
 def asked_too_late(choreography: Choreography) -> str:
-    """The saga is completed, but only its start was tracked, when a person requests its undo."""
+    """A person requests the undo of a completed saga of which only the start was tracked."""
     saga_id = choreography.begin()
     choreography.settle(loses=all_but_its_start)
     assert choreography.ask(saga_id) is Action.ABORT
@@ -130,14 +130,14 @@ def test_abort_that_comes_too_late_becomes_the_return_that_was_asked_for(choreog
         choreography.settle()
     assert outcome(saga_id)["tracked"] == "compensated"
     assert ended_right(saga_id)
-    asked = Intervention.objects.filter(saga_id=saga_id).order_by("id")
-    assert [(one.action, one.requested_by) for one in asked] == [
+    interventions = Intervention.objects.filter(saga_id=saga_id).order_by("id")
+    assert [(intervention.action, intervention.requested_by) for intervention in interventions] == [
         ("abort", "eva"),
         ("return", "eva"),
     ]
 
 
-def test_control_without_the_return_who_was_answered_finds_the_saga_completed(
+def test_control_without_the_return_an_accepted_abort_leaves_the_saga_completed(
     choreography, monkeypatch
 ):
     monkeypatch.setattr(tracking, "_return", lambda completed, now: None)
@@ -177,7 +177,7 @@ def test_deadline_that_comes_too_late_returns_nothing(choreography, settings):
     assert outcome(saga_id)["tracked"] == "completed"
 
 
-def test_person_who_asks_after_the_deadline_is_kept_her_word(choreography, settings):
+def test_abort_accepted_after_the_deadline_is_kept(choreography, settings):
     saga_id = choreography.begin()
     choreography.settle(loses=all_but_its_start)
     settings.SAGA_SECONDS = AT_ONCE
@@ -301,8 +301,8 @@ def test_reordered_doubled_and_lost_messages_end_right(seed):
         for _ in range(300):
             choreography.settle(most=chance.randint(1, 20), loses=loses)
             if chance.random() < 0.1:
-                asked = chance.choice(sagas)
-                promised |= set() if isinstance(choreography.ask(asked), Refused) else {asked}
+                saga_id = chance.choice(sagas)
+                promised |= set() if isinstance(choreography.ask(saga_id), Refused) else {saga_id}
             if chance.random() < 0.3:
                 choreography.look()
                 choreography.retry_parked()
@@ -315,17 +315,17 @@ def test_reordered_doubled_and_lost_messages_end_right(seed):
 
 
 @pytest.mark.parametrize("handled", range(1, 8))
-def test_saga_whose_rows_somebody_typed_over_is_undone_wherever_it_stands(choreography, handled):
+def test_saga_whose_rows_were_edited_by_hand_is_undone_wherever_it_stands(choreography, handled):
     saga_id = choreography.begin()
     choreography.settle(most=handled)
     Saga.objects.filter(pk=saga_id).update(context=[], phase=9)
     with transaction.atomic(using=TRACKING):
-        asked = operations.compensate(
+        action = operations.compensate(
             saga_id=saga_id, requested_by="eva", reason="", now=store.now()
         )
-    assert asked is Action.RETURN
+    assert action is Action.RETURN
     choreography.settle()
-    found = outcome(saga_id)
-    assert found["tracked"] == found["accepted"]
-    assert found["accepted"] in ("failed", "compensated")
+    states = outcome(saga_id)
+    assert states["tracked"] == states["accepted"]
+    assert states["accepted"] in ("failed", "compensated")
     assert ended_right(saga_id)

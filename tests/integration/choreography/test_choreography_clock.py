@@ -103,9 +103,9 @@ def test_control_by_the_hosts_own_clock_a_healthy_saga_is_aborted(
 def test_every_time_that_is_compared_is_the_databases(wrong, start, watchdog, client, settings):
     settings.REDRIVE_SECONDS, settings.SAGA_SECONDS = 60, 120
     start("s")
-    found = Saga.objects.get()
-    assert is_now(found.started_at)
-    assert is_now(found.watch_at, later=60)
+    row = Saga.objects.get()
+    assert is_now(row.started_at)
+    assert is_now(row.watch_at, later=60)
     far = datetime.now(UTC) + timedelta(seconds=wrong)
     ProjectionHandler(saga="checkout", on="inventory.reserved").handle(
         [story("completed", begin=far)[1]]
@@ -114,8 +114,8 @@ def test_every_time_that_is_compared_is_the_databases(wrong, start, watchdog, cl
         is_now(saga_event) for saga_event in SagaEvent.objects.values_list("seen_at", flat=True)
     )
     client.post("/saga/choreography/s/compensate", "{}", content_type="application/json")
-    found = Saga.objects.get()
-    assert is_now(found.stop_requested_at)
+    row = Saga.objects.get()
+    assert is_now(row.stop_requested_at)
     assert is_now(Intervention.objects.get().requested_at)
     client.post("/saga/choreography/s/retry", "{}", content_type="application/json")
     assert is_now(Saga.objects.get().redriven_at)
@@ -124,7 +124,7 @@ def test_every_time_that_is_compared_is_the_databases(wrong, start, watchdog, cl
     assert is_now(Saga.objects.get().parked_at)
 
 
-def test_saga_known_by_its_event_alone_begins_when_it_is_heard_of(wrong):
+def test_saga_known_only_by_its_event_begins_when_that_is_received(wrong):
     far = datetime.now(UTC) + timedelta(seconds=wrong)
     ProjectionHandler(saga="checkout", on="payment.failed").handle(
         [story("declined", begin=far)[2]]

@@ -43,9 +43,9 @@ def _patience(settings):
 
 
 @pytest.fixture(params=DAMAGES.values(), ids=DAMAGES)
-def damaged(request, start, said):
+def damaged(request, start, published):
     spoil(start, request.param)
-    said()
+    published()
 
 
 def spoil(start, statement: str) -> None:
@@ -59,31 +59,31 @@ def after(seconds: float):
     return NOON + timedelta(seconds=seconds)
 
 
-def test_watchdog_parks_it_with_the_reason_and_redrives_the_others(damaged, said):
+def test_watchdog_parks_it_with_the_reason_and_redrives_the_others(damaged, published):
     assert look(now=after(12)) == {Remedy.REDRIVE: 2, Remedy.PARK: 1}
-    assert {event.saga_id for event in said()} == {"a", "c"}
+    assert {event.saga_id for event in published()} == {"a", "c"}
     bad = Saga.objects.get(pk="bad")
     assert (bad.status, bad.watch_at) == ("parked", None)
     assert "bad" in bad.parked_reason
     assert look(now=after(13)) == {}
 
 
-def test_times_that_cannot_be_reckoned_with_are_parked_too(start, said):
+def test_saga_with_times_that_overflow_is_parked_too(start, published):
     spoil(start, TOO_LATE)
-    said()
+    published()
     assert look(now=after(12)) == {Remedy.REDRIVE: 2, Remedy.PARK: 1}
-    assert {event.saga_id for event in said()} == {"a", "c"}
+    assert {event.saga_id for event in published()} == {"a", "c"}
 
 
-def test_control_looked_at_together_alone_they_hold_up_each_other(damaged, said, monkeypatch):
+def test_control_read_only_together_they_hold_up_each_other(damaged, published, monkeypatch):
     monkeypatch.setattr(watchdog.sql, "is_outage", lambda error: True)
     with pytest.raises(store.UnreadableSaga):
         look(now=after(12))
-    assert said() == []
+    assert published() == []
 
 
 @pytest.mark.django_db(databases=[DATABASE], transaction=True)
-def test_what_somebody_holds_of_one_saga_keeps_the_watchdog_from_no_other(start, settings):
+def test_locked_row_of_one_saga_keeps_the_watchdog_from_no_other(start, settings):
     settings.SAGA_SECONDS = 0.001
     start("a", "held", "c")
     is_held, is_done = threading.Event(), threading.Event()
@@ -112,9 +112,9 @@ def test_what_somebody_holds_of_one_saga_keeps_the_watchdog_from_no_other(start,
         holder.result()
 
 
-def test_tracking_goes_on_and_keeps_what_it_hears(damaged):
-    told = [event("inventory.reserve.failed", saga_id=one) for one in ("a", "bad", "c")]
-    track(received=told, now=after(1))
+def test_tracking_goes_on_and_keeps_what_it_receives(damaged):
+    received = [event("inventory.reserve.failed", saga_id=saga_id) for saga_id in ("a", "bad", "c")]
+    track(received=received, now=after(1))
     assert SagaEvent.objects.filter(event_type="inventory.reserve.failed").count() == 3
     assert {Saga.objects.get(pk=saga_id).status for saga_id in "ac"} == {"compensating"}
 
@@ -129,7 +129,7 @@ def test_it_is_listed_and_shown_with_the_others(damaged, client):
 
 
 @pytest.mark.parametrize("ask", ["retry", "skip"])
-def test_what_is_asked_of_it_is_refused_with_the_reason(damaged, client, ask):
+def test_requests_for_it_are_refused_with_the_reason(damaged, client, ask):
     body = json.dumps({"reason": "why"})
     answer = client.post(f"/saga/choreography/bad/{ask}", body, content_type="application/json")
     assert answer.status_code == 409
@@ -137,21 +137,21 @@ def test_what_is_asked_of_it_is_refused_with_the_reason(damaged, client, ask):
     assert Saga.objects.get(pk="a").status == "running"
 
 
-def test_it_is_undone_as_a_whole_when_that_is_asked(damaged, client, said):
+def test_it_is_undone_as_a_whole_when_that_is_asked(damaged, client, published):
     answer = client.post("/saga/choreography/bad/compensate", content_type="application/json")
     assert (answer.status_code, answer.json()["status"]) == (202, "compensating")
-    asked = said()[-1]
-    assert (asked.saga_id, asked.type) == ("bad", "checkout.return.requested")
+    last = published()[-1]
+    assert (last.saga_id, last.type) == ("bad", "checkout.return.requested")
     assert client.get("/saga/choreography/bad").json()["parked"] is None
 
 
-def test_saga_that_the_catalogue_has_no_more_is_parked_listed_and_named(start, client, said):
+def test_saga_that_the_catalogue_has_no_more_is_parked_listed_and_named(start, client, published):
     spoil(start, OF_SAGA.format("saga = 'bygone'"))
-    said()
+    published()
     assert look(now=after(12)) == {Remedy.REDRIVE: 2, Remedy.PARK: 1}
-    assert {event.saga_id for event in said()} == {"a", "c"}
+    assert {event.saga_id for event in published()} == {"a", "c"}
     listed = client.get("/saga/choreography/status").json()["results"]
-    assert [one["saga"] for one in listed] == ["checkout", "bygone", "checkout"]
+    assert [row["saga"] for row in listed] == ["checkout", "bygone", "checkout"]
     assert "bygone" in client.get("/saga/choreography/bad").json()["parked"]["reason"]
     for ask in ("retry", "skip", "compensate"):
         answer = client.post(

@@ -134,9 +134,9 @@ def test_saga_that_still_can_not_go_on_is_parked_again(choreography, stuck):
 def test_skipped_undo_goes_on_with_the_others(choreography, stuck):
     assert asked(operations.skip, stuck, "refunded by hand") is None
     choreography.settle()
-    found = outcome(stuck)
-    assert (found["tracked"], found["accepted"]) == ("compensated", "compensated")
-    assert (found["stock"], found["payment"]) == ((5, 0, 0), "captured")
+    states = outcome(stuck)
+    assert (states["tracked"], states["accepted"]) == ("compensated", "compensated")
+    assert (states["stock"], states["payment"]) == ((5, 0, 0), "captured")
     steps = {step.step_name: step for step in queries.state(found=Saga.objects.get(pk=stuck)).steps}
     assert steps["process_payment"].error == "undo skipped: refunded by hand"
     assert steps["process_payment"].status == "completed"
@@ -144,7 +144,7 @@ def test_skipped_undo_goes_on_with_the_others(choreography, stuck):
     assert (done.requested_by, done.reason) == ("eva", "refunded by hand")
 
 
-def test_what_is_skipped_is_said_by_its_own_service_as_the_steps_own_event(choreography, stuck):
+def test_skipped_step_is_published_by_its_own_service_as_the_steps_event(choreography, stuck):
     asked(operations.skip, stuck, "refunded by hand")
     choreography.settle()
     rows = OutboxEntry.objects.filter(event_type="checkout.payment.refunded")
@@ -153,13 +153,13 @@ def test_what_is_skipped_is_said_by_its_own_service_as_the_steps_own_event(chore
     assert event.data.result == {"skipped": "refunded by hand"}
 
 
-def test_skip_passes_on_the_results_of_the_steps_before_it(start, said):
+def test_skip_passes_on_the_results_of_the_steps_before_it(start, published):
     start("s")
     results = {"reserve_inventory": {"reservation_id": "7"}}
     track(received=[event("inventory.committed", results=results)], now=NOON)
     take_note(received=[parked_step("inventory.committed", "carrito")], now=NOON)
     assert asked(operations.skip, "s") is None
-    (skipped,) = said()
+    (skipped,) = published()
     assert skipped.data.result["reaction"] == "do confirm_order"
     assert msgspec.json.decode(skipped.data.context, type=Context).results == results
 
@@ -173,8 +173,8 @@ def _redrive(saga_id, event_type):
         outbox.add(service=store.SERVICE, events=[again])
 
 
-def test_service_says_again_what_its_barrier_knows_and_nothing_else(choreography):
-    """Whatever event saga_choreography asks for."""
+def test_service_publishes_again_what_its_barrier_knows_and_nothing_else(choreography):
+    """It does so for any event that saga_choreography asks for."""
     saga_id = choreography.begin()
     choreography.settle()
     before = OutboxEntry.objects.count()
@@ -312,25 +312,25 @@ def test_abort_that_comes_too_late_does_not_hold_up_what_is_sold():
     assert not waits(event=given_up, phase=SagaPhase.RUNNING, seen=seen)
 
 
-def test_giving_up_of_an_unknown_saga_changes_nothing(said):
+def test_giving_up_of_an_unknown_saga_changes_nothing(published):
     take_note(received=[parked_step("inventory.reserved", "pagos")], now=NOON)
-    assert said() == []
+    assert published() == []
     assert not Saga.objects.exists()
 
 
-def test_giving_up_that_is_heard_twice_aborts_once(saga, said):
+def test_giving_up_received_twice_aborts_once(saga, published):
     saga("completed", until=2)
     for _ in range(2):
         take_note(received=[parked_step("inventory.reserved", "pagos")], now=NOON)
-    assert [event.type for event in said()] == ["checkout.abort.requested"]
+    assert [event.type for event in published()] == ["checkout.abort.requested"]
     assert Saga.objects.get().status == "running"
 
 
-def test_saga_that_is_heard_of_only_beside_its_giving_up_is_turned_back(said):
-    """After an outage of this service a batch may have both, the notice first."""
+def test_saga_first_seen_when_it_is_given_up_is_turned_back(published):
+    """After an outage of this service a batch may hold both, the notice first."""
     report = parked_step("inventory.reserved", "pagos")
     ProjectionHandler(saga="checkout", on="step.parked").handle([report, *story("completed")[:2]])
-    assert [event.type for event in said()] == ["checkout.abort.requested"]
+    assert [event.type for event in published()] == ["checkout.abort.requested"]
 
 
 def given_up(cause: str, service: str, step: str, why: str):
@@ -347,42 +347,42 @@ TWO_REPORTS = [
 
 @pytest.mark.parametrize("reports", [TWO_REPORTS, TWO_REPORTS[::-1]], ids=["so", "reversed"])
 @pytest.mark.parametrize("at_once", [True, False], ids=["in one batch", "one by one"])
-def test_two_reports_of_one_saga_are_both_told(saga, reports, at_once):
+def test_two_reports_of_one_saga_are_both_handled(saga, reports, at_once):
     saga("aborted", until=5)
     for batch in [reports] if at_once else [[report] for report in reports]:
         take_note(received=batch, now=NOON)
-    found = Saga.objects.get()
-    assert found.status == "parked"
-    assert found.parked_step == reports[0].data.failure.step
-    assert "no disk" in found.parked_reason
-    assert "no room" in found.parked_reason
+    row = Saga.objects.get()
+    assert row.status == "parked"
+    assert row.parked_step == reports[0].data.failure.step
+    assert "no disk" in row.parked_reason
+    assert "no room" in row.parked_reason
 
 
-def test_report_that_aborts_and_the_one_after_it_are_both_told_in_one_batch(saga, said):
-    """As if they came one after the other: the abort is requested, then given up."""
+def test_report_that_aborts_and_the_next_are_both_handled_in_one_batch(saga, published):
+    """They count as if they came one after the other: the abort is requested, then given up."""
     saga("completed", until=4)
     take_note(received=TWO_REPORTS, now=NOON)
-    assert [event.type for event in said()] == ["checkout.abort.requested"]
+    assert [event.type for event in published()] == ["checkout.abort.requested"]
     assert Intervention.objects.get().reason == "commit_inventory: no disk"
     assert Saga.objects.get().parked_reason == "no room"
 
 
-def test_control_by_saga_alone_one_of_two_reports_is_dropped(saga, monkeypatch):
-    monkeypatch.setattr(reactions, "_in_turn", lambda heard: [{e.saga_id: e for e in heard}])
+def test_control_keyed_by_saga_alone_a_report_is_dropped(saga, monkeypatch):
+    monkeypatch.setattr(reactions, "_in_turn", lambda received: [{e.saga_id: e for e in received}])
     saga("aborted", until=5)
     take_note(received=TWO_REPORTS, now=NOON)
     assert "no disk" not in Saga.objects.get().parked_reason
 
 
-def test_stopped_saga_that_was_sold_and_is_given_up_is_returned_and_not_parked(saga, said):
+def test_stopped_saga_that_was_sold_and_is_given_up_is_returned_and_not_parked(saga, published):
     saga("aborted", until=5)
     with transaction.atomic(using=TRACKING):
         operations.compensate(saga_id="s", requested_by="eva", reason="", now=NOON)
         assert operations.compensate(saga_id="s", requested_by="eva", reason="", now=NOON) is None
     track(received=[story("completed")[4]], now=NOON)
-    said()
+    published()
     take_note(received=[parked_step("inventory.committed", "carrito")], now=NOON)
-    assert [event.type for event in said()] == ["checkout.return.requested"]
+    assert [event.type for event in published()] == ["checkout.return.requested"]
     assert Saga.objects.get().status == "compensating"
 
 
@@ -398,9 +398,9 @@ def test_parked_saga_goes_on_with_the_next_event(saga):
 def test_health_names_the_parked_saga_and_the_message(client, settings, choreography, stuck):
     settings.SERVICE = "saga_choreography"
     health = client.get("/health").json()
-    (found,) = health["parked_sagas"]["oldest"]
-    assert (found["saga_id"], found["parked"]["step"]) == (stuck, "process_payment")
-    assert "ValueError" in found["parked"]["reason"]
+    (oldest,) = health["parked_sagas"]["oldest"]
+    assert (oldest["saga_id"], oldest["parked"]["step"]) == (stuck, "process_payment")
+    assert "ValueError" in oldest["parked"]["reason"]
     settings.SERVICE = "pagos"
     messages = client.get("/health").json()["parked_messages"]
     assert messages["count"] == 1

@@ -1,4 +1,4 @@
-"""Several workers and web processes at once: one saga, one trail, one end."""
+"""Several workers and web processes at once: one saga, one record of its events, one end."""
 
 import random
 
@@ -17,16 +17,16 @@ pytestmark = pytest.mark.django_db(databases=[DATABASE], transaction=True)
 SAGAS = [f"saga {n}" for n in range(20)]
 
 
-def test_same_events_tracked_by_four_workers_at_once_make_one_trail():
-    told = [event for saga in SAGAS for event in story("completed", saga_id=saga)]
-    orders = [random.Random(seed).sample(told, len(told)) for seed in range(4)]
-    calls = [lambda heard=heard: track(received=heard, now=NOON) for heard in orders]
+def test_same_events_tracked_by_four_workers_at_once_are_tracked_once():
+    stories = [event for saga in SAGAS for event in story("completed", saga_id=saga)]
+    orders = [random.Random(seed).sample(stories, len(stories)) for seed in range(4)]
+    calls = [lambda received=received: track(received=received, now=NOON) for received in orders]
     assert at_once(calls, service=DATABASE) == [None] * 4
     assert set(Saga.objects.values_list("status", flat=True)) == {"completed"}
     assert SagaEvent.objects.count() == len(SAGAS) * len(FORWARD)
 
 
-def test_four_who_ask_at_once_are_one_abort():
+def test_four_requests_at_once_are_one_abort():
     track(received=story("completed", saga_id="s")[:1], now=NOON)
 
     def ask():

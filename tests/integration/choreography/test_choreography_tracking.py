@@ -1,5 +1,5 @@
-"""Tracking: a saga is known from the first of its events that arrives; the trail is complete, and
-the phase only grows, in whatever order events come.
+"""Tracking: a saga is known from the first of its events that arrives; all its events are recorded,
+and the phase only grows, in whatever order events come.
 """
 
 import random
@@ -30,15 +30,15 @@ ENDS = {
 }
 
 
-def hear(*heard, at=NOON):
-    track(received=heard, now=at)
+def receive(*received, at=NOON):
+    track(received=received, now=at)
 
 
 def stored() -> Saga:
     return Saga.objects.get(pk="s")
 
 
-def trail_of(saga_id: str) -> set[str]:
+def events_of(saga_id: str) -> set[str]:
     return set(SagaEvent.objects.filter(saga_id=saga_id).values_list("event_type", flat=True))
 
 
@@ -49,24 +49,24 @@ def test_first_event_makes_a_saga_known(start):
         ("b", "checkout", "running", NOON),
     ]
     assert Saga.objects.get(pk="a").context == msgspec.to_builtins(context("a"))
-    assert trail_of("a") == {"checkout.initiated"}
+    assert events_of("a") == {"checkout.initiated"}
 
 
 def test_first_event_that_comes_late_or_again_changes_nothing(start):
-    hear(*story("completed")[1:])
+    receive(*story("completed")[1:])
     start("s", now=NOON + timedelta(hours=1))
     start("s", now=NOON + timedelta(hours=2))
     assert (stored().status, stored().started_at) == ("completed", NOON)
-    assert trail_of("s") == set(STORIES["completed"])
+    assert events_of("s") == set(STORIES["completed"])
 
 
 @pytest.mark.parametrize("name", STORIES)
 def test_whole_story_in_order_is_tracked(name, start):
     start("s")
-    for one in story(name):
-        hear(one)
+    for following in story(name):
+        receive(following)
     assert stored().status == ENDS[name]
-    assert trail_of("s") == set(STORIES[name])
+    assert events_of("s") == set(STORIES[name])
     assert stored().finished_at == story(name)[-1].occurred_at
     assert stored().watch_at is None
 
@@ -76,13 +76,13 @@ def test_whole_story_in_order_is_tracked(name, start):
 def test_shuffled_and_doubled_story_in_batches_ends_the_same(name, seed, start):
     start("s")
     chance = random.Random(seed)
-    told = [*story(name), *chance.choices(story(name), k=4)]
-    chance.shuffle(told)
+    shuffled = [*story(name), *chance.choices(story(name), k=4)]
+    chance.shuffle(shuffled)
     phases = []
-    while told:
+    while shuffled:
         size = chance.randint(1, 4)
-        hear(*told[:size])
-        del told[:size]
+        receive(*shuffled[:size])
+        del shuffled[:size]
         phases.append(stored().phase)
     assert stored().status == ENDS[name]
     assert phases == sorted(phases)
@@ -91,9 +91,9 @@ def test_shuffled_and_doubled_story_in_batches_ends_the_same(name, seed, start):
     assert len(state.events) == len(STORIES[name])
 
 
-def test_many_sagas_in_one_batch_are_tracked_each_for_itself(start):
+def test_many_sagas_in_one_batch_are_tracked_independently(start):
     start("a", "b")
-    hear(*story("completed", saga_id="a"), *story("declined", saga_id="b"))
+    receive(*story("completed", saga_id="a"), *story("declined", saga_id="b"))
     statuses = dict(Saga.objects.values_list("saga_id", "status"))
     assert statuses == {"a": "completed", "b": "compensated"}
 
@@ -101,30 +101,30 @@ def test_many_sagas_in_one_batch_are_tracked_each_for_itself(start):
 def test_event_of_a_running_saga_leaves_its_row_alone(start):
     start("s")
     before = Saga.objects.values().get(pk="s")
-    hear(event("inventory.reserved"))
+    receive(event("inventory.reserved"))
     assert Saga.objects.values().get(pk="s") == before
 
 
 def test_saga_whose_other_events_were_lost_is_tracked_from_its_end():
-    hear(*story("declined", saga_id="x")[2:])
-    found = Saga.objects.get(pk="x")
-    assert found.status == "compensated"
-    assert (found.saga, found.subject, found.started_at) == ("checkout", "subject of x", NOON)
+    receive(*story("declined", saga_id="x")[2:])
+    row = Saga.objects.get(pk="x")
+    assert row.status == "compensated"
+    assert (row.saga, row.subject, row.started_at) == ("checkout", "subject of x", NOON)
 
 
 def test_return_takes_a_completed_saga_back(start):
     start("s")
-    hear(*story("returned")[:6])
+    receive(*story("returned")[:6])
     assert stored().status == "completed"
-    hear(story("returned")[6])
+    receive(story("returned")[6])
     assert (stored().status, stored().finished_at) == ("compensating", None)
-    hear(story("completed")[5])
+    receive(story("completed")[5])
     assert stored().status == "compensating"
 
 
 def test_failure_is_kept_beside_the_status(start):
     start("s")
-    hear(*story("declined"))
+    receive(*story("declined"))
     assert (stored().failure_step, stored().failure_code) == ("process_payment", "card_declined")
 
 
@@ -133,23 +133,23 @@ def test_new_event_unparks_a_saga(start):
     Saga.objects.filter(pk="s").update(
         status="parked", parked_at=NOON, parked_step="process_payment", parked_reason="silence"
     )
-    hear(event("inventory.reserved"), at=NOON + timedelta(hours=1))
+    receive(event("inventory.reserved"), at=NOON + timedelta(hours=1))
     assert (stored().status, stored().parked_at, stored().parked_reason) == ("running", None, "")
     assert stored().watch_at > NOON + timedelta(hours=1)
 
 
 def test_known_event_leaves_a_parked_saga_parked(start):
     start("s")
-    hear(event("inventory.reserved"))
+    receive(event("inventory.reserved"))
     Saga.objects.filter(pk="s").update(
         status="parked", parked_at=NOON, parked_step="process_payment", parked_reason="silence"
     )
-    hear(event("inventory.reserved"))
+    receive(event("inventory.reserved"))
     assert stored().status == "parked"
 
 
-def publish(broker, *told):
-    broker.publish([Message(one.id, one.route, events.encode(one)) for one in told])
+def publish(broker, *published):
+    broker.publish([Message(event.id, event.route, events.encode(event)) for event in published])
 
 
 def declare(broker, consumer):
@@ -172,16 +172,16 @@ def test_events_from_the_broker_are_tracked_in_one_batch(broker):
     taken = broker.subscribe(queue=consumer.queue, prefetch=100).take(limit=100, timeout=1)
     consumer.handle(taken)
     assert stored().status == "completed"
-    assert trail_of("s") == set(STORIES["completed"])
+    assert events_of("s") == set(STORIES["completed"])
 
 
 def test_events_that_come_while_it_lingers_make_one_batch(broker, monkeypatch):
     consumer = Consumer(service="saga_choreography", broker=broker, reactions=REACTIONS, linger=60)
     declare(broker, consumer)
-    one, two = story("declined")[1:3]
-    publish(broker, one)
+    first, second = story("declined")[1:3]
+    publish(broker, first)
     waited = []
-    linger = lambda seconds: (waited.append(seconds), publish(broker, two))  # noqa: E731 -- as short as the sleep it stands for
+    linger = lambda seconds: (waited.append(seconds), publish(broker, second))  # noqa: E731 -- as short as the sleep it stands for
     monkeypatch.setattr("messaging.consumer.time.sleep", linger)
     consumer._take_and_handle(broker.subscribe(queue=consumer.queue, prefetch=100))
     assert waited == [60]

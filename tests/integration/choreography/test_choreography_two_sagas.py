@@ -86,27 +86,27 @@ def test_same_event_means_what_its_own_sagas_definition_says(start):
 
 
 @pytest.fixture
-def hear():
+def receive():
     """Handles an event, as the consumer does."""
     reactions = [
         ProjectionHandler(saga=saga, on="inventory.reserved") for saga in ("checkout", "twin")
     ]
     consumer = Consumer(service=DATABASE, broker=connect("memory://twins"), reactions=reactions)
 
-    def hear(*heard):
-        bodies = [events.encode(event) for event in heard]
+    def receive(*received):
+        bodies = [events.encode(event) for event in received]
         consumer.handle(
             [Delivery(Message(str(n), "t", body), False, n) for n, body in enumerate(bodies)]
         )
 
-    yield hear
+    yield receive
     forget("twins")
 
 
-def test_event_of_one_saga_with_the_id_of_another_touches_nothing(start, hear):
+def test_event_of_one_saga_with_the_id_of_another_touches_nothing(start, receive):
     start("s", "t")
     before = list(Row.objects.order_by("pk").values())
-    hear(
+    receive(
         event("inventory.reserved", saga_id="s", saga="twin"),
         event("inventory.reserved", saga_id="t"),
     )
@@ -121,8 +121,8 @@ def test_event_of_one_saga_with_the_id_of_another_touches_nothing(start, hear):
     assert "is a checkout" in parked.reason
 
 
-def test_of_two_sagas_that_come_with_one_id_the_first_is_kept(hear):
-    hear(
+def test_of_two_sagas_with_one_id_the_first_is_kept(receive):
+    receive(
         event("inventory.reserved", saga_id="s"),
         event("inventory.reserved", saga_id="s", saga="twin"),
     )
@@ -130,7 +130,7 @@ def test_of_two_sagas_that_come_with_one_id_the_first_is_kept(hear):
     assert FailedMessage.objects.get().event_type == "twin.inventory.reserved"
 
 
-def test_what_one_saga_has_given_up_stops_no_other_of_that_id(saga, said):
+def test_giving_up_one_saga_stops_no_other_of_that_id(saga, published):
     saga("completed", until=2)
     report = event(
         "step.parked",
@@ -140,11 +140,11 @@ def test_what_one_saga_has_given_up_stops_no_other_of_that_id(saga, said):
         event="inventory.reserved",
     )
     take_note(received=[report], now=NOON)
-    assert said() == []
+    assert published() == []
     assert not Intervention.objects.exists()
     own = replace(report, saga="checkout")
     take_note(received=[own, report], now=NOON)
-    assert [event.type for event in said()] == ["checkout.abort.requested"]
+    assert [event.type for event in published()] == ["checkout.abort.requested"]
 
 
 def undo(saga_id: str) -> Action | Refused | None:
@@ -152,11 +152,11 @@ def undo(saga_id: str) -> Action | Refused | None:
         return operations.compensate(saga_id=saga_id, requested_by="eva", reason="", now=NOON)
 
 
-def test_each_is_turned_back_by_its_own_event_at_its_own_pivot(start, said):
+def test_each_is_turned_back_by_its_own_event_at_its_own_pivot(start, published):
     start("a")
     track(received=[event("payment.processed", saga_id="b", saga="twin")], now=NOON)
     assert (undo("a"), undo("b")) == (Action.ABORT, Action.ABORT)
-    first, second = said()
+    first, second = published()
     assert (first.saga, first.type) == ("checkout", "checkout.abort.requested")
     assert first.data.failure.step == "commit_inventory"
     assert (second.saga, second.type) == ("twin", "inventory.committed")
@@ -164,24 +164,27 @@ def test_each_is_turned_back_by_its_own_event_at_its_own_pivot(start, said):
     assert second.id == events.event_id(saga_id="b", step="ship", direction="abort")
 
 
-def test_what_is_past_the_pivot_of_one_is_the_start_of_the_other(start):
+def test_event_past_one_sagas_pivot_may_be_the_start_of_the_other(start):
     start("a")
     track(received=[event("checkout.initiated", saga_id="b", saga="twin")], now=NOON)
     assert undo("a") is Action.ABORT
     assert undo("b").code == refusals.PAST_PIVOT
 
 
-def test_each_is_redriven_with_the_last_event_of_its_own_chain(settings, start, said):
+def test_each_is_redriven_with_the_last_event_of_its_own_chain(settings, start, published):
     settings.REDRIVE_SECONDS = 10
     start("a")
-    heard = [
-        event(one, saga_id="b", saga="twin") for one in ("checkout.initiated", "order.created")
+    received = [
+        event(event_type, saga_id="b", saga="twin")
+        for event_type in ("checkout.initiated", "order.created")
     ]
-    track(received=heard, now=NOON)
+    track(received=received, now=NOON)
     look(now=NOON + timedelta(seconds=12))
-    asked = said()
-    assert {event.type for event in asked} == {"step.redrive.requested"}
-    assert {(one.saga_id, one.saga, one.data.result["event"]) for one in asked} == {
+    redrives = published()
+    assert {event.type for event in redrives} == {"step.redrive.requested"}
+    assert {
+        (redrive.saga_id, redrive.saga, redrive.data.result["event"]) for redrive in redrives
+    } == {
         ("a", "checkout", "checkout.initiated"),
         ("b", "twin", "checkout.initiated"),
     }

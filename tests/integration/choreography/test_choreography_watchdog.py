@@ -50,17 +50,17 @@ def stored() -> Saga:
     return Saga.objects.get(pk="s")
 
 
-def test_service_of_a_standing_sagas_last_event_is_asked_to_say_it_again(saga, said):
+def test_service_of_a_standing_sagas_last_event_is_asked_to_publish_it_again(saga, published):
     saga("completed", until=3)
     assert look(now=after(12)) == {Remedy.REDRIVE: 1}
-    (again,) = said()
+    (again,) = published()
     assert (again.type, again.redrive) == ("step.redrive.requested", True)
     assert again.data.result == {"event": "payment.processed"}
     assert again.traceparent
 
 
 def test_redrive_goes_on_in_the_sagas_trace(
-    saga, said, monkeypatch, django_capture_on_commit_callbacks
+    saga, published, monkeypatch, django_capture_on_commit_callbacks
 ):
     exporter = InMemorySpanExporter()
     provider = TracerProvider(sampler=ALWAYS_ON)
@@ -69,7 +69,7 @@ def test_redrive_goes_on_in_the_sagas_trace(
     saga("completed", until=3)
     with django_capture_on_commit_callbacks(using=store.SERVICE, execute=True):
         look(now=after(12))
-    (again,) = said()
+    (again,) = published()
     (sent,) = exporter.get_finished_spans()
     assert (sent.name, sent.attributes["dueto.redrive"]) == ("send step.redrive.requested", True)
     _, trace_id, parent, _ = context("s").traceparent.split("-")
@@ -77,57 +77,57 @@ def test_redrive_goes_on_in_the_sagas_trace(
     assert again.traceparent == f"00-{trace_id}-{sent.context.span_id:016x}-01"
 
 
-def test_saga_whose_first_event_was_lost_to_all_is_known_from_its_owner_and_goes_on(said):
+def test_saga_whose_first_event_was_lost_to_all_is_known_from_its_owner_and_goes_on(published):
     """The saga is unknown here: its owner reports it after a while; the watchdog does the rest."""
     operations.get_to_know(contexts=[context("s"), context("s")])
     assert look(now=store.now()) == {}
     assert look(now=store.now() + timedelta(seconds=11)) == {Remedy.REDRIVE: 1}
-    (again,) = said()
+    (again,) = published()
     assert again.data.result == {"event": "checkout.initiated"}
 
 
-def test_saga_that_is_known_is_left_as_it_is_where_its_owner_tells_of_it(saga, said):
+def test_known_saga_is_left_as_it_is_where_its_owner_reports_it(saga, published):
     saga("completed", until=3)
     before = (stored().started_at, SagaEvent.objects.count())
     operations.get_to_know(contexts=[context("s")])
     assert (stored().started_at, SagaEvent.objects.count()) == before
-    assert not said()
+    assert not published()
 
 
-def test_redrive_carries_the_context_that_the_services_work_from(saga, said):
+def test_redrive_carries_the_context_that_the_services_work_from(saga, published):
     saga("completed", until=3)
     look(now=after(12))
-    (again,) = said()
+    (again,) = published()
     assert events.decode(events.encode(again)).data.context == again.data.context
     assert msgspec.json.decode(again.data.context, type=Context) == context("s")
 
 
-def test_redrive_carries_the_results_that_the_event_did(start, said):
+def test_redrive_carries_the_results_that_the_event_did(start, published):
     start("s")
     results = {"reserve_inventory": {"reservation_id": "7"}}
     track(received=[event("payment.processed", results=results, at=after(1))], now=after(1))
     look(now=after(12))
-    (again,) = said()
+    (again,) = published()
     assert msgspec.json.decode(again.data.context, type=Context).results == results
 
 
-def test_each_saga_has_the_time_that_its_definition_gives_it(start, said, settings):
+def test_each_saga_has_the_time_that_its_definition_gives_it(start, published, settings):
     settings.SAGA_SECONDS = 0
     hasty = replace(SAGAS["checkout"], name="hasty", seconds=5.0)
     with with_sagas(hasty):
         start("s")
         track(received=[event("checkout.initiated", saga_id="h", saga="hasty")], now=NOON)
         assert look(now=after(10)) == {Remedy.REDRIVE: 1, Remedy.ABORT: 1}
-        assert {(event.saga, event.type) for event in said()} == {
+        assert {(event.saga, event.type) for event in published()} == {
             ("checkout", "step.redrive.requested"),
             ("hasty", "checkout.abort.requested"),
         }
 
 
-def test_saga_that_moved_lately_is_left_alone(saga, said):
+def test_saga_that_moved_lately_is_left_alone(saga, published):
     saga("completed", until=3)
     assert look(now=after(11)) == {Remedy.WAIT: 1}
-    assert said() == []
+    assert published() == []
 
 
 def test_ended_saga_is_never_looked_at(saga):
@@ -135,30 +135,30 @@ def test_ended_saga_is_never_looked_at(saga):
     assert look_until(200) == Counter()
 
 
-def test_redrives_grow_rarer(saga, said):
+def test_redrives_grow_rarer(saga, published):
     saga("completed", until=1)
     assert look_until(59)[Remedy.REDRIVE] == 2
-    assert len(said()) == 2
+    assert len(published()) == 2
 
 
-def test_deadline_asks_for_an_abort_once_and_then_redrives_it(saga, said):
+def test_deadline_asks_for_an_abort_once_and_then_redrives_it(saga, published):
     saga("completed", until=3)
     remedies = look_until(140)
     assert remedies[Remedy.ABORT] == 1
-    asked = [event for event in said() if event.type == "checkout.abort.requested"]
-    assert [one.redrive for one in asked] == [False, True]
-    assert asked[0].data.failure.code == refusals.DEADLINE
-    assert "create_order" in asked[0].data.failure.detail
+    requests = [event for event in published() if event.type == "checkout.abort.requested"]
+    assert [request.redrive for request in requests] == [False, True]
+    assert requests[0].data.failure.code == refusals.DEADLINE
+    assert "create_order" in requests[0].data.failure.detail
     assert Intervention.objects.get().requested_by == "watchdog"
     assert stored().status == "running"
 
 
-def test_unanswered_abort_is_redriven_beside_the_last_fact(saga, said):
+def test_unanswered_abort_is_redriven_beside_the_last_event(saga, published):
     saga("completed", until=4)
     look_until(120)
-    said()
+    published()
     look(now=after(131))
-    assert {event.type for event in said()} == {
+    assert {event.type for event in published()} == {
         "step.redrive.requested",
         "checkout.abort.requested",
     }
@@ -179,7 +179,7 @@ def test_saga_that_nothing_moves_is_parked_with_its_step_and_reason(saga):
     assert stored().watch_at is None
 
 
-def test_parked_saga_says_so_with_its_step_and_error(saga):
+def test_parked_saga_is_shown_with_its_step_and_error(saga):
     saga("declined", until=3)
     look_until(400)
     state = queries.state(found=stored())
@@ -187,7 +187,7 @@ def test_parked_saga_says_so_with_its_step_and_error(saga):
     assert state.steps[1].error == stored().parked_reason
 
 
-def test_parked_saga_goes_on_by_itself_when_it_is_heard_of_again(saga):
+def test_parked_saga_goes_on_by_itself_at_its_next_event(saga):
     saga("declined", until=3)
     look_until(400)
     track(received=[event("inventory.unreserved")], now=after(500))
@@ -195,14 +195,14 @@ def test_parked_saga_goes_on_by_itself_when_it_is_heard_of_again(saga):
     assert look(now=after(511)) == {Remedy.REDRIVE: 1}
 
 
-def test_retry_of_a_parked_saga_redrives_it_at_once(saga, said):
+def test_retry_of_a_parked_saga_redrives_it_at_once(saga, published):
     saga("declined", until=3)
     look_until(400)
-    said()
+    published()
     with transaction.atomic(using=DATABASE):
         refused = operations.retry(saga_id="s", requested_by="eva", reason="", now=after(500))
     assert refused is None
-    assert [one.data.result for one in said()] == [{"event": "payment.failed"}]
+    assert [event.data.result for event in published()] == [{"event": "payment.failed"}]
     assert (stored().status, stored().redrives) == ("compensating", 0)
     recorded = Intervention.objects.get()
     assert (recorded.action, recorded.requested_by) == ("retry", "eva")
@@ -230,17 +230,17 @@ def test_one_look_takes_a_bounded_number(start, monkeypatch):
 
 
 @pytest.mark.django_db(databases=[DATABASE], transaction=True)
-def test_two_watchdogs_never_redrive_one_saga_twice(start, said):
+def test_two_watchdogs_never_redrive_a_saga_twice(start, published):
     start("a", "b", "c")
-    said()
+    published()
     with transaction.atomic(using=DATABASE):
         assert len(store.claim_still(now=after(10), limit=2)) == 2
         other = InThread(lambda: look(now=after(10)), service=DATABASE)
         assert other.result() == {Remedy.REDRIVE: 1}
-    assert len(said()) == 1
+    assert len(published()) == 1
 
 
-def test_abort_is_on_the_trail_before_anybody_heard_it(saga):
+def test_abort_is_shown_before_any_service_received_it(saga):
     saga("completed", until=3)
     look_until(120)
     assert SagaEvent.objects.filter(event_type="checkout.abort.requested").exists()

@@ -30,34 +30,38 @@ def parked(saga, settings, operator):
     assert Saga.objects.filter(status="parked").count() == 3
 
 
-def recover(*asked: str) -> int:
+def recover(*arguments: str) -> int:
     """The exit status."""
     with pytest.raises(SystemExit) as ended:
-        call_command("recover", *asked, *WHY)
+        call_command("recover", *arguments, *WHY)
     return int(ended.value.code or 0)
 
 
-def sagas(*asked: str) -> list[str]:
-    return ["sagas", *asked, "--pattern", "choreographed"]
+def sagas(*arguments: str) -> list[str]:
+    return ["sagas", *arguments, "--pattern", "choreographed"]
 
 
-def test_filtered_sagas_are_retried_one_by_one_with_progress(parked, capsys, monkeypatch):
+def test_filtered_sagas_are_retried_singly_with_progress(parked, capsys, monkeypatch):
     monkeypatch.setattr(operating, "TELL_SECONDS", 0.0)
     Saga.objects.filter(pk="b").update(parked_step="process_payment")
     assert recover(*sagas("retry", "--step", STEP, "--older", "1m")) == 0
     shown = capsys.readouterr()
     assert "1 of 2: 1 on their way." in shown.err
     assert "2 on their way." in shown.out
-    assert {(asked.saga_id, asked.action, asked.step) for asked in Intervention.objects.all()} == {
+    assert {
+        (intervention.saga_id, intervention.action, intervention.step)
+        for intervention in Intervention.objects.all()
+    } == {
         ("a", "retry", STEP),
         ("c", "retry", STEP),
     }
-    assert {(asked.requested_by, asked.reason) for asked in Intervention.objects.all()} == {
-        ("eva", "mended")
-    }
+    assert {
+        (intervention.requested_by, intervention.reason)
+        for intervention in Intervention.objects.all()
+    } == {("eva", "mended")}
 
 
-def test_skip_says_how_many_and_how_much_before_it_does_anything(parked, capsys, monkeypatch):
+def test_skip_shows_how_many_and_how_much_before_it_does_anything(parked, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     with pytest.raises(CommandError, match=r"Skip 3 sagas \(3 at reserve_inventory\), 75.00 in"):
         call_command("recover", *sagas("skip", "--error", "card_declined"), *WHY)
@@ -66,7 +70,7 @@ def test_skip_says_how_many_and_how_much_before_it_does_anything(parked, capsys,
     assert Intervention.objects.filter(action="skip", reason="mended").count() == 3
 
 
-def test_what_is_refused_is_counted_and_what_fits_nothing_is_told(parked, capsys, monkeypatch):
+def test_refusals_are_counted_and_a_filter_without_matches_is_reported(parked, capsys, monkeypatch):
     call_command("recover", *sagas("retry", "--step", "no_such"), *WHY)
     assert "No sagas like this wait." in capsys.readouterr().out
     call_command("recover", *sagas("compensate", "--dry-run"), *WHY)

@@ -73,9 +73,9 @@ def api(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def _nobody_answers(monkeypatch):
+def _no_service_answers(monkeypatch):
     def away(service):
-        def get(**asked):
+        def get(**arguments):
             raise Unreachable(f"{service} is away")
 
         return SimpleNamespace(get=get, post=get)
@@ -130,9 +130,9 @@ def test_filters_find_what_they_name_on_pages_of_any_size(
 def test_recorded_trace_is_linked(shop, admin_client, settings):
     settings.TRACE_URL = "http://jaeger/trace/{trace_id}"
     for flags, links in (("01", 1), ("00", 0)):
-        given = f"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"
+        traceparent = f"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"
         checkout = Checkout.objects.get(pk="sold")
-        checkout.context["traceparent"] = given
+        checkout.context["traceparent"] = traceparent
         checkout.save()
         page = admin_client.get("/dashboard/sagas/sold").content.decode()
         assert page.count('href="http://jaeger/trace/0af7651916cd43dd8448eb211c80319c"') == links
@@ -140,10 +140,10 @@ def test_recorded_trace_is_linked(shop, admin_client, settings):
 
 @pytest.mark.parametrize("status", ["failed", "compensated", "parked"])
 def test_look_that_is_cut_goes_on_where_it_ended(shop, monkeypatch, status):
-    whole = found(status=status)
+    complete = found(status=status)
     monkeypatch.setattr(store, "LOOKED_THROUGH", 3)
     assert store.sagas(Filter(status="failed")).is_cut
-    assert found(status=status) == whole
+    assert found(status=status) == complete
 
 
 def test_order_and_payment_lead_to_their_saga(shop):
@@ -151,7 +151,7 @@ def test_order_and_payment_lead_to_their_saga(shop):
     assert found(q=Payment.objects.get(saga_id="undone").pk) == {"undone"}
 
 
-def test_choreographed_saga_is_found_at_the_step_that_its_events_tell(shop):
+def test_choreographed_saga_is_found_at_the_step_that_its_events_show(shop):
     """Its row has only that it runs."""
     row = choreography.Saga.objects.filter(pk="sold-too")
     row.update(status="running", finished_at=None, watch_at=row.get().started_at)
@@ -167,19 +167,19 @@ def test_choreographed_saga_is_found_at_the_step_that_its_events_tell(shop):
         )
     assert found(step="process_payment") == {"sold-too"}
     assert found(step="create_order") == set()
-    (shown,) = [one for one in store.sagas(Filter(status="open")).rows if one.saga_id != "waits"]
+    (shown,) = [row for row in store.sagas(Filter(status="open")).rows if row.saga_id != "waits"]
     assert shown.step == "process_payment"
 
 
 @pytest.mark.parametrize("query", ["before=nonsense", "age=tomorrow", "before=2026-01-01"])
-def test_filter_that_is_none_is_told(admin_client, query):
-    answered = admin_client.get(f"/dashboard/sagas?{query}")
-    assert answered.status_code == 400
-    assert "choose again" in answered.content.decode()
+def test_wrong_filter_is_named(admin_client, query):
+    response = admin_client.get(f"/dashboard/sagas?{query}")
+    assert response.status_code == 400
+    assert "choose again" in response.content.decode()
 
 
 @pytest.mark.parametrize("saga_id", sorted(ALL))
-def test_page_of_a_saga_shows_each_step_also_while_nobody_answers(shop, admin_client, saga_id):
+def test_page_of_a_saga_shows_each_step_also_while_no_service_answers(shop, admin_client, saga_id):
     text = admin_client.get(f"/dashboard/sagas/{saga_id}").content.decode()
     name = store.saga(saga_id).saga
     for step in SAGAS[name].steps:
@@ -187,14 +187,14 @@ def test_page_of_a_saga_shows_each_step_also_while_nobody_answers(shop, admin_cl
     assert "Its coordinator does not answer" in text
 
 
-def test_page_of_a_saga_tells_what_its_coordinator_knows(shop, admin_client, api):
+def test_page_of_a_saga_shows_what_its_coordinator_knows(shop, admin_client, api):
     text = admin_client.get("/dashboard/sagas/waits").content.decode()
     assert "waits for the customer" in text
     assert "Its coordinator does not answer" not in text
     assert admin_client.get("/dashboard/sagas/none").status_code == 404
 
 
-def test_parked_saga_says_why_and_what_may_be_done(shop, admin_client, api):
+def test_parked_saga_is_shown_with_the_reason_and_what_may_be_done(shop, admin_client, api):
     orchestrator.Saga.objects.filter(pk="sold").update(
         status="parked",
         parked_at=store.sql.now(service="saga_orchestrator"),
@@ -220,13 +220,13 @@ def test_address_and_card_are_on_no_page(shop, admin_client, api):
 
 
 def test_payload_is_shown_without_what_is_private():
-    told = {
+    payload = {
         "user_id": "ana",
         "billing_address": {"street": "Calle Mayor 1"},
         "note": "paid with 4111 1111 1111 1111 today",
         "items": [{"product_id": "1", "cardholder": "Ana", "price": "12.50"}],
     }
-    assert timeline.redacted(told) == {
+    assert timeline.redacted(payload) == {
         "user_id": "ana",
         "billing_address": timeline.HIDDEN,
         "note": f"paid with {timeline.HIDDEN} today",
@@ -234,45 +234,45 @@ def test_payload_is_shown_without_what_is_private():
     }
 
 
-def test_action_is_on_record_under_who_is_logged_in(shop, admin_client, api):
-    asked = {"action": "compensate", "reason": "wrong size"}
-    answered = admin_client.post("/dashboard/sagas/sold/act", asked, follow=True)
-    assert ": requested." in answered.content.decode()
+def test_action_is_recorded_under_the_user_who_is_logged_in(shop, admin_client, api):
+    form = {"action": "compensate", "reason": "wrong size"}
+    response = admin_client.post("/dashboard/sagas/sold/act", form, follow=True)
+    assert ": requested." in response.content.decode()
     done = orchestrator.Intervention.objects.get(saga="sold")
     assert (done.action, done.requested_by, done.reason) == ("return", "eva", "wrong size")
     assert "return asked by eva" in admin_client.get("/dashboard/sagas/sold").content.decode()
 
 
 def test_action_without_a_reason_does_nothing(shop, admin_client, api):
-    asked = {"action": "compensate", "reason": " "}
-    answered = admin_client.post("/dashboard/sagas/sold/act", asked, follow=True)
-    assert "give a reason" in answered.content.decode()
+    form = {"action": "compensate", "reason": " "}
+    response = admin_client.post("/dashboard/sagas/sold/act", form, follow=True)
+    assert "give a reason" in response.content.decode()
     assert not orchestrator.Intervention.objects.filter(saga="sold").exists()
 
 
-def test_refusal_is_told_in_the_words_of_the_api(shop, admin_client, api):
-    asked = {"action": "retry", "reason": "again"}
-    answered = admin_client.post("/dashboard/sagas/sold/act", asked, follow=True)
-    assert "nothing_to_retry" in answered.content.decode()
+def test_refusal_is_shown_in_the_words_of_the_api(shop, admin_client, api):
+    form = {"action": "retry", "reason": "again"}
+    response = admin_client.post("/dashboard/sagas/sold/act", form, follow=True)
+    assert "nothing_to_retry" in response.content.decode()
 
 
 def test_verdict_goes_to_the_service_that_waits(shop, admin_client, monkeypatch):
-    told = []
+    posted = []
 
     class Noting(InProcess):
         def post(self, *, path, body, headers):
-            told.append((path, body))
+            posted.append((path, body))
             return ServiceResponse(200, b"{}")
 
     monkeypatch.setattr(actions, "client", lambda service: Noting() if service == "pagos" else None)
-    asked = {"action": "yes", "step": "confirm_payment", "reason": "called", "data": '{"a": 1}'}
-    admin_client.post("/dashboard/sagas/waits/act", asked)
+    form = {"action": "yes", "step": "confirm_payment", "reason": "called", "data": '{"a": 1}'}
+    admin_client.post("/dashboard/sagas/waits/act", form)
     body = {"verdict": "yes", "by": "eva", "reason": "called", "data": {"a": 1}}
-    assert told == [("/decisions/waits/confirm_payment", body)]
+    assert posted == [("/decisions/waits/confirm_payment", body)]
     assert BookingDecision.objects.exists(), "other decisions there are"
 
 
-def test_pages_are_for_those_who_may_see_sagas(shop, client, django_user_model, api):
+def test_pages_need_the_permission_to_see_sagas(shop, client, django_user_model, api):
     def status_of(person, path="/dashboard/sagas"):
         client.force_login(person)
         return client.get(path).status_code
@@ -288,8 +288,8 @@ def test_pages_are_for_those_who_may_see_sagas(shop, client, django_user_model, 
     assert status_of(person) == 200
     page = client.get("/dashboard/sagas/sold").content.decode()
     assert "What you may do" not in page
-    asked = {"action": "compensate", "reason": "x"}
-    assert client.post("/dashboard/sagas/sold/act", asked).status_code == 403
+    form = {"action": "compensate", "reason": "x"}
+    assert client.post("/dashboard/sagas/sold/act", form).status_code == 403
     assert client.post("/dashboard/race/start", {"pattern": "orchestrated"}).status_code == 403
     django_user_model.objects.filter(pk=person.pk).update(is_staff=False)
     assert client.get("/dashboard/sagas").status_code == 403
@@ -297,11 +297,11 @@ def test_pages_are_for_those_who_may_see_sagas(shop, client, django_user_model, 
 
 @pytest.mark.parametrize("path", ["/", "sagas", "sagas/waits", "race?saga=sold", "reports"])
 def test_page_has_no_script_or_style_of_its_own(shop, admin_client, api, path):
-    answered = admin_client.get(path if path == "/" else f"/dashboard/{path}")
-    text = answered.content.decode()
-    assert answered.status_code == 200
+    response = admin_client.get(path if path == "/" else f"/dashboard/{path}")
+    text = response.content.decode()
+    assert response.status_code == 200
     assert not re.search(r"<style|<script(?![^>]* src=)|\sstyle=|\son\w+=", text)
-    assert "unsafe" not in answered.headers["Content-Security-Policy"]
+    assert "unsafe" not in response.headers["Content-Security-Policy"]
 
 
 def test_figures_are_those_of_the_database(shop):
@@ -317,7 +317,7 @@ def test_figures_are_those_of_the_database(shop):
     assert checkouts.p50 is not None
     assert found.idle["fulfilment"] == ["orchestrated_messaging"]
     away = {entry["service"] for entry in found.attention}
-    assert "pagos" in away, "nobody answers here"
+    assert "pagos" in away, "no service answers here"
 
 
 def test_race_shows_the_same_steps_side_by_side(shop, admin_client):
@@ -341,7 +341,7 @@ def test_stream_sends_what_has_changed_and_ends_with_the_process(monkeypatch):
     assert live.places._taken == 0
 
 
-def test_stream_beyond_the_last_place_tells_the_browser_to_poll(monkeypatch):
+def test_stream_beyond_the_last_place_makes_the_browser_poll(monkeypatch):
     monkeypatch.setattr(live, "places", waiting.Places(most=0))
     assert list(live._frames(str, 0.0)) == [b"event: full\ndata: poll instead\n\n"]
 
@@ -376,8 +376,8 @@ def test_colours_can_be_told_apart_in_the_light_and_in_the_dark():
                 assert contrast(scheme[name], scheme[ground]) >= 4.5, f"{name} on {ground}"
 
 
-def contrast(one: str, other: str) -> float:
-    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+def contrast(colour: str, background: str) -> float:
+    lighter, darker = sorted((luminance(colour), luminance(background)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
 
 

@@ -31,11 +31,11 @@ def no_locks(monkeypatch):
 
 def test_hundred_orders_for_ten_places_get_exactly_ten(courier, shop):
     couriers = [courier(2) for _ in range(5)]
-    got = at_once(orders(shop, 100), service=SERVICE)
-    assert sum(isinstance(result, Done) for result in got) == 10
-    for one in couriers:
-        one.refresh_from_db()
-        assert (one.busy, one.deliveries.count()) == (2, 2)
+    results = at_once(orders(shop, 100), service=SERVICE)
+    assert sum(isinstance(result, Done) for result in results) == 10
+    for row in couriers:
+        row.refresh_from_db()
+        assert (row.busy, row.deliveries.count()) == (2, 2)
 
 
 @pytest.mark.usefixtures("no_locks")
@@ -56,7 +56,7 @@ def test_schedule_and_cancel_at_once_leave_as_many_busy_as_there_are_deliveries(
         shop.schedule(f"old{n}")
     calls = [lambda n=n: shop.cancel(f"old{n}") for n in range(30)] + orders(shop, 30)
     assert all(isinstance(result, Done) for result in at_once(calls, service=SERVICE))
-    for one in (rosa, ines):
-        one.refresh_from_db()
-        assert one.busy == one.deliveries.filter(status="scheduled").count()
+    for row in (rosa, ines):
+        row.refresh_from_db()
+        assert row.busy == row.deliveries.filter(status="scheduled").count()
     assert rosa.busy + ines.busy == 30

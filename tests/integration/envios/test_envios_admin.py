@@ -33,7 +33,7 @@ def test_courier_can_be_added(admin_client):
 def test_capacity_below_what_a_courier_has_is_refused(admin_client, courier, shop):
     rosa = courier(2)
     shop.schedule_all(["a", "b"])
-    answered = admin_client.post(url_of(Courier, "change", rosa.pk), TYPED | {"capacity": 1})
-    assert answered.status_code == 200
+    response = admin_client.post(url_of(Courier, "change", rosa.pk), TYPED | {"capacity": 1})
+    assert response.status_code == 200
     rosa.refresh_from_db()
     assert rosa.capacity == 2

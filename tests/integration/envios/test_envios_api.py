@@ -62,9 +62,9 @@ def test_added_courier_is_listed_and_free(client, post):
     [("name", ""), ("name", None), ("capacity", -1), ("capacity", "2"), ("city", 5)],
 )
 def test_wrong_field_of_a_courier_is_named(post, field, value):
-    answered = post("/couriers", ROSA | {field: value})
-    assert answered.status_code == 400
-    assert [error["field"] for error in answered.json()["errors"]] == [field]
+    response = post("/couriers", ROSA | {field: value})
+    assert response.status_code == 400
+    assert [error["field"] for error in response.json()["errors"]] == [field]
 
 
 def test_deliveries_are_shown_by_their_order(client, delivery):
@@ -96,8 +96,8 @@ def test_delivered_frees_the_courier(client, post, delivery):
     assert post(f"/deliveries/{delivery}/in_transit").json()["status"] == "in_transit"
     assert client.get("/couriers").json()["results"][0]["deliveries"] == 1
     for _ in range(2):
-        answered = post(f"/deliveries/{delivery}/delivered")
-        assert (answered.status_code, answered.json()["status"]) == (200, "delivered")
+        response = post(f"/deliveries/{delivery}/delivered")
+        assert (response.status_code, response.json()["status"]) == (200, "delivered")
     assert client.get("/couriers").json()["results"][0]["deliveries"] == 0
     late = post(f"/deliveries/{delivery}/in_transit")
     assert (late.status_code, late.json()["code"]) == (409, "delivered_already")
@@ -110,8 +110,8 @@ def test_unknown_delivery_is_not_found(client, post, path):
 
 
 def test_refusal_is_a_conflict_with_its_code(schedule):
-    answered = schedule("s")
-    assert (answered.status_code, answered.json()["code"]) == (409, "area_not_served")
+    response = schedule("s")
+    assert (response.status_code, response.json()["code"]) == (409, "area_not_served")
 
 
 def test_what_is_a_sagas_own_is_not_undone_by_another(post, delivery):

@@ -34,7 +34,7 @@ def test_delivery_is_given_to_a_free_courier(courier, shop):
     assert busy(rosa) == [1]
 
 
-def test_deliveries_go_to_who_has_most_places_left(courier, shop):
+def test_deliveries_go_to_the_courier_with_most_places_left(courier, shop):
     small, large = courier(2), courier(4)
     shop.schedule_all(["a", "b", "c", "d"])
     assert busy(small, large) == [1, 3]
@@ -66,7 +66,7 @@ def test_courier_serves_a_city_or_all_of_a_province(courier, shop, province, cit
     assert serves or outcome.code == refusals.AREA_NOT_SERVED
 
 
-def test_destination_without_an_area_is_served_by_who_has_none(courier, shop):
+def test_destination_without_an_area_is_served_by_couriers_without_one(courier, shop):
     courier(province="La Habana")
     assert shop.schedule("a", {"street": "Calle 23"}).code == refusals.AREA_NOT_SERVED
     free = courier()
@@ -75,10 +75,10 @@ def test_destination_without_an_area_is_served_by_who_has_none(courier, shop):
 
 
 def test_list_gets_the_couriers_of_each_area(courier, shop):
-    here, there = courier(5, province="La Habana"), courier(5, province="Matanzas")
+    havana, matanzas = courier(5, province="La Habana"), courier(5, province="Matanzas")
     shop.schedule_all(["a", "b"], HAVANA)
     shop.schedule_all(["c"], {"province": "Matanzas"})
-    assert busy(here, there) == [2, 1]
+    assert busy(havana, matanzas) == [2, 1]
 
 
 def test_cancelled_delivery_frees_its_courier_once(courier, shop):
@@ -92,7 +92,7 @@ def test_cancelled_delivery_frees_its_courier_once(courier, shop):
     assert isinstance(shop.schedule("t"), Done)
 
 
-def test_cancelling_what_was_never_scheduled_keeps_it_from_being_so(courier, shop):
+def test_delivery_that_is_cancelled_before_it_is_scheduled_is_never_scheduled(courier, shop):
     rosa = courier()
     assert shop.cancel("s") == NOTHING_TO_UNDO
     assert shop.schedule("s").code == refusals.ABORTED
@@ -109,7 +109,7 @@ def test_operation_that_serves_two_steps_of_a_saga_is_undone_for_each(courier, s
     assert Delivery.objects.get(status="scheduled").step == "second"
 
 
-def test_delivered_frees_its_courier_once_and_a_return_cancels_it_all_the_same(courier, shop):
+def test_delivered_frees_its_courier_once_and_a_return_still_cancels_it(courier, shop):
     rosa = courier()
     shop.schedule("s")
     pk = Delivery.objects.get().pk

@@ -48,7 +48,9 @@ def _what_both_can(monkeypatch):
 def end(environment: Environment) -> object:
     """How it ended, without times."""
     effects = environment.backend.effects()
-    return environment.backend.snapshots(), {one: len(times) for one, times in effects.items()}
+    return environment.backend.snapshots(), {
+        effect: len(times) for effect, times in effects.items()
+    }
 
 
 def play(
@@ -63,9 +65,9 @@ def play(
 @pytest.mark.timeout(600)  # some seconds on a free machine
 def test_schedules_end_alike_in_memory_and_on_postgres(pattern, saga):
     names = [
-        f"{pattern}/{saga.name}/{one.name}"
-        for one in scenarios_of(saga)
-        if is_in_order(pattern, one)
+        f"{pattern}/{saga.name}/{scenario.name}"
+        for scenario in scenarios_of(saga)
+        if is_in_order(pattern, scenario)
     ]
     with in_memory() as environments:
         wanted = [

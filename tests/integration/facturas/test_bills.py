@@ -53,9 +53,11 @@ def paid(saga_id: str):
 def numbers() -> list[int]:
     """This year's numbers without the year, after checking that their times are in order."""
     found = list(Invoice.objects.order_by("number"))
-    assert [one.issued_at for one in found] == sorted(one.issued_at for one in found)
-    assert {int(one.number[:4]) for one in found} <= {one.issued_at.year for one in found}
-    return [int(one.number.partition("-")[2]) for one in found]
+    assert [issued.issued_at for issued in found] == sorted(issued.issued_at for issued in found)
+    assert {int(issued.number[:4]) for issued in found} <= {
+        issued.issued_at.year for issued in found
+    }
+    return [int(issued.number.partition("-")[2]) for issued in found]
 
 
 def test_bill_of_which_something_else_was_paid_is_left_to_a_person():
@@ -67,7 +69,7 @@ def test_bill_of_which_something_else_was_paid_is_left_to_a_person():
     assert isinstance(pay("s", bill_id), Done)
 
 
-def test_bill_is_open_and_says_its_amount():
+def test_bill_is_open_and_states_its_amount():
     outcome = bill("s", "40.5")
     assert outcome.data["amount"] == "40.50"
     assert Bill.objects.get().status == "open"
@@ -138,7 +140,8 @@ def test_lists_that_come_at_once_share_the_numbers():
     lists = [every[n : n + 6] for n in range(0, 60, 6)]
     calls = [
         lambda part=part: execute(
-            operation=operations.issue_invoice, commands=[invoicing(*one) for one in part]
+            operation=operations.issue_invoice,
+            commands=[invoicing(*arguments) for arguments in part],
         )
         for part in lists
     ]

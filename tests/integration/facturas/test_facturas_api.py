@@ -20,16 +20,16 @@ def credited():
 def test_bills_are_listed_newest_first_with_their_papers(client, credited):
     listed = client.get("/bills").json()
     assert [result["status"] for result in listed["results"]] == ["credited", "open"]
-    (found,) = client.get("/bills?booking_id=s&user_id=ana&status=credited").json()["results"]
-    assert (found["invoice"], found["amount"]) == (credited, "40.00")
-    assert found["credit_note"] > found["invoice"]
-    assert client.get(f"/bills/{found['id']}").json() == found
+    (listed,) = client.get("/bills?booking_id=s&user_id=ana&status=credited").json()["results"]
+    assert (listed["invoice"], listed["amount"]) == (credited, "40.00")
+    assert listed["credit_note"] > listed["invoice"]
+    assert client.get(f"/bills/{listed['id']}").json() == listed
     assert client.get("/bills?status=foo").status_code == 400
 
 
 def test_invoice_is_found_by_its_number(client, credited):
-    found = client.get(f"/invoices/{credited}").json()
-    assert (found["kind"], found["booking_id"], found["amount"]) == ("invoice", "s", "40.00")
+    invoice = client.get(f"/invoices/{credited}").json()
+    assert (invoice["kind"], invoice["booking_id"], invoice["amount"]) == ("invoice", "s", "40.00")
     kinds = [result["kind"] for result in client.get("/invoices").json()["results"]]
     assert kinds == ["credit_note", "invoice"]
     assert client.get("/invoices?kind=credit_note&booking_id=s").json()["count"] == 1

@@ -45,12 +45,12 @@ def living():
 
 def stands(body):
     """The texts of the problems that keep sagas from moving."""
-    return [one["what"] for one in body["attention"] if one["level"] == "unavailable"]
+    return [entry["what"] for entry in body["attention"] if entry["level"] == "unavailable"]
 
 
 def waits(body):
     """The texts of the problems that only wait for an operator."""
-    return [one["what"] for one in body["attention"] if one["level"] == "attention"]
+    return [entry["what"] for entry in body["attention"] if entry["level"] == "attention"]
 
 
 def database_url(service):
@@ -86,9 +86,9 @@ def worker():
         return process
 
     yield start
-    for one in started:
-        one.kill()
-        one.wait()
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture

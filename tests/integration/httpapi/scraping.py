@@ -19,7 +19,7 @@ def samples(text, *, service):
 
 
 def promtool(*arguments, **options):
-    """The exit status, and what it says. Skips, and fails in CI, where it is not installed."""
+    """The exit status, and the output. Skips, and fails in CI, where it is not installed."""
     command = need("promtool", package="prometheus")
     run = subprocess.run(
         [command, *arguments], capture_output=True, text=True, timeout=60, check=False, **options

@@ -1,4 +1,4 @@
-"""Each alert of observe/alerts.yml fires when that is broken which it is for, and no other does.
+"""Each alert of observe/alerts.yml fires when what it watches is broken, and no other does.
 
 The service is scraped while it is well, and twice while it is broken. Prometheus' own tool then
 evaluates the rules over what was scraped, going on as it went last.
@@ -55,8 +55,8 @@ class Broken:
 
     def beat(self, service, *, seen=0, **counters):
         rows = self.tables(service).WorkerHeartbeat.objects
-        told = {"counters": {"broker_up": 1, **counters}, "seen_at": ago(seen)}
-        return rows.update_or_create(host="here", pid=1, defaults=told)[0]
+        heartbeat = {"counters": {"broker_up": 1, **counters}, "seen_at": ago(seen)}
+        return rows.update_or_create(host="here", pid=1, defaults=heartbeat)[0]
 
     def probed(self, url, *, until):
         """The counters of a worker whose broker is there."""
@@ -176,8 +176,8 @@ class Broken:
 
     def refusing(self):
         process = Gateway(lambda *_: [], is_shut=lambda path, body: True)
-        asked = {"PATH_INFO": "/", "REQUEST_METHOD": "POST"}
-        process(asked, lambda *_: None)
+        environ = {"PATH_INFO": "/", "REQUEST_METHOD": "POST"}
+        process(environ, lambda *_: None)
 
     def slow(self):
         order = self.order(accepted=7)
@@ -206,7 +206,7 @@ def method_of(alert):
 
 
 @pytest.mark.parametrize("alert", [rule["alert"] for rule in ALERTS])
-def test_it_fires_when_that_breaks_which_it_is_for(
+def test_alert_fires_when_what_it_watches_breaks(
     alert, client, lights, monkeypatch, tmp_path, exit_stack
 ):
     service = AT.get(alert.removeprefix("Dueto"), "inventario")
@@ -217,8 +217,8 @@ def test_it_fires_when_that_breaks_which_it_is_for(
     lights(service)
 
     def scrape():
-        found = samples(client.get("/metrics").content.decode(), service=service)
-        return {**found, f'up{{job="dueto",service="{service}"}}': 1.0}
+        series = samples(client.get("/metrics").content.decode(), service=service)
+        return {**series, f'up{{job="dueto",service="{service}"}}': 1.0}
 
     scrapes = [scrape()]
     for _ in range(2):
@@ -231,11 +231,11 @@ def test_it_fires_when_that_breaks_which_it_is_for(
 def firing(scrapes, *, folder, at):
     """The alerts that fire so many seconds after the first scrape; the service breaks after the
     tenth."""
-    names = {name for found in scrapes for name in found}
+    names = {name for scraped in scrapes for name in scraped}
     test = {
         "interval": f"{EVERY}s",
         "input_series": [
-            {"series": name, "values": _values([found.get(name) for found in scrapes])}
+            {"series": name, "values": _values([scraped.get(name) for scraped in scrapes])}
             for name in sorted(names)
         ],
         "promql_expr_test": [
@@ -249,10 +249,10 @@ def firing(scrapes, *, folder, at):
     file = folder / "test.yml"
     rules = {"rule_files": [str(RULES)], "evaluation_interval": f"{EVERY}s", "tests": [test]}
     file.write_text(json.dumps(rules))
-    status, said = promtool("test", "rules", str(file))
-    found = [rule["alert"] for rule in ALERTS if f'alertname="{rule["alert"]}"' in said]
-    assert found or status == 0, said
-    return found
+    status, output = promtool("test", "rules", str(file))
+    fired = [rule["alert"] for rule in ALERTS if f'alertname="{rule["alert"]}"' in output]
+    assert fired or status == 0, output
+    return fired
 
 
 def _values(values):
@@ -263,7 +263,7 @@ def _values(values):
     return f"{well}x9 {first} {last}+{step:.12g}x60"
 
 
-def test_each_says_why_it_wakes_a_person_and_what_to_do():
+def test_each_alert_states_why_it_wakes_a_person_and_what_to_do():
     for rule in ALERTS:
         assert {"summary", "why", "do"} <= rule["annotations"].keys(), rule["alert"]
         assert rule["labels"]["severity"] in ("page", "ticket"), rule["alert"]

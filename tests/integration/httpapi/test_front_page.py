@@ -28,21 +28,21 @@ STANDS = {
 @pytest.fixture
 def service():
     """A service with this answer of /health; its URL."""
-    said = []
+    attention = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_response(503 if said else 200)
+            self.send_response(503 if attention else 200)
             self.end_headers()
-            self.wfile.write(json.dumps({"attention": said}).encode())
+            self.wfile.write(json.dumps({"attention": attention}).encode())
 
         def log_message(self, *arguments):
-            """Says nothing."""
+            """Writes no log."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=[0.01])
         thread.start()
-        yield said, f"http://127.0.0.1:{server.server_port}"
+        yield attention, f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
 
@@ -54,7 +54,7 @@ def page(admin_client, settings, service):
     return lambda: admin_client.get("/admin/").content.decode()
 
 
-def test_it_says_so_when_nothing_stands(page):
+def test_it_states_that_no_saga_is_stopped(page):
     text = page()
     assert "Nothing: every service answers, and sagas move." in text
     assert "Recent actions" in text, "the rest of the page is there"
@@ -70,11 +70,11 @@ def test_what_stops_sagas_comes_first_with_since_and_what_to_do(page, service):
 
 def test_service_that_does_not_answer_is_named():
     away = {"pagos": f"http://127.0.0.1:{free_ports(1)[0]}"}
-    (one,) = services.attention(services.health(urls=away))
-    assert one["service"] == "pagos"
-    assert one["what"].startswith("it does not answer")
-    assert one["level"] == "unavailable"
+    (entry,) = services.attention(services.health(urls=away))
+    assert entry["service"] == "pagos"
+    assert entry["what"].startswith("it does not answer")
+    assert entry["level"] == "unavailable"
 
 
-def test_front_page_is_for_those_who_are_logged_in(client):
+def test_front_page_needs_a_login(client):
     assert client.get("/admin/").status_code == 302

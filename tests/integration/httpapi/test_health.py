@@ -41,7 +41,7 @@ class OtherClock:
 
 
 @pytest.fixture
-def heart():
+def heartbeat():
     made = HeartbeatWriter(service=SERVICE)
     yield made
     made.lose_session()
@@ -53,7 +53,7 @@ def test_service_at_rest_is_green(lights, living):
 
 
 class TestWorkers:
-    def test_one_that_stands_still_behind_a_living_one_is_named(self, lights, living):
+    def test_hanging_worker_behind_a_living_worker_is_named(self, lights, living):
         still = WorkerHeartbeat.objects.create(host="there", pid=42, seen_at=ago(30))
         with psycopg.connect(database_url(SERVICE)) as session:
             session.execute(
@@ -66,20 +66,20 @@ class TestWorkers:
         assert "kill -CONT 42" in body["attention"][0]["do"]
         assert body["worker"]["status"] == "up"
 
-    def test_one_whose_session_is_gone_is_dead_and_stops_nobody(self, lights, living):
+    def test_worker_whose_session_is_gone_is_dead_and_no_outage(self, lights, living):
         WorkerHeartbeat.objects.create(host="there", pid=42, seen_at=ago(30))
         status, body = lights()
         assert status == 200
         assert [worker["status"] for worker in body["workers"]] == ["up", "dead"]
 
-    def test_without_a_living_one_it_is_down(self, lights, living):
+    def test_without_a_living_worker_it_is_down(self, lights, living):
         WorkerHeartbeat.objects.update(seen_at=ago(30))
         status, body = lights()
         assert (status, body["worker"]["status"]) == (503, "down")
         assert stands(body) == ["no worker of inventario lives"]
 
-    def test_complaint_that_lasts_is_red_and_one_of_a_moment_is_not(self, lights, living):
-        """Also at the first check: the duration is not counted by checks."""
+    def test_lasting_complaint_is_red_and_a_momentary_one_is_not(self, lights, living):
+        """The first check shows it too: the duration is not counted by checks."""
         what = "no queue: it is classic"
         for since, seen in [(now(), (200, [], [what])), (ago(10), (503, [what], []))]:
             complaint = Complaint(what=what, since=since, do="mend")
@@ -88,21 +88,21 @@ class TestWorkers:
             assert (status, stands(body), waits(body)) == seen
 
     def test_complaint_of_a_worker_whose_clock_is_wrong_lasts_as_long_as_it_does(
-        self, lights, living, heart, monkeypatch
+        self, lights, living, heartbeat, monkeypatch
     ):
         for ahead in (timedelta(seconds=130), timedelta(seconds=-130)):
             clock = OtherClock(ahead)
             monkeypatch.setattr(worker_module, "datetime", clock)
-            heart.beat(counters={}, complaints=[])
-            heart.beat(counters={}, complaints=[])
+            heartbeat.beat(counters={}, complaints=[])
+            heartbeat.beat(counters={}, complaints=[])
             for seconds, status in [(0, 200), (10, 503)]:
                 since = clock.now(UTC) - timedelta(seconds=seconds)
                 complaint = Complaint(what="no queue", since=since, do="mend")
-                heart.beat(counters={}, complaints=[complaint])
+                heartbeat.beat(counters={}, complaints=[complaint])
                 assert lights()[0] == status, (ahead, seconds)
 
     @pytest.mark.parametrize("typed", [None, "x", [], {}, [1, None], [{"what": 7}]])
-    def test_what_somebody_has_typed_over_a_heartbeat_ends_no_look(self, lights, living, typed):
+    def test_heartbeat_edited_by_hand_ends_no_look(self, lights, living, typed):
         WorkerHeartbeat.objects.update(
             counters=Value(typed, JSONField()), complaints=Value(typed, JSONField())
         )
@@ -116,7 +116,7 @@ class TestWorkers:
         status, body = lights()
         assert (status, waits(body)) == (200, [complaint.what])
 
-    def test_processes_tell_of_themselves(self, lights, worker):
+    def test_processes_report_their_state(self, lights, worker):
         stopped, killed, ended = worker(), worker(), worker()
         eventually(lambda: lights()[0] == 200, seconds=120, what="all are there")
         stopped.send_signal(signal.SIGSTOP)
@@ -134,22 +134,22 @@ class TestWorkers:
 
 
 class TestHeartbeat:
-    def test_row_that_was_taken_away_is_written_again(self, heart, living):
-        heart.beat(counters={}, complaints=[])
+    def test_row_that_was_taken_away_is_written_again(self, heartbeat, living):
+        heartbeat.beat(counters={}, complaints=[])
         WorkerHeartbeat.objects.all().delete()
-        heart.beat(counters={"a": 1}, complaints=[])
+        heartbeat.beat(counters={"a": 1}, complaints=[])
         assert WorkerHeartbeat.objects.get().counters == {"a": 1}
 
-    def test_it_goes_on_with_a_new_session_when_its_own_was_cut(self, heart, living):
-        heart.beat(counters={}, complaints=[])
+    def test_it_goes_on_with_a_new_session_when_its_own_was_cut(self, heartbeat, living):
+        heartbeat.beat(counters={}, complaints=[])
         cut_all_others()
         with pytest.raises((DatabaseError, InterfaceError)):
-            heart.beat(counters={}, complaints=[])
-        heart.lose_session()
-        heart.beat(counters={"a": 1}, complaints=[])
+            heartbeat.beat(counters={}, complaints=[])
+        heartbeat.lose_session()
+        heartbeat.beat(counters={"a": 1}, complaints=[])
         (pid,) = WorkerHeartbeat.objects.filter(counters={"a": 1}).values_list("pid", flat=True)
         assert pid == os.getpid()
-        assert standing._with_session(SERVICE, [heart._id]) == {heart._id}
+        assert standing._with_session(SERVICE, [heartbeat._id]) == {heartbeat._id}
 
 
 class TestDatabase:
@@ -159,7 +159,7 @@ class TestDatabase:
         yield lambda: for_new_sessions("SET default_transaction_read_only = on")
         writable()
 
-    def test_one_that_takes_no_writes_is_not_ready(self, lights, living, client, read_only):
+    def test_database_that_takes_no_writes_is_not_ready(self, lights, living, client, read_only):
         read_only()
         status, body = lights()
         assert (status, body["database"]["status"]) == (503, "read-only")
@@ -191,14 +191,13 @@ class TestDatabase:
         status, body = lights()
         assert (status, body["database"]["status"]) == (200, "up")
 
-    def test_asked_once_it_would_be_taken_for_the_database(self, spent):
-        """The control."""
+    def test_control_asked_once_a_spent_connection_looks_like_an_outage(self, spent):
         assert health._ask(lambda: standing.Findings(fields=health._state())).fields == {
             "status": "read-only",
             "error": "it takes no writes",
         }
 
-    def test_one_that_does_not_answer_keeps_nobody(self, lights, living, monkeypatch):
+    def test_database_that_does_not_answer_delays_no_answer(self, lights, living, monkeypatch):
         answers = threading.Event()
         with monkeypatch.context() as patch:
             patch.setattr(health, "LOOK_SECONDS", 0.3)
@@ -240,18 +239,18 @@ class TestOutbox:
             event_id="e", event_type="t", saga_id="s", body="", **more
         )
 
-    def test_that_nobody_empties_is_red(self, lights, living):
+    def test_outbox_without_a_relay_is_red(self, lights, living):
         self.entry(created_at=ago(60))
         status, body = lights()
         assert status == 503
         assert stands(body) == ["1 events of inventario wait to be sent, and none goes out"]
 
-    def test_that_moves_is_green_however_long_it_is(self, lights, living):
+    def test_outbox_that_moves_is_green_however_long_it_is(self, lights, living):
         self.entry(created_at=ago(61), sent_at=now())
         self.entry(created_at=ago(60))
         assert lights()[0] == 200
 
-    def test_with_failed_entries_is_green_and_says_so(self, lights, living):
+    def test_outbox_with_failed_entries_is_green_and_names_them(self, lights, living):
         self.entry(created_at=ago(60), next_attempt_at=now(), attempts=3, reason="too big")
         status, body = lights()
         assert (status, body["outbox"]["failed"]) == (200, 1)
@@ -259,7 +258,7 @@ class TestOutbox:
         assert waits(body)[0].endswith("the first: too big")
 
 
-def test_dead_lettered_message_waits_for_a_person_and_is_told_of(lights, living):
+def test_dead_lettered_message_is_shown_as_waiting_for_a_person(lights, living):
     FailedMessage.objects.create(
         event_id="e", event_type="t", saga_id="s", body=b"", status="dead_lettered", reason="poison"
     )

@@ -33,12 +33,12 @@ def scrape(client, lights, monkeypatch):
     return look
 
 
-def of(found, name, **labels):
+def of(scraped, name, **labels):
     """The sum over the series of that name that have these labels."""
     wanted = [f'{label}="{word}"' for label, word in labels.items()]
     return sum(
         value
-        for series, value in found.items()
+        for series, value in scraped.items()
         if series.startswith(name + "{") and all(label in series for label in wanted)
     )
 
@@ -57,17 +57,17 @@ def product():
     return Product.objects.create(name="p", price="1.00", sku="s", initial=1, available=1)
 
 
-def test_steps_are_counted_by_what_came_of_them(scrape, product):
+def test_steps_are_counted_by_outcome(scrape, product):
     reserve("s1")
     reserve("s1")
     reserve("s2")
     reserve("by hand", saga="", step="whatever")
-    found = scrape()
+    scraped = scrape()
     steps = {"saga": "checkout", "step": "reserve_inventory", "direction": "do"}
     for outcome, number in [("done", 1), ("repeated", 1), ("refused", 1), ("waiting", 0)]:
-        assert of(found, "dueto_steps_total", outcome=outcome, **steps) == number
-    assert of(found, "dueto_steps_total", saga="", step="") == 1
-    assert of(found, "dueto_batch_items_count", of="commands", process="web") == 4
+        assert of(scraped, "dueto_steps_total", outcome=outcome, **steps) == number
+    assert of(scraped, "dueto_steps_total", saga="", step="") == 1
+    assert of(scraped, "dueto_batch_items_count", of="commands", process="web") == 4
 
 
 def test_transaction_that_is_rolled_back_counts_nothing(scrape, product):
@@ -81,16 +81,16 @@ def test_transaction_that_is_rolled_back_counts_nothing(scrape, product):
 
 
 def test_what_a_worker_counts_comes_with_its_heartbeat(scrape):
-    """In this process a worker's counters are also the web's own: labels distinguish them."""
+    """In this process a worker's counters are also the web's own; labels tell them apart."""
     metrics.observe(metrics.DURATION, 0.3, "checkout", "choreographed", "completed")
     Worker(service=SERVICE, components=[])._beat()
-    found = scrape()
+    scraped = scrape()
     for process in ("web", "worker"):
         named = {"process": process, "pattern": "choreographed", "outcome": "completed"}
-        assert of(found, "dueto_saga_duration_seconds_count", **named) == 1
-        assert of(found, "dueto_saga_duration_seconds_bucket", le="0.25", **named) == 0
-        assert of(found, "dueto_saga_duration_seconds_bucket", le="0.5", **named) == 1
-        assert of(found, "dueto_saga_duration_seconds_sum", **named) == pytest.approx(0.3)
+        assert of(scraped, "dueto_saga_duration_seconds_count", **named) == 1
+        assert of(scraped, "dueto_saga_duration_seconds_bucket", le="0.25", **named) == 0
+        assert of(scraped, "dueto_saga_duration_seconds_bucket", le="0.5", **named) == 1
+        assert of(scraped, "dueto_saga_duration_seconds_sum", **named) == pytest.approx(0.3)
 
 
 class TestWorkers:
@@ -109,13 +109,13 @@ class TestWorkers:
 
         return tell
 
-    def test_one_that_ends_takes_nothing_away(self, count):
+    def test_worker_that_ends_takes_nothing_away(self, count):
         assert count(a=100, b=50) == 150
         assert count(b=60) == 160
         assert count(b=60, c=5) == 165
         assert count(c=7) == 167
 
-    def test_gauges_are_of_those_that_live(self, scrape):
+    def test_gauges_are_of_living_workers(self, scrape):
         counters = {"queue.work": 3, "broker_up": 1, "breaker.pagos": 0, "sagas_in_flight": 4}
         WorkerHeartbeat.objects.create(host="a", pid=1, counters=counters)
         worse = counters | {"queue.work": 4, "broker_up": 0, "breaker.pagos": 1}
@@ -123,13 +123,13 @@ class TestWorkers:
         WorkerHeartbeat.objects.create(
             host="c", pid=1, counters={"queue.work": 9}, seen_at="2020-01-01T00:00Z"
         )
-        found = scrape()
-        assert of(found, "dueto_queue_messages", queue="work") == 4
-        assert of(found, "dueto_broker_up") == 0
-        assert of(found, "dueto_breaker_open", participant="pagos") == 1
-        assert of(found, "dueto_runner_sagas") == 8
-        assert of(found, "dueto_worker_processes", state="up") == 2
-        assert of(found, "dueto_worker_processes", state="dead") == 1
+        scraped = scrape()
+        assert of(scraped, "dueto_queue_messages", queue="work") == 4
+        assert of(scraped, "dueto_broker_up") == 0
+        assert of(scraped, "dueto_breaker_open", participant="pagos") == 1
+        assert of(scraped, "dueto_runner_sagas") == 8
+        assert of(scraped, "dueto_worker_processes", state="up") == 2
+        assert of(scraped, "dueto_worker_processes", state="dead") == 1
 
 
 def test_labels_are_bounded(monkeypatch, scrape):
@@ -137,14 +137,14 @@ def test_labels_are_bounded(monkeypatch, scrape):
     for number in range(10):
         metrics.count(metrics.ACCEPTED, "checkout", f"typed {number}")
         metrics.observe(metrics.DURATION, 1.0, "checkout", f"typed {number}", "completed")
-    found = scrape()
-    assert of(found, "dueto_sagas_accepted_total") == 10
-    assert of(found, "dueto_sagas_accepted_total", saga="other", pattern="other") == 7
-    assert of(found, "dueto_saga_duration_seconds_count") == 10
-    assert len([name for name in found if "typed" in name and "accepted" in name]) == 3
+    scraped = scrape()
+    assert of(scraped, "dueto_sagas_accepted_total") == 10
+    assert of(scraped, "dueto_sagas_accepted_total", saga="other", pattern="other") == 7
+    assert of(scraped, "dueto_saga_duration_seconds_count") == 10
+    assert len([name for name in scraped if "typed" in name and "accepted" in name]) == 3
 
 
-def test_every_metric_is_as_prometheus_wants_it(scrape):
+def test_every_metric_is_in_prometheus_format(scrape):
     """Its linter knows the naming conventions, and reads the text as Prometheus does."""
     for metric in metrics.ALL:
         words = ['with "quotes" and \\', *metric.labels[1:]][: len(metric.labels)]
@@ -153,7 +153,9 @@ def test_every_metric_is_as_prometheus_wants_it(scrape):
         else:
             metrics.count(metric, *words)
     text = door.text({"web": metrics.counted()})
-    assert {f"# TYPE {it.name} {it.kind}" for it in metrics.ALL} <= set(text.splitlines())
+    assert {f"# TYPE {metric.name} {metric.kind}" for metric in metrics.ALL} <= set(
+        text.splitlines()
+    )
     assert promtool("check", "metrics", input=text) == (0, "")
     scrape()
     assert promtool("check", "metrics", input=scrape.text) == (0, "")

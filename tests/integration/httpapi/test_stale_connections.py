@@ -23,9 +23,9 @@ def threads():
     """Web threads, each with a connection of its own."""
     made = [ThreadPoolExecutor(1) for _ in range(3)]
     yield made
-    for one in made:
-        one.submit(connections.close_all).result()
-        one.shutdown()
+    for thread in made:
+        thread.submit(connections.close_all).result()
+        thread.shutdown()
     connections[SERVICE].close()  # which was cut, too
 
 
@@ -71,29 +71,29 @@ def make_read_only(operator: psycopg.Connection, *, is_on: bool) -> None:
 @pytest.fixture
 def read_only(threads) -> None:
     """A database that was read-only for a while; the connections from then are kept."""
-    with operator() as someone:
+    with operator() as connection:
         assert [sell(thread) for thread in threads] == [201] * 3
-        make_read_only(someone, is_on=True)
-        someone.execute(CUT)
+        make_read_only(connection, is_on=True)
+        connection.execute(CUT)
         try:
-            assert {sell(one) for one in threads * 2} == {503}
+            assert {sell(thread) for thread in threads * 2} == {503}
         finally:
-            make_read_only(someone, is_on=False)
+            make_read_only(connection, is_on=False)
 
 
 @contextmanager
 def column_widened() -> Iterator[None]:
-    with operator() as someone:
+    with operator() as connection:
         alter = "ALTER TABLE inventario_product ALTER COLUMN category TYPE "
-        (was,) = someone.execute(
+        (was,) = connection.execute(
             "SELECT format_type(atttypid, atttypmod) FROM pg_attribute"
             " WHERE attrelid = 'inventario_product'::regclass AND attname = 'category'"
         ).fetchone() or ("",)
-        someone.execute(alter + "text")  # type: ignore[arg-type]
+        connection.execute(alter + "text")  # type: ignore[arg-type]
         try:
             yield
         finally:
-            someone.execute(alter + was)  # type: ignore[arg-type]
+            connection.execute(alter + was)  # type: ignore[arg-type]
 
 
 CUT = (
@@ -104,8 +104,8 @@ CUT = (
 
 def cut_all():
     """As a restart of the database does."""
-    with operator() as someone:
-        someone.execute(CUT)
+    with operator() as connection:
+        connection.execute(CUT)
 
 
 def test_one_request_finds_out_for_all_threads(threads):
@@ -123,7 +123,7 @@ def test_without_closing_each_thread_would_find_out_by_itself(threads, monkeypat
     assert [ask(thread) for thread in threads] == [503] * 3
 
 
-def test_lock_that_somebody_holds_makes_no_connection_stale(threads):
+def test_lock_of_another_session_makes_no_connection_stale(threads):
     (thread, *_) = threads
     ask(thread)
     before = thread.submit(lambda: connections[SERVICE].connection).result()
@@ -151,7 +151,7 @@ def look():
     return sql.execute(service=SERVICE, sql="SELECT 1")
 
 
-def hear():
+def listen():
     return wakeups.notified(service=SERVICE, seconds=0.1)
 
 
@@ -161,7 +161,7 @@ def write_where_nothing_is_written():
         sql.execute(service=SERVICE, sql="UPDATE inventario_product SET name = name")
 
 
-@pytest.mark.parametrize("idle", [look, hear])
+@pytest.mark.parametrize("idle", [look, listen])
 def test_loop_that_only_reads_or_listens_leaves_a_server_that_takes_no_writes(threads, idle):
     reader, writer, _ = threads
     reader.submit(look).result()
@@ -203,6 +203,6 @@ def test_plans_from_before_a_migration_are_given_up_after_one_failure(threads):
 def test_plans_from_before_a_migration_would_fail_on_each_connection(threads, monkeypatch):
     """The control."""
     monkeypatch.setattr(stale_connections, "mark", lambda error: None)
-    assert [ask(one) for one in threads * 2] == [200] * 6
+    assert [ask(thread) for thread in threads * 2] == [200] * 6
     with column_widened():
         assert [ask(thread) for thread in threads].count(503) == 3

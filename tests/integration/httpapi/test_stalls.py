@@ -27,7 +27,7 @@ def ago(seconds):
     return now() - timedelta(seconds=seconds)
 
 
-def told(app):
+def complaints(app):
     return app.stalls(limit=10)
 
 
@@ -56,25 +56,25 @@ class TestOrchestrated:
 
         return make
 
-    def test_saga_that_is_due_and_nobody_moves_is_named(self, saga):
+    def test_due_saga_that_no_runner_moves_is_named(self, saga):
         lost = saga(due=61, moved=25)
-        (complaint,) = told(saga_orchestrator.queries)
+        (complaint,) = complaints(saga_orchestrator.queries)
         assert f"{lost.saga_id} at process_payment" in complaint.what
         assert abs(complaint.since - ago(25)) < timedelta(seconds=1)
 
     def test_it_is_named_too_while_others_that_were_due_later_move(self, saga):
         lost = saga(due=70, moved=70)
         saga(due=5, moved=1)
-        assert lost.saga_id in told(saga_orchestrator.queries)[0].what
+        assert lost.saga_id in complaints(saga_orchestrator.queries)[0].what
 
-    def test_queue_that_is_worked_off_in_order_is_none(self, saga):
+    def test_queue_that_is_worked_off_in_order_is_green(self, saga):
         first = saga(due=80, moved=1)
         SagaStep.objects.create(
             saga=first, position=1, name="s", status="completed", finished_at=ago(1)
         )
         for _ in range(3):
             saga(due=70, moved=70, version=0)
-        assert told(saga_orchestrator.queries) == []
+        assert complaints(saga_orchestrator.queries) == []
 
     def test_sagas_in_flight_of_which_none_ends_a_step_are_named(self, saga):
         """Each is retried again and again, so none is due for long, and none moves."""
@@ -82,7 +82,7 @@ class TestOrchestrated:
         SagaStep.objects.create(
             saga=sagas[0], position=1, name="s", status="completed", finished_at=ago(30)
         )
-        (complaint,) = told(saga_orchestrator.queries)
+        (complaint,) = complaints(saga_orchestrator.queries)
         assert complaint.what.startswith("2 orchestrated sagas are in flight and none has ended")
         assert abs(complaint.since - ago(30)) < timedelta(seconds=1)
 
@@ -95,13 +95,13 @@ class TestOrchestrated:
             )
         else:
             saga(due=None, moved=3, status="completed", finished_at=ago(3))
-        assert told(saga_orchestrator.queries) == []
+        assert complaints(saga_orchestrator.queries) == []
 
     def test_sagas_that_have_just_started_ended_or_are_parked_are_green(self, saga):
         saga(due=1, moved=1, version=0, started_at=ago(1))
         saga(due=None, status="completed", finished_at=ago(60))
         saga(due=None, status="parked", parked_at=ago(60), parked_reason="r")
-        assert told(saga_orchestrator.queries) == []
+        assert complaints(saga_orchestrator.queries) == []
 
 
 class TestChoreographed:
@@ -136,30 +136,30 @@ class TestChoreographed:
 
     def test_sagas_of_which_no_event_comes_are_named(self, saga):
         silent = saga(seen=30)
-        (complaint,) = told(saga_choreography.queries)
+        (complaint,) = complaints(saga_choreography.queries)
         assert silent.saga_id in complaint.what
         assert abs(complaint.since - ago(30)) < timedelta(seconds=1)
 
     def test_slow_shop_that_moves_is_green(self, saga):
         saga(seen=50)
         saga(seen=3)
-        assert told(saga_choreography.queries) == []
+        assert complaints(saga_choreography.queries) == []
 
     def test_events_of_sagas_that_have_ended_are_movement_too(self, saga):
         saga(seen=50)
         saga(seen=3, watch=None, status="completed", finished_at=now())
-        assert told(saga_choreography.queries) == []
+        assert complaints(saga_choreography.queries) == []
 
     def test_sagas_that_the_watchdog_does_not_look_at_are_named(self, saga):
         forgotten = saga(seen=70, watch=-65)
         saga(seen=3)
-        (complaint,) = told(saga_choreography.queries)
+        (complaint,) = complaints(saga_choreography.queries)
         assert forgotten.saga_id in complaint.what
         assert "watchdog" in complaint.what
 
     def test_shop_at_rest_is_green(self, saga):
         saga(watch=None, status="completed", finished_at=ago(60))
-        assert told(saga_choreography.queries) == []
+        assert complaints(saga_choreography.queries) == []
 
 
 class TestOwner:
@@ -190,11 +190,11 @@ class TestOwner:
             f"1 orchestrated sagas are accepted and not handed over: {waiting.saga_id}"
         )
 
-    def test_one_that_its_own_first_event_sets_going_is_green(self, checkout):
+    def test_checkout_that_its_own_first_event_starts_is_green(self, checkout):
         checkout(accepted=20, pattern="choreographed")
         assert owner_doors.stalls(owner=OWNER, limit=10) == []
 
-    def test_one_that_has_just_been_accepted_is_green(self, checkout):
+    def test_checkout_that_has_just_been_accepted_is_green(self, checkout):
         checkout(accepted=1)
         assert owner_doors.stalls(owner=OWNER, limit=10) == []
 
@@ -203,5 +203,5 @@ def test_reservation_that_is_over_and_not_released_is_named():
     Reservation.objects.create(saga_id="late", subject="c", expires_at=ago(40))
     Reservation.objects.create(saga_id="soon", subject="c", expires_at=ago(1))
     Reservation.objects.create(saga_id="done", subject="c", expires_at=ago(90), status="expired")
-    (complaint,) = told(inventario.expiry)
+    (complaint,) = complaints(inventario.expiry)
     assert complaint.what == "1 reservations are over and not released, of sagas: late"

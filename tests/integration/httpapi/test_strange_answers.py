@@ -49,7 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = _answer  # noqa: N815 -- the names that http.server calls
 
     def log_message(self, *_: object) -> None:
-        """Says nothing."""
+        """Writes no log."""
 
 
 @pytest.fixture
@@ -64,27 +64,27 @@ def stranger(settings) -> Iterator[Stranger]:
 
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("answer", STRANGE)
-def test_checkout_that_carrito_answers_strangely_is_a_503(stranger, door, answer):
+def test_strange_answer_of_carrito_to_a_checkout_is_a_503(stranger, door, answer):
     stranger.answer = answer
-    given = Client().post(door, json.dumps(CHECKOUT), content_type="application/json")
-    assert (given.status_code, given.json()["code"]) == (503, "unavailable")
+    response = Client().post(door, json.dumps(CHECKOUT), content_type="application/json")
+    assert (response.status_code, response.json()["code"]) == (503, "unavailable")
 
 
 @pytest.mark.parametrize("path", STATES)
 @pytest.mark.parametrize("answer", STRANGE[:6])
-def test_saga_that_carrito_tells_strangely_of_is_a_503(stranger, path, answer):
+def test_strange_answer_of_carrito_about_a_saga_is_a_503(stranger, path, answer):
     stranger.answer = (200, answer[1])
     assert Client().get(path).status_code == 503
 
 
 @pytest.mark.parametrize("answer", STRANGE)
-def test_prices_that_inventario_tells_strangely_are_a_503(stranger, answer, monkeypatch):
+def test_strange_answer_of_inventario_about_prices_is_a_503(stranger, answer, monkeypatch):
     stranger.answer = answer
     url = f"http://127.0.0.1:{stranger.server_port}"
     monkeypatch.setattr(carts, "_client", client.Client(url=url, timeout=5.0))
-    with pytest.raises(Exception, match="inventario") as told:
+    with pytest.raises(Exception, match="inventario") as raised:
         carts.offers(product_ids=["1"])
-    assert told.value.status == 503
+    assert raised.value.status == 503
 
 
 @pytest.mark.parametrize(

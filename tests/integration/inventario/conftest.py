@@ -29,7 +29,7 @@ class Shop:
     """The operations, each for one saga; they return the outcome."""
 
     def reserve(self, saga_id: str, lines: dict, *, step: str = "", user_id: str = ""):
-        items = [Item(str(getattr(one, "pk", one)), quantity) for one, quantity in lines.items()]
+        items = [Item(str(getattr(key, "pk", key)), quantity) for key, quantity in lines.items()]
         command = Reserve(saga_id=saga_id, step=step, subject="c", items=items, user_id=user_id)
         return self._do(operations.reserve, command)
 

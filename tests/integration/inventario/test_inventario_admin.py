@@ -22,15 +22,15 @@ def test_every_list_and_every_row_can_be_looked_at(admin_client):
 
 
 def test_added_product_is_available_as_a_whole(admin_client):
-    answered = admin_client.post(url_of(Product, "add"), NEW | {"initial": 7})
-    assert answered.status_code == 302
+    response = admin_client.post(url_of(Product, "add"), NEW | {"initial": 7})
+    assert response.status_code == 302
     added = Product.objects.get()
     assert (added.initial, added.available, added.reserved, added.sold) == (7, 7, 0, 0)
 
 
 def test_product_of_a_negative_number_is_not_added(admin_client):
-    answered = admin_client.post(url_of(Product, "add"), NEW | {"initial": -7})
-    assert answered.status_code == 200
+    response = admin_client.post(url_of(Product, "add"), NEW | {"initial": -7})
+    assert response.status_code == 200
     assert not Product.objects.exists()
 
 

@@ -35,17 +35,17 @@ def laptop(send):
     return send("POST", "/api/products", LAPTOP).json()
 
 
-def wrong_fields(answered) -> set[str]:
-    assert answered.status_code == 400, answered.content
-    assert answered["Content-Type"] == "application/problem+json"
-    return {error["field"] for error in answered.json()["errors"]}
+def wrong_fields(response) -> set[str]:
+    assert response.status_code == 400, response.content
+    assert response["Content-Type"] == "application/problem+json"
+    return {error["field"] for error in response.json()["errors"]}
 
 
 def test_added_product_is_there(send):
-    answered = send("POST", "/api/products", LAPTOP)
-    assert answered.status_code == 201
-    product = answered.json()
-    assert answered["Location"].endswith(f"/api/products/{product['id']}")
+    response = send("POST", "/api/products", LAPTOP)
+    assert response.status_code == 201
+    product = response.json()
+    assert response["Location"].endswith(f"/api/products/{product['id']}")
     assert send("GET", f"/api/products/{product['id']}").json() == product
     assert product | {"price": 1299.99, "quantity": 10} == product | LAPTOP
     assert (product["price"], product["available"], product["sold"]) == ("1299.99", 10, 0)
@@ -90,49 +90,49 @@ def test_all_missing_fields_are_named(send):
 
 @pytest.mark.parametrize("body", ["{", '"x"', "3", "null", "[3]", "", '[[{"name": 1}]]'])
 def test_body_that_is_no_product_is_a_problem(send, body):
-    answered = send("POST", "/api/products", body)
-    assert answered.status_code == 400
-    assert answered["Content-Type"] == "application/problem+json"
+    response = send("POST", "/api/products", body)
+    assert response.status_code == 400
+    assert response["Content-Type"] == "application/problem+json"
     assert not Product.objects.exists()
 
 
 def test_taken_sku_is_refused(send, laptop):
-    answered = send("POST", "/api/products", LAPTOP | {"name": "Another"})
-    assert (answered.status_code, answered.json()["code"]) == (409, "sku_taken")
+    response = send("POST", "/api/products", LAPTOP | {"name": "Another"})
+    assert (response.status_code, response.json()["code"]) == (409, "sku_taken")
     assert Product.objects.count() == 1
 
 
-def test_prices_of_several_products_are_told_in_one_answer(send, laptop):
+def test_prices_of_several_products_come_in_one_answer(send, laptop):
     other = send("POST", "/api/products", LAPTOP | {"sku": "b", "price": 5}).json()["id"]
     send("PATCH", f"/api/products/{laptop['id']}", {"price": "999.5"})
-    answered = send("GET", f"/api/products/prices?ids={laptop['id']},{other},999999999")
-    assert answered.json() == {"prices": {laptop["id"]: "999.50", other: "5.00"}}
+    response = send("GET", f"/api/products/prices?ids={laptop['id']},{other},999999999")
+    assert response.json() == {"prices": {laptop["id"]: "999.50", other: "5.00"}}
 
 
 @pytest.mark.parametrize("query", ["", "?ids=", "?ids=x", "?ids=1,,2"])
-def test_prices_of_no_product_are_told_to_be_a_mistake(send, query):
+def test_prices_of_no_product_are_refused(send, query):
     assert wrong_fields(send("GET", f"/api/products/prices{query}")) == {"ids"}
 
 
 def test_list_is_answered_with_an_outcome_each(send, laptop):
     wanted = [LAPTOP | {"sku": sku} for sku in ("a", "LAP-1", "b", "a")]
-    answered = send("POST", "/api/products", wanted)
-    assert answered.status_code == 207
-    outcomes = answered.json()
+    response = send("POST", "/api/products", wanted)
+    assert response.status_code == 207
+    outcomes = response.json()
     assert [outcome["outcome"] for outcome in outcomes] == ["done", "refused", "done", "refused"]
     assert [outcome["data"]["sku"] for outcome in outcomes[::2]] == ["a", "b"]
     assert outcomes[3]["code"] == "sku_taken"
 
 
 def test_list_with_a_wrong_field_adds_nothing(send):
-    answered = send("POST", "/api/products", [LAPTOP, LAPTOP | {"sku": "b", "price": -1}])
-    assert [field for field in wrong_fields(answered) if "price" in field and "1" in field]
+    response = send("POST", "/api/products", [LAPTOP, LAPTOP | {"sku": "b", "price": -1}])
+    assert [field for field in wrong_fields(response) if "price" in field and "1" in field]
     assert not Product.objects.exists()
 
 
 def test_empty_list_adds_nothing(send):
-    answered = send("POST", "/api/products", [])
-    assert (answered.status_code, answered.json()) == (207, [])
+    response = send("POST", "/api/products", [])
+    assert (response.status_code, response.json()) == (207, [])
 
 
 def test_pages_show_everything_once(send):
@@ -162,7 +162,7 @@ def test_products_are_found_by_category_words_ids_and_skus(send):
         LAPTOP | {"sku": "MOU-1", "name": "Mouse", "description": "wireless"},
         LAPTOP | {"sku": "BAG-1", "name": "Bag", "category": "travel", "description": ""},
     ]
-    ids = [one["data"]["id"] for one in send("POST", "/api/products", wanted).json()]
+    ids = [row["data"]["id"] for row in send("POST", "/api/products", wanted).json()]
 
     def found(query: str) -> list[str]:
         return [result["id"] for result in send("GET", f"/api/products?{query}").json()["results"]]
@@ -172,9 +172,9 @@ def test_products_are_found_by_category_words_ids_and_skus(send):
     assert found("search=WIRELESS") == found("search=mou-") == [ids[1]]
     assert found("category=travel&search=laptop") == []
     assert found(f"ids={ids[2]},{ids[0]}, {'9' * 30}") == [ids[0], ids[2]]
-    asked = f"named=BAG-1&named={ids[0]}&named=nothing"
-    assert found(asked) == [ids[0], ids[2]]
-    following = send("GET", f"/api/products?{asked}&page_size=1").json()["next"]
+    query = f"named=BAG-1&named={ids[0]}&named=nothing"
+    assert found(query) == [ids[0], ids[2]]
+    following = send("GET", f"/api/products?{query}&page_size=1").json()["next"]
     assert found(following.partition("?")[2]) == [ids[2]]
 
 
@@ -203,8 +203,8 @@ def test_page_beyond_the_last_is_empty(send, laptop):
 
 
 def test_change_touches_only_what_is_sent(send, laptop):
-    answered = send("PATCH", f"/api/products/{laptop['id']}", {"price": "999.00", "name": "L"})
-    assert answered.json() == laptop | {"price": "999.00", "name": "L"}
+    response = send("PATCH", f"/api/products/{laptop['id']}", {"price": "999.00", "name": "L"})
+    assert response.json() == laptop | {"price": "999.00", "name": "L"}
 
 
 def test_stock_is_not_changed_by_patch(send, laptop):
@@ -216,21 +216,21 @@ def test_stock_is_not_changed_by_patch(send, laptop):
 
 def test_change_to_a_taken_sku_is_refused(send, laptop):
     other = send("POST", "/api/products", LAPTOP | {"sku": "b"}).json()
-    answered = send("PATCH", f"/api/products/{other['id']}", {"sku": "LAP-1"})
-    assert (answered.status_code, answered.json()["code"]) == (409, "sku_taken")
+    response = send("PATCH", f"/api/products/{other['id']}", {"sku": "LAP-1"})
+    assert (response.status_code, response.json()["code"]) == (409, "sku_taken")
 
 
 @pytest.mark.parametrize(("quantity", "left"), [(5, 15), (-10, 0), (0, 10)])
 def test_restock_adds_to_what_is_available(send, laptop, quantity, left):
-    answered = send("POST", f"/api/products/{laptop['id']}/restock", {"quantity": quantity})
-    assert (answered.status_code, answered.json()["available"]) == (200, left)
+    response = send("POST", f"/api/products/{laptop['id']}/restock", {"quantity": quantity})
+    assert (response.status_code, response.json()["available"]) == (200, left)
 
 
 def test_restock_beyond_what_a_product_can_have_is_refused(send, laptop):
     path = f"/api/products/{laptop['id']}"
     Product.objects.update(initial=10**12 - 5, available=10**12 - 5)
-    answered = send("POST", f"{path}/restock", {"quantity": 6})
-    assert (answered.status_code, answered.json()["code"]) == (409, "stock_too_large")
+    response = send("POST", f"{path}/restock", {"quantity": 6})
+    assert (response.status_code, response.json()["code"]) == (409, "stock_too_large")
     assert send("POST", f"{path}/restock", {"quantity": 5}).json()["available"] == 10**12
 
 
@@ -242,8 +242,8 @@ def test_number_that_was_written_with_too_much_is_refused_as_the_text_is(send, p
 
 def test_restock_takes_off_no_more_than_is_available(send, laptop):
     path = f"/api/products/{laptop['id']}"
-    answered = send("POST", f"{path}/restock", {"quantity": -11})
-    assert (answered.status_code, answered.json()["code"]) == (409, "out_of_stock")
+    response = send("POST", f"{path}/restock", {"quantity": -11})
+    assert (response.status_code, response.json()["code"]) == (409, "out_of_stock")
     assert send("GET", path).json() == laptop
 
 
@@ -268,9 +268,9 @@ def test_restock_names_what_is_wrong(send, laptop, body):
     ],
 )
 def test_what_is_not_there_is_not_found(send, method, path):
-    answered = send(method, path, None if method == "GET" else {})
-    assert answered.status_code == 404
-    assert answered["Content-Type"] == "application/problem+json"
+    response = send(method, path, None if method == "GET" else {})
+    assert response.status_code == 404
+    assert response["Content-Type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize(
@@ -284,22 +284,22 @@ def test_what_is_not_there_is_not_found(send, method, path):
     ],
 )
 def test_method_that_a_path_does_not_have_is_refused(send, method, path):
-    answered = send(method, path)
-    assert answered.status_code == 405
-    assert method not in answered["Allow"]
+    response = send(method, path)
+    assert response.status_code == 405
+    assert method not in response["Allow"]
 
 
 @pytest.mark.parametrize("path", ["/api/products", "/api/products/reserve"])
 def test_body_of_another_type_is_refused(client, path):
-    answered = client.post(path, "a=1", content_type="application/x-www-form-urlencoded")
-    assert (answered.status_code, answered.json()["code"]) == (415, "unsupported_media_type")
+    response = client.post(path, "a=1", content_type="application/x-www-form-urlencoded")
+    assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
 
 
 def test_sample_catalogue_is_seeded_once(capsys):
     call_command("seed_catalogue")
-    there = list(Product.objects.values_list("sku", "initial"))
+    seeded = list(Product.objects.values_list("sku", "initial"))
     call_command("seed_catalogue")
-    assert list(Product.objects.values_list("sku", "initial")) == there
+    assert list(Product.objects.values_list("sku", "initial")) == seeded
     assert capsys.readouterr().out.splitlines()[1].startswith("0 products added")
-    assert len(there) >= 20
-    assert 10 in {initial for _, initial in there}
+    assert len(seeded) >= 20
+    assert 10 in {initial for _, initial in seeded}

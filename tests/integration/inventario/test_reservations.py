@@ -25,7 +25,7 @@ def expire_all() -> int:
     return operations.expire()
 
 
-def test_reserving_puts_every_line_aside(product, shop):
+def test_reserving_reserves_every_line(product, shop):
     laptop, mouse = product(10), product(5)
     done = shop.reserve("s", {laptop: 2, mouse: 5})
     assert stock(laptop) == (8, 2, 0)
@@ -69,7 +69,7 @@ def test_unreserving_gives_everything_back(product, shop):
     assert Reservation.objects.get().status == "released"
 
 
-def test_committing_sells_what_was_put_aside(product, shop):
+def test_committing_sells_what_was_reserved(product, shop):
     laptop = product(10)
     shop.reserve("s", {laptop: 4})
     assert isinstance(shop.commit("s"), Done)
@@ -156,7 +156,7 @@ def test_operation_that_serves_two_steps_of_a_saga_reserves_for_each(product, sh
     assert stock(laptop) == (8, 0, 2)
 
 
-def test_commit_and_restore_take_all_that_a_saga_has_put_aside(product, shop):
+def test_commit_and_restore_take_all_that_a_saga_has_reserved(product, shop):
     laptop = product(10)
     shop.reserve("s", {laptop: 2}, step="first")
     shop.reserve("s", {laptop: 3}, step="second")

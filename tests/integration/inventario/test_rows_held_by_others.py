@@ -74,8 +74,8 @@ def test_busy_command_is_decided_when_it_is_asked_for_again(product):
     assert isinstance(outcome, Done)
 
 
-def test_hundred_that_wait_for_one_row_are_answered_in_time(product):
-    """Before their caller gives up: so the service stays responsive."""
+def test_hundred_commands_that_wait_for_one_row_are_answered_in_time(product):
+    """Their caller has not given up yet: the service stays responsive."""
     locked = product()
     with forgotten(locked):
         started = time.monotonic()
@@ -84,7 +84,7 @@ def test_hundred_that_wait_for_one_row_are_answered_in_time(product):
     assert time.monotonic() - started < 0.3 + APART_SECONDS + 1
 
 
-def test_control_tried_as_one_list_all_of_them_wait_in_vain(product):
+def test_control_tried_as_one_list_all_commands_wait_in_vain(product):
     locked, free = product(), product()
     with forgotten(locked), pytest.raises(OperationalError) as raised:
         execute(operation=operations.reserve, commands=wanted(locked, free))

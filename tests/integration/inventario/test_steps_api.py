@@ -29,9 +29,9 @@ def wanted(laptop, saga_id: str = "s", quantity: int = 2, product_id=None):
 def test_reservation_can_be_seen(client, post, laptop):
     reserved = post("reserve", wanted(laptop))
     assert reserved.status_code == 200
-    answered = client.get("/api/products/reservations/c").json()
-    (seen,) = answered["reservations"]
-    assert answered["cart_id"] == "c"
+    body = client.get("/api/products/reservations/c").json()
+    (seen,) = body["reservations"]
+    assert body["cart_id"] == "c"
     assert seen["reservation_id"] == reserved.json()["reservation_id"]
     assert (seen["saga_id"], seen["status"]) == ("s", "reserved")
     assert seen["items"] == [{"product_id": str(laptop.pk), "quantity": 2}]
@@ -47,9 +47,9 @@ def test_reservations_of_a_cart_are_shown_newest_first(client, post, laptop):
 
 def test_availability_follows_each_step(client, post, laptop):
     def seen():
-        found = client.get(f"/api/products/availability/{laptop.pk}").json()
-        assert found["initial"] == 10
-        return found["available"], found["reserved"], found["sold"], found["is_available"]
+        body = client.get(f"/api/products/availability/{laptop.pk}").json()
+        assert body["initial"] == 10
+        return body["available"], body["reserved"], body["sold"], body["is_available"]
 
     assert seen() == (10, 0, 0, True)
     post("reserve", wanted(laptop, quantity=10))
@@ -65,9 +65,9 @@ def test_product_id_may_be_a_number(post, laptop):
 
 
 def test_refusal_is_a_conflict_with_its_code(post, laptop):
-    answered = post("reserve", wanted(laptop, quantity=999_999))
-    assert (answered.status_code, answered.json()["code"]) == (409, "out_of_stock")
-    assert answered["Content-Type"] == "application/problem+json"
+    response = post("reserve", wanted(laptop, quantity=999_999))
+    assert (response.status_code, response.json()["code"]) == (409, "out_of_stock")
+    assert response["Content-Type"] == "application/problem+json"
 
 
 def test_same_saga_again_is_answered_the_same(post, laptop):
@@ -77,16 +77,16 @@ def test_same_saga_again_is_answered_the_same(post, laptop):
 
 def test_list_is_answered_with_an_outcome_each(post, laptop):
     lists = [wanted(laptop, "a", 6), wanted(laptop, "b", 6), wanted(laptop, "a", 6)]
-    answered = post("reserve", lists)
-    assert answered.status_code == 207
-    first, refused, again = answered.json()
+    response = post("reserve", lists)
+    assert response.status_code == 207
+    first, refused, again = response.json()
     assert (first["outcome"], first) == ("done", again)
     assert (refused["outcome"], refused["code"]) == ("refused", "out_of_stock")
 
 
 def test_empty_list_is_answered_with_an_empty_one(post):
-    answered = post("unreserve", [])
-    assert (answered.status_code, answered.json()) == (207, [])
+    response = post("unreserve", [])
+    assert (response.status_code, response.json()) == (207, [])
 
 
 @pytest.fixture
@@ -115,8 +115,8 @@ def test_blocked_commit_never_happens(of_saga, laptop):
 @pytest.mark.parametrize("path", ["commit", "restore", "unreserve"])
 def test_what_is_a_sagas_own_is_not_done_by_hand(of_saga, post, laptop, path):
     reserve_in_a_saga(of_saga, laptop)
-    answered = post(path, {"saga_id": "s"})
-    assert (answered.status_code, answered.json()["code"]) == (409, "part_of_a_saga")
+    response = post(path, {"saga_id": "s"})
+    assert (response.status_code, response.json()["code"]) == (409, "part_of_a_saga")
     laptop.refresh_from_db()
     assert (laptop.available, laptop.reserved) == (8, 2)
 
@@ -126,11 +126,11 @@ def test_padding_step_changes_nothing(of_saga):
 
 
 def test_cart_without_a_reservation_yet_has_an_empty_list(client):
-    answered = client.get("/api/products/reservations/nobody")
-    assert (answered.status_code, answered.json()["reservations"]) == (200, [])
+    response = client.get("/api/products/reservations/nobody")
+    assert (response.status_code, response.json()["reservations"]) == (200, [])
 
 
-def test_inventory_is_shown_by_sku_and_by_what_it_is_put_aside_for(client, of_saga, product):
+def test_inventory_is_shown_by_sku_and_by_what_it_is_reserved_for(client, of_saga, product):
     laptop = product(10, sku="product_1")
     reserve_in_a_saga(of_saga, laptop)
     seen = client.get("/inventory").json()
@@ -149,8 +149,8 @@ def test_inventory_is_shown_in_pages(client, product):
 
 
 def test_undo_of_what_never_happened_is_a_success(post):
-    answered = post("unreserve", {"saga_id": "nobody"})
-    assert (answered.status_code, answered.json()) == (200, {"nothing_to_undo": True})
+    response = post("unreserve", {"saga_id": "nobody"})
+    assert (response.status_code, response.json()) == (200, {"nothing_to_undo": True})
 
 
 @pytest.mark.parametrize(
@@ -169,13 +169,13 @@ def test_undo_of_what_never_happened_is_a_success(post):
     ],
 )
 def test_wrong_field_is_named(post, laptop, change, field):
-    answered = post("reserve", wanted(laptop) | change)
-    assert answered.status_code == 400
-    assert [error["field"] for error in answered.json()["errors"]] == [field]
+    response = post("reserve", wanted(laptop) | change)
+    assert response.status_code == 400
+    assert [error["field"] for error in response.json()["errors"]] == [field]
 
 
 @pytest.mark.parametrize("body", ["", "{", "null", '"x"', "[{}]", "[1]"])
 def test_body_that_is_no_command_is_a_problem(post, body):
-    answered = post("reserve", body)
-    assert answered.status_code == 400
-    assert answered["Content-Type"] == "application/problem+json"
+    response = post("reserve", body)
+    assert response.status_code == 400
+    assert response["Content-Type"] == "application/problem+json"

@@ -43,9 +43,9 @@ def no_locks(monkeypatch):
 
 def test_fifty_buyers_of_ten_units_get_exactly_ten(product, shop):
     hot = product(10)
-    got = at_once(buyers(shop, hot, 50), service=SERVICE)
-    assert sum(isinstance(result, Done) for result in got) == 10
-    assert sum(isinstance(result, Refused) for result in got) == 40
+    results = at_once(buyers(shop, hot, 50), service=SERVICE)
+    assert sum(isinstance(result, Done) for result in results) == 10
+    assert sum(isinstance(result, Refused) for result in results) == 40
     hot.refresh_from_db()
     assert (hot.available, hot.reserved) == (0, 10)
 
@@ -63,11 +63,11 @@ def test_without_the_lock_only_the_constraint_stops_overselling(product, shop):
 
 
 def test_buyers_of_two_products_in_opposite_order_all_get_theirs(product, shop):
-    one, other = product(20), product(20)
-    lines = [{one: 1, other: 1}, {other: 1, one: 1}]
+    first, second = product(20), product(20)
+    lines = [{first: 1, second: 1}, {second: 1, first: 1}]
     calls = [lambda n=n: shop.reserve(f"s{n}", lines[n % 2]) for n in range(20)]
-    got = at_once(calls, service=SERVICE)
-    assert all(isinstance(result, Done) for result in got)
+    results = at_once(calls, service=SERVICE)
+    assert all(isinstance(result, Done) for result in results)
 
 
 def test_commit_and_expiry_at_once_agree_on_every_reservation(product, shop):
@@ -83,12 +83,14 @@ def test_commit_and_expiry_at_once_agree_on_every_reservation(product, shop):
 
     calls = [lambda n=n: commit(saga_ids[n::4]) for n in range(4)]
     calls += [lambda: operations.expire(limit=15)] * 4
-    got = at_once(calls, service=SERVICE)
-    outcomes = {one.command.saga_id: one.outcome for part in got[:4] for one in part}
-    sold = {saga_id for saga_id, one in outcomes.items() if isinstance(one, Done)}
+    results = at_once(calls, service=SERVICE)
+    outcomes = {
+        executed.command.saga_id: executed.outcome for part in results[:4] for executed in part
+    }
+    sold = {saga_id for saga_id, outcome in outcomes.items() if isinstance(outcome, Done)}
     committed = Reservation.objects.filter(status="committed")
     assert sold == set(committed.values_list("saga_id", flat=True))
-    assert len(saga_ids) - len(sold) == sum(got[4:])
+    assert len(saga_ids) - len(sold) == sum(results[4:])
     hot.refresh_from_db()
     assert (hot.sold, hot.reserved) == (len(sold), 0)
 
@@ -103,7 +105,7 @@ def due(product, shop):
     return hot
 
 
-def put_aside() -> int:
+def units_reserved() -> int:
     lines = ReservationLine.objects.filter(reservation__status="reserved")
     return lines.aggregate(sum=Sum("quantity"))["sum"]
 
@@ -114,7 +116,7 @@ def test_expiry_leaves_alone_what_is_being_committed(due, shop):
         assert InThread(operations.expire, service=SERVICE).ended_with() == 0
     due.refresh_from_db()
     assert (due.available, due.reserved, due.sold) == (2, 4, 4)
-    assert put_aside() == due.reserved
+    assert units_reserved() == due.reserved
 
 
 @pytest.mark.usefixtures("no_locks")
@@ -125,7 +127,7 @@ def test_without_the_lock_the_expiry_gives_back_what_was_sold(due, shop):
         wait_until_blocked(service=SERVICE, count=1)
     assert expiry.ended_with() == 1
     due.refresh_from_db()
-    assert put_aside() != due.reserved
+    assert units_reserved() != due.reserved
 
 
 class TestMostReserved:
@@ -144,19 +146,18 @@ class TestMostReserved:
             with transaction.atomic(using=SERVICE):
                 assert isinstance(shop.reserve("s1", {first: 6}, user_id="ana"), Done)
                 call = partial(shop.reserve, "s2", {other: 6}, user_id="ana")
-                asked = InThread(call, service=SERVICE)
-                wait(asked)
-            return asked.result()
+                thread = InThread(call, service=SERVICE)
+                wait(thread)
+            return thread.result()
 
         return ask
 
     def test_the_second_waits_for_its_turn_and_is_refused(self, second):
-        refused = second(lambda asked: wait_until_blocked(service=SERVICE, count=1))
+        refused = second(lambda thread: wait_until_blocked(service=SERVICE, count=1))
         assert refused.code == refusals.TOO_MANY_RESERVED
-        assert put_aside() == 6
+        assert units_reserved() == 6
 
-    def test_without_its_turn_it_would_get_them(self, second, monkeypatch):
-        """The control."""
+    def test_control_without_its_turn_it_would_get_them(self, second, monkeypatch):
 
         def execute(statement, values):
             statement = statement.replace("pg_advisory_xact_lock(hashtextextended(", "((%s, ")
@@ -164,14 +165,14 @@ class TestMostReserved:
             return sql.execute(service=SERVICE, sql=statement, values=values)
 
         monkeypatch.setattr(store, "_execute", execute)
-        assert isinstance(second(lambda asked: asked.result()), Done)
-        assert put_aside() == 12
+        assert isinstance(second(lambda thread: thread.result()), Done)
+        assert units_reserved() == 12
 
     def test_others_do_not_wait(self, product, shop):
-        one, other = product(10), product(10)
+        first, second = product(10), product(10)
         with transaction.atomic(using=SERVICE):
-            shop.reserve("s1", {one: 6}, user_id="ana")
-            call = partial(shop.reserve, "s2", {other: 6}, user_id="ben")
+            shop.reserve("s1", {first: 6}, user_id="ana")
+            call = partial(shop.reserve, "s2", {second: 6}, user_id="ben")
             assert isinstance(InThread(call, service=SERVICE).result(), Done)
 
     @pytest.mark.parametrize("end", ["unreserve", "commit"])
@@ -187,11 +188,11 @@ class TestMostReserved:
         """Nor within a list; reservations without a user have no limit."""
 
         def statements(saga_id, user_id):
-            with CaptureQueriesContext(connections[SERVICE]) as asked:
+            with CaptureQueriesContext(connections[SERVICE]) as queries:
                 shop.reserve(saga_id, {hot: 1}, user_id=user_id)
-            return len(asked)
+            return len(queries)
 
         hot = product(10)
-        with_it, of_nobody = statements("s1", "ana"), statements("s2", "")
+        with_it, without_user = statements("s1", "ana"), statements("s2", "")
         settings.MOST_RESERVED = 0
-        assert (with_it, of_nobody) == (statements("s3", "ana") + 1, with_it - 1)
+        assert (with_it, without_user) == (statements("s3", "ana") + 1, with_it - 1)

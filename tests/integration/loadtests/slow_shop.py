@@ -10,7 +10,7 @@ from typing import Any
 class SlowShop(ThreadingHTTPServer):
     """Takes POSTs. Call `serve()` in a `with` block.
 
-    `hold`: no answer to anybody until so many have come. `stall`: the first one takes so many
+    `hold`: no request is answered until so many have come. `stall`: the first one takes so many
     seconds, and the others wait behind it, as behind a lock. `status`: of every answer.
     """
 

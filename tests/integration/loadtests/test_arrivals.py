@@ -54,19 +54,15 @@ def _window(bodies: list[bytes], rate: float, seconds: float, patience: float) -
 def _may_be_first() -> bool:
     """Whether this user may use real-time scheduling, tried in a process of its own."""
     tries = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"
-    asked = subprocess.run([sys.executable, "-c", tries], capture_output=True, check=False)
-    return asked.returncode == 0
-
-
-def _latency(answer: Answer) -> float:
-    return answer.answered_at - answer.intended_at
+    ended = subprocess.run([sys.executable, "-c", tries], capture_output=True, check=False)
+    return ended.returncode == 0
 
 
 def test_arrivals_do_not_wait_for_answers(tmp_path: Path) -> None:
     """No request is answered before all 20 have come: a closed loop would send only the first."""
     with SlowShop(hold=20) as shop, _generator(shop, tmp_path) as generator:
-        found = _send(generator, rate=200, seconds=0.1)
-    assert [one.status for one in found] == [202] * 20
+        samples = _send(generator, rate=200, seconds=0.1)
+    assert [sample.status for sample in samples] == [202] * 20
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -74,16 +70,17 @@ def test_intended_starts_are_those_of_the_schedule_however_slow_the_server(
     tmp_path: Path, workers: int
 ) -> None:
     with SlowShop(stall=0.5) as shop, _generator(shop, tmp_path, workers=workers) as generator:
-        found = _send(generator, rate=100, seconds=0.5)
-    first = found[0].intended_at
+        samples = _send(generator, rate=100, seconds=0.5)
+    first = samples[0].intended_at
     schedule = offsets(arrivals=Arrivals.CONSTANT, rate=100, seconds=0.5, seed=0)
-    assert [one.intended_at - first for one in found] == pytest.approx(schedule, abs=1e-5)
+    assert [sample.intended_at - first for sample in samples] == pytest.approx(schedule, abs=1e-5)
 
 
-def test_stall_is_seen_by_all_who_would_have_met_it(tmp_path: Path) -> None:
+def test_stall_shows_in_every_arrival_during_it(tmp_path: Path) -> None:
     """With its control: the same stall, seen by a client that waits for each answer."""
     with SlowShop(stall=1.0) as shop, _generator(shop, tmp_path) as generator:
-        open_loop = [_latency(one) for one in _send(generator, rate=100, seconds=0.8)]
+        samples = _send(generator, rate=100, seconds=0.8)
+        open_loop = [sample.answered_at - sample.intended_at for sample in samples]
     with SlowShop(stall=1.0) as shop:
         closed_loop = [_timed_post(shop.url) for _ in range(80)]
     noticeable = 0.15  # the last of the open loop comes 0.2 s before the stall is over
@@ -91,16 +88,18 @@ def test_stall_is_seen_by_all_who_would_have_met_it(tmp_path: Path) -> None:
     assert sum(latency > noticeable for latency in closed_loop) < 20
 
 
-def test_samples_say_what_was_answered(tmp_path: Path) -> None:
+def test_samples_hold_what_was_answered(tmp_path: Path) -> None:
     with SlowShop(status=503) as shop, _generator(shop, tmp_path) as generator:
-        found = _send(generator, rate=100, seconds=0.05)
-    assert {one.status for one in found} == {503}
-    assert all(one.saga_id == "" and "saga-" in one.error for one in found)
+        samples = _send(generator, rate=100, seconds=0.05)
+    assert {sample.status for sample in samples} == {503}
+    assert all(sample.saga_id == "" and "saga-" in sample.error for sample in samples)
 
 
 def test_sagas_are_kept_with_their_samples_window_after_window(tmp_path: Path) -> None:
     with SlowShop() as shop, _generator(shop, tmp_path) as generator:
-        sagas = [one.saga_id for _ in range(2) for one in _send(generator, rate=100, seconds=0.05)]
+        sagas = [
+            sample.saga_id for _ in range(2) for sample in _send(generator, rate=100, seconds=0.05)
+        ]
         bodies = list(shop.bodies)
     assert sorted(sagas) == sorted(f"saga-{n}" for n in range(1, 11))
     assert sorted(json.loads(body)["cart_id"] for body in bodies) == sorted("01234" * 2)
@@ -117,18 +116,20 @@ def test_each_worker_sends_its_share_and_none_twice(tmp_path: Path) -> None:
         _wait_for(lambda: len(shop.bodies) == 20)
         port = shop.server_address[1]
         held = [
-            [one.raddr.port for one in worker.net_connections() if one.raddr].count(port)
+            [
+                connection.raddr.port for connection in worker.net_connections() if connection.raddr
+            ].count(port)
             for worker in psutil.Process(generator.pid).children()
         ]
         _timed_post(shop.url)  # the one that it waited for
-        found = sending.result()
+        samples = sending.result()
     assert sorted(held) == [6, 7, 7]
-    assert [one.status for one in found] == [202] * 20
+    assert [sample.status for sample in samples] == [202] * 20
     sent = [json.loads(body).get("cart_id") for body in shop.bodies[:20]]
     assert sorted(sent, key=int) == [str(number) for number in range(20)]
 
 
-def test_dead_worker_is_an_error_that_says_so(tmp_path: Path) -> None:
+def test_dead_worker_is_an_error_that_names_it(tmp_path: Path) -> None:
     with SlowShop() as shop, _generator(shop, tmp_path, workers=3) as generator:
         psutil.Process(generator.pid).children()[0].kill()
         with pytest.raises(GeneratorFailed, match="worker"):
@@ -137,8 +138,8 @@ def test_dead_worker_is_an_error_that_says_so(tmp_path: Path) -> None:
 
 def test_checkout_that_is_never_answered_is_a_sample_too(tmp_path: Path) -> None:
     with SlowShop(hold=1000) as shop, _generator(shop, tmp_path) as generator:
-        found = _send(generator, rate=100, seconds=0.05, patience=0.2)
-    assert [(one.status, one.error) for one in found] == [(0, "no answer")] * 5
+        samples = _send(generator, rate=100, seconds=0.05, patience=0.2)
+    assert [(sample.status, sample.error) for sample in samples] == [(0, "no answer")] * 5
 
 
 def test_refused_connection_is_a_sample_too(tmp_path: Path) -> None:
@@ -146,17 +147,17 @@ def test_refused_connection_is_a_sample_too(tmp_path: Path) -> None:
         url = shop.url
     with closing(Generator(url=f"{url}/checkout/saga", folder=tmp_path)) as generator:
         generator.wait_until_ready()
-        found = _send(generator, rate=100, seconds=0.05)
-    assert {one.status for one in found} == {0}
-    assert all("refused" in one.error for one in found)
+        samples = _send(generator, rate=100, seconds=0.05)
+    assert {sample.status for sample in samples} == {0}
+    assert all("refused" in sample.error for sample in samples)
 
 
-def test_generator_runs_before_all_others_where_it_may_and_says_what_it_is(tmp_path: Path) -> None:
+def test_generator_runs_before_all_others_where_it_may_and_reports_it(tmp_path: Path) -> None:
     with SlowShop() as shop, _generator(shop, tmp_path) as generator:
         is_first = os.sched_getscheduler(generator.pid) == os.SCHED_FIFO
-        said = generator.scheduling
+        scheduling = generator.scheduling
     assert is_first == _may_be_first()
-    assert said.startswith("runs before all other" if is_first else "waits for its turn")
+    assert scheduling.startswith("runs before all other" if is_first else "waits for its turn")
 
 
 def test_generator_ends_when_it_is_closed(tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ def test_generator_ends_in_the_middle_of_a_window_when_the_other_side_dies(
         generator._connection.send(_window([b"{}"] * 100, 1, 100, 1))
         _wait_for(lambda: shop.bodies)
         generator.close()
-        assert not any(one.is_running() for one in every)
+        assert not any(process.is_running() for process in every)
 
 
 def test_death_of_the_generator_is_an_error_with_its_log(tmp_path: Path) -> None:

@@ -58,5 +58,5 @@ def test_checkpoint_that_is_not_due_is_not_made(url: str) -> None:
     assert not make_checkpoint_if_due(database=url, most_seconds=1e9, most_wal_bytes=2**60)
 
 
-def test_one_who_may_make_no_checkpoint_goes_on_without(url_of_one_who_may_not: str) -> None:
+def test_login_that_may_make_no_checkpoint_goes_on_without(url_of_one_who_may_not: str) -> None:
     assert not make_checkpoint_if_due(database=url_of_one_who_may_not, most_seconds=0)

@@ -86,16 +86,16 @@ def test_stopped_comparison_shows_what_it_has(stopped: Any) -> None:
 
 
 def test_comparison_goes_on_where_it_was_stopped(finished: Any) -> None:
-    said, found = finished
-    assert "\n 1/" not in said
-    assert [window["window"]["number"] for window in found["windows"]] == list(
-        range(1, len(found["windows"]) + 1)
+    output, report = finished
+    assert "\n 1/" not in output
+    assert [window["window"]["number"] for window in report["windows"]] == list(
+        range(1, len(report["windows"]) + 1)
     )
-    assert not found["was_stopped"]
+    assert not report["was_stopped"]
 
 
-def _figures(found: dict[str, Any], phase: str) -> dict[str, Any]:
-    return {figure["pattern"]: figure for figure in found["figures"] if figure["phase"] == phase}
+def _figures(report: dict[str, Any], phase: str) -> dict[str, Any]:
+    return {figure["pattern"]: figure for figure in report["figures"] if figure["phase"] == phase}
 
 
 def test_every_checkout_of_light_load_completes_in_both_patterns(finished: Any) -> None:
@@ -122,7 +122,7 @@ def test_outcome_comes_after_acceptance(finished: Any) -> None:
 
 
 def test_cost_is_where_the_pattern_does_its_work(finished: Any) -> None:
-    costs = {name: one["cost"] for name, one in _figures(finished[1], "full").items()}
+    costs = {name: figures["cost"] for name, figures in _figures(finished[1], "full").items()}
     by_http, by_messages = costs["orchestrated"], costs["choreographed"]
     assert by_http["http_calls"] > by_messages["http_calls"]
     assert by_messages["messages"] == pytest.approx(6 + 1, abs=0.5), "an event each step"
@@ -132,7 +132,7 @@ def test_cost_is_where_the_pattern_does_its_work(finished: Any) -> None:
     assert all(cost["writes"] > 0 and cost["wal_bytes"] > 0 for cost in costs.values())
 
 
-def test_screen_names_where_and_on_what_it_was_made(finished: Any) -> None:
+def test_screen_names_the_time_and_the_machine(finished: Any) -> None:
     assert "fsync on" in finished[0]
     assert "audit: clean" in finished[0]
     assert all(pattern in finished[0] for pattern in PATTERNS)
@@ -142,9 +142,9 @@ def test_report_names_a_folder_with_every_raw_sample(finished: Any) -> None:
     (path,) = re.findall(r"^report: (.+)$", finished[0], flags=re.MULTILINE)
     kept = samples.read(path=Path(path).with_name("samples.csv"), kind=samples.Sample)
     assert len(kept) == sum(window["counts"]["offered"] for window in finished[1]["windows"])
-    accepted = [one.saga_id for one in kept if one.saga_id]
+    accepted = [sample.saga_id for sample in kept if sample.saga_id]
     assert len(set(accepted)) == len(accepted)
-    assert {one.http_status for one in kept if not one.saga_id} <= {503}, "turned away"
+    assert {sample.http_status for sample in kept if not sample.saga_id} <= {503}, "turned away"
 
 
 def test_extra_step_is_measured_in_both_patterns(finished: Any) -> None:
@@ -157,7 +157,7 @@ def test_extra_step_is_measured_in_both_patterns(finished: Any) -> None:
 def test_stopped_comparison_leaves_no_process_behind(stopped: Any) -> None:
     _, family = stopped
     assert len(family) > 10
-    assert [one for one in family if _lives(one)] == []
+    assert [process for process in family if _lives(process)] == []
 
 
 def test_saga_of_another_owner_is_compared_on_the_services_that_it_needs(tmp_path: Path) -> None:
@@ -174,22 +174,22 @@ def test_saga_of_another_owner_is_compared_on_the_services_that_it_needs(tmp_pat
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "THE SAME FULFILMENT" in ended.stdout
     assert "audit: clean" in ended.stdout
-    found = json.loads(path.read_bytes())
+    report = json.loads(path.read_bytes())
     for pattern in PATTERNS:
-        light, failing = (_figures(found, phase)[pattern] for phase in ("light", "failures"))
+        light, failing = (_figures(report, phase)[pattern] for phase in ("light", "failures"))
         assert light["counts"]["offered"] == light["counts"]["completed"] > 0
         assert failing["counts"]["compensated"] > 0
     services = {name.partition(".")[0] for name in light["cost"]["cpu_ms"]}
     assert {"pedidos", "inventario", "pagos", "envios"} < services
     assert not {"carrito", "dashboard"} & services
-    steps = {part["step"] for waterfall in found["waterfalls"] for part in waterfall["parts"]}
+    steps = {part["step"] for waterfall in report["waterfalls"] for part in waterfall["parts"]}
     assert "schedule_delivery" in steps
 
 
 @pytest.mark.parametrize(
     ("condition", "status"), [("orchestrated.p95>20ms", 3), ("p95>20parsecs", 2)]
 )
-def test_status_says_what_came_of_a_stored_run_that_is_held_to_a_condition(
+def test_exit_status_shows_whether_a_stored_run_meets_a_condition(
     tmp_path: Path, condition: str, status: int
 ) -> None:
     folder = stored_run(tmp_path / "run")

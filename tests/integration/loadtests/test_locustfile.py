@@ -95,7 +95,7 @@ def test_shoppers_come_at_fixed_times_where_a_rate_is_given(tmp_path: Path) -> N
     assert ended.returncode == 0, ended.stderr
     arrivals = list(csv.DictReader(path.read_text().splitlines()))
     assert len(arrivals) == len(shop.checkouts) > 0
-    assert {(one["task"], one["error"]) for one in arrivals} == {("shop", "")}
+    assert {(arrival["task"], arrival["error"]) for arrival in arrivals} == {("shop", "")}
     assert rows["shop"]["Failure Count"] == "0"
 
 
@@ -129,7 +129,9 @@ def test_page_is_on_this_machine_alone_and_aims_at_no_other() -> None:
         foreign = _swarm(url, origin="http://evil.example", host="http://127.0.0.1:1")
         # There is no shop, so no test starts; but the page has let it in.
         own = _swarm(url, origin=url, host="http://127.0.0.1:1")
-    assert {one.laddr.ip for one in listening if one.status == "LISTEN"} == {"127.0.0.1"}
+    assert {connection.laddr.ip for connection in listening if connection.status == "LISTEN"} == {
+        "127.0.0.1"
+    }
     assert (refused.status, foreign.status) == (400, 403)
     assert "is another machine: name it on the command line" in refused.data.decode()
     assert own.status == 200

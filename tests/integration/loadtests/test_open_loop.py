@@ -1,4 +1,4 @@
-"""Open arrivals in somebody's locustfile: the guide's example as written, and others, each run by
+"""Open arrivals in a user's locustfile: the guide's example as written, and others, each run by
 Locust as a process of its own, in a folder without anything else."""
 
 import csv
@@ -47,10 +47,12 @@ def locust(
 ) -> tuple[subprocess.CompletedProcess[str], list[dict[str, str]]]:
     """Runs the guide's command with this locustfile; returns the result, and its arrivals."""
     (folder / "theirs.py").write_text(text)
-    told = COMMAND.replace("/path/to/dueto", str(ROOT)).replace("http://127.0.0.1:3000", shop.url)
+    command = COMMAND.replace("/path/to/dueto", str(ROOT)).replace(
+        "http://127.0.0.1:3000", shop.url
+    )
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     ended = subprocess.run(
-        ["bash", "-euc", " ".join([told.strip(), *options])],
+        ["bash", "-euc", " ".join([command.strip(), *options])],
         cwd=folder,
         env={**environment, "PYTHONWARNINGS": "ignore"},
         capture_output=True,
@@ -67,13 +69,18 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def lags(arrivals: list[dict[str, str]]) -> list[float]:
-    return [(float(one["started_at"]) - float(one["intended_at"])) * 1000 for one in arrivals]
+    return [
+        (float(arrival["started_at"]) - float(arrival["intended_at"])) * 1000
+        for arrival in arrivals
+    ]
 
 
 def latencies(arrivals: list[dict[str, str]]) -> list[float]:
     return [
-        (float(one["ended_at"]) - float(one["intended_at"])) * 1000 if not one["error"] else inf
-        for one in arrivals
+        (float(arrival["ended_at"]) - float(arrival["intended_at"])) * 1000
+        if not arrival["error"]
+        else inf
+        for arrival in arrivals
     ]
 
 
@@ -85,7 +92,7 @@ def example(
         return locust(tmp_path_factory.mktemp("theirs"), EXAMPLE, shop)
 
 
-def test_example_of_the_guide_ends_well_and_says_what_the_guide_shows(example) -> None:
+def test_example_of_the_guide_ends_well_and_prints_what_the_guide_shows(example) -> None:
     ended, _ = example
     assert ended.returncode == 0, ended.stderr
     for line in SAID.splitlines():
@@ -94,26 +101,26 @@ def test_example_of_the_guide_ends_well_and_says_what_the_guide_shows(example) -
 
 
 def test_intended_starts_are_those_of_the_schedule(example) -> None:
-    intended = [float(one["intended_at"]) for one in example[1]]
+    intended = [float(arrival["intended_at"]) for arrival in example[1]]
     starts = [at - OF_THE_EXAMPLE[0] for at in OF_THE_EXAMPLE]
     assert [at - intended[0] for at in intended] == pytest.approx(starts, abs=1e-5)
 
 
-def test_generator_is_punctual_and_says_how_much(example) -> None:
+def test_generator_is_punctual_and_reports_how_late_it_was(example) -> None:
     """No arrival starts early; half start within half of the mean gap between two arrivals."""
     ended, arrivals = example
     late, gap = lags(arrivals), OF_THE_EXAMPLE[-1] / len(OF_THE_EXAMPLE) * 1000
     assert min(late) >= 0
     assert percentile(late, 0.5) < gap / 2
-    told = re.search(r"^started late by +\d+ +(.+)$", ended.stdout, flags=re.MULTILINE)
-    assert told
+    line = re.search(r"^started late by +\d+ +(.+)$", ended.stdout, flags=re.MULTILINE)
+    assert line
     exact = [number(percentile(late, share)) for share in (0.5, 0.95, 0.99, 1)]
-    assert [float(one) for one in told[1].split()] == pytest.approx(
-        [float(one) for one in exact], abs=0.02
+    assert [float(number) for number in line[1].split()] == pytest.approx(
+        [float(number) for number in exact], abs=0.02
     ), "to the microsecond of the file"
 
 
-def test_stall_delays_no_start_and_is_seen_by_all_who_would_have_met_it(tmp_path: Path) -> None:
+def test_stall_delays_no_start_and_shows_in_every_arrival_during_it(tmp_path: Path) -> None:
     """With its control: Locust's own constant throughput starts nothing in the stall."""
     text = OPEN.replace("patience = 0.5", "patience = 30")
     with SlowShop(stall=STALL) as shop:
@@ -158,7 +165,7 @@ def test_failed_request_fails_its_arrival(tmp_path: Path) -> None:
         ended, arrivals = locust(tmp_path, OPEN, shop)
     assert ended.returncode == 1
     assert len(arrivals) == 80
-    assert all("503" in one["error"] for one in arrivals)
+    assert all("503" in arrival["error"] for arrival in arrivals)
 
 
 @pytest.mark.parametrize(

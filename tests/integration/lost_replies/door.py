@@ -43,18 +43,18 @@ class Door(Services):
 
     def send_delayed(self) -> list[dict[str, Any]]:
         """Sends the delayed charges; returns pagos' answers."""
-        return [one for commands in self._late for one in self._pass_on(CHARGE, commands)[1]]
+        return [answer for commands in self._late for answer in self._pass_on(CHARGE, commands)[1]]
 
     def close(self) -> None:
         super().close()
         self._pagos.close()
 
     def _pass_on(self, key: Key, commands: list[dict[str, Any]]) -> tuple[int, Any]:
-        answered = self._pagos.request(
+        response = self._pagos.request(
             "POST",
             PATHS[key],
             body=json.dumps(commands),
             headers={"Content-Type": "application/json"},
             retries=False,
         )
-        return answered.status, answered.json()
+        return response.status, response.json()

@@ -31,7 +31,7 @@ REACTIONS = apps.get_app_config("pagos").reactions()
 pytestmark = pytest.mark.django_db(transaction=True, databases=["pagos", "tarjetas"])
 
 TOTAL = Decimal("19.90")
-SAID = [
+PUBLISHED = [
     f"checkout.{event}" for event in ("payment.processed", "payment.failed", "payment.refunded")
 ]
 
@@ -75,7 +75,7 @@ class Choreography:
 
     def __init__(self) -> None:
         broker = connect(f"memory://{uuid.uuid4()}?seed=1&duplicate=0.02")
-        broker.declare(queue="said", events=SAID)
+        broker.declare(queue="published", events=PUBLISHED)
         self.broker = Losing(broker)
         consumer = Consumer(service="pagos", broker=self.broker, reactions=REACTIONS)
         self._queue = consumer.queue
@@ -90,21 +90,21 @@ class Choreography:
             for part in (consumer, relay)
         ]
 
-    def hear(self, *heard: Event) -> None:
+    def receive(self, *received: Event) -> None:
         """Returns once pagos has handled and acked all events, and its own are sent."""
-        self._publish([Message(event.id, event.route, events.encode(event)) for event in heard])
+        self._publish([Message(event.id, event.route, events.encode(event)) for event in received])
 
         def settled() -> bool:
             waits = self.broker.depths([self._queue])[self._queue]
             return not waits and not OutboxEntry.objects.filter(sent_at=None).exists()
 
-        eventually(settled, seconds=60, what="all is handled and said")
+        eventually(settled, seconds=60, what="all is handled and published")
 
-    def said(self) -> set[tuple[str, str]]:
-        subscription = self.broker._broker.subscribe(queue="said", prefetch=10_000)
+    def published(self) -> set[tuple[str, str]]:
+        subscription = self.broker._broker.subscribe(queue="published", prefetch=10_000)
         taken = subscription.take(limit=10_000, timeout=0)
-        found = [events.decode(one.message.body) for one in taken]
-        return {(one.saga_id, one.type) for one in found}
+        decoded = [events.decode(delivery.message.body) for delivery in taken]
+        return {(event.saga_id, event.type) for event in decoded}
 
     def close(self) -> None:
         self._stop.set()
@@ -157,31 +157,31 @@ def cancelled(saga_id: str) -> Event:
 
 def test_charge_whose_ack_and_confirm_are_lost_is_taken_once(choreography):
     saga_ids = new_sagas(500)
-    choreography.hear(*[reserved(saga_id) for saga_id in saga_ids])
+    choreography.receive(*[reserved(saga_id) for saga_id in saga_ids])
     assert set(choreography.broker.acks_lost) == {reserved(saga_id).id for saga_id in saga_ids}
     assert len(choreography.broker.confirms_lost) == len(saga_ids)
     assert nets() == dict.fromkeys(saga_ids, TOTAL)
-    assert choreography.said() == {(saga_id, "payment.processed") for saga_id in saga_ids}
+    assert choreography.published() == {(saga_id, "payment.processed") for saga_id in saga_ids}
 
 
 def test_charge_that_is_undone_is_given_back_once(choreography):
     saga_ids = new_sagas(250)
-    choreography.hear(*[reserved(saga_id) for saga_id in saga_ids])
-    choreography.hear(*[cancelled(saga_id) for saga_id in saga_ids])
+    choreography.receive(*[reserved(saga_id) for saga_id in saga_ids])
+    choreography.receive(*[cancelled(saga_id) for saga_id in saga_ids])
     assert nets() == dict.fromkeys(saga_ids, Decimal(0))
-    assert {(saga_id, "payment.refunded") for saga_id in saga_ids} <= choreography.said()
+    assert {(saga_id, "payment.refunded") for saga_id in saga_ids} <= choreography.published()
 
 
 def test_charge_that_comes_after_its_undo_is_blocked(choreography):
     saga_ids = new_sagas(250)
-    choreography.hear(*[cancelled(saga_id) for saga_id in saga_ids])
-    choreography.hear(*[reserved(saga_id) for saga_id in saga_ids])
+    choreography.receive(*[cancelled(saga_id) for saga_id in saga_ids])
+    choreography.receive(*[reserved(saga_id) for saga_id in saga_ids])
     assert not Payment.objects.exists()
-    assert {(saga_id, "payment.refunded") for saga_id in saga_ids} <= choreography.said()
+    assert {(saga_id, "payment.refunded") for saga_id in saga_ids} <= choreography.published()
 
 
 def test_control_without_the_guards_it_is_taken_twice(choreography, monkeypatch):
     saga_ids = new_sagas(20)
     with no_guards(monkeypatch):
-        choreography.hear(*[reserved(saga_id) for saga_id in saga_ids])
+        choreography.receive(*[reserved(saga_id) for saga_id in saga_ids])
         assert min(nets().values()) >= 2 * TOTAL

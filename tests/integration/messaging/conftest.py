@@ -13,7 +13,7 @@ from contracts.events import Event, Facts
 from contracts.saga import Context
 from inventario import operations
 from inventario.models import Product
-from messaging.brokers import Message, connect
+from messaging.brokers import Delivery, Message, connect
 
 
 @pytest.fixture
@@ -95,3 +95,9 @@ def initiated(product):
 
 def message_of(event):
     return Message(event.id, event.route, events.encode(event))
+
+
+def receive(consumer, *received):
+    """Hands these events to the consumer, in one batch."""
+    deliveries = [Delivery(message_of(event), redelivered=False, tag=None) for event in received]
+    consumer.handle(deliveries)

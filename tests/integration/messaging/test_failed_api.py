@@ -7,7 +7,7 @@ from inventario.models import FailedMessage, OutboxEntry
 from messaging import failed, outbox
 from messaging.brokers import Message
 from participant import admin as records
-from tests.integration.messaging.test_saying import say
+from tests.integration.messaging.test_saying import commit
 
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "inventario"]),
@@ -31,7 +31,7 @@ def parked():
 @pytest.fixture
 def unsent(initiated):
     def make(count=1):
-        say(*[initiated() for _ in range(count)])
+        commit(*[initiated() for _ in range(count)])
         ids = list(OutboxEntry.objects.values_list("pk", flat=True))
         outbox.postpone(service=SERVICE, ids=ids, reason="too large")
         return list(OutboxEntry.objects.order_by("id"))
@@ -103,7 +103,7 @@ def test_unknown_message_is_not_found(client, url, row_id):
 
 def test_unsent_events_are_listed_with_reason_and_next_attempt(client, unsent, initiated):
     (row,) = unsent()
-    say(initiated())  # this event only waits for the relay
+    commit(initiated())  # this event only waits for the relay
     (shown,) = answered(client.get(UNSENT))["results"]
     assert (shown["event_id"], shown["reason"], shown["attempts"]) == (row.event_id, "too large", 1)
     assert shown["next_attempt_at"]
@@ -169,8 +169,8 @@ def test_admin_deals_with_unsent_events(admin_client, unsent, action):
     assert "too large" in admin_client.get(url).content.decode()
     assert admin_client.get(f"{url}{row.pk}/change/").status_code == 200
     chosen = {"action": action, "_selected_action": [row.pk]}
-    asked = admin_client.post(url, chosen, follow=True).content.decode()
-    assert ("Discard 1 outbox entry?" in asked) == (action == "discard")
+    page = admin_client.post(url, chosen, follow=True).content.decode()
+    assert ("Discard 1 outbox entry?" in page) == (action == "discard")
     admin_client.post(url, chosen | {"reason": "a test"})
     assert due() == ([row.pk] if action == "retry" else [])
     assert OutboxEntry.objects.exists() == (action == "retry")

@@ -11,7 +11,7 @@ from messaging import failed
 from messaging.brokers import Delivery, Message
 from messaging.consumer import Consumer
 from participant.sql import execute
-from tests.integration.messaging.conftest import message_of
+from tests.integration.messaging.conftest import message_of, receive
 
 REACTIONS = apps.get_app_config("inventario").reactions()
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
@@ -35,15 +35,11 @@ def retry_all(consumer, due_now):
     return retry
 
 
-def hear(consumer, *heard):
-    consumer.handle([Delivery(message_of(one), redelivered=False, tag=None) for one in heard])
-
-
 def available(product):
     return Product.objects.get(pk=product.pk).available
 
 
-def said():
+def published():
     return [
         events.decode(body.encode())
         for body in OutboxEntry.objects.order_by("id").values_list("body", flat=True)
@@ -53,11 +49,11 @@ def said():
 def test_poison_message_harms_only_itself(consumer, initiated, product, poisoned):
     poison = initiated()
     with poisoned(poison.saga_id):
-        hear(consumer, initiated(), poison, initiated())
+        receive(consumer, initiated(), poison, initiated())
     assert available(product) == 8
-    aside = FailedMessage.objects.get()
-    assert (aside.saga_id, aside.status) == (poison.saga_id, "retrying")
-    assert aside.reason == "ValueError: the log of this service says more"
+    row = FailedMessage.objects.get()
+    assert (row.saga_id, row.status) == (poison.saga_id, "retrying")
+    assert row.reason == "ValueError: the log of this service says more"
 
 
 def test_words_of_the_database_reach_no_event_and_no_row(
@@ -67,19 +63,19 @@ def test_words_of_the_database_reach_no_event_and_no_row(
         execute(service=SERVICE, sql="INSERT INTO inventario_product (name) VALUES (NULL)")
 
     monkeypatch.setitem(operations.reserve.__dict__, "run", refuse)
-    hear(consumer, initiated())
+    receive(consumer, initiated())
     retry_all()
-    (parked,) = said()
+    (parked,) = published()
     assert parked.type == "step.parked"
-    told = parked.data.failure.detail, FailedMessage.objects.get().reason
-    assert told == ("the database refuses it (23502)",) * 2
+    texts = parked.data.failure.detail, FailedMessage.objects.get().reason
+    assert texts == ("the database refuses it (23502)",) * 2
     assert "null value in column" in caplog.text
 
 
 def test_failed_message_is_tried_again_and_handled(consumer, initiated, product, poisoned, due_now):
     poison = initiated()
     with poisoned(poison.saga_id):
-        hear(consumer, poison)
+        receive(consumer, poison)
     due_now()
     consumer.retry_failed()
     assert FailedMessage.objects.get().status == "handled"
@@ -92,7 +88,7 @@ def test_message_that_never_succeeds_is_tried_five_times(
 ):
     poison = initiated()
     with poisoned(poison.saga_id) as tries:
-        hear(consumer, poison, *[initiated() for _ in range(together_with)])
+        receive(consumer, poison, *[initiated() for _ in range(together_with)])
         retry_all()
         assert len(tries) == 5
         due_now()
@@ -105,10 +101,10 @@ def test_delays_between_the_tries_grow_beyond_a_second():
     assert failed.DELAYS[-1] > failed.DELAYS[0] >= 1
 
 
-def test_person_can_have_it_tried_again(consumer, initiated, product, poisoned, retry_all):
+def test_person_can_have_a_message_retried(consumer, initiated, product, poisoned, retry_all):
     poison = initiated()
     with poisoned(poison.saga_id):
-        hear(consumer, poison)
+        receive(consumer, poison)
         retry_all()
     parked = FailedMessage.objects.get()
     assert parked.status == "dead_lettered"
@@ -121,7 +117,7 @@ def test_person_can_have_it_tried_again(consumer, initiated, product, poisoned, 
 def test_discarded_message_is_not_tried_again(consumer, initiated, poisoned, due_now):
     poison = initiated()
     with poisoned(poison.saga_id) as tries:
-        hear(consumer, poison)
+        receive(consumer, poison)
         failed.discard(service=SERVICE, ids=[FailedMessage.objects.get().pk])
         due_now()
         consumer.retry_failed()
@@ -129,15 +125,15 @@ def test_discarded_message_is_not_tried_again(consumer, initiated, poisoned, due
     assert FailedMessage.objects.get().status == "discarded"
 
 
-def test_giving_a_message_up_is_said_with_step_and_reason(
+def test_giving_a_message_up_is_published_with_step_and_reason(
     consumer, initiated, product, poisoned, retry_all
 ):
     poison = initiated()
     with poisoned(poison.saga_id):
-        hear(consumer, poison)
-        assert said() == []
+        receive(consumer, poison)
+        assert published() == []
         retry_all()
-    (event,) = said()
+    (event,) = published()
     assert (event.type, event.saga_id, event.cause_id) == (
         "step.parked",
         poison.saga_id,
@@ -148,21 +144,21 @@ def test_giving_a_message_up_is_said_with_step_and_reason(
     assert "ValueError" in event.data.failure.detail
 
 
-def test_message_that_is_heard_again_is_kept_once(consumer, initiated, product, poisoned):
+def test_message_received_again_is_kept_once(consumer, initiated, product, poisoned):
     poison = initiated()
     with poisoned(poison.saga_id):
-        hear(consumer, poison)
-        hear(consumer, poison)
+        receive(consumer, poison)
+        receive(consumer, poison)
     assert FailedMessage.objects.count() == 1
 
 
-def test_redrive_of_a_message_that_is_being_tried_costs_it_no_try(
+def test_redrive_of_a_message_that_is_being_retried_costs_no_attempt(
     consumer, initiated, product, poisoned
 ):
     poison = initiated()
     with poisoned(poison.saga_id) as tries:
-        hear(consumer, poison)
-        hear(consumer, initiated(saga_id=poison.saga_id, redrive=True))
+        receive(consumer, poison)
+        receive(consumer, initiated(saga_id=poison.saga_id, redrive=True))
     assert len(tries) == 1
     assert FailedMessage.objects.get().attempts == 1
 
@@ -172,9 +168,9 @@ def test_redrive_of_a_parked_message_handles_it_after_all(
 ):
     poison = initiated()
     with poisoned(poison.saga_id):
-        hear(consumer, poison)
+        receive(consumer, poison)
         retry_all()
-    hear(consumer, initiated(saga_id=poison.saga_id, redrive=True))
+    receive(consumer, initiated(saga_id=poison.saga_id, redrive=True))
     assert available(product) == 9
     assert FailedMessage.objects.get().status == "handled"
 
@@ -184,11 +180,11 @@ def test_redrive_that_faults_as_well_has_the_parked_message_tried_again(
 ):
     poison = initiated()
     with poisoned(poison.saga_id):
-        hear(consumer, poison)
+        receive(consumer, poison)
         retry_all()
-        hear(consumer, initiated(saga_id=poison.saga_id, redrive=True))
-    aside = FailedMessage.objects.get()
-    assert (aside.status, aside.attempts) == ("retrying", 1)
+        receive(consumer, initiated(saga_id=poison.saga_id, redrive=True))
+    row = FailedMessage.objects.get()
+    assert (row.status, row.attempts) == ("retrying", 1)
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe", b"{}", b'{"id": 1}'])
@@ -206,7 +202,10 @@ def test_message_with_an_impossible_name_is_parked_and_stops_no_other(
     strange = initiated(saga_id=name)
     wild = Message(name, name, b"{")
     consumer.handle(
-        [Delivery(one, False, None) for one in (message_of(strange), wild, message_of(initiated()))]
+        [
+            Delivery(message, False, None)
+            for message in (message_of(strange), wild, message_of(initiated()))
+        ]
     )
     assert FailedMessage.objects.count() == 2
     assert available(product) == 9
@@ -214,6 +213,6 @@ def test_message_with_an_impossible_name_is_parked_and_stops_no_other(
 
 def test_message_whose_context_is_of_another_saga_is_dead_lettered(consumer, initiated, product):
     odd = msgspec.structs.replace(initiated(), saga_id="another")
-    hear(consumer, odd, initiated())
+    receive(consumer, odd, initiated())
     assert available(product) == 9
     assert "its context is of the checkout" in FailedMessage.objects.get().reason

@@ -82,9 +82,9 @@ class Outsider:
             channel = connection.channel()
             for body in bodies:
                 channel.basic_publish("", self._queue, body, rich)
-            self._with_headers_that_nobody_can_read(connection, channel)
+            self._with_unreadable_headers(connection, channel)
 
-    def _with_headers_that_nobody_can_read(self, connection, channel):
+    def _with_unreadable_headers(self, connection, channel):
         """pika would not write them: a field of type T that is no time in seconds."""
         table = _TIME_IN_MILLISECONDS
         method = spec.Basic.Publish(exchange="", routing_key=self._queue)
@@ -125,7 +125,9 @@ def test_consumer_goes_on_whatever_a_foreign_program_publishes(
     # One more came, with unreadable headers. The rest of it is of a known saga, without a reaction
     # here.
     broken = len(bodies) - len(READABLE) + (foreign.name == "rabbitmq")
-    eventually(lambda: FailedMessage.objects.count() == broken, what="all others are aside")
+    eventually(
+        lambda: FailedMessage.objects.count() == broken, what="all others are stored as failed"
+    )
     assert running.counters()["messages_of_no_use"] == len(READABLE)
     assert running.complaints() == []
     are_shown(admin_client)
@@ -156,7 +158,7 @@ def are_shown(client):
 def test_control_a_consumer_that_expects_only_errors_of_its_parser_dies(
     broker, initiated, monkeypatch
 ):
-    """The control: decoded by msgspec alone, with only msgspec's error caught."""
+    """Decoded by msgspec alone, with only msgspec's error caught."""
     decoder = msgspec.json.Decoder(events.Event)
 
     def decode(body):

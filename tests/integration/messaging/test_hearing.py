@@ -12,7 +12,7 @@ from messaging.consumer import Consumer, DatabaseUnavailable
 from messaging.handlers import EventHandler
 from participant import barrier, executing
 from participant.barrier import Entered
-from tests.integration.messaging.conftest import message_of
+from tests.integration.messaging.conftest import message_of, receive
 
 REACTIONS = apps.get_app_config("inventario").reactions()
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
@@ -24,26 +24,18 @@ def consumer(broker):
     return Consumer(service=SERVICE, broker=broker, reactions=REACTIONS)
 
 
-def delivery(event):
-    return Delivery(message=message_of(event), redelivered=False, tag=None)
-
-
-def hear(consumer, *heard):
-    consumer.handle([delivery(one) for one in heard])
-
-
 def available(product):
     return Product.objects.get(pk=product.pk).available
 
 
-def said():
+def published():
     return list(OutboxEntry.objects.order_by("id").values_list("event_type", flat=True))
 
 
-def test_batch_takes_effect_and_says_what_follows(consumer, initiated, product):
-    hear(consumer, *[initiated() for _ in range(4)])
+def test_batch_takes_effect_and_publishes_what_follows(consumer, initiated, product):
+    receive(consumer, *[initiated() for _ in range(4)])
     assert available(product) == 6
-    assert said() == ["checkout.inventory.reserved"] * 4
+    assert published() == ["checkout.inventory.reserved"] * 4
 
 
 def test_two_reactions_to_one_event_are_not_taken_for_one(broker):
@@ -51,9 +43,9 @@ def test_two_reactions_to_one_event_are_not_taken_for_one(broker):
         Consumer(service=SERVICE, broker=broker, reactions=[*REACTIONS, REACTIONS[0]])
 
 
-def test_refusal_is_said_with_its_reason(consumer, initiated, product):
-    hear(consumer, initiated(quantity=11))
-    assert said() == ["checkout.inventory.reserve.failed"]
+def test_refusal_is_published_with_its_reason(consumer, initiated, product):
+    receive(consumer, initiated(quantity=11))
+    assert published() == ["checkout.inventory.reserve.failed"]
     event = events.decode(OutboxEntry.objects.get().body.encode())
     assert (event.data.failure.step, event.data.failure.code) == (
         "reserve_inventory",
@@ -61,12 +53,12 @@ def test_refusal_is_said_with_its_reason(consumer, initiated, product):
     )
 
 
-def test_event_heard_again_does_and_says_nothing(consumer, initiated, product):
+def test_event_received_again_does_and_publishes_nothing(consumer, initiated, product):
     event = initiated()
-    hear(consumer, event)
-    hear(consumer, event, event)
+    receive(consumer, event)
+    receive(consumer, event, event)
     assert available(product) == 9
-    assert said() == ["checkout.inventory.reserved"]
+    assert published() == ["checkout.inventory.reserved"]
 
 
 def test_without_the_barrier_it_would_be_done_twice(consumer, initiated, product, monkeypatch):
@@ -85,8 +77,8 @@ def test_without_the_barrier_it_would_be_done_twice(consumer, initiated, product
         cursor.execute("ALTER TABLE inventario_reservation DROP CONSTRAINT reservation_once_a_step")
     event = initiated()
     try:
-        hear(consumer, event)
-        hear(consumer, event)
+        receive(consumer, event)
+        receive(consumer, event)
         assert available(product) == 8
     finally:
         with transaction.atomic(using=SERVICE), connections[SERVICE].cursor() as cursor:
@@ -97,10 +89,10 @@ def test_without_the_barrier_it_would_be_done_twice(consumer, initiated, product
             )
 
 
-def test_redrive_says_the_stored_outcome_again_as_the_same_event(consumer, initiated, product):
+def test_redrive_publishes_the_stored_outcome_again_as_the_same_event(consumer, initiated, product):
     event = initiated()
-    hear(consumer, event)
-    hear(consumer, initiated(saga_id=event.saga_id, redrive=True))
+    receive(consumer, event)
+    receive(consumer, initiated(saga_id=event.saga_id, redrive=True))
     assert available(product) == 9
     first, again = OutboxEntry.objects.order_by("id")
     assert (first.event_id, first.event_type) == (again.event_id, again.event_type)
@@ -118,13 +110,13 @@ def test_known_sagas_event_that_means_nothing_here_is_acked_and_counted(
     consumer._take_and_handle(subscription)
     assert broker.depths([queue]) == {queue: 0}
     assert consumer.counters()["messages_of_no_use"] == 1
-    assert said() == ["checkout.inventory.reserved"]
+    assert published() == ["checkout.inventory.reserved"]
     assert not FailedMessage.objects.exists()
 
 
-@pytest.mark.parametrize("change", [{"saga": "nobody's"}, {"type": "nothing.of.its"}])
-def test_event_that_no_page_knows_is_parked(consumer, initiated, product, change):
-    hear(consumer, msgspec.structs.replace(initiated(), **change), initiated())
+@pytest.mark.parametrize("change", [{"saga": "unknown"}, {"type": "unknown.event"}])
+def test_event_that_no_definition_knows_is_parked(consumer, initiated, product, change):
+    receive(consumer, msgspec.structs.replace(initiated(), **change), initiated())
     parked = FailedMessage.objects.get()
     assert (parked.status, parked.saga_id) == ("dead_lettered", "")
     assert next(iter(change.values())) in parked.reason
@@ -132,14 +124,16 @@ def test_event_that_no_page_knows_is_parked(consumer, initiated, product, change
     assert available(product) == 9
 
 
-def test_what_is_said_of_each_step_and_direction_has_an_id_of_its_own(
+def test_event_of_each_step_and_direction_has_an_id_of_its_own(
     consumer, initiated, product, saying
 ):
     event = initiated()
     undone = msgspec.structs.replace(event, id="u", type="payment.failed")
-    (first,) = saying(lambda: hear(consumer, event))
-    (second,) = saying(lambda: hear(consumer, undone))
-    (again,) = saying(lambda: hear(consumer, msgspec.structs.replace(undone, id="v", redrive=True)))
+    (first,) = saying(lambda: receive(consumer, event))
+    (second,) = saying(lambda: receive(consumer, undone))
+    (again,) = saying(
+        lambda: receive(consumer, msgspec.structs.replace(undone, id="v", redrive=True))
+    )
     assert first.event_id != second.event_id
     assert again.event_id == second.event_id
 
@@ -159,7 +153,7 @@ def saying():
 def test_database_that_is_gone_is_no_messages_fault(consumer, initiated, product, monkeypatch):
     event = initiated()
 
-    def cut(self, heard):
+    def cut(self, received):
         connections[SERVICE].cursor().execute("SELECT 1")
         connections[SERVICE].connection.close()
         connections[SERVICE].cursor().execute("SELECT 1")
@@ -167,23 +161,23 @@ def test_database_that_is_gone_is_no_messages_fault(consumer, initiated, product
     with monkeypatch.context() as away:
         away.setattr(EventHandler, "handle", cut)
         with pytest.raises(DatabaseUnavailable):
-            hear(consumer, event)
+            receive(consumer, event)
     connections[SERVICE].close()
     assert not FailedMessage.objects.exists()
-    hear(consumer, event)
+    receive(consumer, event)
     assert available(product) == 9
 
 
 def test_database_that_is_back_already_is_no_messages_fault_either(
     consumer, initiated, monkeypatch
 ):
-    def cut(self, heard):
+    def cut(self, received):
         with transaction.atomic(using=SERVICE), connections[SERVICE].cursor() as cursor:
             cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
     monkeypatch.setattr(EventHandler, "handle", cut)
     with pytest.raises(DatabaseUnavailable):
-        hear(consumer, initiated())
+        receive(consumer, initiated())
     assert not FailedMessage.objects.exists()
 
 
@@ -192,7 +186,7 @@ def test_messages_are_acked_only_after_their_commit(consumer, broker, initiated,
     broker.publish([message_of(initiated())])
     subscription = broker.subscribe(queue=consumer.queue, prefetch=10)
 
-    def crash(self, heard):
+    def crash(self, received):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as crashing:
@@ -204,7 +198,7 @@ def test_messages_are_acked_only_after_their_commit(consumer, broker, initiated,
     again = broker.subscribe(queue=consumer.queue, prefetch=10)
     consumer._take_and_handle(again)
     assert broker.depths([consumer.queue]) == {consumer.queue: 0}
-    assert said() == ["checkout.inventory.reserved"]
+    assert published() == ["checkout.inventory.reserved"]
 
 
 def test_unknown_fields_of_an_event_are_ignored(consumer, initiated, product):

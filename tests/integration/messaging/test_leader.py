@@ -60,12 +60,12 @@ def follower(monkeypatch):
     stop.set()
 
 
-def test_one_that_works_keeps_its_lead(other, follower):
+def test_working_leader_keeps_the_lead(other, follower):
     follower._thread.join(4)
     assert follower.is_running()
 
 
-def test_one_that_stands_still_loses_it_and_has_to_ask_again(other, follower):
+def test_hanging_leader_loses_the_lead_and_has_to_ask_again(other, follower):
     other.send_signal(signal.SIGSTOP)
     assert follower.result() is True
     other.send_signal(signal.SIGCONT)
@@ -73,8 +73,7 @@ def test_one_that_stands_still_loses_it_and_has_to_ask_again(other, follower):
     assert other.stdout.readline() == "leads\n", "the follower's connection is closed by now"
 
 
-def test_without_being_deposed_it_would_lead_for_ever(other, follower, monkeypatch):
-    """The control."""
+def test_control_without_the_time_limit_it_would_lead_for_ever(other, follower, monkeypatch):
     monkeypatch.setattr(worker, "_depose_one_that_stands_still", lambda *_: None)
     other.send_signal(signal.SIGSTOP)
     follower._thread.join(4)

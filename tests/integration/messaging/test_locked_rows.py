@@ -11,11 +11,11 @@ from django.db import OperationalError, connections, transaction
 
 from inventario.models import FailedMessage, Product
 from messaging import consumer as consumer_module
-from messaging.brokers import BrokerUnavailable, Delivery
+from messaging.brokers import BrokerUnavailable
 from messaging.components import make_topology
 from messaging.consumer import Consumer, DatabaseUnavailable
 from participant import sql, stale_connections
-from tests.integration.messaging.conftest import message_of
+from tests.integration.messaging.conftest import message_of, receive
 from tests.threads import Hurried, InThread
 from tests.waiting import eventually
 
@@ -73,10 +73,6 @@ def held(row):
         thread.result()
 
 
-def hear(consumer, *heard):
-    consumer.handle([Delivery(message_of(one), redelivered=False, tag=None) for one in heard])
-
-
 def sold(number):
     product = Product.objects.get(sku=f"other {number}")
     return 10 - product.available
@@ -86,20 +82,20 @@ def test_others_go_on_while_one_product_is_locked(consumer, of_product, patient)
     first, second = of_product(1), [of_product(2) for _ in range(5)]
     with held(Product.objects.get(sku="other 1")):
         started = time.monotonic()
-        hear(consumer, second[0], first, *second[1:])
+        receive(consumer, second[0], first, *second[1:])
         assert time.monotonic() - started < 2.5
         assert sold(2) == 5
-        aside = FailedMessage.objects.get()
-        assert (aside.saga_id, aside.status, aside.attempts) == (first.saga_id, "retrying", 0)
+        row = FailedMessage.objects.get()
+        assert (row.saga_id, row.status, row.attempts) == (first.saga_id, "retrying", 0)
 
 
 def test_while_a_row_is_locked_no_batch_waits_long_for_it_again(consumer, of_product, patient):
     batches = [[of_product(1), of_product(2)] for _ in range(5)]
     with held(Product.objects.get(sku="other 1")):
-        hear(consumer, *batches[0])
+        receive(consumer, *batches[0])
         started = time.monotonic()
         for batch in batches[1:]:
-            hear(consumer, *batch)
+            receive(consumer, *batch)
         assert time.monotonic() - started < 3.0
         assert sold(2) == 5
 
@@ -112,7 +108,7 @@ def test_control_without_impatience_each_batch_waits_a_second(
     with held(Product.objects.get(sku="other 1")):
         started = time.monotonic()
         for batch in batches:
-            hear(consumer, *batch)
+            receive(consumer, *batch)
         assert time.monotonic() - started > 3.0
 
 
@@ -121,7 +117,7 @@ def test_locked_out_message_is_tried_for_ever_and_then_handled(
 ):
     event = of_product(1)
     with held(Product.objects.get(sku="other 1")):
-        hear(consumer, event)
+        receive(consumer, event)
         for _ in range(8):
             due_now()
             assert consumer.retry_failed() == 1
@@ -135,7 +131,7 @@ def test_locked_out_message_is_tried_for_ever_and_then_handled(
 def test_distance_grows_with_the_time_it_waits(consumer, of_product, patient, due_now):
     event = of_product(1)
     with held(Product.objects.get(sku="other 1")):
-        hear(consumer, event)
+        receive(consumer, event)
         distances = []
         for waited in (0, 3, 60):
             with connections[SERVICE].cursor() as cursor:
@@ -154,13 +150,13 @@ def test_distance_grows_with_the_time_it_waits(consumer, of_product, patient, du
     assert distances == [1, 3, 8]
 
 
-def test_control_counted_as_its_fault_it_would_wait_for_a_person(
+def test_control_counted_as_an_attempt_it_would_wait_for_a_person(
     consumer, of_product, patient, due_now, monkeypatch
 ):
     monkeypatch.setattr(sql, "is_busy", lambda error: False)
     event = of_product(1)
     with held(Product.objects.get(sku="other 1")):
-        hear(consumer, event)
+        receive(consumer, event)
         for _ in range(4):
             due_now()
             consumer.retry_failed()
@@ -176,9 +172,9 @@ def read_only():
     connections[SERVICE].close()
 
 
-def test_database_that_takes_no_writes_sets_nothing_aside(consumer, initiated, product, read_only):
+def test_database_that_takes_no_writes_fails_no_message(consumer, initiated, product, read_only):
     with pytest.raises(DatabaseUnavailable, match="read-only"):
-        hear(consumer, initiated(), initiated())
+        receive(consumer, initiated(), initiated())
     connections[SERVICE].close()
     assert not FailedMessage.objects.exists()
 
@@ -188,7 +184,7 @@ def test_outage_while_a_message_is_retried_counts_no_attempt(
 ):
     poison = initiated()
     with poisoned(poison.saga_id):
-        hear(consumer, poison)
+        receive(consumer, poison)
     due_now()
 
     def gone(event):
@@ -221,7 +217,7 @@ def test_connection_that_met_an_outage_is_replaced_although_it_answers(
     assert len(stop.pauses) == 1
 
 
-def test_complains_in_the_brokers_own_words_until_it_hears_again(broker):
+def test_complains_in_the_brokers_own_words_until_it_receives_again(broker):
     consumer = Consumer(service=SERVICE, broker=broker, reactions=REACTIONS)
     stop = threading.Event()
     thread = InThread(lambda: consumer.run(stop), service=SERVICE)

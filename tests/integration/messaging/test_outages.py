@@ -10,7 +10,7 @@ from messaging.brokers.memory import MemorySubscription
 from messaging.consumer import Consumer
 from messaging.relay import Relay
 from tests.integration.messaging.conftest import message_of
-from tests.integration.messaging.test_saying import say
+from tests.integration.messaging.test_saying import commit
 from tests.threads import Hurried, InThread
 from tests.waiting import eventually
 
@@ -56,7 +56,7 @@ def test_relay_meets_a_second_outage_as_it_met_the_first(broker, away, stop, ini
     thread = InThread(lambda: relay.run(stop), service=SERVICE)
     for _ in range(2):
         away(broker, "publish", times=len(OUTAGE))
-        say(initiated())
+        commit(initiated())
         eventually(lambda: not OutboxEntry.objects.filter(sent_at=None).exists())
     stop.set()
     thread.result()

@@ -11,7 +11,7 @@ from inventario.models import FailedMessage, Product
 from messaging.brokers import Delivery
 from messaging.consumer import BATCH, Consumer
 from messaging.handlers import EventHandler
-from tests.integration.messaging.conftest import message_of
+from tests.integration.messaging.conftest import message_of, receive
 
 REACTIONS = apps.get_app_config("inventario").reactions()
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
@@ -56,10 +56,12 @@ def cpu_of(consumer, initiated, malformed):
     """
 
     def cpu_of(*, poisonous):
-        heard = [initiated() for _ in range(HEALTHY)]
+        received = [initiated() for _ in range(HEALTHY)]
         for number in range(poisonous):
-            heard.insert(number * len(heard) // poisonous, malformed())
-        deliveries = [Delivery(message_of(one), redelivered=False, tag=None) for one in heard]
+            received.insert(number * len(received) // poisonous, malformed())
+        deliveries = [
+            Delivery(message_of(event), redelivered=False, tag=None) for event in received
+        ]
         started = time.thread_time()
         for first in range(0, len(deliveries), BATCH):
             consumer.handle(deliveries[first : first + BATCH])
@@ -84,24 +86,20 @@ def transactions(monkeypatch):
     """The sizes of the groups with which the reaction was tried."""
     handle, tried = EventHandler.handle, []
 
-    def count(self, heard):
-        tried.append(len(heard))
-        handle(self, heard)
+    def count(self, received):
+        tried.append(len(received))
+        handle(self, received)
 
     monkeypatch.setattr(EventHandler, "handle", count)
     return tried
-
-
-def hear(consumer, heard):
-    consumer.handle([Delivery(message_of(one), redelivered=False, tag=None) for one in heard])
 
 
 def test_malformed_message_costs_its_batch_one_more_transaction(
     consumer, initiated, malformed, monkeypatch
 ):
     tried = transactions(monkeypatch)
-    hear(
-        consumer, [*(initiated() for _ in range(50)), malformed(), *(initiated() for _ in range(2))]
+    receive(
+        consumer, *(initiated() for _ in range(50)), malformed(), *(initiated() for _ in range(2))
     )
     assert tried == [53, 52]
 
@@ -112,8 +110,8 @@ def test_message_that_faults_costs_a_batch_of_a_hundred_twenty_transactions(
     tried = transactions(monkeypatch)
     poison = initiated()
     with poisoned(poison.saga_id) as tries:
-        hear(
-            consumer, [*(initiated() for _ in range(45)), poison, *(initiated() for _ in range(54))]
+        receive(
+            consumer, *(initiated() for _ in range(45)), poison, *(initiated() for _ in range(54))
         )
     assert tried == [100, *[10] * 5, *[1] * 10, *[10] * 5]
     assert len(tries) == 3

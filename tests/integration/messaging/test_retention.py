@@ -1,4 +1,4 @@
-"""What a service keeps only for a while goes in time, and at the pace at which it comes; what is
+"""Rows that a service keeps only for a while are deleted in time, and as fast as they come; what is
 still needed stays, however old.
 """
 
@@ -19,7 +19,8 @@ from messaging.consumer import Consumer
 from messaging.retention import AT_ONCE, Cleaner, Deleting
 from participant.barrier import KEEP_SECONDS
 from tests.integration.httpapi.conftest import database_url
-from tests.integration.messaging.test_hearing import available, hear
+from tests.integration.messaging.conftest import receive
+from tests.integration.messaging.test_hearing import available
 from tests.threads import InThread
 from tests.waiting import eventually
 
@@ -112,7 +113,7 @@ def test_messages_that_wait_for_a_person_stay_and_those_that_are_settled_go(clea
     assert left == {"retrying", "dead_lettered"}
 
 
-def test_worker_that_died_is_forgotten_and_one_that_stands_still_is_not(cleaner):
+def test_dead_worker_is_forgotten_and_a_hanging_worker_is_not(cleaner):
     still, _ = heartbeat(42, age=7200), heartbeat(43, age=7200)
     with psycopg.connect(database_url(SERVICE)) as session:
         session.execute(
@@ -137,7 +138,7 @@ def test_locked_row_and_locked_table_keep_nothing_else_from_going(cleaner):
     assert not FailedMessage.objects.exists()
 
 
-def test_it_cleans_until_it_is_told_to_stop(cleaner, monkeypatch):
+def test_it_cleans_until_it_is_stopped(cleaner, monkeypatch):
     monkeypatch.setattr(retention, "PAUSE_SECONDS", 0.05)
     stop = threading.Event()
     at_work = InThread(lambda: cleaner.run(stop), service=SERVICE)
@@ -159,23 +160,23 @@ class TestLateMessages:
 
     def test_older_than_the_retention_it_is_left_to_a_person(self, consumer, initiated, product):
         late = msgspec.structs.replace(initiated(), occurred_at=now() - OLD)
-        hear(consumer, late, initiated())
+        receive(consumer, late, initiated())
         assert available(product) == 9
         (kept,) = FailedMessage.objects.all()
         assert kept.status == "dead_lettered"
         assert "DUETO_KEEP_SECONDS" in kept.reason
 
     def test_a_person_may_have_it_handled(self, consumer, initiated, product):
-        hear(consumer, msgspec.structs.replace(initiated(), occurred_at=now() - OLD))
+        receive(consumer, msgspec.structs.replace(initiated(), occurred_at=now() - OLD))
         FailedMessage.objects.update(status="retrying", next_attempt_at=now())
         consumer.retry_failed()
         assert available(product) == 9
 
     def test_a_redrive_is_of_a_saga_that_lives(self, consumer, initiated, product):
-        hear(consumer, msgspec.structs.replace(initiated(redrive=True), occurred_at=now() - OLD))
+        receive(consumer, msgspec.structs.replace(initiated(redrive=True), occurred_at=now() - OLD))
         assert available(product) == 9
 
     def test_a_little_younger_it_is_a_message_as_any_other(self, consumer, initiated, product):
         age = timedelta(seconds=KEEP_SECONDS * consumer_module.LATE_SHARE - 60)
-        hear(consumer, msgspec.structs.replace(initiated(), occurred_at=now() - age))
+        receive(consumer, msgspec.structs.replace(initiated(), occurred_at=now() - age))
         assert available(product) == 9

@@ -28,20 +28,20 @@ def relay(broker):
     return Relay(service=SERVICE, broker=broker)
 
 
-def say(*said):
+def commit(*added):
     with transaction.atomic(using=SERVICE):
-        outbox.add(service=SERVICE, events=said)
+        outbox.add(service=SERVICE, events=added)
 
 
-def heard(broker):
+def received(broker):
     """The ids of the messages in the queue, in order."""
     subscription = broker.subscribe(queue="everything", prefetch=1000)
     taken = subscription.take(limit=1000, timeout=0)
     subscription.ack(taken)
-    return [one.message.id for one in taken]
+    return [delivery.message.id for delivery in taken]
 
 
-def test_event_of_a_transaction_that_rolls_back_is_never_said(relay, broker, initiated):
+def test_event_of_a_transaction_that_rolls_back_is_never_published(relay, broker, initiated):
     def fault():
         with transaction.atomic(using=SERVICE):
             outbox.add(service=SERVICE, events=[initiated()])
@@ -50,14 +50,14 @@ def test_event_of_a_transaction_that_rolls_back_is_never_said(relay, broker, ini
     with pytest.raises(RuntimeError):
         fault()
     assert relay.relay_once() == 0
-    assert heard(broker) == []
+    assert received(broker) == []
 
 
-def test_events_are_said_in_order_and_marked(relay, broker, initiated):
-    said = [initiated() for _ in range(5)]
-    say(*said)
+def test_events_are_published_in_order_and_marked(relay, broker, initiated):
+    committed = [initiated() for _ in range(5)]
+    commit(*committed)
     relay.relay_once()
-    assert heard(broker) == [one.id for one in said]
+    assert received(broker) == [event.id for event in committed]
     assert not OutboxEntry.objects.filter(sent_at=None).exists()
     assert relay.relay_once() == 0
 
@@ -65,22 +65,22 @@ def test_events_are_said_in_order_and_marked(relay, broker, initiated):
 def test_sent_is_when_the_broker_was_given_it_not_when_it_confirmed(
     relay, broker, initiated, monkeypatch
 ):
-    say(initiated())
-    publish, given = broker.publish, []
+    commit(initiated())
+    publish, given_at = broker.publish, []
 
     def confirm_late(messages):
-        given.append(datetime.now(UTC))
+        given_at.append(datetime.now(UTC))
         publish(messages)
-        eventually(lambda: datetime.now(UTC) > given[0] + timedelta(milliseconds=50))
+        eventually(lambda: datetime.now(UTC) > given_at[0] + timedelta(milliseconds=50))
 
     monkeypatch.setattr(broker, "publish", confirm_late)
     relay.relay_once()
-    assert OutboxEntry.objects.get().sent_at <= given[0]
+    assert OutboxEntry.objects.get().sent_at <= given_at[0]
 
 
-def test_unconfirmed_events_are_kept_and_said_later(relay, broker, initiated, monkeypatch):
+def test_unconfirmed_events_are_kept_and_published_later(relay, broker, initiated, monkeypatch):
     event = initiated()
-    say(event)
+    commit(event)
 
     def cut(messages):
         raise BrokerUnavailable("cut")
@@ -91,14 +91,14 @@ def test_unconfirmed_events_are_kept_and_said_later(relay, broker, initiated, mo
             relay.relay_once()
     assert OutboxEntry.objects.filter(sent_at=None).count() == 1
     relay.relay_once()
-    assert heard(broker) == [event.id]
+    assert received(broker) == [event.id]
 
 
-def test_crash_after_the_confirm_says_it_twice_rather_than_never(
+def test_crash_after_the_confirm_publishes_twice_rather_than_never(
     relay, broker, initiated, monkeypatch
 ):
     event = initiated()
-    say(event)
+    commit(event)
 
     def crash(**_):
         raise KeyboardInterrupt
@@ -108,17 +108,17 @@ def test_crash_after_the_confirm_says_it_twice_rather_than_never(
         with pytest.raises(KeyboardInterrupt):
             relay.relay_once()
     Relay(service=SERVICE, broker=broker).relay_once()
-    assert heard(broker) == [event.id, event.id]
+    assert received(broker) == [event.id, event.id]
 
 
-def test_event_that_nobody_hears_is_kept_and_holds_up_no_other(relay, broker, initiated):
-    unheard = msgspec.structs.replace(initiated(), id="unheard", type="nobody.hears")
+def test_unroutable_event_is_kept_and_holds_up_no_other(relay, broker, initiated):
+    unroutable = msgspec.structs.replace(initiated(), id="unroutable", type="unbound.event")
     other = initiated()
-    say(unheard, other)
+    commit(unroutable, other)
     relay.relay_once()
-    assert heard(broker) == [other.id]
+    assert received(broker) == [other.id]
     assert list(OutboxEntry.objects.filter(sent_at=None).values_list("event_id", flat=True)) == [
-        "unheard"
+        "unroutable"
     ]
 
 
@@ -127,20 +127,20 @@ def late_commit(initiated, relay):
     early, late = initiated(), initiated()
     with transaction.atomic(using=SERVICE):
         outbox.add(service=SERVICE, events=[early])
-        InThread(lambda: (say(late), relay()), service=SERVICE).result()
+        InThread(lambda: (commit(late), relay()), service=SERVICE).result()
     relay()
     return early, late
 
 
 def test_entry_that_commits_late_is_not_skipped(relay, broker, initiated):
     early, late = late_commit(initiated, relay.relay_once)
-    assert sorted(heard(broker)) == sorted([early.id, late.id])
+    assert sorted(received(broker)) == sorted([early.id, late.id])
 
 
 def test_relay_by_last_id_would_skip_it(broker, initiated):
     """The control: why `unsent` does not start after the last id seen."""
     seen = [0]
-    said = []
+    relayed = []
 
     def relay_after_last_id():
         with connections[SERVICE].cursor() as cursor:
@@ -149,10 +149,10 @@ def test_relay_by_last_id_would_skip_it(broker, initiated):
             )
             for entry_id, event_id in cursor.fetchall():
                 seen[0] = entry_id
-                said.append(event_id)
+                relayed.append(event_id)
 
     _early, late = late_commit(initiated, relay_after_last_id)
-    assert said == [late.id]
+    assert relayed == [late.id]
 
 
 @pytest.fixture
@@ -177,34 +177,36 @@ def all_sent(count):
 def test_what_this_process_commits_is_sent_without_asking_for_it(
     running, broker, initiated, monkeypatch
 ):
-    say(initiated())
+    commit(initiated())
     all_sent(1)
-    asked = []
+    looks = []
     look = outbox.unsent
-    monkeypatch.setattr(outbox, "unsent", lambda **asking: asked.append(1) or look(**asking))
+    monkeypatch.setattr(outbox, "unsent", lambda **asking: looks.append(1) or look(**asking))
     monkeypatch.setattr(relay_module, "SWEEP_SECONDS", 60.0)
     wakeups.notify(service=SERVICE, channel=outbox.CHANNEL)
-    eventually(lambda: asked, what="it sweeps, and then not for a minute")
-    say(initiated())
+    eventually(lambda: looks, what="it sweeps, and then not for a minute")
+    commit(initiated())
     all_sent(2)
-    asked.clear()
-    said = [initiated() for _ in range(20)]
-    for one in said:
-        say(one)
+    looks.clear()
+    committed = [initiated() for _ in range(20)]
+    for event in committed:
+        commit(event)
     all_sent(22)
-    assert len(asked) <= 1
-    each_once = list(dict.fromkeys(heard(broker)))  # a look and a commit may meet: it is sent twice
-    assert each_once[2:] == [one.id for one in said]
+    assert len(looks) <= 1
+    each_once = list(
+        dict.fromkeys(received(broker))
+    )  # a look and a commit may meet: it is sent twice
+    assert each_once[2:] == [event.id for event in committed]
 
 
-def test_what_another_process_commits_is_sent_on_its_ring(running, broker, initiated):
+def test_what_another_process_commits_is_sent_on_its_notification(running, broker, initiated):
     event = initiated()
-    given, outbox._new_rows[SERVICE] = outbox._new_rows[SERVICE], None
-    say(event)
-    outbox._new_rows[SERVICE] = given
+    new_rows, outbox._new_rows[SERVICE] = outbox._new_rows[SERVICE], None
+    commit(event)
+    outbox._new_rows[SERVICE] = new_rows
     wakeups.notify(service=SERVICE, channel=outbox.CHANNEL)
     all_sent(1)
-    assert heard(broker) == [event.id]
+    assert received(broker) == [event.id]
 
 
 @pytest.fixture
@@ -227,13 +229,13 @@ def test_blocked_broker_costs_bounded_memory_and_no_event(
 ):
     unblocked, tried = blocked
     monkeypatch.setattr(outbox, "MOST_KEPT", 10)
-    said = [initiated() for _ in range(35)]
+    committed = [initiated() for _ in range(35)]
     kept = []
-    for one in said:
-        say(one)
+    for event in committed:
+        commit(event)
         kept.append(len(outbox._new_rows[SERVICE]._rows))
     assert tried.wait(10)
     assert max(kept) <= 10
     unblocked.set()
-    all_sent(len(said))
-    assert heard(broker) == [one.id for one in said]
+    all_sent(len(committed))
+    assert received(broker) == [event.id for event in committed]

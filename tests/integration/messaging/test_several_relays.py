@@ -118,19 +118,19 @@ def relays():
 
 
 @pytest.fixture
-def say(initiated):
+def commit(initiated):
     """Commits an event of each of these sagas, in order; returns the number of events so far."""
-    first, said = initiated(), []
+    first, committed = initiated(), []
 
     def make(sagas):
         events = [
-            msgspec.structs.replace(first, id=f"{saga} {len(said) + place}", saga_id=saga)
+            msgspec.structs.replace(first, id=f"{saga} {len(committed) + place}", saga_id=saga)
             for place, saga in enumerate(sagas)
         ]
-        said.extend(events)
+        committed.extend(events)
         with transaction.atomic(using=SERVICE):
             outbox.add(service=SERVICE, events=events)
-        return len(said)
+        return len(committed)
 
     return make
 
@@ -153,11 +153,11 @@ def in_order(ids):
     return all(numbers == sorted(numbers) for numbers in by_saga.values())
 
 
-def test_events_of_a_saga_keep_their_order_while_relays_come_and_go(relays, say):
+def test_events_of_a_saga_keep_their_order_while_relays_come_and_go(relays, commit):
     sagas = names()
     first = relays.start()
     relays.share(12)
-    say(sagas)
+    commit(sagas)
     second = relays.start(seconds=0.02)
     changes = [
         lambda: relays.share(6, 6),
@@ -170,17 +170,17 @@ def test_events_of_a_saga_keep_their_order_while_relays_come_and_go(relays, say)
     ]
     for change in changes:
         for _ in range(10):
-            count = say(sagas)
+            count = commit(sagas)
         change()
         for _ in range(10):
-            count = say(sagas)
+            count = commit(sagas)
     eventually(lambda: unsent() == 0, what="all is sent")
     received = relays.received()
     assert len(received) == count
     assert in_order(received)
 
 
-def test_shared_out_by_event_they_would_not(relays, say):
+def test_shared_out_by_event_they_would_not(relays, commit):
     """The control: two relays, of which one is slower, and no partition has all of a saga."""
     sagas = names()
     by_event = f"mod(id, {outbox.PARTITIONS})"
@@ -188,40 +188,40 @@ def test_shared_out_by_event_they_would_not(relays, say):
     relays.start(number=by_event, seconds=0.1)
     relays.share(6, 6)
     for _ in range(30):
-        say(sagas)
+        commit(sagas)
     eventually(lambda: unsent() == 0, what="all is sent")
     assert not in_order(relays.received())
 
 
-def test_what_a_killed_relay_had_is_sent_by_the_others_within_five_seconds(relays, say):
+def test_what_a_killed_relay_had_is_sent_by_the_others_within_five_seconds(relays, commit):
     killed, *_ = [relays.start() for _ in range(3)]
     relays.share(4, 4, 4)
     killed.kill()
     since = monotonic()
-    say(names() * 5)
+    commit(names() * 5)
     eventually(lambda: unsent() == 0, what="all is sent")
     assert monotonic() - since < WITHIN_SECONDS
 
 
-def test_relay_that_is_told_to_stop_leaves_nothing_that_is_sent_again(relays, say):
+def test_stopped_relay_leaves_nothing_that_is_sent_again(relays, commit):
     leaving, _ = relays.start(), relays.start()
     relays.share(6, 6)
     for _ in range(20):
-        count = say(names())
+        count = commit(names())
     leaving.terminate()
     for _ in range(20):
-        count = say(names())
+        count = commit(names())
     assert leaving.wait(10) == 0
     eventually(lambda: unsent() == 0, what="all is sent")
     assert relays.broker.depths(["everything"]) == {"everything": count}, "each was sent once"
 
 
-def seconds_to_send(relays, say, *, count):
+def seconds_to_send(relays, commit, *, count):
     """With relays that wait 0.2 s for the confirms of each 50 events: not for the processor."""
     started = [relays.start(seconds=0.1, batch=50) for _ in range(count)]
     relays.share(*[outbox.PARTITIONS // count] * count)
     since = monotonic()
-    say(names() * 30)
+    commit(names() * 30)
     eventually(lambda: unsent() == 0, what="all is sent")
     took = monotonic() - since
     for process in started:
@@ -231,10 +231,10 @@ def seconds_to_send(relays, say, *, count):
 
 
 def test_two_relays_send_1_8_times_as_much_where_they_wait_for_confirms(
-    relays, say, record_property
+    relays, commit, record_property
 ):
-    alone = seconds_to_send(relays, say, count=1)
-    together = seconds_to_send(relays, say, count=2)
+    alone = seconds_to_send(relays, commit, count=1)
+    together = seconds_to_send(relays, commit, count=2)
     record_property("relays", f"one {alone:.2f} s, two {together:.2f} s")
     assert alone / together >= 1.8
 
@@ -268,7 +268,10 @@ def consumed(relays, initiated):
             Consumer(service=SERVICE, broker=far, reactions=[reaction]) for _ in range(count)
         ]
         since = monotonic()
-        running = [InThread(lambda it=it: it.run(stop), service=SERVICE) for it in consumers]
+        running = [
+            InThread(lambda consumer=consumer: consumer.run(stop), service=SERVICE)
+            for consumer in consumers
+        ]
         eventually(lambda: len(reaction.handled) >= 500, what="all are handled")
         took = monotonic() - since
         stop.set()

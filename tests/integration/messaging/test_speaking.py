@@ -24,10 +24,10 @@ pytestmark = pytest.mark.django_db(databases=[SERVICE, "default"])
 
 
 @pytest.fixture
-def heard(initiated):
+def failures(initiated):
     """Delivers a checkout's event, published by that login, to the service."""
 
-    def hear(*, speaker, login=SERVICE):
+    def receive(*, speaker, login=SERVICE):
         name = uuid.uuid4()
         consumer = Consumer(
             service=SERVICE, broker=connect(f"memory://{login}@{name}"), reactions=REACTIONS
@@ -39,17 +39,17 @@ def heard(initiated):
         subscription.close()
         return list(FailedMessage.objects.values_list("status", "reason"))
 
-    return hear
+    return receive
 
 
-def test_what_is_its_to_say_is_believed(heard):
-    assert heard(speaker="carrito") == []
+def test_event_from_its_own_publisher_is_handled(failures):
+    assert failures(speaker="carrito") == []
     assert OutboxEntry.objects.get().event_type == "checkout.inventory.reserved"
 
 
 @pytest.mark.parametrize("speaker", ["pagos", "saga_choreography", ""])
-def test_what_is_not_its_to_say_is_left_to_a_person(heard, speaker):
-    ((status, reason),) = heard(speaker=speaker)
+def test_event_from_another_publisher_is_dead_lettered(failures, speaker):
+    ((status, reason),) = failures(speaker=speaker)
     assert status == "dead_lettered"
     assert reason.startswith("not_its_to_say: ")
     assert "only carrito may publish" in reason
@@ -57,14 +57,16 @@ def test_what_is_not_its_to_say_is_left_to_a_person(heard, speaker):
     assert not Product.objects.exclude(available=10).exists()
 
 
-def test_what_is_not_its_to_say_is_not_retried(heard, client, admin_client, initiated, settings):
+def test_event_from_another_publisher_is_not_retried(
+    failures, client, admin_client, initiated, settings
+):
     settings.AUTH = "demo"
-    heard(speaker="pagos")
+    failures(speaker="pagos")
     row = FailedMessage.objects.get()
     event = events.decode(bytes(row.body))
     url = f"/inventario/messages/parked/{row.pk}"
-    given = client.post(f"{url}/retry", content_type="application/json")
-    assert (given.status_code, given.json()["code"]) == (409, "not_its_to_say")
+    response = client.post(f"{url}/retry", content_type="application/json")
+    assert (response.status_code, response.json()["code"]) == (409, "not_its_to_say")
     assert "1 not_its_to_say" in act(admin_client, FailedMessage, "retry", row.pk, reason="why")
     again = msgspec.structs.replace(event, redrive=True)
     failed.keep(service=SERVICE, event=again, attempts=1, error=ValueError())
@@ -74,17 +76,15 @@ def test_what_is_not_its_to_say_is_not_retried(heard, client, admin_client, init
     assert client.post(f"{url}/discard", content_type="application/json").status_code == 200
 
 
-def test_with_one_login_for_all_it_would_be_believed(heard):
-    """The control."""
-    assert heard(speaker="shop", login="shop") == []
+def test_control_with_one_login_for_all_it_would_be_handled(failures):
+    assert failures(speaker="shop", login="shop") == []
     assert OutboxEntry.objects.exists()
 
 
-def test_without_its_table_it_would_be_believed(heard, monkeypatch):
-    """The control."""
-    everybody = dict.fromkeys(publishers(), frozenset(["pagos"]))
-    monkeypatch.setattr("contracts.topology.publishers", lambda: everybody)
-    assert heard(speaker="pagos") == []
+def test_control_without_its_table_it_would_be_handled(failures, monkeypatch):
+    by_pagos = dict.fromkeys(publishers(), frozenset(["pagos"]))
+    monkeypatch.setattr("contracts.topology.publishers", lambda: by_pagos)
+    assert failures(speaker="pagos") == []
     assert OutboxEntry.objects.exists()
 
 

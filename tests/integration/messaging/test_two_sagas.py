@@ -14,10 +14,10 @@ from contracts.saga import Context, Direction
 from inventario import operations
 from inventario.models import BarrierEntry, FailedMessage, OutboxEntry, Reservation
 from messaging import reactions
-from messaging.brokers import Delivery, Unroutable
+from messaging.brokers import Unroutable
 from messaging.consumer import Consumer
 from tests.definitions import with_sagas
-from tests.integration.messaging.conftest import message_of
+from tests.integration.messaging.conftest import message_of, receive
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 SERVICE = "inventario"
@@ -35,21 +35,17 @@ def consumer(broker):
         )
 
 
-def hear(consumer, *heard):
-    consumer.handle([Delivery(message_of(one), redelivered=False, tag=None) for one in heard])
-
-
 @pytest.fixture
-def said():
+def published():
     """The events of inventario since the last call, in order."""
     before = [0]
 
-    def said():
+    def published():
         rows = list(OutboxEntry.objects.order_by("id").filter(id__gt=before[0]))
         before[0] = rows[-1].id if rows else before[0]
         return [(row.event_type, row.saga_id) for row in rows]
 
-    return said
+    return published
 
 
 def reservations():
@@ -62,21 +58,21 @@ def of_step(event, event_type):
 
 def paid(event):
     """The same for a saga whose payment is known."""
-    found = msgspec.json.decode(event.data.context, type=Context)
-    results = {"process_payment": {"amount": found.data["total_amount"]}}
-    context = msgspec.json.encode(msgspec.structs.replace(found, results=results))
+    decoded = msgspec.json.decode(event.data.context, type=Context)
+    results = {"process_payment": {"amount": decoded.data["total_amount"]}}
+    context = msgspec.json.encode(msgspec.structs.replace(decoded, results=results))
     return msgspec.structs.replace(event, data=Facts(context=msgspec.Raw(context)))
 
 
-def test_choreographed_each_goes_its_own_way(consumer, initiated, product, said):
+def test_choreographed_each_saga_takes_its_own_steps(consumer, initiated, product, published):
     first, second = (initiated(saga=name, saga_id=f"of {name}") for name in SAGA_NAMES)
-    hear(consumer, first, second)
-    assert said() == [
+    receive(consumer, first, second)
+    assert published() == [
         ("checkout.inventory.reserved", "of checkout"),
         ("twin.inventory.reserved", "of twin"),
     ]
-    hear(consumer, of_step(second, "payment.failed"), of_step(paid(first), "order.created"))
-    assert sorted(said()) == [
+    receive(consumer, of_step(second, "payment.failed"), of_step(paid(first), "order.created"))
+    assert sorted(published()) == [
         ("checkout.inventory.committed", "of checkout"),
         ("twin.inventory.unreserved", "of twin"),
     ]
@@ -87,49 +83,53 @@ def test_choreographed_each_goes_its_own_way(consumer, initiated, product, said)
 
 def asked(event, step, direction):
     """The request for a step of the event's saga, as its orchestrator sends it."""
-    found = msgspec.json.decode(event.data.context, type=Context)
+    context = msgspec.json.decode(event.data.context, type=Context)
     step = SAGAS[event.saga].step(step)
-    command = projection.command(step=step, direction=direction, context=found)
+    command = projection.command(step=step, direction=direction, context=context)
     request = projection.request_of(step, direction)
     return msgspec.structs.replace(
         of_step(event, request), data=Facts(context=msgspec.Raw(msgspec.json.encode(command)))
     )
 
 
-def test_by_message_each_is_asked_and_answers_as_itself(consumer, initiated, said):
+def test_by_message_each_is_asked_and_answers_as_itself(consumer, initiated, published):
     first, second = (initiated(saga=name, saga_id=f"of {name}") for name in SAGA_NAMES)
-    hear(consumer, *(asked(one, "reserve_inventory", Direction.DO) for one in (first, second)))
-    assert said() == [
+    receive(
+        consumer, *(asked(event, "reserve_inventory", Direction.DO) for event in (first, second))
+    )
+    assert published() == [
         ("checkout.inventory.reserve.replied", "of checkout"),
         ("twin.inventory.reserve.replied", "of twin"),
     ]
-    hear(
+    receive(
         consumer,
         asked(second, "reserve_inventory", Direction.UNDO),
         asked(paid(first), "commit_inventory", Direction.DO),
     )
-    assert sorted(said()) == [
+    assert sorted(published()) == [
         ("checkout.inventory.commit.replied", "of checkout"),
         ("twin.inventory.unreserve.replied", "of twin"),
     ]
     assert reservations() == {"of checkout": "committed", "of twin": "released"}
 
 
-def test_barrier_says_whose_each_is(consumer, initiated):
-    hear(consumer, *(initiated(saga=name, saga_id=f"of {name}") for name in SAGA_NAMES))
+def test_barrier_names_the_saga_of_each_entry(consumer, initiated):
+    receive(consumer, *(initiated(saga=name, saga_id=f"of {name}") for name in SAGA_NAMES))
     entries = set(BarrierEntry.objects.values_list("saga_id", "saga", "step", "direction"))
     assert entries == {(f"of {name}", name, "reserve_inventory", "do") for name in SAGA_NAMES}
 
 
-def test_request_whose_command_is_of_the_other_saga_is_dead_lettered(consumer, initiated, said):
+def test_request_whose_command_is_of_the_other_saga_is_dead_lettered(
+    consumer, initiated, published
+):
     stray = asked(initiated(saga="twin"), "reserve_inventory", Direction.DO)
-    hear(consumer, msgspec.structs.replace(stray, saga="checkout"))
-    assert said() == []
+    receive(consumer, msgspec.structs.replace(stray, saga="checkout"))
+    assert published() == []
     assert not Reservation.objects.exists()
     assert "of twin" in FailedMessage.objects.get().reason
 
 
-def test_broker_brings_an_event_only_to_those_of_its_own_saga(broker, initiated):
+def test_broker_delivers_an_event_only_to_reactions_of_its_own_saga(broker, initiated):
     of_both = [events.route(name, "checkout.initiated") for name in SAGA_NAMES]
     broker.declare(queue="of one", events=of_both[:1])
     with pytest.raises(Unroutable):

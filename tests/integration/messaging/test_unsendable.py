@@ -11,7 +11,7 @@ from inventario.models import OutboxEntry
 from messaging import outbox
 from messaging.brokers import Rejected
 from messaging.relay import BATCH, Relay
-from tests.integration.messaging.test_saying import heard, say
+from tests.integration.messaging.test_saying import commit, received
 from tests.threads import InThread
 from tests.waiting import eventually
 
@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.undocumented("messages"),
 ]
 SERVICE = "inventario"
-UNHEARD = BATCH + 20
+UNROUTABLE = BATCH + 20
 
 
 @pytest.fixture
@@ -43,25 +43,25 @@ def sweep(relay):
 
 def test_what_is_not_marked_yet_is_not_sent_again(relay, broker, initiated):
     """A wake-up makes it query the table earlier."""
-    postponed, other = unheard(initiated), initiated()
-    say(postponed, other)
+    postponed, other = unroutable(initiated), initiated()
+    commit(postponed, other)
     relay.relay_once()
-    broker.declare(queue="everything", events=["checkout.nobody.hears"])
+    broker.declare(queue="everything", events=["checkout.unbound.event"])
     make_due()
     new_rows = outbox.NewRows()
     for _ in range(3):
         relay._sweep(new_rows)
-    assert heard(broker) == [other.id, postponed.id]
+    assert received(broker) == [other.id, postponed.id]
     assert OutboxEntry.objects.get(sent_at=None).event_id == postponed.id
     relay._mark()
     assert not OutboxEntry.objects.filter(sent_at=None).exists()
 
 
-def unheard(initiated, number=0):
-    return msgspec.structs.replace(initiated(), id=f"unheard {number}", type="nobody.hears")
+def unroutable(initiated, number=0):
+    return msgspec.structs.replace(initiated(), id=f"unroutable {number}", type="unbound.event")
 
 
-def aside():
+def failed_entries():
     return OutboxEntry.objects.filter(sent_at=None).exclude(next_attempt_at=None)
 
 
@@ -73,38 +73,40 @@ def make_due():
         )
 
 
-def test_what_is_behind_more_than_a_batch_of_unheard_events_is_sent(sweep, broker, initiated):
+def test_event_behind_more_than_a_batch_of_unroutable_events_is_sent(sweep, broker, initiated):
     other = initiated()
-    say(*[unheard(initiated, number) for number in range(UNHEARD)], other)
+    commit(*[unroutable(initiated, number) for number in range(UNROUTABLE)], other)
     sweep()
-    assert heard(broker) == [other.id]
-    assert aside().count() == UNHEARD
+    assert received(broker) == [other.id]
+    assert failed_entries().count() == UNROUTABLE
 
 
-def test_control_kept_in_front_they_keep_it_from_being_sent(sweep, broker, initiated, monkeypatch):
+def test_control_unroutable_events_kept_in_front_block_the_others(
+    sweep, broker, initiated, monkeypatch
+):
     monkeypatch.setattr(outbox, "postpone", lambda **_: 0)
-    say(*[unheard(initiated, number) for number in range(UNHEARD)], initiated())
+    commit(*[unroutable(initiated, number) for number in range(UNROUTABLE)], initiated())
     for _ in range(5):
         sweep()
-    assert heard(broker) == []
+    assert received(broker) == []
 
 
-def test_unheard_events_go_out_in_order_once_somebody_binds_a_queue(sweep, broker, initiated):
-    said = [unheard(initiated, number) for number in range(UNHEARD)]
-    say(*said)
+def test_unroutable_events_are_sent_in_order_once_a_queue_is_bound(sweep, broker, initiated):
+    committed = [unroutable(initiated, number) for number in range(UNROUTABLE)]
+    commit(*committed)
     sweep()
     make_due()
     sweep()
-    broker.declare(queue="everything", events=["checkout.nobody.hears"])
+    broker.declare(queue="everything", events=["checkout.unbound.event"])
     make_due()
     sweep()
     sweep()
-    assert heard(broker) == [event.id for event in said]
-    assert not aside().exists()
+    assert received(broker) == [event.id for event in committed]
+    assert not failed_entries().exists()
 
 
 def test_distance_between_attempts_grows_up_to_sixteen_seconds(sweep, initiated):
-    say(unheard(initiated))
+    commit(unroutable(initiated))
     distances = []
     for _ in range(7):
         sweep()
@@ -140,13 +142,16 @@ def large(initiated):
 
 
 def test_entry_too_large_for_the_broker_is_kept_alone(relay, small, broker, initiated):
-    said = [large(initiated) if number in (7, 63) else initiated() for number in range(100)]
-    say(*said)
+    committed = [large(initiated) if number in (7, 63) else initiated() for number in range(100)]
+    commit(*committed)
     relay.relay_once()
-    fit = [event.id for number, event in enumerate(said) if number not in (7, 63)]
-    assert list(dict.fromkeys(heard(broker))) == fit
-    assert [row.event_id for row in aside().order_by("id")] == [said[7].id, said[63].id]
-    assert "PRECONDITION_FAILED" in aside()[0].reason
+    fit = [event.id for number, event in enumerate(committed) if number not in (7, 63)]
+    assert list(dict.fromkeys(received(broker))) == fit
+    assert [row.event_id for row in failed_entries().order_by("id")] == [
+        committed[7].id,
+        committed[63].id,
+    ]
+    assert "PRECONDITION_FAILED" in failed_entries()[0].reason
     assert len(small) <= 30
 
 
@@ -154,11 +159,11 @@ def test_control_taken_for_an_outage_it_keeps_all_others(
     relay, small, broker, initiated, monkeypatch
 ):
     monkeypatch.setattr(Relay, "_publish_in_parts", lambda self, rows, error: raise_(error))
-    say(initiated(), large(initiated), initiated())
+    commit(initiated(), large(initiated), initiated())
     for _ in range(3):
         with pytest.raises(Rejected):
             relay.relay_once()
-    assert heard(broker) == []
+    assert received(broker) == []
 
 
 def raise_(error):
@@ -170,10 +175,10 @@ def test_events_with_a_body_that_no_consumer_reads_are_not_sent(relay, broker, i
         initiated(), data=msgspec.structs.replace(initiated().data, result={"a": "x" * 2**20})
     )
     other = initiated()
-    say(huge, other)
+    commit(huge, other)
     relay.relay_once()
-    assert heard(broker) == [other.id]
-    assert "at most" in aside().get().reason
+    assert received(broker) == [other.id]
+    assert "at most" in failed_entries().get().reason
 
 
 @pytest.fixture
@@ -201,11 +206,11 @@ def test_locked_entry_is_sent_once_and_marked_later_and_stops_no_other(
 ):
     hold, release = locked
     held, other = initiated(), initiated()
-    say(held, other)
+    commit(held, other)
     hold(held.id)
     for _ in range(3):
         sweep()
-    assert heard(broker) == [held.id, other.id]
+    assert received(broker) == [held.id, other.id]
     assert OutboxEntry.objects.get(sent_at=None).event_id == held.id
     release()
     sweep()
@@ -213,30 +218,30 @@ def test_locked_entry_is_sent_once_and_marked_later_and_stops_no_other(
     assert relay._unmarked == {}
 
 
-def test_what_failed_is_told_by_the_lights_and_stops_nobody(sweep, broker, initiated):
-    say(unheard(initiated))
+def test_failed_entries_are_named_by_the_lights_and_are_no_outage(sweep, broker, initiated):
+    commit(unroutable(initiated))
     sweep()
     make_due()
     sweep()
-    found = standing.outbox(service=SERVICE)
-    (told,) = found.waits
-    assert "have failed" in told.what
-    assert found.stands == []
-    broker.declare(queue="everything", events=["checkout.nobody.hears"])
+    findings = standing.outbox(service=SERVICE)
+    (complaint,) = findings.waits
+    assert "have failed" in complaint.what
+    assert findings.stands == []
+    broker.declare(queue="everything", events=["checkout.unbound.event"])
     make_due()
     sweep()
     assert standing.outbox(service=SERVICE).waits == []
 
 
 def test_retried_goes_out_at_the_next_sweep_and_discarded_never(sweep, broker, initiated):
-    kept, dropped = unheard(initiated, 1), unheard(initiated, 2)
-    say(kept, dropped)
+    kept, dropped = unroutable(initiated, 1), unroutable(initiated, 2)
+    commit(kept, dropped)
     sweep()
-    broker.declare(queue="everything", events=["checkout.nobody.hears"])
-    by_id = {row.event_id: row.pk for row in aside()}
+    broker.declare(queue="everything", events=["checkout.unbound.event"])
+    by_id = {row.event_id: row.pk for row in failed_entries()}
     ids = [by_id[kept.id], by_id[dropped.id]]
     assert outbox.discard(service=SERVICE, ids=ids[1:]) == ids[1:]
     assert outbox.retry(service=SERVICE, ids=ids) == ids[:1]
     sweep()
-    assert heard(broker) == [kept.id]
-    eventually(lambda: not aside().exists())
+    assert received(broker) == [kept.id]
+    eventually(lambda: not failed_entries().exists())

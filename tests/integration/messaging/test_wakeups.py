@@ -30,7 +30,7 @@ def notify(session):
     session.execute("SELECT pg_notify('dueto_inventario', 'test')")
 
 
-def test_wakeup_is_heard_again_after_the_listeners_connection_was_cut(woken):
+def test_wakeup_is_received_again_after_the_listeners_connection_was_cut(woken):
     with psycopg.connect(database_url(SERVICE), autocommit=True) as session:
         eventually(lambda: notify(session) or woken.is_set(), what="it listens")
         session.execute(

@@ -93,7 +93,7 @@ def consumers(broker):
         }
 
 
-def hear(consumer, event):
+def receive(consumer, event):
     """The last event that the service publishes after receiving it."""
     outbox = {"inventario": SaidByInventario, "pagos": OutboxEntry}[consumer.service]
     consumer.handle([Delivery(message_of(event), redelivered=False, tag=None)])
@@ -107,9 +107,9 @@ def results(event):
 @pytest.fixture
 def paid(consumers, initiated):
     """The event after the first payment."""
-    reserved = hear(consumers["inventario"], initiated(saga="twice", saga_id="s"))
+    reserved = receive(consumers["inventario"], initiated(saga="twice", saga_id="s"))
     assert results(reserved) == {}, "no later step needs the reservation's id"
-    return hear(consumers["pagos"], reserved)
+    return receive(consumers["pagos"], reserved)
 
 
 def test_result_that_a_later_step_needs_travels_and_no_more_of_it(paid):
@@ -117,9 +117,9 @@ def test_result_that_a_later_step_needs_travels_and_no_more_of_it(paid):
     assert set(paid.data.result) == {"payment_id", "amount", "status"}
 
 
-def test_later_step_gets_what_the_earlier_one_answered(consumers, paid):
+def test_later_step_gets_what_the_earlier_step_answered(consumers, paid):
     Payment.objects.update(amount="3.00")  # the command has the result's amount, not the row's
-    again = hear(consumers["pagos"], paid)
+    again = receive(consumers["pagos"], paid)
     assert (again.type, again.data.result["amount"]) == ("payment.repeated", "10.00")
     assert results(again) == {"pay": {"amount": "10.00"}}
 
@@ -128,14 +128,14 @@ def test_step_whose_result_is_missing_is_dead_lettered(consumers, paid):
     lost = msgspec.json.decode(paid.data.context, type=Context)
     context = msgspec.json.encode(msgspec.structs.replace(lost, results={}))
     facts = msgspec.structs.replace(paid.data, context=msgspec.Raw(context))
-    hear(consumers["pagos"], msgspec.structs.replace(paid, data=facts))
+    receive(consumers["pagos"], msgspec.structs.replace(paid, data=facts))
     assert "amount" in FailedMessage.objects.get().reason
     assert Payment.objects.count() == 1
 
 
 def test_operation_that_serves_two_steps_takes_effect_once_for_each(consumers, paid):
-    hear(consumers["pagos"], paid)
-    hear(consumers["pagos"], paid)
+    receive(consumers["pagos"], paid)
+    receive(consumers["pagos"], paid)
     entries = BarrierEntry.objects.filter(saga_id="s")
     assert set(entries.values_list("step", "direction")) == {("pay", "do"), ("pay_again", "do")}
     assert set(Payment.objects.values_list("step", "status")) == {
@@ -145,9 +145,9 @@ def test_operation_that_serves_two_steps_takes_effect_once_for_each(consumers, p
 
 
 def test_undo_of_one_of_its_steps_leaves_the_other(consumers, paid):
-    again = hear(consumers["pagos"], paid)
+    again = receive(consumers["pagos"], paid)
     unsold = msgspec.structs.replace(again, id="unsold", type="unsold")
-    assert hear(consumers["pagos"], unsold).type == "repetition.refunded"
+    assert receive(consumers["pagos"], unsold).type == "repetition.refunded"
     assert set(Payment.objects.values_list("step", "status")) == {
         ("pay", "captured"),
         ("pay_again", "refunded"),
@@ -163,7 +163,7 @@ def shop(monkeypatch, settings):
 
 def with_text(text):
     """The tables of all services that contain it, as text or as bytes."""
-    found = set()
+    tables = set()
     for service in WITH_DATABASE:
         for model in apps.get_app_config(service).get_models():
             table = model._meta.db_table
@@ -172,8 +172,8 @@ def with_text(text):
                 sql=f"SELECT 1 FROM {table} AS t WHERE t::text LIKE %s OR t::text LIKE %s LIMIT 1",
                 values=[f"%{text}%", f"%{text.encode().hex()}%"],
             )
-            found |= {table} if rows else set()
-    return found
+            tables |= {table} if rows else set()
+    return tables
 
 
 def test_address_that_no_step_needs_is_where_it_was_given_and_nowhere_else(shop):
@@ -182,7 +182,7 @@ def test_address_that_no_step_needs_is_where_it_was_given_and_nowhere_else(shop)
         shop.check_out(pattern, payment_method="card_declined")
         shop.poisoned.add(shop.check_out(pattern))
     shop.settle_to_the_last_try()
-    assert FailedMessage.objects.exists(), "a message that is set aside is looked at as well"
+    assert FailedMessage.objects.exists(), "the failed messages are searched too"
     assert with_text(ADDRESS["street"]) == {Address._meta.db_table}
     assert not Checkout.objects.filter(context__icontains=ADDRESS["street"]).exists()
 
@@ -198,7 +198,7 @@ def test_control_what_a_step_needs_is_found_wherever_it_went(shop):
     } <= with_text("credit_card")
 
 
-def test_page_names_what_travels_in_the_data(shop):
+def test_definition_names_what_travels_in_the_data(shop):
     saga_id = shop.check_out("choreographed")
     context = Checkout.objects.get(pk=saga_id).context
     assert set(context["data"]) == {"items", "total_amount", "payment_method"}

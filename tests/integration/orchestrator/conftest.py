@@ -31,8 +31,8 @@ def participants(services):
         return made[-1]
 
     yield make
-    for one in made:
-        one.close()
+    for clients in made:
+        clients.close()
 
 
 class InThread:
@@ -63,8 +63,8 @@ def run(participants, services):
     yield start
     for gate in services._gates.values():
         gate.set()
-    for one in running:
-        one.stop()
+    for thread in running:
+        thread.stop()
 
 
 @pytest.fixture

@@ -53,8 +53,8 @@ class Orchestration:
         # The choreography, too, receives the notices of parked steps.
         broker.declare(queue="others", events=["checkout.step.parked"])
         self.queues = {
-            service: broker.subscribe(queue=one.queue, prefetch=1000)
-            for service, one in self.consumers.items()
+            service: broker.subscribe(queue=consumer.queue, prefetch=1000)
+            for service, consumer in self.consumers.items()
         }
         self.received: list[tuple[str, Event]] = []
         self.runner_id, _ = store.renew(runner_id=None, host="here", pid=1)
@@ -85,7 +85,7 @@ class Orchestration:
         execute(operation=accept, commands=[command])
         waiting = OWNER.sagas.not_handed_over(patterns=[PATTERN], limit=100)
         operations.start(contexts=waiting)
-        OWNER.sagas.mark_handed_over(saga_ids=[one.saga_id for one in waiting])
+        OWNER.sagas.mark_handed_over(saga_ids=[context.saga_id for context in waiting])
         return name
 
     def claim(self) -> int:
@@ -105,7 +105,7 @@ class Orchestration:
         """
         for _ in range(rounds):
             moved = self.claim() + self.relay()
-            moved += sum(self.hear(service, loses=loses) for service in self.consumers)
+            moved += sum(self.deliver(service, loses=loses) for service in self.consumers)
             if not moved:
                 return
 
@@ -113,12 +113,16 @@ class Orchestration:
         """Sends the outboxes' events; returns how many."""
         return sum(relay.relay_once() for relay in self.relays)
 
-    def hear(self, service: str, *, loses: Loses = loses_nothing) -> int:
+    def deliver(self, service: str, *, loses: Loses = loses_nothing) -> int:
         """The service handles one message, if there is one."""
         taken = self.queues[service].take(limit=1, timeout=0)
-        heard = [events.decode(one.message.body) for one in taken]
-        self.received += [(service, event) for event in heard]
-        kept = [one for one, event in zip(taken, heard, strict=True) if not loses(service, event)]
+        received = [events.decode(delivery.message.body) for delivery in taken]
+        self.received += [(service, event) for event in received]
+        kept = [
+            delivery
+            for delivery, event in zip(taken, received, strict=True)
+            if not loses(service, event)
+        ]
         self.consumers[service].handle(kept)
         self.queues[service].ack(taken)
         return len(taken)

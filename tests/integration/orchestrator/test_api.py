@@ -23,7 +23,7 @@ def api():
 
 @pytest.fixture
 def carrito(settings):
-    """Answers as carrito would, over real HTTP."""
+    """A stand-in that answers as carrito does, over real HTTP."""
     running = Carrito()
     every = {saga.owner for saga in SAGAS.values()}
     settings.SERVICE_URLS = settings.SERVICE_URLS | dict.fromkeys(every, running.url)
@@ -49,9 +49,9 @@ def test_hand_over_starts_every_checkout(api):
 
 
 def test_hand_over_again_changes_nothing(api):
-    one = accepted()
-    first = post(api, "/sagas", [one, one]).json()
-    assert post(api, "/sagas", [one]).json() == first[:1]
+    context = accepted()
+    first = post(api, "/sagas", [context, context]).json()
+    assert post(api, "/sagas", [context]).json() == first[:1]
     assert Saga.objects.count() == 1
 
 
@@ -84,7 +84,7 @@ def test_users_checkout_is_accepted_by_carrito_first(api, carrito):
     assert (sent["saga_pattern"], sent["cart_id"]) == ("orchestrated", "c")
 
 
-def test_carrito_that_is_away_is_said_to_be(api, settings):
+def test_carrito_that_is_away_is_named(api, settings):
     settings.SERVICE_URLS = settings.SERVICE_URLS | {"carrito": "http://127.0.0.1:9"}
     owners.client.cache_clear()
     answer = post(api, "/saga/checkout", {"cart_id": "c", "payment_method": "paypal"})
@@ -99,7 +99,7 @@ def test_carrito_that_is_away_is_said_to_be(api, settings):
         (b"", None),
     ],
 )
-def test_wrong_body_is_answered_with_what_to_mend(api, body, field):
+def test_wrong_body_is_answered_with_what_to_correct(api, body, field):
     answer = post(api, "/saga/checkout", body)
     assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
     assert field is None or answer.json()["errors"][0]["field"] == field
@@ -131,8 +131,8 @@ def test_accepted_saga_that_is_not_handed_over_yet_is_pending(api, carrito):
     assert api.get("/saga/s/status").json()["status"] == "pending"
 
 
-def test_saga_that_ran_while_carrito_was_asked_is_told_as_it_is_known_here(api, carrito, run, when):
-    """Unknown at the first look, ended when carrito answers."""
+def test_saga_that_ran_while_carrito_was_asked_is_shown_as_stored_here(api, carrito, run, when):
+    """The saga is unknown at the first look, and has ended when carrito answers."""
 
     def ran() -> dict[str, str]:
         operations.start(contexts=[accepted(saga_id="s")])
@@ -163,19 +163,19 @@ def test_sagas_are_listed_newest_first_in_pages(api, start):
     assert [result["saga_id"] for result in last["results"]] == saga_ids[:1]
 
 
-def test_whoever_follows_next_meets_each_saga_once_while_others_come_in(api, start):
+def test_following_next_shows_each_saga_once_while_others_start(api, start):
     saga_ids = start(20)
-    url, found = "/saga/transactions?page_size=3", []
+    url, shown = "/saga/transactions?page_size=3", []
     while url:
         page = api.get(url).json()
-        found += [result["saga_id"] for result in page["results"]]
+        shown += [result["saga_id"] for result in page["results"]]
         url = page["next"]
         start(2)
-    assert sorted(found) == sorted(saga_ids)
+    assert sorted(shown) == sorted(saga_ids)
 
 
 @pytest.mark.parametrize("cursor", ["after", "before"])
-def test_cursor_that_is_none_is_told_so(api, start, cursor):
+def test_wrong_cursor_is_refused(api, start, cursor):
     answer = api.get(f"/saga/transactions?{cursor}=odd")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, cursor)
 
@@ -208,7 +208,7 @@ def test_wrong_filter_is_answered_with_the_field(api, query, field):
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, field)
 
 
-def test_compensate_is_answered_with_where_it_stands(api, start):
+def test_compensate_is_answered_with_the_sagas_status(api, start):
     (saga_id,) = start()
     answer = post(api, f"/saga/{saga_id}/compensate", {})
     assert (answer.status_code, answer.json()["saga_id"]) == (202, saga_id)
@@ -236,17 +236,17 @@ DEEP = "(repeat('[', 5000) || repeat(']', 5000))::jsonb"
 
 @pytest.mark.parametrize("table", ["saga_orchestrator_saga", "saga_orchestrator_definition"])
 @pytest.mark.parametrize("typed", ["'null'", "'[]'", "'{}'", "'\"x\"'", "'[1, null]'", DEEP])
-def test_saga_that_somebody_has_typed_over_is_shown_as_far_as_it_can_be(api, table, typed):
-    one = accepted()
-    operations.start(contexts=[one])
+def test_saga_edited_by_hand_is_shown_as_far_as_it_can_be(api, table, typed):
+    context = accepted()
+    operations.start(contexts=[context])
     column = "context" if table.endswith("saga") else "steps"
     with connections["saga_orchestrator"].cursor() as cursor:
         cursor.execute(f"UPDATE {table} SET {column} = {typed}")
-    found = api.get(f"/saga/{one.saga_id}")
-    assert found.status_code == 200
-    assert found.json()["saga_id"] == one.saga_id
+    response = api.get(f"/saga/{context.saga_id}")
+    assert response.status_code == 200
+    assert response.json()["saga_id"] == context.saga_id
     if column == "context":
-        assert found.json()["total_amount"] is None
-    assert found.json()["steps"][0]["step_name"] == "accept_checkout"
-    assert api.get(f"/saga/{one.saga_id}/status").status_code == 200
+        assert response.json()["total_amount"] is None
+    assert response.json()["steps"][0]["step_name"] == "accept_checkout"
+    assert api.get(f"/saga/{context.saga_id}/status").status_code == 200
     assert api.get("/saga/transactions").json()["count"] == 1

@@ -74,14 +74,14 @@ def test_every_step_is_asked_for_once_in_order(orchestration):
     assert set(attempts(saga_id).values()) == {1}
 
 
-def test_each_message_names_the_one_that_caused_it(orchestration):
+def test_each_message_names_the_message_that_caused_it(orchestration):
     orchestration.check_out()
     orchestration.settle()
-    heard = [event for _, event in orchestration.received]
-    assert [event.cause_id for event in heard] == ["", *(event.id for event in heard[:-1])]
+    received = [event for _, event in orchestration.received]
+    assert [event.cause_id for event in received] == ["", *(event.id for event in received[:-1])]
 
 
-def test_reply_tells_when_the_request_was_picked_up(orchestration):
+def test_reply_says_when_the_request_was_picked_up(orchestration):
     orchestration.check_out()
     orchestration.settle()
     replied = [event for _, event in orchestration.received if event.type.endswith("replied")]
@@ -145,7 +145,7 @@ class Anything:
         ("card_declined", ON_A_DECLINED_CARD, undone(payment="refused")),
     ],
 )
-def test_any_message_that_is_lost_is_made_good_by_asking_again(orchestration, card, way, ending):
+def test_any_lost_message_is_made_up_for_by_asking_again(orchestration, card, way, ending):
     for lost in [message for request in way for message in both_ways(request)]:
         saga_id = orchestration.check_out(payment_method=card)
         loses = LoseOnce(lost)
@@ -158,7 +158,7 @@ def test_any_message_that_is_lost_is_made_good_by_asking_again(orchestration, ca
         assert outcome(saga_id) == ending
 
 
-def test_saga_that_waits_is_in_nobodys_hands(orchestration):
+def test_saga_that_waits_is_in_no_runners_in_flight_set(orchestration):
     saga_id = orchestration.check_out()
     orchestration.claim()
     saga = Saga.objects.get(pk=saga_id)
@@ -222,7 +222,7 @@ def test_charge_that_arrives_after_its_refund_takes_no_money(orchestration):
     assert outcome(saga_id) == undone()
 
 
-def test_stop_is_heard_while_a_reply_is_waited_for(orchestration):
+def test_stop_takes_effect_while_a_reply_is_awaited(orchestration):
     saga_id = orchestration.check_out()
     orchestration.settle(loses=LoseOnce("order.create"))
     operations.compensate(saga_id=saga_id, requested_by="eva")
@@ -361,12 +361,14 @@ class TestCrash:
         orchestration.settle()
         assert outcome(saga_id) == SOLD
 
-    def test_move_and_request_are_there_together_or_not_at_all(self, orchestration, monkeypatch):
+    def test_transition_and_request_are_written_together_or_not_at_all(
+        self, orchestration, monkeypatch
+    ):
         saga_id = orchestration.check_out()
         orchestration.settle(rounds=1)
         orchestration.relay()
         before = Saga.objects.get(pk=saga_id)
-        asked = OutboxEntry.objects.count()
+        requests_before = OutboxEntry.objects.count()
         taken = orchestration.queues["saga_orchestrator"].take(limit=1, timeout=0)
         reply = events.decode(taken[0].message.body)
         reaction = orchestration.consumers["saga_orchestrator"].reactions[reply.saga, reply.type]
@@ -376,7 +378,7 @@ class TestCrash:
                 reaction.handle([reply])
         after = Saga.objects.get(pk=saga_id)
         assert (after.position, after.version) == (before.position, before.version)
-        assert OutboxEntry.objects.count() == asked
+        assert OutboxEntry.objects.count() == requests_before
         orchestration.queues["saga_orchestrator"].give_back(taken)
         orchestration.settle()
         assert outcome(saga_id) == SOLD
@@ -387,24 +389,24 @@ class TestCrash:
         orchestration.wait_out()
         (held,) = store.claim(runner_id=orchestration.runner_id, limit=1)
         orchestration.relay()
-        orchestration.hear("inventario")
+        orchestration.deliver("inventario")
         orchestration.relay()
-        orchestration.hear("saga_orchestrator")
+        orchestration.deliver("saga_orchestrator")
         transition = engine.after(progress=held.progress, answer=Fault("late"), draw=0)
         assert store.record(transitions=[(held, transition)]) == {}
         orchestration.settle()
         assert outcome(saga_id) == SOLD
 
 
-def test_reply_says_nothing_to_a_saga_that_goes_by_call(orchestration):
-    one = accepted()
-    operations.start(contexts=[one])
+def test_reply_does_not_move_a_saga_that_goes_by_call(orchestration):
+    context = accepted()
+    operations.start(contexts=[context])
     another, _ = store.renew(runner_id=None, host="here", pid=2)
     (claimed,) = store.claim(runner_id=another, limit=1)
     other = orchestration.check_out()
     orchestration.settle()
     _, reply = orchestration.received[1]
-    forged = msgspec.structs.replace(reply, saga_id=one.saga_id)
+    forged = msgspec.structs.replace(reply, saga_id=context.saga_id)
     orchestration.consumers["saga_orchestrator"].reactions[reply.saga, reply.type].handle([forged])
-    assert Saga.objects.get(pk=one.saga_id).version == claimed.version
+    assert Saga.objects.get(pk=context.saga_id).version == claimed.version
     assert outcome(other) == SOLD

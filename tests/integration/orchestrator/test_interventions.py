@@ -1,4 +1,4 @@
-"""Interventions of people in sagas."""
+"""An operator stops, returns, retries and skips."""
 
 import pytest
 
@@ -112,9 +112,7 @@ def test_saga_past_its_pivot_can_not_be_stopped(run, start, services, quick):
     assert operations.compensate(saga_id=saga_id, requested_by="eva").code == refusals.PAST_PIVOT
 
 
-def test_stop_that_comes_before_it_is_written_that_the_pivot_is_passed_is_a_return(
-    run, start, when, services
-):
+def test_stop_before_the_passed_pivot_is_written_is_a_return(run, start, when, services):
     gate = services.waits("confirm_order")
     run()
     (saga_id,) = start()
@@ -141,11 +139,11 @@ def test_saga_whose_pivot_is_open_can_only_be_retried(run, start, when, services
     run()
     (saga_id,) = start()
     when(saga_id, "parked")
-    asked = {"saga_id": saga_id, "requested_by": "eva", "reason": "let it be"}
-    assert operations.skip(**asked).code == refusals.NOTHING_TO_RETRY
-    assert operations.compensate(**asked).code == refusals.PAST_PIVOT
+    arguments = {"saga_id": saga_id, "requested_by": "eva", "reason": "let it be"}
+    assert operations.skip(**arguments).code == refusals.NOTHING_TO_RETRY
+    assert operations.compensate(**arguments).code == refusals.PAST_PIVOT
     services.is_well_again()
-    assert operations.retry(**asked) is None
+    assert operations.retry(**arguments) is None
     when(saga_id, "completed")
 
 
@@ -161,6 +159,6 @@ def test_skipped_undo_goes_on_with_the_others(run, start, when, services, quick)
     assert undone == ["reserve_inventory", "accept_checkout"]
 
 
-def test_unknown_saga_is_said_to_be_unknown():
+def test_unknown_saga_is_refused_as_unknown():
     with pytest.raises(UnknownSaga):
         operations.compensate(saga_id="nobody", requested_by="eva")

@@ -61,9 +61,9 @@ def worker(services):
         return started[-1]
 
     yield start
-    for one in started:
-        one.send_signal(signal.SIGKILL)
-        one.wait()
+    for process in started:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
 
 
 def owners() -> Counter[int]:
@@ -78,9 +78,9 @@ def test_sagas_of_a_killed_worker_are_taken_over_within_five_seconds(
     # The calls that are out must not end by themselves before the worker is killed.
     monkeypatch.setattr(operations, "SAGAS", {"checkout": steps_with(process_payment=60.0)})
     gate = services.waits("process_payment")
-    workers = {one.pid: one for one in (worker(), worker())}
+    workers = {process.pid: process for process in (worker(), worker())}
     saga_ids = start(COUNT)
-    eventually(lambda: owners().total() == COUNT, what="all are in somebody's hands")
+    eventually(lambda: owners().total() == COUNT, what="every saga has a runner")
     ((victim, count),) = owners().most_common(1)
     held = set(Saga.objects.filter(runner_id=victim).values_list("saga_id", flat=True))
     workers[Runner.objects.get(pk=victim).pid].send_signal(signal.SIGKILL)

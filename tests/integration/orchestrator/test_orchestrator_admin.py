@@ -22,10 +22,10 @@ def test_saga_is_found_by_id_and_by_cart(admin_client, start):
 
 def test_sagas_are_filtered_by_status_and_step(admin_client, start):
     start()
-    asked = {"status__exact": "pending", "current_step__exact": "reserve_inventory"}
-    assert 'class="action-select"' in admin_client.get(SAGAS, asked).content.decode()
-    asked["status__exact"] = "parked"
-    assert 'class="action-select"' not in admin_client.get(SAGAS, asked).content.decode()
+    filters = {"status__exact": "pending", "current_step__exact": "reserve_inventory"}
+    assert 'class="action-select"' in admin_client.get(SAGAS, filters).content.decode()
+    filters["status__exact"] = "parked"
+    assert 'class="action-select"' not in admin_client.get(SAGAS, filters).content.decode()
 
 
 def test_saga_is_shown_with_its_steps_on_one_page(admin_client, run, start, when, services):

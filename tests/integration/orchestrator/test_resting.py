@@ -44,7 +44,7 @@ def long_ago(saga_id: str, seconds: float) -> None:
         )
 
 
-def test_saga_that_rests_is_nobodys_until_its_service_tells(start):
+def test_saga_that_rests_belongs_to_no_runner_until_its_service_reports(start):
     (saga_id,) = start()
     runner_id = sign_on()
     (saga,) = claim(runner_id)
@@ -56,7 +56,7 @@ def test_saga_that_rests_is_nobodys_until_its_service_tells(start):
     assert again.progress == saga.progress
 
 
-def test_other_step_that_is_decided_wakes_nobody(start):
+def test_decision_on_another_step_wakes_no_saga(start):
     (saga_id,) = start()
     runner_id = sign_on()
     rest(claim(runner_id)[0])
@@ -64,7 +64,7 @@ def test_other_step_that_is_decided_wakes_nobody(start):
     assert claim(runner_id) == []
 
 
-def test_decision_that_is_told_before_the_wait_is_written_is_not_forgotten(start):
+def test_decision_reported_before_the_wait_is_written_is_not_forgotten(start):
     (saga_id,) = start()
     runner_id = sign_on()
     (saga,) = claim(runner_id)
@@ -73,7 +73,7 @@ def test_decision_that_is_told_before_the_wait_is_written_is_not_forgotten(start
     assert [saga.saga_id for saga in claim(runner_id)] == [saga_id]
 
 
-def test_decision_is_not_forgotten_where_the_saga_is_further_than_is_written(start):
+def test_decision_is_not_forgotten_where_the_saga_is_ahead_of_its_row(start):
     (saga_id,) = start()
     runner_id = sign_on()
     (saga,) = claim(runner_id)
@@ -85,7 +85,7 @@ def test_decision_is_not_forgotten_where_the_saga_is_further_than_is_written(sta
     assert [saga.saga_id for saga in claim(runner_id)] == [saga_id]
 
 
-def test_time_that_it_has_waited_is_not_its_own(start):
+def test_time_spent_waiting_does_not_count_against_its_deadline(start):
     (saga_id,) = start()
     runner_id = sign_on()
     (saga,) = claim(runner_id)
@@ -100,7 +100,7 @@ def test_time_that_it_has_waited_is_not_its_own(start):
     assert 100 < left.total_seconds() < 121
 
 
-def test_saga_whose_service_tells_of_nothing_is_asked_again_once_it_is_overdue(start):
+def test_saga_whose_service_reports_nothing_is_asked_again_once_it_is_overdue(start):
     start()
     runner_id = sign_on()
     rest(claim(runner_id)[0], seconds=-store.OVERDUE_SECONDS - 1)
@@ -117,7 +117,7 @@ def test_stop_makes_a_saga_due_that_rests(start):
     assert stopped.stop_requested
 
 
-def test_state_says_what_it_waits_for_and_where_that_is_decided(start):
+def test_state_names_what_it_waits_for_and_where_that_is_decided(start):
     (saga_id,) = start()
     rest(claim(sign_on())[0])
     state = queries.state_of(saga_id)

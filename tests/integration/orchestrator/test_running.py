@@ -84,8 +84,8 @@ def test_cart_is_unlocked_with_the_failure(run, start, when, services):
     run()
     (saga_id,) = start()
     when(saga_id, "compensated")
-    told = dict(services.bodies)["accept_checkout", "undo"]
-    assert told["failure"] == {
+    body = dict(services.bodies)["accept_checkout", "undo"]
+    assert body["failure"] == {
         "step": "process_payment",
         "code": "card_declined",
         "detail": "on demand",
@@ -95,7 +95,7 @@ def test_cart_is_unlocked_with_the_failure(run, start, when, services):
 
 @pytest.mark.parametrize("status", [None, 500, 503])
 @pytest.mark.parametrize("step", STEPS[1:])
-def test_lost_answer_is_asked_for_again_and_done_once(
+def test_step_whose_answer_is_lost_is_asked_for_again_and_done_once(
     run, start, when, services, quick, step, status
 ):
     services.faults(step, times=2, after_effect=True, status=status)
@@ -207,7 +207,7 @@ def test_poison_saga_in_a_batch_harms_only_itself(run, start, when, services, qu
     assert when(poison, "failed").failure_code == "given_up"
 
 
-def test_slow_service_holds_up_only_those_who_need_it(run, start, when, services):
+def test_slow_service_holds_up_only_sagas_that_need_it(run, start, when, services):
     gate = services.waits("create_order")
     services.refuses("process_payment")
     run()
@@ -246,7 +246,7 @@ def test_saga_past_its_deadline_is_undone(run, start, when, services, settings):
     assert services.effects(saga_id) == [("accept_checkout", "undo")]
 
 
-def test_ring_wakes_the_runner_at_once(run, start, when, services, monkeypatch):
+def test_notification_wakes_the_runner_at_once(run, start, when, services, monkeypatch):
     monkeypatch.setattr("saga_orchestrator.worker.SWEEP_SECONDS", 60.0)
     runner = run()
     eventually(lambda: runner.runner._lease.runner_id, what="it has signed on")
@@ -254,7 +254,7 @@ def test_ring_wakes_the_runner_at_once(run, start, when, services, monkeypatch):
     when(saga_id, "completed", seconds=5)
 
 
-def test_control_without_the_ring_the_saga_waits(run, start, when, services, monkeypatch):
+def test_control_without_the_notification_the_saga_waits(run, start, when, services, monkeypatch):
     monkeypatch.setattr("saga_orchestrator.worker.SWEEP_SECONDS", 60.0)
     runner = run()
     (first,) = start()
@@ -266,7 +266,7 @@ def test_control_without_the_ring_the_saga_waits(run, start, when, services, mon
     assert Saga.objects.get(pk=saga_id).status == "pending"
 
 
-def test_service_that_errs_on_everything_is_not_flooded(participants, start, services):
+def test_service_that_fails_every_call_is_not_flooded(participants, start, services):
     start(20)
     runner_id, _ = store.renew(runner_id=None, host="here", pid=1)
     claimed = store.claim(runner_id=runner_id, limit=20)

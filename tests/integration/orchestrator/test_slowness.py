@@ -35,7 +35,7 @@ def start_short() -> str:
 
 
 @pytest.fixture
-def small_hands(monkeypatch):
+def small_in_flight_set(monkeypatch):
     monkeypatch.setattr("saga_orchestrator.worker.MOST_IN_FLIGHT", MOST)
 
 
@@ -48,8 +48,8 @@ def all_charged_but_for_the_answer(run, start, services):
     return gate, runner, waiting
 
 
-def test_slow_service_does_not_fill_the_hands_of_a_runner(
-    run, start, when, services, small_hands, monkeypatch
+def test_slow_service_does_not_fill_a_runners_in_flight_set(
+    run, start, when, services, small_in_flight_set, monkeypatch
 ):
     monkeypatch.setattr(in_flight, "MOST_AT_A_CALL", 3)
     gate, runner, waiting = all_charged_but_for_the_answer(run, start, services)
@@ -61,7 +61,7 @@ def test_slow_service_does_not_fill_the_hands_of_a_runner(
         when(saga_id, "completed")
 
 
-def test_saga_that_there_was_no_room_for_is_claimed_as_soon_as_there_is(
+def test_saga_that_found_no_room_is_claimed_as_soon_as_there_is_some(
     run, start, when, services, monkeypatch
 ):
     monkeypatch.setattr("saga_orchestrator.worker.SWEEP_SECONDS", 60.0)
@@ -69,15 +69,17 @@ def test_saga_that_there_was_no_room_for_is_claimed_as_soon_as_there_is(
     gate = services.waits("process_payment")
     run()
     waiting = start(2 * MOST)
-    laid_down = Saga.objects.filter(current_step="process_payment", runner_id=None)
-    eventually(laid_down.exists, what="there is no room")
-    assert not laid_down.filter(next_attempt_at__gt=Now()).exists()
+    released = Saga.objects.filter(current_step="process_payment", runner_id=None)
+    eventually(released.exists, what="there is no room")
+    assert not released.filter(next_attempt_at__gt=Now()).exists()
     gate.set()
     for saga_id in waiting:
         when(saga_id, "completed")
 
 
-def test_runner_whose_hands_are_full_waits_until_one_is_free(run, start, services, small_hands):
+def test_runner_with_a_full_in_flight_set_waits_until_a_place_is_free(
+    run, start, services, small_in_flight_set
+):
     _, runner, _ = all_charged_but_for_the_answer(run, start, services)
     eventually(
         lambda: runner.runner.counters()["sagas_in_flight"] == MOST, what="no more are taken"
@@ -86,7 +88,9 @@ def test_runner_whose_hands_are_full_waits_until_one_is_free(run, start, service
     eventually(lambda: runner.runner._patience() > 0, seconds=3, what="it has looked, and waits")
 
 
-def test_control_without_the_bound_the_others_starve(run, start, when, services, small_hands):
+def test_control_without_the_bound_the_others_starve(
+    run, start, when, services, small_in_flight_set
+):
     gate, runner, _ = all_charged_but_for_the_answer(run, start, services)
     eventually(
         lambda: runner.runner.counters()["sagas_in_flight"] == MOST, what="no more are taken"

@@ -44,7 +44,7 @@ def move_on(saga: ClaimedSaga) -> dict[str, float]:
     return store.record(transitions=[(saga, transition)])
 
 
-def test_saga_of_a_living_runner_is_nobody_elses(start):
+def test_saga_of_a_living_runner_is_not_taken_over(start):
     start()
     assert len(store.claim(runner_id=sign_on(), limit=10)) == 1
     assert store.claim(runner_id=sign_on(), limit=10) == []
@@ -59,7 +59,7 @@ def test_saga_of_a_silent_runner_is_taken_over(start):
     assert taken.saga_id == saga_id
 
 
-def test_saga_of_a_runner_that_is_gone_altogether_is_taken_over(start):
+def test_saga_of_a_runner_whose_row_is_gone_is_taken_over(start):
     start()
     gone = sign_on()
     store.claim(runner_id=gone, limit=10)
@@ -93,14 +93,14 @@ def test_control_without_the_fence_the_step_is_written_twice(start, monkeypatch)
     assert SagaStep.objects.get(saga=saga_id).do_attempts == 2
 
 
-def test_saga_is_claimed_by_one_of_many_at_once(start):
+def test_saga_is_claimed_by_one_of_many_runners_at_once(start):
     runners, known = [sign_on() for _ in range(4)], []
     for _ in range(5):
         saga_ids = start(40)
         claims = [
             partial(store.claim, runner_id=runner, limit=40, in_flight=known) for runner in runners
         ]
-        claimed = [saga.saga_id for got in at_once(claims, service=SERVICE) for saga in got]
+        claimed = [saga.saga_id for sagas in at_once(claims, service=SERVICE) for saga in sagas]
         assert sorted(claimed) == sorted(saga_ids)
         known += claimed
 
@@ -123,7 +123,7 @@ def test_silent_runner_is_replaced_within_five_seconds(run, start, when, service
     when(saga_id, "completed", seconds=5)
 
 
-def test_stopping_runner_gives_back_what_it_had(run, start, when, services):
+def test_stopping_runner_releases_its_sagas(run, start, when, services):
     gate = services.waits("process_payment")
     first = run()
     saga_ids = start(5)
@@ -197,7 +197,7 @@ def test_saga_that_cannot_be_read_is_parked_and_stops_no_other(
 
 @pytest.mark.parametrize("assignments", TYPED_OVER)
 def test_saga_that_cannot_be_read_is_undone_as_a_whole(run, start, when, services, assignments):
-    """Without a repair: the barriers know which steps have happened."""
+    """No repair is needed: the barriers know which steps have happened."""
     (broken,) = start()
     type_over(broken, assignments)
     run()
@@ -208,7 +208,7 @@ def test_saga_that_cannot_be_read_is_undone_as_a_whole(run, start, when, service
     assert undone[-1] == "accept_checkout"
 
 
-def test_version_at_the_end_of_its_column_stops_nobody(run, start, when):
+def test_version_at_the_end_of_its_column_stops_no_other_saga(run, start, when):
     odd, healthy = start(2)
     type_over(odd, "version = 2147483647")
     run()
@@ -232,8 +232,8 @@ def claim_whose_answer_is_lost(monkeypatch):
     """The first claim is written, but its answer is lost."""
     real, lost = store.claim, []
 
-    def claim(**asked):
-        claimed = real(**asked)
+    def claim(**arguments):
+        claimed = real(**arguments)
         if claimed and not lost:
             lost.append(claimed)
             raise OperationalError("the connection broke")
@@ -243,7 +243,7 @@ def claim_whose_answer_is_lost(monkeypatch):
     return lost
 
 
-def test_saga_whose_claim_was_never_heard_of_is_claimed_again(run, start, when, monkeypatch):
+def test_saga_whose_claim_got_no_answer_is_claimed_again(run, start, when, monkeypatch):
     claim_whose_answer_is_lost(monkeypatch)
     run()
     (saga_id,) = start()
@@ -257,7 +257,7 @@ def own_sagas_left(monkeypatch) -> None:
     monkeypatch.setattr(store, "CLAIM", left)
 
 
-def test_control_with_its_own_sagas_left_it_stays_where_it_is(run, start, when, monkeypatch):
+def test_control_with_own_sagas_left_out_it_stays_where_it_is(run, start, when, monkeypatch):
     lost = claim_whose_answer_is_lost(monkeypatch)
     own_sagas_left(monkeypatch)
     run()
@@ -282,17 +282,17 @@ def test_misspelt_need_parks_the_saga_and_stops_no_other(run, start, when, monke
     wrong = msgspec.structs.replace(checkout, steps=(steps[0], misspelt, *steps[2:]))
     monkeypatch.setattr(executor, "REST_SECONDS", 0.05)
     monkeypatch.setattr(operations, "SAGAS", {"checkout": wrong})
-    one = accepted(pattern=pattern)
-    operations.start(contexts=[one])
+    context = accepted(pattern=pattern)
+    operations.start(contexts=[context])
     monkeypatch.setattr(operations, "SAGAS", SAGAS)
     (healthy,) = start()
     run()
-    found = when(one.saga_id, "parked")
-    assert "amount" in found.parked_reason
+    row = when(context.saga_id, "parked")
+    assert "amount" in row.parked_reason
     when(healthy, "completed")
 
 
-def test_bug_in_a_lane_costs_a_moment_and_no_saga(run, start, when, services, monkeypatch):
+def test_bug_in_a_bulkhead_costs_a_moment_and_no_saga(run, start, when, services, monkeypatch):
     real, raised = Participants._tell, []
 
     def tell(self, endpoint, sagas):

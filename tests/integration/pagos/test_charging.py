@@ -36,14 +36,14 @@ def money() -> Decimal:
     return captured - sum(refund.amount for refund in Refund.objects.all())
 
 
-def test_charge_takes_the_money_and_says_under_which_id():
+def test_charge_takes_the_money_and_answers_with_its_id():
     (done,) = charge("s", amount=Decimal("12.5"))
     payment = Payment.objects.get(saga_id="s")
     assert done.data == {"payment_id": payment.id, "amount": "12.50", "status": "captured"}
     assert (payment.amount, payment.subject, payment.status) == (Decimal("12.50"), "c", "captured")
 
 
-def test_refund_gives_the_whole_of_it_back_with_its_reason():
+def test_refund_gives_the_full_amount_back_with_its_reason():
     charge("s")
     (done,) = refund("s", reason="out_of_stock")
     assert done.data["refunded_amount"] == "12.50"
@@ -61,7 +61,7 @@ def test_refused_charge_leaves_a_row_with_its_code_and_takes_nothing():
 
 
 @pytest.mark.parametrize("amount", ["-1", "0.001", "1e30", "NaN", "-Infinity"])
-def test_what_is_no_amount_is_refused_and_its_row_says_what_it_was(amount):
+def test_wrong_amount_is_refused_and_kept_in_its_row(amount):
     (refused,) = charge("s", amount=Decimal(amount))
     assert refused.code == refusals.INVALID_AMOUNT
     assert str(Decimal(amount)) in Payment.objects.get().detail
@@ -86,7 +86,7 @@ def test_total_as_large_as_a_cart_can_have_is_taken():
     assert money() == largest
 
 
-def test_list_of_charges_is_decided_one_by_one():
+def test_list_of_charges_is_decided_item_by_item():
     outcomes = charge("a", "b") + charge("c", payment_method="expired_card") + refund("a", "c", "z")
     kinds = ["refused" if isinstance(outcome, Refused) else "done" for outcome in outcomes]
     assert kinds == ["done", "done", "refused", "done", "done", "done"]
@@ -96,7 +96,9 @@ def test_list_of_charges_is_decided_one_by_one():
 def test_share_of_refusals_is_declined_in_the_saga_that_it_is_set_for(settings):
     settings.DECLINE_SHARES = {"": 0.0, "fulfilment": 0.5}
     sagas = [f"s{n}" for n in range(100)]
-    assert all(isinstance(one, Done) for one in charge(*sagas, saga="checkout", step="first"))
+    assert all(
+        isinstance(outcome, Done) for outcome in charge(*sagas, saga="checkout", step="first")
+    )
     outcomes = charge(*sagas, saga="fulfilment")
     declined = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
     assert {refusal.code for refusal in declined} == {refusals.CARD_DECLINED}

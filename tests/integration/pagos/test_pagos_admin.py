@@ -49,15 +49,15 @@ def unconfirmed():
         **alike, step="create_payment", subject="s", amount=Decimal(5), payment_method="credit_card"
     )
     execute(operation=operations.create_payment, commands=[created])
-    asked = ConfirmPayment(**alike, step="confirm_payment", payment_id=Payment.objects.get().id)
-    execute(operation=operations.confirm_payment, commands=[asked])
+    command = ConfirmPayment(**alike, step="confirm_payment", payment_id=Payment.objects.get().id)
+    execute(operation=operations.confirm_payment, commands=[command])
     return Decision.objects.get()
 
 
-def test_who_runs_the_shop_says_no_for_a_customer_and_never_yes(admin_client, unconfirmed):
+def test_staff_may_reject_for_a_customer_and_never_approve(admin_client, unconfirmed):
     key = str(unconfirmed.pk)
-    told = act(admin_client, Decision, "approve", key, reason="they asked me on the phone")
-    assert "0 approved, 1 refused: 1 forbidden." in told
+    page = act(admin_client, Decision, "approve", key, reason="they asked me on the phone")
+    assert "0 approved, 1 refused: 1 forbidden." in page
     assert (Decision.objects.get().verdict, Payment.objects.get().status) == ("", "pending")
     assert "1 rejected." in act(admin_client, Decision, "reject", key, reason="no such person")
     assert Payment.objects.get().status == "cancelled"

@@ -32,18 +32,18 @@ def get(client):
     return lambda path: client.get(f"/api/v1/payments{path}")
 
 
-def code_of(answered) -> tuple[int, str]:
-    assert answered["Content-Type"] == "application/problem+json"
-    return answered.status_code, answered.json()["code"]
+def code_of(response) -> tuple[int, str]:
+    assert response["Content-Type"] == "application/problem+json"
+    return response.status_code, response.json()["code"]
 
 
 def test_plain_payment_is_taken_and_can_be_seen(post, get):
-    answered = post("", PLAIN)
-    payment = answered.json()
-    assert answered.status_code == 201
+    response = post("", PLAIN)
+    payment = response.json()
+    assert response.status_code == 201
     assert payment | PLAIN == payment
     assert payment["status"] == "captured"
-    assert answered["Location"].endswith(f"/api/v1/payments/{payment['id']}")
+    assert response["Location"].endswith(f"/api/v1/payments/{payment['id']}")
     assert get(f"/{payment['id']}").json() == payment
 
 
@@ -79,9 +79,9 @@ def test_refused_plain_payment_is_a_conflict_and_leaves_a_row(post, change, code
     ],
 )
 def test_wrong_field_is_named_and_nothing_kept(post, change, field):
-    answered = post("", PLAIN | change)
-    assert code_of(answered) == (400, "invalid")
-    assert [error["field"] for error in answered.json()["errors"]] == [field]
+    response = post("", PLAIN | change)
+    assert code_of(response) == (400, "invalid")
+    assert [error["field"] for error in response.json()["errors"]] == [field]
     assert not Payment.objects.exists()
 
 
@@ -92,10 +92,10 @@ def test_same_key_is_the_same_payment(post):
     assert Payment.objects.count() == 1
 
 
-def test_same_key_with_another_body_is_told(post):
+def test_same_key_with_another_body_is_refused(post):
     post("", PLAIN, **{"Idempotency-Key": "k"})
-    answered = post("", PLAIN | {"amount": 99}, **{"Idempotency-Key": "k"})
-    assert code_of(answered) == (422, "idempotency_key_reused")
+    response = post("", PLAIN | {"amount": 99}, **{"Idempotency-Key": "k"})
+    assert code_of(response) == (422, "idempotency_key_reused")
     assert Payment.objects.count() == 1
 
 
@@ -114,8 +114,8 @@ def test_same_key_with_the_same_meaning_is_the_same_payment(post):
 
 def test_same_key_of_a_refused_payment_is_refused_again(post):
     for _ in range(2):
-        answered = post("", PLAIN | {"amount": -1}, **{"Idempotency-Key": "k"})
-        assert code_of(answered) == (409, "invalid_amount")
+        response = post("", PLAIN | {"amount": -1}, **{"Idempotency-Key": "k"})
+        assert code_of(response) == (409, "invalid_amount")
     assert Payment.objects.count() == 1
 
 
@@ -171,25 +171,25 @@ def test_saga_payment_is_refunded_by_its_id_through_the_barrier(post, path):
     assert Refund.objects.get().saga_id == "s"
 
 
-def test_refund_by_id_for_another_saga_is_told(post):
+def test_refund_by_id_for_another_saga_is_refused(post):
     payment_id = post("/saga", OF_SAGA).json()["payment_id"]
-    answered = post(f"/saga/{payment_id}/refund", {"saga_id": "another"})
-    assert answered.json()["errors"][0]["field"] == "saga_id"
+    response = post(f"/saga/{payment_id}/refund", {"saga_id": "another"})
+    assert response.json()["errors"][0]["field"] == "saga_id"
     assert not Refund.objects.exists()
 
 
 def test_list_of_charges_is_answered_with_an_outcome_each(post):
-    answered = post("/saga", [OF_SAGA, OF_SAGA | {"saga_id": "t", "amount": -1}])
-    assert answered.status_code == 207
-    assert [result["outcome"] for result in answered.json()] == ["done", "refused"]
-    assert answered.json()[1]["code"] == "invalid_amount"
+    response = post("/saga", [OF_SAGA, OF_SAGA | {"saga_id": "t", "amount": -1}])
+    assert response.status_code == 207
+    assert [result["outcome"] for result in response.json()] == ["done", "refused"]
+    assert response.json()[1]["code"] == "invalid_amount"
 
 
 def test_list_of_refunds_is_answered_with_an_outcome_each(post):
     post("/saga", OF_SAGA)
-    answered = post("/saga/refund", [{"saga_id": "s"}, {"saga_id": "nobody"}])
-    assert answered.status_code == 207
-    assert [result["data"].get("nothing_to_undo") for result in answered.json()] == [None, True]
+    response = post("/saga/refund", [{"saga_id": "s"}, {"saga_id": "nobody"}])
+    assert response.status_code == 207
+    assert [result["data"].get("nothing_to_undo") for result in response.json()] == [None, True]
 
 
 @pytest.mark.parametrize(
@@ -197,9 +197,9 @@ def test_list_of_refunds_is_answered_with_an_outcome_each(post):
     [({"amount": "x"}, "amount"), ({"amount": None}, "amount"), ({"saga_id": ""}, "saga_id")],
 )
 def test_wrong_field_of_a_charge_is_named(post, change, field):
-    answered = post("/saga", OF_SAGA | change)
-    assert code_of(answered) == (400, "invalid")
-    assert [error["field"] for error in answered.json()["errors"]] == [field]
+    response = post("/saga", OF_SAGA | change)
+    assert code_of(response) == (400, "invalid")
+    assert [error["field"] for error in response.json()["errors"]] == [field]
 
 
 @pytest.mark.parametrize("path", ["/nope", "/saga/nope/status", "/nope/", "/saga/nope/"])
@@ -215,19 +215,19 @@ def test_refund_of_an_unknown_payment_is_not_found(post, path):
 
 @pytest.mark.parametrize("path", ["", "/saga", "/saga/refund", "/x/refund"])
 def test_method_that_a_path_does_not_have_is_refused(client, path):
-    answered = client.put(f"/api/v1/payments{path}")
-    assert code_of(answered) == (405, "method_not_allowed")
+    response = client.put(f"/api/v1/payments{path}")
+    assert code_of(response) == (405, "method_not_allowed")
 
 
 @pytest.mark.parametrize("path", ["", "/saga"])
 def test_body_of_another_type_is_refused(client, path):
-    answered = client.post(f"/api/v1/payments{path}", "a=1", content_type="text/plain")
-    assert code_of(answered) == (415, "unsupported_media_type")
+    response = client.post(f"/api/v1/payments{path}", "a=1", content_type="text/plain")
+    assert code_of(response) == (415, "unsupported_media_type")
 
 
 def test_cart_without_a_payment_yet_has_an_empty_list(get):
-    answered = get("/saga/nobody")
-    assert (answered.status_code, answered.json()["payments"]) == (200, [])
+    response = get("/saga/nobody")
+    assert (response.status_code, response.json()["payments"]) == (200, [])
 
 
 def test_payments_are_shown_by_their_order_in_pages(client, post):
@@ -248,7 +248,7 @@ def test_refund_of_a_sagas_payment_by_hand_is_refused(client, post):
     assert not Refund.objects.exists()
 
 
-def test_refund_to_a_closed_account_faults_until_it_is_said_where_else(client, post, get):
+def test_refund_to_a_closed_account_fails_until_another_is_named(client, post, get):
     paid = post("/saga", OF_SAGA | {"payment_method": "closed_account"}).json()["payment_id"]
     refused = post(f"/saga/{paid}/refund", {})
     assert code_of(refused) == (409, "unreadable")

@@ -28,9 +28,9 @@ def test_it_waits_as_others_of_its_operation_do(client, settings, saga, step):
     }
     answer = client.post("/steps/pagos.pay_bill", json.dumps(body), content_type="application/json")
     assert answer.status_code == 202, answer.content
-    asked = Decision.objects.get()
-    assert (asked.saga, asked.step, asked.decided_by) == (saga, step, "customer")
-    assert asked.until > asked.opened_at
+    decision = Decision.objects.get()
+    assert (decision.saga, decision.step, decision.decided_by) == (saga, step, "customer")
+    assert decision.until > decision.opened_at
 
 
 def test_step_of_the_definition_comes_before_others_of_its_operation():
@@ -42,10 +42,10 @@ def test_step_of_the_definition_comes_before_others_of_its_operation():
         assert asks(command=Command(saga_id="1", saga=saga, step=step), operation=operation) == own
 
 
-def test_operation_of_no_definition_waits_for_nobody():
+def test_operation_of_no_definition_does_not_wait():
     @does(service="pagos")
     def unknown(commands):
-        """No definition has it."""
+        """An operation of no definition."""
         return []
 
     with pytest.raises(LookupError, match="no definition says who decides"):

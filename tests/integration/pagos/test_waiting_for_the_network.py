@@ -89,7 +89,7 @@ def test_worker_takes_the_money_that_a_request_could_not(worker):
     assert Decision.objects.get().verdict == "yes"
 
 
-def test_worker_that_stops_leaves_what_it_was_given_to_the_next_one_at_once(worker):
+def test_worker_that_stops_leaves_its_payments_to_the_next_at_once(worker):
     assert isinstance(charge(), Waiting)
     assert desk.Desk().ask_due() == 0  # its writer asks first
     worker._leave()
@@ -168,9 +168,7 @@ def test_block_while_the_network_is_asked_refuses_the_step_for_good(worker):
     assert kept() == 0
 
 
-def test_network_that_never_answers_ends_in_a_refusal_and_whatever_it_took_is_given_back(
-    worker, settings, monkeypatch
-):
+def test_network_that_never_answers_ends_in_a_refusal_and_a_refund(worker, settings, monkeypatch):
     settings.NETWORK_SECONDS = 0
     charge()
     with monkeypatch.context() as patched:
@@ -196,7 +194,7 @@ def test_answer_after_the_time_is_over_changes_nothing(worker, settings):
         given=[desk.GivenVerdict(saga_id="s", step="process_payment", word="yes")],
         decided_by=operations.NETWORK,
     )
-    assert [one.fresh for one in decided] == [False]
+    assert [executed.fresh for executed in decided] == [False]
     assert Payment.objects.get().status == "cancelled"
 
 
@@ -210,7 +208,7 @@ def test_slow_card_holds_up_no_other(worker, settings):
     assert isinstance(charge("slow", method="slow_card"), Waiting)
 
 
-def test_refund_is_told_to_the_network_until_it_answers(worker, card_network, monkeypatch):
+def test_refund_is_sent_to_the_network_until_it_answers(worker, card_network, monkeypatch):
     charge()
     make_due()
     worker.ask_due()
@@ -230,17 +228,15 @@ def test_refund_is_told_to_the_network_until_it_answers(worker, card_network, mo
     assert not worker.complaints()
 
 
-def test_payment_that_the_network_cannot_digest_holds_up_no_other(
-    worker, card_network, monkeypatch
-):
+def test_payment_that_the_network_cannot_read_holds_up_no_other(worker, card_network, monkeypatch):
     charge("poison")
     charge("well")
-    whole = card_network.charge
+    real = card_network.charge
 
     def picky(*, payments):
         if any(payment.saga_id == "poison" for payment in payments):
             raise Unreachable("422 what is that?", status=422)
-        return whole(payments=payments)
+        return real(payments=payments)
 
     monkeypatch.setattr(card_network, "charge", picky)
     make_due()
@@ -255,11 +251,11 @@ def test_request_holds_no_connection_while_it_asks_and_makes_no_other_for_it(
     card_network, monkeypatch
 ):
     held = []
-    whole = card_network.charge
+    real = card_network.charge
 
     def watched(*, payments):
         held.append(hasattr(connections._connections, "pagos"))
-        return whole(payments=payments)
+        return real(payments=payments)
 
     monkeypatch.setattr(card_network, "charge", watched)
     with slots.working.taken():

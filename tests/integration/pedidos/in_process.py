@@ -80,7 +80,9 @@ class OrderSagas:
             for consumer, subscription in zip(self._consumers, self._subscriptions, strict=True):
                 taken = subscription.take(limit=1, timeout=0)
                 if taken:
-                    self.received += [events.decode(one.message.body).type for one in taken]
+                    self.received += [
+                        events.decode(delivery.message.body).type for delivery in taken
+                    ]
                     consumer.handle(taken)
                     subscription.ack(taken)
                     moved = True

@@ -64,7 +64,7 @@ def test_without_a_courier_the_money_comes_back_and_then_the_stock(order_sagas):
 _BACKWARD = ["delivery.failed", "payment.refunded", "inventory.released", "order.failed"]
 
 
-def test_order_that_somebody_stops_is_cancelled(order_sagas):
+def test_stopped_order_is_cancelled(order_sagas):
     order_id = order_sagas.order()
     order_sagas.settle(until="payment.completed")
     ask(order_id)
@@ -85,6 +85,6 @@ def test_order_that_is_given_back_is_cancelled(order_sagas):
 def test_last_place_of_a_courier_goes_to_one_of_two_orders(order_sagas):
     orders = [order_sagas.order(), order_sagas.order()]
     order_sagas.settle()
-    found = sorted(order_sagas.outcome(order)["order"] for order in orders)
-    assert found == ["completed", "failed"]
+    ends = sorted(order_sagas.outcome(order)["order"] for order in orders)
+    assert ends == ["completed", "failed"]
     assert order_sagas.outcome(orders[0])["stock"] == (UNITS - 1, 0, 1)

@@ -55,14 +55,14 @@ def fail(order: Order, failure: Failure | None = None):
 
 
 def complete(order: Order, *, paid: str = "10.00"):
-    asked = CompleteOrder(
+    completion = CompleteOrder(
         saga_id=order.pk,
         step="complete_order",
         evidence="1",
         paid=Decimal(paid),
         **OF_SAGA,
     )
-    return execute(operation=operations.complete, commands=[asked])[0].outcome
+    return execute(operation=operations.complete, commands=[completion])[0].outcome
 
 
 def state(order: Order) -> tuple[str, str, bool]:
@@ -133,8 +133,8 @@ def test_key_with_another_body_leaves_nothing(acceptance):
     with pytest.raises(Problem) as refused:
         acceptance.accept(command=command(key="k", fingerprint="other"))
     assert refused.value.code == refusals.KEY_REUSED
-    found = (Order, BarrierEntry, IdempotencyKey, OutboxEntry)
-    assert [model.objects.count() for model in found] == [1, 1, 1, 1]
+    models = (Order, BarrierEntry, IdempotencyKey, OutboxEntry)
+    assert [model.objects.count() for model in models] == [1, 1, 1, 1]
 
 
 def test_fifty_at_once_with_one_key_are_one_order(acceptance):

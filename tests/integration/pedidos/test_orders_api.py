@@ -40,7 +40,7 @@ def shop(live_server, monkeypatch):
 
 
 @pytest.fixture
-def nobody(monkeypatch):
+def no_service(monkeypatch):
     """No other service answers."""
     with socket.socket() as taken:  # bound, but not listening
         taken.bind(("127.0.0.1", 0))
@@ -62,19 +62,19 @@ def place(shop, headers=None, **changes):
 
 
 def placed(shop, **changes) -> str:
-    given = place(shop, **changes)
-    assert given.status == 202, given.body
-    return given.json()["order_id"]
+    response = place(shop, **changes)
+    assert response.status == 202, response.body
+    return response.json()["order_id"]
 
 
 def test_order_as_its_users_write_it_is_pending_and_can_be_looked_at(shop, laptop):
-    given = place(shop)
-    told = given.json()
-    assert given.status == 202
-    assert (told["status"], told["saga_id"]) == ("pending", told["order_id"])
-    assert told["status_url"].endswith(f"/orders/{told['order_id']}")
-    assert given.headers["Location"] == told["status_url"]
-    seen = shop.get(path=f"/orders/{told['order_id']}").json()
+    response = place(shop)
+    order = response.json()
+    assert response.status == 202
+    assert (order["status"], order["saga_id"]) == ("pending", order["order_id"])
+    assert order["status_url"].endswith(f"/orders/{order['order_id']}")
+    assert response.headers["Location"] == order["status_url"]
+    seen = shop.get(path=f"/orders/{order['order_id']}").json()
     assert (seen["status"], seen["failure"], seen["delivery"]) == ("pending", None, None)
     assert seen["total_amount"] == "199.99"
     assert [entry["event"] for entry in seen["history"]] == ["order.placed"]
@@ -83,7 +83,7 @@ def test_order_as_its_users_write_it_is_pending_and_can_be_looked_at(shop, lapto
     ]
 
 
-def test_steps_see_the_products_and_not_who_buys_them(shop, laptop):
+def test_steps_see_the_products_and_not_their_buyer(shop, laptop):
     order_id = placed(shop, destination={"city": "Plaza"})
     context = msgspec.convert(Order.objects.get().context, Context)
     assert (context.subject, context.saga, context.pattern) == (
@@ -99,10 +99,10 @@ def test_steps_see_the_products_and_not_who_buys_them(shop, laptop):
     }
 
 
-def test_choreographed_order_says_its_first_event_itself(shop):
+def test_choreographed_order_publishes_its_first_event_itself(shop):
     order_id = placed(shop)
-    (said,) = OutboxEntry.objects.all()
-    assert (said.event_type, said.saga_id) == ("fulfilment.order.placed", order_id)
+    (entry,) = OutboxEntry.objects.all()
+    assert (entry.event_type, entry.saga_id) == ("fulfilment.order.placed", order_id)
 
 
 def test_orchestrated_order_is_handed_over_instead(shop, monkeypatch):
@@ -117,7 +117,7 @@ def test_orchestrated_order_is_handed_over_instead(shop, monkeypatch):
     assert waiting[0].saga_id == order_id
 
 
-def test_products_are_named_by_sku_or_id_one_or_several(shop, laptop):
+def test_products_are_named_by_sku_or_id(shop, laptop):
     other = Product.objects.create(
         name="Odd, & named", sku="a+b:c@é", price="1.00", initial=1, available=1
     )
@@ -145,8 +145,8 @@ def test_two_hundred_long_skus_are_found(shop):
 
 
 def test_unknown_product_is_not_found_and_nothing_kept(shop):
-    given = place(shop, product_id="product_99")
-    assert (given.status, given.json()["code"]) == (404, refusals.UNKNOWN_PRODUCT)
+    response = place(shop, product_id="product_99")
+    assert (response.status, response.json()["code"]) == (404, refusals.UNKNOWN_PRODUCT)
     assert not Order.objects.exists()
 
 
@@ -167,20 +167,20 @@ def test_unknown_product_is_not_found_and_nothing_kept(shop):
     ],
 )
 def test_wrong_field_is_named_and_nothing_kept(shop, change, field):
-    given = place(shop, **change)
-    assert given.status == 400
-    assert [error["field"] for error in given.json()["errors"]] == [field]
+    response = place(shop, **change)
+    assert response.status == 400
+    assert [error["field"] for error in response.json()["errors"]] == [field]
     assert not Order.objects.exists()
 
 
-@pytest.mark.usefixtures("nobody")
-def test_without_inventario_it_is_asked_to_come_again(client):
-    answered = client.post("/orders", AS_WRITTEN, content_type="application/json")
-    assert (answered.status_code, answered.json()["code"]) == (503, "unavailable")
+@pytest.mark.usefixtures("no_service")
+def test_without_inventario_it_is_refused_for_now(client):
+    response = client.post("/orders", AS_WRITTEN, content_type="application/json")
+    assert (response.status_code, response.json()["code"]) == (503, "unavailable")
 
 
-@pytest.mark.usefixtures("nobody")
-def test_order_is_shown_by_what_pedidos_knows_where_nobody_can_be_asked(client, order_sagas):
+@pytest.mark.usefixtures("no_service")
+def test_order_is_shown_by_what_pedidos_knows_where_no_coordinator_answers(client, order_sagas):
     order_id = order_sagas.order(quantity=100)
     order_sagas.settle()
     seen = client.get(f"/orders/{order_id}").json()
@@ -205,7 +205,7 @@ def test_history_has_every_event_in_its_order_and_the_delivery_is_shown(shop, la
     assert times == sorted(times)
 
 
-def test_whoever_waits_is_told_the_end(shop):
+def test_waiting_request_is_answered_with_the_end(shop):
     key = {"Idempotency-Key": "k"}
     order_id = place(shop, headers=key).json()["order_id"]
     completing = CompleteOrder(
@@ -263,7 +263,7 @@ def test_orders_are_listed_newest_first_in_pages(shop):
         orders[0]
     ]
     of_ana = shop.get(path="/orders?user_id=ana&status=pending").json()["results"]
-    assert [one["order_id"] for one in of_ana] == [orders[2], orders[0]]
+    assert [order["order_id"] for order in of_ana] == [orders[2], orders[0]]
     assert shop.get(path="/orders?status=nonsense").status == 400
 
 

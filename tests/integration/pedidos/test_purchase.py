@@ -69,10 +69,10 @@ def ask(order_sagas: OrderSagas, order_id: str) -> None:
     order_sagas.settle()
 
 
-def told(order_id: str) -> tuple[str, str, str]:
+def status_of(order_id: str) -> tuple[str, str, str]:
     """Its status, its saga's status, and the failure."""
-    found = Order.objects.get(pk=order_id)
-    return found.order_status, found.status, found.failure_code
+    row = Order.objects.get(pk=order_id)
+    return row.order_status, row.status, row.failure_code
 
 
 def busy() -> int:
@@ -81,37 +81,37 @@ def busy() -> int:
 
 def test_waits_for_its_customer_and_then_is_dispatched(order_sagas):
     order_id = bought(order_sagas)
-    assert told(order_id) == ("pending", "running", "")
+    assert status_of(order_id) == ("pending", "running", "")
     assert "payment.confirmed" not in order_sagas.received
     decide(order_sagas, order_id, "yes")
-    assert told(order_id) == ("dispatched", "completed", "")
+    assert status_of(order_id) == ("dispatched", "completed", "")
     assert busy() == 1
 
 
 def test_confirms_by_itself_where_that_was_asked_for(order_sagas):
-    assert told(bought(order_sagas, auto_confirm=True)) == ("dispatched", "completed", "")
+    assert status_of(bought(order_sagas, auto_confirm=True)) == ("dispatched", "completed", "")
 
 
 def test_order_that_its_customer_cancels_is_cancelled(order_sagas):
     order_id = bought(order_sagas)
     decide(order_sagas, order_id, "no")
-    assert told(order_id) == ("cancelled", "compensated", refusals.CANCELLED_BY_CUSTOMER)
+    assert status_of(order_id) == ("cancelled", "compensated", refusals.CANCELLED_BY_CUSTOMER)
     assert busy() == 0
 
 
-def test_order_that_nobody_confirms_in_time_is_cancelled(order_sagas, settings):
+def test_order_not_confirmed_in_time_is_cancelled(order_sagas, settings):
     settings.DECIDE_SECONDS = {f"purchase.{STEP}": 0.001}
     order_id = bought(order_sagas)
     Overdue(service="pagos").sweep_once()
     order_sagas.settle()
-    assert told(order_id) == ("cancelled", "compensated", refusals.CONFIRMATION_OVERDUE)
+    assert status_of(order_id) == ("cancelled", "compensated", refusals.CONFIRMATION_OVERDUE)
 
 
-def test_without_a_courier_it_is_confirmed_no_longer_refunded_and_cancelled(order_sagas, rosa):
+def test_without_a_courier_it_is_unconfirmed_refunded_and_cancelled(order_sagas, rosa):
     rosa.capacity = 0
     rosa.save()
     order_id = bought(order_sagas, auto_confirm=True)
-    assert told(order_id) == ("cancelled", "compensated", refusals.NO_COURIER_FREE)
+    assert status_of(order_id) == ("cancelled", "compensated", refusals.NO_COURIER_FREE)
     undone = [name for name in order_sagas.received if name in _BACKWARD]
     assert list(dict.fromkeys(undone)) == _BACKWARD
     assert Order.objects.get(pk=order_id).unconfirmed_at is not None
@@ -126,21 +126,21 @@ _BACKWARD = [
 ]
 
 
-def test_city_that_nobody_serves_is_told_from_one_whose_couriers_are_busy(order_sagas):
+def test_city_without_couriers_is_told_apart_from_one_whose_couriers_are_busy(order_sagas):
     order_id = bought(order_sagas, auto_confirm=True, city="Regla")
-    assert told(order_id) == ("cancelled", "compensated", refusals.AREA_NOT_SERVED)
+    assert status_of(order_id) == ("cancelled", "compensated", refusals.AREA_NOT_SERVED)
 
 
 def test_order_that_is_stopped_while_it_waits_is_cancelled(order_sagas):
     order_id = bought(order_sagas)
     ask(order_sagas, order_id)
-    assert told(order_id) == ("cancelled", "compensated", refusals.STOPPED)
+    assert status_of(order_id) == ("cancelled", "compensated", refusals.STOPPED)
 
 
 def test_order_that_is_given_back_is_cancelled_and_its_courier_free(order_sagas):
     order_id = bought(order_sagas, auto_confirm=True)
     ask(order_sagas, order_id)
-    assert told(order_id) == ("cancelled", "compensated", refusals.STOPPED)
+    assert status_of(order_id) == ("cancelled", "compensated", refusals.STOPPED)
     assert (busy(), Delivery.objects.get().status) == (0, "cancelled")
 
 
@@ -149,4 +149,4 @@ def test_courier_who_has_delivered_is_free_for_the_next_one(order_sagas):
     delivery = Delivery.objects.get(subject=first)
     with transaction.atomic(using="envios"):
         envios.move_on(delivery_id=delivery.pk, status=DeliveryStatus.DELIVERED)
-    assert told(bought(order_sagas, auto_confirm=True)) == ("dispatched", "completed", "")
+    assert status_of(bought(order_sagas, auto_confirm=True)) == ("dispatched", "completed", "")

@@ -45,9 +45,9 @@ def buy(shop, headers=None, **changes):
 
 
 def bought(shop, **changes) -> str:
-    given = buy(shop, **changes)
-    assert given.status == 201, given.body
-    return given.json()["order_id"]
+    response = buy(shop, **changes)
+    assert response.status == 201, response.body
+    return response.json()["order_id"]
 
 
 def seen(shop, order_id: str):
@@ -60,13 +60,17 @@ def post_to(shop, url: str, body=None):
 
 
 def test_purchase_is_created_as_its_customer_writes_it(shop):
-    given = buy(shop)
-    told = given.json()
-    assert given.status == 201
-    assert (told["status"], told["saga"], told["total_amount"]) == ("pending", "purchase", "24.00")
-    assert told["status_url"].endswith(f"/orders/{told['order_id']}")
-    assert given.headers["Location"] == told["status_url"]
-    shown = seen(shop, told["order_id"])
+    response = buy(shop)
+    order = response.json()
+    assert response.status == 201
+    assert (order["status"], order["saga"], order["total_amount"]) == (
+        "pending",
+        "purchase",
+        "24.00",
+    )
+    assert order["status_url"].endswith(f"/orders/{order['order_id']}")
+    assert response.headers["Location"] == order["status_url"]
+    shown = seen(shop, order["order_id"])
     assert (shown["status"], shown["user_id"], shown["payment"]) == ("pending", "5", None)
     assert shown["items"] == [
         {"product_id": "7", "quantity": 2, "unit_price": "10.50"},
@@ -74,7 +78,7 @@ def test_purchase_is_created_as_its_customer_writes_it(shop):
     ]
 
 
-def test_steps_see_who_pays_what_and_where_it_goes(shop):
+def test_steps_see_the_payment_and_the_destination(shop):
     order_id = bought(shop, auto_confirm=True, payment_method="visa")
     context = msgspec.convert(Order.objects.get().context, Context)
     assert (context.subject, context.saga, context.pattern) == (
@@ -118,16 +122,16 @@ def test_purchase_is_accepted_in_every_pattern(shop, pattern, monkeypatch):
     ],
 )
 def test_wrong_field_is_named_and_nothing_kept(shop, change, field):
-    given = buy(shop, **change)
-    assert given.status == 400
-    assert [error["field"] for error in given.json()["errors"]] == [field]
+    response = buy(shop, **change)
+    assert response.status == 400
+    assert [error["field"] for error in response.json()["errors"]] == [field]
     assert not Order.objects.exists()
 
 
 def test_saga_starts_at_its_own_door_only(shop):
     body = {"user_id": "ana", "product_id": "1", "amount": 5, "saga": "purchase"}
-    given = shop.post(path="/orders", body=body)
-    assert (given.status, given.json()["errors"][0]["field"]) == (400, "saga")
+    response = shop.post(path="/orders", body=body)
+    assert (response.status, response.json()["errors"][0]["field"]) == (400, "saga")
 
 
 def test_same_key_is_the_same_purchase(shop):
@@ -164,6 +168,6 @@ def test_customer_sees_what_to_pay_and_until_when_and_then_that_it_was_delivered
     ]
 
 
-def test_whoever_waits_is_told_that_it_is_not_decided_yet(shop, order_sagas):
-    given = buy(shop, headers={"Prefer": "wait=1"})
-    assert (given.status, given.json()["status"]) == (201, "pending")
+def test_waiting_request_is_answered_that_it_is_not_decided_yet(shop, order_sagas):
+    response = buy(shop, headers={"Prefer": "wait=1"})
+    assert (response.status, response.json()["status"]) == (201, "pending")

@@ -31,19 +31,19 @@ def code_of(outcome) -> str:
 def test_same_hour_twice_at_once_is_one_booking(desk):
     for number in range(ROUNDS):
         wanted = [desk.wanted(starts_at=TEN + number * HOUR) for _ in range(2)]
-        got = at_once(
+        results = at_once(
             [lambda command=command: desk.accept(command) for command in wanted], service=SERVICE
         )
-        assert sorted(map(code_of, got)) == ["done", refusals.SLOT_TAKEN]
+        assert sorted(map(code_of, results)) == ["done", refusals.SLOT_TAKEN]
     assert Booking.objects.count() == ROUNDS
 
 
 def test_same_hour_for_many_at_once_is_one_booking_and_leaves_nothing_of_the_others(desk):
     acceptance = Acceptance(owner=OWNER)
     wanted = [desk.wanted(starts_at=TEN) for _ in range(30)]
-    calls = [lambda one=one: acceptance.accept(command=one) for one in wanted]
-    got = at_once(calls, service=SERVICE)
-    refused = [result.code for result in got if isinstance(result, Problem)]
+    calls = [lambda command=command: acceptance.accept(command=command) for command in wanted]
+    results = at_once(calls, service=SERVICE)
+    refused = [result.code for result in results if isinstance(result, Problem)]
     assert refused == [refusals.SLOT_TAKEN] * 29
     assert Booking.objects.count() == OutboxEntry.objects.count() == 1
 
@@ -51,7 +51,7 @@ def test_same_hour_for_many_at_once_is_one_booking_and_leaves_nothing_of_the_oth
 def test_same_key_twice_at_once_is_one_booking_and_no_refusal(desk):
     acceptance = Acceptance(owner=OWNER)
     wanted = [desk.wanted(starts_at=TEN, idempotency_key="k", fingerprint="f") for _ in range(20)]
-    calls = [lambda one=one: acceptance.accept(command=one) for one in wanted]
+    calls = [lambda command=command: acceptance.accept(command=command) for command in wanted]
     assert len({result.saga_id for result in at_once(calls, service=SERVICE)}) == 1
 
 
@@ -112,8 +112,8 @@ def test_abort_and_approve_at_once_agree(desk):
 def test_approve_and_reject_at_once_are_one_verdict(desk):
     for _ in range(ROUNDS):
         saga_id = desk.asked()
-        got = at_once([verdict(saga_id, "yes"), verdict(saga_id, "no")], service=SERVICE)
-        lost = [result for result in got if isinstance(result, Problem)]
+        results = at_once([verdict(saga_id, "yes"), verdict(saga_id, "no")], service=SERVICE)
+        lost = [result for result in results if isinstance(result, Problem)]
         assert [refusal.code for refusal in lost] == [refusals.ALREADY_DECIDED]
         is_approved = desk.status(saga_id)[0] == "approved"
         assert Decision.objects.get(saga_id=saga_id).verdict == ("yes" if is_approved else "no")

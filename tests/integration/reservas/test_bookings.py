@@ -80,8 +80,8 @@ def test_manager_is_asked_and_a_yes_approves(desk):
     outcome = desk.step(operations.approve, APPROVE, saga_id)
     assert isinstance(outcome, Waiting)
     assert outcome.decided_by == "manager"
-    asked = Decision.objects.get()
-    assert asked.until - asked.opened_at > 23.9 * HOUR
+    decision = Decision.objects.get()
+    assert decision.until - decision.opened_at > 23.9 * HOUR
     assert desk.status(saga_id) == ("pending", "running")
     assert give(saga_id, "yes").data["approved_by"] == "eva"
     assert desk.status(saga_id) == ("approved", "running")
@@ -99,7 +99,7 @@ def test_managers_no_is_a_refusal_with_its_reason(desk):
     assert desk.status(saga_id) == ("pending", "running")
 
 
-def test_nobody_decides_after_the_time_is_over(desk):
+def test_decision_after_the_time_is_over_is_refused(desk):
     saga_id = desk.asked()
     Decision.objects.update(until=TEN - 365 * 24 * HOUR)
     with pytest.raises(Problem) as problem:

@@ -37,9 +37,9 @@ def book(post, desk):
 @pytest.fixture
 def booked(book):
     def call(**changed):
-        given = book(**changed)
-        assert given.status_code == 202, given.content
-        return given.json()["booking_id"]
+        response = book(**changed)
+        assert response.status_code == 202, response.content
+        return response.json()["booking_id"]
 
     return call
 
@@ -63,9 +63,9 @@ def test_slot_is_added_and_listed(client, post):
 
 
 def test_booking_is_accepted_pending_and_shown(client, book):
-    given = book()
-    body = given.json()
-    assert (given.status_code, body["status"], body["total_amount"]) == (202, "pending", "40.00")
+    response = book()
+    body = response.json()
+    assert (response.status_code, body["status"], body["total_amount"]) == (202, "pending", "40.00")
     assert body["status_url"].endswith(f"/bookings/{body['booking_id']}")
     shown = client.get(f"/bookings/{body['booking_id']}").json()
     assert (shown["status"], shown["price"], shown["slot"]["name"]) == (
@@ -113,18 +113,18 @@ def test_same_key_is_the_same_booking(book, booked):
     ],
 )
 def test_wrong_field_is_named_and_nothing_kept(book, change, field):
-    given = book(**change)
-    assert given.status_code == 400
-    assert [error["field"] for error in given.json()["errors"]] == [field]
+    response = book(**change)
+    assert response.status_code == 400
+    assert [error["field"] for error in response.json()["errors"]] == [field]
     assert not Booking.objects.exists()
 
 
 def test_manager_approves(post, asked, client, settings):
     settings.ROOT_URLCONF = "tests.integration.reservas.served"
     booking_id = asked()
-    given = post(f"/bookings/{booking_id}/approve", {"by": "eva"})
-    assert (given.status_code, given.json()["status"]) == (200, "approved")
-    assert given.json()["approved_by"] == "eva"
+    response = post(f"/bookings/{booking_id}/approve", {"by": "eva"})
+    assert (response.status_code, response.json()["status"]) == (200, "approved")
+    assert response.json()["approved_by"] == "eva"
     assert post(f"/bookings/{booking_id}/approve", {"by": "eva"}).status_code == 200
     other = post(f"/bookings/{booking_id}/reject", {"by": "leo"})
     assert (other.status_code, other.json()["code"]) == (409, refusals.ALREADY_DECIDED)
@@ -134,33 +134,33 @@ def test_manager_approves(post, asked, client, settings):
 
 def test_manager_rejects_with_a_reason(post, asked):
     booking_id = asked()
-    given = post(f"/bookings/{booking_id}/reject", {"by": "eva", "reason": "closed that day"})
-    assert given.status_code == 200
+    response = post(f"/bookings/{booking_id}/reject", {"by": "eva", "reason": "closed that day"})
+    assert response.status_code == 200
     assert Decision.objects.get().reason == "closed that day"
 
 
 def test_verdict_names_who_gives_it(post, asked):
-    given = post(f"/bookings/{asked()}/approve")
-    assert [error["field"] for error in given.json()["errors"]] == ["by"]
+    response = post(f"/bookings/{asked()}/approve")
+    assert [error["field"] for error in response.json()["errors"]] == ["by"]
 
 
-def test_verdict_on_what_has_not_asked_yet_is_to_be_said_again(post, booked, monkeypatch):
+def test_verdict_before_the_saga_asks_is_to_be_repeated(post, booked, monkeypatch):
     monkeypatch.setattr(views, "ASKED_SECONDS", 0.05)
-    given = post(f"/bookings/{booked()}/approve", {"by": "eva"})
-    assert (given.status_code, given.json()["code"]) == (409, refusals.NOT_STARTED)
+    response = post(f"/bookings/{booked()}/approve", {"by": "eva"})
+    assert (response.status_code, response.json()["code"]) == (409, refusals.NOT_STARTED)
 
 
 def test_verdict_on_what_approved_itself_is_a_conflict(post, asked):
     booking_id = asked(auto_approve=True)
-    given = post(f"/bookings/{booking_id}/reject", {"by": "eva"})
-    assert (given.status_code, given.json()["code"]) == (409, refusals.ALREADY_DECIDED)
+    response = post(f"/bookings/{booking_id}/reject", {"by": "eva"})
+    assert (response.status_code, response.json()["code"]) == (409, refusals.ALREADY_DECIDED)
 
 
 def test_verdict_on_what_has_ended_is_a_conflict(post, booked, desk):
     booking_id = booked()
     desk.undo(operations.fail_booking, "accept_booking", booking_id)
-    given = post(f"/bookings/{booking_id}/approve", {"by": "eva"})
-    assert (given.status_code, given.json()["code"]) == (409, refusals.DECISION_CLOSED)
+    response = post(f"/bookings/{booking_id}/approve", {"by": "eva"})
+    assert (response.status_code, response.json()["code"]) == (409, refusals.DECISION_CLOSED)
 
 
 @pytest.mark.parametrize("path", ["/approve", "/reject", "/cancel"])
@@ -169,12 +169,12 @@ def test_unknown_booking_is_not_found(post, client, path):
     assert post(f"/bookings/nobody{path}", {"by": "eva"}).status_code == 404
 
 
-def test_without_its_coordinator_a_cancellation_is_to_be_said_again(post, booked):
-    given = post(f"/bookings/{booked()}/cancel", {"by": "ana"})
-    assert (given.status_code, given.json()["code"]) == (503, "unavailable")
+def test_without_its_coordinator_a_cancellation_is_to_be_repeated(post, booked):
+    response = post(f"/bookings/{booked()}/cancel", {"by": "ana"})
+    assert (response.status_code, response.json()["code"]) == (503, "unavailable")
 
 
-def test_whoever_waits_is_told_the_end(book, booked, desk):
+def test_waiting_request_is_answered_with_the_end(book, booked, desk):
     key = {"Idempotency-Key": "k"}
     booking_id = book(headers=key, auto_approve=True).json()["booking_id"]
     desk.step(operations.approve, "approve_booking", booking_id)

@@ -60,15 +60,15 @@ def ask(url, *, attempts, is_repeated=False):
 
 def test_fault_is_asked_again_under_the_same_key(shop):
     url, keys = shop((503, ""), (500, ""), (202, "saga"))
-    asked = ask(url, attempts=3)
-    assert asked.answers == ["saga"]
+    checkout = ask(url, attempts=3)
+    assert checkout.answers == ["saga"]
     assert keys == ["k"] * 3
 
 
 def test_refusal_is_kept_and_not_asked_again(shop):
     url, keys = shop((409, "x"))
-    asked = ask(url, attempts=1)
-    assert asked.answers[0].startswith("409 ")
+    checkout = ask(url, attempts=1)
+    assert checkout.answers[0].startswith("409 ")
     assert keys == ["k"]
 
 
@@ -77,7 +77,7 @@ def test_another_saga_on_the_second_asking_is_noticed(shop):
     assert ask(url, attempts=2, is_repeated=True).answers == ["one", "two"]
 
 
-def test_nobody_comes_once_the_doors_are_closed(shop):
+def test_no_shopper_starts_after_the_end(shop):
     url, keys = shop()
     shoppers = Shoppers(url=url, wanted=[PlannedRequest(at=60.0, key="k", body=b"{}")])
     shoppers.start()

@@ -16,7 +16,7 @@ from tests.waiting import eventually
 ROOT = Path(__file__).resolve().parents[3]
 DRAIN_SECONDS = 60.0
 BY_FORCE = {"kill", "pause", "cut", "restart", "purge"}
-BY_ANYBODY = {"lock", "read-only", "migrate", "foreign", "usurp"}
+BY_ANY_USER = {"lock", "read-only", "migrate", "foreign", "usurp"}
 """Faults that need no process of the shop; with so many faults each of these is made."""
 pytestmark = pytest.mark.timeout(900)
 
@@ -53,12 +53,12 @@ class Soak:
             )
 
     @property
-    def said(self):
+    def output(self):
         return self._log.read_text()
 
     @property
     def faults_made(self):
-        return len(re.findall(r"^fault \d+:", self.said, re.MULTILINE))
+        return len(re.findall(r"^fault \d+:", self.output, re.MULTILINE))
 
     def figures(self):
         """Once it has ended."""
@@ -67,11 +67,11 @@ class Soak:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def completed(tmp_path_factory):
     """A soak of 10 seconds, which has ended."""
     folder = tmp_path_factory.mktemp("soak")
     soak = Soak(folder, pattern="orchestrated", minutes="0.16", seed="9", kinds=BY_FORCE)
-    assert soak.process.wait(400) == 0, soak.said
+    assert soak.process.wait(400) == 0, soak.output
     return soak
 
 
@@ -82,23 +82,23 @@ def stopped(tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("soak")
     soak = Soak(
-        folder, pattern="choreographed", minutes="1", seed="8", kinds=BY_ANYBODY, saga="purchase"
+        folder, pattern="choreographed", minutes="1", seed="8", kinds=BY_ANY_USER, saga="purchase"
     )
     eventually(
-        lambda: soak.faults_made >= len(BY_ANYBODY) or soak.process.poll() is not None,
+        lambda: soak.faults_made >= len(BY_ANY_USER) or soak.process.poll() is not None,
         seconds=400,
         what="each kind of fault is made",
     )
     family = psutil.Process(soak.process.pid).children(recursive=True)
     soak.process.send_signal(signal.SIGINT)
-    assert soak.process.wait(150) == 130, soak.said
+    assert soak.process.wait(150) == 130, soak.output
     return soak, family
 
 
-@pytest.fixture(params=["whole", "stopped"])
+@pytest.fixture(params=["completed", "stopped"])
 def figures(request):
     found = request.getfixturevalue(request.param)
-    return (found if request.param == "whole" else found[0]).figures()
+    return (found if request.param == "completed" else found[0]).figures()
 
 
 def made_in(figures):
@@ -111,37 +111,37 @@ def test_nothing_is_lost_or_doubled_whatever_is_broken(figures):
     assert figures["drained_in"] <= DRAIN_SECONDS
 
 
-def test_every_kind_of_fault_was_made(whole, stopped):
-    by_force = made_in(whole.figures())
+def test_every_kind_of_fault_was_made(completed, stopped):
+    by_force = made_in(completed.figures())
     assert {kind for kind, _ in by_force} == BY_FORCE
     assert {("restart", "postgres"), ("restart", "rabbitmq")} <= by_force
-    assert {kind for kind, _ in made_in(stopped[0].figures())} == BY_ANYBODY
+    assert {kind for kind, _ in made_in(stopped[0].figures())} == BY_ANY_USER
 
 
 def test_sagas_end_in_more_than_one_way(figures):
     assert {"completed", "compensated"} <= figures["ended"].keys()
 
 
-def test_people_say_yes_and_no_and_let_it_pass(whole, stopped):
+def test_people_approve_reject_and_let_the_time_pass(completed, stopped):
     assert {"yes", "no", "let pass"} <= stopped[0].figures()["decided"].keys()
-    assert whole.figures()["decided"] == {}
+    assert completed.figures()["decided"] == {}
 
 
 def test_messages_come_twice_where_there_are_any(stopped):
     assert stopped[0].figures()["messages"]["repeated"] > 0
 
 
-def test_stopped_soak_says_so_and_leaves_nothing_behind(stopped):
+def test_stopped_soak_is_marked_and_leaves_nothing_behind(stopped):
     soak, family = stopped
     assert len(family) > 10
-    assert "(stopped early)" in soak.said
-    assert [one for one in family if lives(one)] == []
+    assert "(stopped early)" in soak.output
+    assert [process for process in family if lives(process)] == []
 
 
-def test_line_that_repeats_it_is_told(whole):
+def test_command_that_repeats_it_is_printed(completed):
     assert (
         "repeat it: manage.py soak --saga checkout --minutes 0.16 --rate 20 --patterns orchestrated"
-        in whole.said
+        in completed.output
     )
 
 

@@ -24,15 +24,15 @@ def test_sagas_are_read_with_the_keys_under_which_they_were_asked_for(saga):
     shop.completed("sold", saga=saga)
     shop.compensated("undone", saga=saga)
     accepted = read_accepted(read=read, saga=SAGAS[saga])
-    assert {one.saga_id: one.status for one in accepted} == ENDED
-    assert all(one.ended_at >= one.accepted_at for one in accepted)
-    told = {f"key of {one}": [one] for one in ENDED}
-    assert list(breaches(accepted=accepted, answers=told)) == []
+    assert {saga.saga_id: saga.status for saga in accepted} == ENDED
+    assert all(saga.ended_at >= saga.accepted_at for saga in accepted)
+    answers = {f"key of {saga_id}": [saga_id] for saga_id in ENDED}
+    assert list(breaches(accepted=accepted, answers=answers)) == []
 
 
 def test_sagas_of_the_same_owner_are_kept_apart():
     shop = Shop()
     shop.completed("sold", saga="checkout")
     shop.completed("delivered", saga="fulfilment")
-    (found,) = read_accepted(read=read, saga=SAGAS["fulfilment"])
-    assert found.saga_id == "delivered"
+    (saga,) = read_accepted(read=read, saga=SAGAS["fulfilment"])
+    assert saga.saga_id == "delivered"

@@ -23,8 +23,8 @@ def asked(*keys: str, amount: str = "12.50") -> list[ChargeRequest]:
 
 def test_key_on_many_connections_is_charged_once():
     charge = partial(operations.charge, asked=asked("k"))
-    found = at_once([charge] * AT_ONCE, service=SERVICE)
-    assert [answer.status for (answer,) in found] == ["captured"] * AT_ONCE
+    results = at_once([charge] * AT_ONCE, service=SERVICE)
+    assert [answer.status for (answer,) in results] == ["captured"] * AT_ONCE
     assert Charge.objects.count() == 1
 
 
@@ -33,9 +33,9 @@ def test_forgotten_key_on_many_connections_is_charged_once_more(settings):
     operations.charge(asked=asked("k"))
     settings.KEY_SECONDS = 3600
     charge = partial(operations.charge, asked=asked("k", amount="7.00"))
-    found = at_once([charge] * AT_ONCE, service=SERVICE)
-    assert not [one for one in found if isinstance(one, Exception)]
-    assert [str(answer.amount) for (answer,) in found] == ["7.00"] * AT_ONCE
+    results = at_once([charge] * AT_ONCE, service=SERVICE)
+    assert not [result for result in results if isinstance(result, Exception)]
+    assert [str(answer.amount) for (answer,) in results] == ["7.00"] * AT_ONCE
     assert sorted(Charge.objects.values_list("amount", flat=True)) == [
         Decimal("7"),
         Decimal("12.5"),
@@ -51,8 +51,8 @@ def test_lists_of_the_same_keys_in_any_order_do_not_wait_for_each_other_for_ever
         else partial(operations.charge, asked=asked(*some))
         for number, some in enumerate(lists)
     ]
-    found = at_once(calls, service=SERVICE)
-    assert not [one for one in found if isinstance(one, Exception)]
+    results = at_once(calls, service=SERVICE)
+    assert not [result for result in results if isinstance(result, Exception)]
     assert Charge.objects.count() == len(keys)
 
 

@@ -40,9 +40,9 @@ def charge(post):
     """The answer to a charge like BODY."""
 
     def call(**changes):
-        answered = post("/charges", BODY | changes)
-        assert answered.status_code == 200
-        return answered.json()
+        response = post("/charges", BODY | changes)
+        assert response.status_code == 200
+        return response.json()
 
     return call
 
@@ -50,9 +50,9 @@ def charge(post):
 @pytest.fixture
 def refund(post):
     def call(key: str = "s:pay"):
-        answered = post("/refunds", {"key": key})
-        assert answered.status_code == 200
-        return answered.json()
+        response = post("/refunds", {"key": key})
+        assert response.status_code == 200
+        return response.json()
 
     return call
 
@@ -64,9 +64,9 @@ def slow(settings):
     return lambda: Charge.objects.update(answers_at="2020-01-01T00:00Z")
 
 
-def problem(answered) -> tuple[int, str]:
-    assert answered["Content-Type"] == "application/problem+json"
-    return answered.status_code, answered.json()["code"]
+def problem(response) -> tuple[int, str]:
+    assert response["Content-Type"] == "application/problem+json"
+    return response.status_code, response.json()["code"]
 
 
 def test_charge_takes_the_money_and_can_be_seen(charge, client):
@@ -126,25 +126,25 @@ def test_share_of_a_saga_is_declined(charge, settings):
     ],
 )
 def test_wrong_field_is_named(post, change, field):
-    answered = post("/charges", BODY | change)
-    assert problem(answered) == (400, "invalid")
-    assert answered.json()["errors"][0]["field"] == field
+    response = post("/charges", BODY | change)
+    assert problem(response) == (400, "invalid")
+    assert response.json()["errors"][0]["field"] == field
     assert not Charge.objects.exists()
 
 
-def test_list_is_answered_one_by_one_in_order(charge, post):
+def test_list_is_answered_item_by_item_in_order(charge, post):
     charge(key="known")
-    asked = [
+    charges = [
         BODY | {"key": "b"},
         BODY | {"key": "a", "payment_method": "expired_card"},
         BODY | {"key": "known"},
         BODY | {"key": "known", "amount": "1.00"},
         BODY | {"key": "b"},
     ]
-    answered = post("/charges", asked)
-    assert answered.status_code == 207
-    told = [(result["key"], result["status"], result["code"]) for result in answered.json()]
-    assert told == [
+    response = post("/charges", charges)
+    assert response.status_code == 207
+    outcomes = [(result["key"], result["status"], result["code"]) for result in response.json()]
+    assert outcomes == [
         ("b", "captured", None),
         ("a", "refused", "expired_card"),
         ("known", "captured", None),
@@ -198,7 +198,7 @@ def test_slow_card_that_is_declined_is_declined_at_once(charge, settings, slow):
     assert charge(payment_method="slow_card")["code"] == "card_declined"
 
 
-def test_refund_gives_the_whole_of_it_back_once(charge, refund):
+def test_refund_gives_the_full_amount_back_once(charge, refund):
     charge()
     assert [refund(), refund()] == [{"key": "s:pay", "status": "refunded", "amount": "12.50"}] * 2
     assert Charge.objects.get().refunded_at
@@ -225,16 +225,16 @@ def test_nothing_is_taken_under_a_voided_key(charge, refund, settings, slow, met
     assert [refund(), refund()] == [{"key": "s:pay", "status": "voided", "amount": "0.00"}] * 2
     slow()
     for body in ({"payment_method": method or "credit_card"}, {"payment_method": "paypal"}):
-        answered = charge(**body)
-        assert (answered["status"], answered["code"]) == ("refused", "voided")
+        charged = charge(**body)
+        assert (charged["status"], charged["code"]) == ("refused", "voided")
     assert Charge.objects.get().status == "voided"
 
 
 def test_refunds_come_in_lists_too(charge, post):
     charge()
-    answered = post("/refunds", [{"key": "unknown"}, {"key": "s:pay"}])
-    assert answered.status_code == 207
-    assert [result["status"] for result in answered.json()] == ["voided", "refunded"]
+    response = post("/refunds", [{"key": "unknown"}, {"key": "s:pay"}])
+    assert response.status_code == 207
+    assert [result["status"] for result in response.json()] == ["voided", "refunded"]
 
 
 def test_charges_are_listed_in_pages_newest_first(charge, client):
@@ -249,9 +249,9 @@ def test_charges_are_listed_in_pages_newest_first(charge, client):
 
 def test_unknown_key_and_wrong_method_are_problems(client, post):
     assert problem(client.get("/charges/none")) == (404, "not_found")
-    answered = client.get("/refunds")
-    assert problem(answered) == (405, "method_not_allowed")
-    assert answered["Allow"] == "POST"
+    response = client.get("/refunds")
+    assert problem(response) == (405, "method_not_allowed")
+    assert response["Allow"] == "POST"
     assert problem(client.get("/charges?page=0")) == (400, "invalid")
 
 
