@@ -87,4 +87,4 @@ def test_servers_of_a_running_stack_are_refused():
         check=False,
     )
     assert ended.returncode != 0
-    assert "those of a stack that runs already" in ended.stderr
+    assert "those of a running stack" in ended.stderr
