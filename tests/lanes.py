@@ -10,9 +10,10 @@ of the others at the end.
 and a comparison; tests that start stacks of their own, and tests that break a whole one (BROKEN);
 random requests, seeded bugs, a soak and growth, which share the given databases; the optional
 pattern `temporal`; and the schedules, which only compute. There are only as many lanes as keep two
-cores busy: a waiting stack uses a tenth of one. Tests that measure the shop under overload (ALONE)
-come last, and wait for the other lanes to end. Both commands together run all tests. With other
-arguments it is plain pytest.
+cores busy: a waiting stack uses a tenth of one. Tests that measure the shop under overload, and
+those of a broker of three nodes, whose recovery takes minutes on a busy machine, come last (ALONE),
+and wait for the other lanes to end. Both commands together run all tests. With other arguments it
+is plain pytest.
 """
 
 import contextlib
@@ -40,7 +41,9 @@ SHARING_THIRD = (
     *("tests/integration/orchestrator", "tests/integration/audit"),
     *("tests/integration/messaging", "tests/broker"),
 )
+CLUSTER = "tests/stack/test_broker_cluster.py"
 ALONE = (
+    CLUSTER,
     "tests/checkout/test_participant_away.py",
     "tests/checkout/test_surveying.py",
     "tests/checkout/test_too_many.py",
@@ -126,7 +129,7 @@ def lanes(*, is_proof: bool) -> list[list[str]]:
             [*LONG_COMPUTING],
             [*ON_TEMPORAL],
             # Last those that share a stack, which lives until the end.
-            [MANY_STACKS, *BROKEN],
+            [MANY_STACKS, *BROKEN, *_without(CLUSTER)],
             [*LONG_SHARING, FUZZ, *ALONE],
         ]
     sharing = (*SHARING_TOO, *SHARING_THIRD)

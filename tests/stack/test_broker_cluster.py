@@ -48,7 +48,7 @@ class Cluster:
             check=True,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
         return ended.stdout
 
