@@ -92,14 +92,17 @@ class HandOverView(PlainView):
         )
     )
     def post(self, request: HttpRequest) -> HttpResponse:
-        found = _contexts(request.body)
-        if len(found) > MOST_IN_A_BATCH:
+        contexts = _contexts(request.body)
+        if len(contexts) > MOST_IN_A_BATCH:
             raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} sagas in one list")
         by = identity.of(request)
-        decided = [it if isinstance(it, Refused) else self._decide(it, by) for it in found]
+        decided = [
+            context if isinstance(context, Refused) else self._decide(context, by)
+            for context in contexts
+        ]
         started = [
             msgspec.structs.replace(context, data=projection.select(context.saga, context.data))
-            for context, outcome in zip(found, decided, strict=True)
+            for context, outcome in zip(contexts, decided, strict=True)
             if isinstance(context, Context) and isinstance(outcome, Done)
         ]
         reply = answer(decided, status=207)  # first: if it can't be encoded, no saga starts

@@ -35,6 +35,7 @@ def clear(database: str) -> None:
     migrated, others = _tables(database)
     if _rows(database, migrated) != _as_migrated(database):
         call_command("flush", database=database, interactive=False, verbosity=0)
+        _as_migrated.cache_clear()  # its rows have other ids now
         return
     filled_tables = (f"SELECT '{table}' WHERE EXISTS (SELECT FROM {table})" for table in others)
     with connections[database].cursor() as cursor:

@@ -48,7 +48,7 @@ class Cluster:
             check=True,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=120,
         )
         return ended.stdout
 
